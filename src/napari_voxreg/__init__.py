@@ -1,0 +1,73 @@
+"""napari-voxreg: register two images, see what happened, keep the transform.
+
+The public names are loaded on first use, so that importing the package loads no torch, ITK, Qt or napari.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .geometry import Grid, Image
+    from .io.transforms import load_transform, save_transform
+    from .method import Cancelled, Method, MethodUnavailable, Outcome
+    from .methods import METHODS
+    from .registration import Result, register
+    from .transforms import (
+        Affine,
+        BSpline,
+        Displacement,
+        Sequence,
+        StationaryVelocity,
+        ThinPlate,
+        Transform,
+        warp,
+    )
+
+_HOMES = {
+    "geometry": ("Grid", "Image"),
+    "io.transforms": ("load_transform", "save_transform"),
+    "method": ("Cancelled", "Method", "MethodUnavailable", "Outcome"),
+    "methods": ("METHODS",),
+    "registration": ("Result", "register"),
+    "transforms": (
+        "Affine",
+        "BSpline",
+        "Displacement",
+        "Sequence",
+        "StationaryVelocity",
+        "ThinPlate",
+        "Transform",
+        "warp",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "METHODS",
+    "Affine",
+    "BSpline",
+    "Cancelled",
+    "Displacement",
+    "Grid",
+    "Image",
+    "Method",
+    "MethodUnavailable",
+    "Outcome",
+    "Result",
+    "Sequence",
+    "StationaryVelocity",
+    "ThinPlate",
+    "Transform",
+    "load_transform",
+    "register",
+    "save_transform",
+    "warp",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

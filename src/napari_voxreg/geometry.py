@@ -1,0 +1,293 @@
+"""Where pixels lie: grids with units, and images on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular lattice of pixel centres in the world.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Number of pixels along each array axis, (row, column) or (plane, row, column).
+    affine : ndarray, shape (d + 1, d + 1)
+        Homogeneous matrix from index to world coordinates, both in array-axis order.
+        Index 0 is the centre of the first pixel. Any invertible matrix is allowed: negative spacing,
+        rotation and shear included.
+    units : tuple of str
+        Unit of each world axis, in any spelling that pint knows ("mm", "micrometer", "pixel").
+
+    Raises
+    ------
+    ValueError
+        If the matrix has the wrong size, is not finite or is singular, or if an axis is empty.
+    """
+
+    shape: tuple[int, ...]
+    affine: Array
+    units: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        d = len(self.shape)
+        affine = np.array(self.affine, dtype=float)
+        if affine.shape != (d + 1, d + 1):
+            raise ValueError(f"The affine of a {d}D grid must be {d + 1} x {d + 1}, not {affine.shape}.")
+        if min(self.shape, default=0) < 1:
+            raise ValueError(f"A grid needs at least one pixel along each axis; its shape is {self.shape}.")
+        if not np.isfinite(affine).all() or abs(np.linalg.det(_unit_columns(affine[:d, :d]))) < 1e-9:
+            raise ValueError("The affine of a grid must be finite and invertible; check scale and shear.")
+        if len(self.units) != d:
+            raise ValueError(f"A {d}D grid needs {d} units, not {len(self.units)}.")
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "affine", affine)
+        object.__setattr__(self, "units", tuple(str(u) for u in self.units))
+
+    @classmethod
+    def from_spacing(
+        cls,
+        shape: Sequence[int],
+        spacing: Sequence[float] | float = 1.0,
+        origin: Sequence[float] | float = 0.0,
+        direction: npt.ArrayLike | None = None,
+        units: Sequence[str] | str = "pixel",
+    ) -> Grid:
+        """Make a grid from spacing, origin (of the first pixel's centre) and direction.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Pixels along each axis.
+        spacing, origin : float or sequence of float
+            World units, in array-axis order.
+        direction : array_like, shape (d, d), optional
+            Column k is the world direction of array axis k; identity if left out.
+        units : str or sequence of str
+            One unit for all axes, or one each.
+        """
+        d = len(shape)
+        affine = np.eye(d + 1)
+        axes = np.eye(d) if direction is None else np.asarray(direction, dtype=float)
+        affine[:d, :d] = axes * np.broadcast_to(np.asarray(spacing, dtype=float), d)
+        affine[:d, d] = origin
+        return cls(tuple(shape), affine, (units,) * d if isinstance(units, str) else tuple(units))
+
+    @property
+    def ndim(self) -> int:
+        """Number of array axes."""
+        return len(self.shape)
+
+    @property
+    def spacing(self) -> Array:
+        """Distance between neighbouring pixels along each axis, world units, shape (d,)."""
+        return np.linalg.norm(self.affine[:-1, :-1], axis=0)
+
+    @property
+    def origin(self) -> Array:
+        """World position of the first pixel's centre, shape (d,)."""
+        return self.affine[:-1, -1].copy()
+
+    @property
+    def direction(self) -> Array:
+        """Unit world vectors of the array axes as columns, shape (d, d)."""
+        return _unit_columns(self.affine[:-1, :-1])
+
+    @property
+    def diagonal(self) -> float:
+        """Length of the world diagonal between the outermost pixel centres."""
+        corners = self.corners()
+        return float(np.linalg.norm(corners[:, None] - corners[None], axis=-1).max())
+
+    @property
+    def centre(self) -> Array:
+        """World position of the middle of the grid, shape (d,)."""
+        return self.to_world((np.array(self.shape, dtype=float)[None] - 1) / 2)[0]
+
+    def to_world(self, index: npt.ArrayLike) -> Array:
+        """Index coordinates (N, d) to world coordinates (N, d)."""
+        return apply_affine(self.affine, index)
+
+    def to_index(self, world: npt.ArrayLike) -> Array:
+        """World coordinates (N, d) to (continuous) index coordinates (N, d)."""
+        return apply_affine(np.linalg.inv(self.affine), world)
+
+    def corners(self) -> Array:
+        """World positions of the 2^d outermost pixel centres, shape (2^d, d)."""
+        return self.to_world(list(product(*[(0, n - 1) for n in self.shape])))
+
+    def nodes(self) -> Array:
+        """World positions of all pixel centres in C order, shape (number of pixels, d)."""
+        index = np.indices(self.shape, dtype=float).reshape(self.ndim, -1).T
+        return self.to_world(index)
+
+    def contains(self, world: npt.ArrayLike) -> Array:
+        """Whether each world point (N, d) lies on a pixel (half a pixel beyond the outer centres counts)."""
+        index = self.to_index(world)
+        return np.all((index >= -0.5) & (index < np.array(self.shape) - 0.5), axis=1)
+
+    def same_as(self, other: Grid) -> bool:
+        """Whether both grids have the same pixels in the same places and units, up to rounding."""
+        tolerance = 1e-6 * float(self.spacing.min())
+        return (
+            self.shape == other.shape
+            and self.units == other.units
+            and np.allclose(self.corners(), other.corners(), rtol=0, atol=tolerance)
+        )
+
+    def moved(self, matrix: npt.ArrayLike) -> Grid:
+        """The grid after its world is mapped by a homogeneous matrix (d + 1, d + 1)."""
+        return replace(self, affine=np.asarray(matrix, dtype=float) @ self.affine)
+
+    def coarsened(self, step: Sequence[int] | int) -> Grid:
+        """Every step-th pixel of the grid, starting with the first."""
+        steps = np.broadcast_to(np.asarray(step), self.ndim)
+        affine = self.affine.copy()
+        affine[:-1, :-1] *= steps
+        shape = tuple(-(-n // int(s)) for n, s in zip(self.shape, steps, strict=True))
+        return Grid(shape, affine, self.units)
+
+    def in_units(self, units: Sequence[str]) -> Grid:
+        """The same grid with its world axes measured in other units.
+
+        Raises
+        ------
+        ValueError
+            If a unit cannot be converted (pixel to millimetre, say).
+        """
+        factors = [unit_factor(a, b) for a, b in zip(self.units, units, strict=True)]
+        return replace(self.moved(np.diag([*factors, 1.0])), units=tuple(units))
+
+    def thin_axes(self) -> tuple[int, ...]:
+        """Axes of one pixel, where at least two others are thicker and none mixes with them in the world."""
+        thin = tuple(k for k, n in enumerate(self.shape) if n == 1)
+        kept = [k for k in range(self.ndim) if k not in thin]
+        if not thin or len(kept) < 2:
+            return ()
+        linear = self.affine[:-1, :-1]
+        # An oblique slice cannot drop a world axis without distorting what is left.
+        mixes = np.abs(linear[np.ix_(thin, kept)]).max() > 1e-9 * np.abs(linear).max()
+        return () if mixes else thin
+
+    def without(self, axes: Sequence[int]) -> Grid:
+        """The grid without the given array axes and the world axes of the same numbers."""
+        kept = [k for k in range(self.ndim) if k not in axes]
+        affine = self.affine[np.ix_([*kept, self.ndim], [*kept, self.ndim])]
+        return Grid(tuple(self.shape[k] for k in kept), affine, tuple(self.units[k] for k in kept))
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Pixels on a grid.
+
+    Parameters
+    ----------
+    data : ndarray
+        Shape ``grid.shape``, or ``grid.shape + (channels,)``. Never modified.
+    grid : Grid
+        Where the pixels lie.
+    name : str
+        What to call the image in messages and records.
+
+    Raises
+    ------
+    ValueError
+        If the shape of the data does not fit the grid.
+    """
+
+    data: Array
+    grid: Grid
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        shape = tuple(np.shape(self.data))
+        if shape[: self.grid.ndim] != self.grid.shape or len(shape) - self.grid.ndim not in (0, 1):
+            raise ValueError(
+                f"Data of shape {shape} does not fit a grid of shape {self.grid.shape}; "
+                "give the grid's shape, with channels last if there are any."
+            )
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes."""
+        return self.grid.ndim
+
+    @property
+    def channels(self) -> int | None:
+        """Number of channels along the last axis, None for a plain image."""
+        return self.data.shape[-1] if self.data.ndim > self.grid.ndim else None
+
+    def with_data(self, data: Array) -> Image:
+        """Other pixels on the same grid."""
+        return replace(self, data=data)
+
+    def with_grid(self, grid: Grid) -> Image:
+        """The same pixels elsewhere."""
+        return replace(self, grid=grid)
+
+    def without(self, axes: Sequence[int]) -> Image:
+        """The image without the given one-pixel-thin array axes."""
+        return replace(self, data=np.squeeze(self.data, axis=tuple(axes)), grid=self.grid.without(axes))
+
+
+def as_image(image: Image | npt.ArrayLike, name: str = "") -> Image:
+    """Take an image as it is, or a plain array as an image with unit spacing.
+
+    An array whose last of three axes, or of four, has three or four entries is taken as RGB(A); build an
+    `Image` where that guess is wrong.
+    """
+    if isinstance(image, Image):
+        return image
+    data = np.asarray(image)
+    if data.ndim < 2:
+        raise ValueError(f"An image needs two or three axes; this array has the shape {data.shape}.")
+    coloured = data.ndim == 4 or (data.ndim == 3 and data.shape[-1] in (3, 4) and min(data.shape[:2]) > 4)
+    shape = data.shape[:-1] if coloured else data.shape
+    return Image(data, Grid.from_spacing(shape), name)
+
+
+def apply_affine(matrix: Array, points: npt.ArrayLike) -> Array:
+    """Map points (N, d) by a homogeneous matrix (d + 1, d + 1)."""
+    return np.asarray(points, dtype=float) @ matrix[:-1, :-1].T + matrix[:-1, -1]
+
+
+def unit_factor(source: str, target: str) -> float:
+    """How many `target` units one `source` unit is.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be converted to the other.
+    """
+    if source == target:
+        return 1.0
+    import pint
+
+    registry = pint.get_application_registry()
+    try:
+        # "pixel" converts to "dot" alone, so lengths against pixels end here as they should.
+        factor = float(registry.Quantity(1.0, source).to(target).magnitude)
+    except (pint.UndefinedUnitError, pint.DimensionalityError) as error:
+        raise ValueError(
+            f"Units cannot be converted from {source!r} to {target!r}; give both images lengths or both pixels."
+        ) from error
+    if not math.isfinite(factor) or factor <= 0:
+        raise ValueError(f"Units cannot be converted from {source!r} to {target!r}; choose plain lengths.")
+    return factor
+
+
+def _unit_columns(matrix: Array) -> Array:
+    """A matrix with each column divided by its length (zero columns stay zero)."""
+    length = np.linalg.norm(matrix, axis=0)
+    return matrix / np.where(length > 0, length, 1.0)

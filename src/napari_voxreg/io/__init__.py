@@ -1,0 +1,1 @@
+"""Reading and writing files: the only places that open them."""

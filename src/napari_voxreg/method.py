@@ -1,0 +1,184 @@
+"""What a registration method is, what it gives back, and how it reports on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from .geometry import Image
+from .params import Params
+from .transforms import Transform
+
+
+class Cancelled(Exception):
+    """The user stopped the work; nothing was changed."""
+
+
+class MethodUnavailable(RuntimeError):
+    """A method cannot run on this machine (a missing library, a child process that will not start)."""
+
+
+class Progress(Protocol):
+    """How running work reports, and how it learns that it was cancelled."""
+
+    def __call__(self, fraction: float | None, message: str, metric: float | None = None) -> None:
+        """Report.
+
+        Parameters
+        ----------
+        fraction : float or None
+            Part of the whole work done, 0 to 1, never falling; None where it cannot be told.
+        message : str
+            The present stage in a few words.
+        metric : float, optional
+            The present value of the similarity or cost, for the live curve.
+
+        Raises
+        ------
+        Cancelled
+            When the work shall stop now.
+        """
+
+
+def silent(fraction: float | None, message: str, metric: float | None = None) -> None:
+    """Progress that nobody watches."""
+
+
+def part(progress: Progress, start: float, stop: float) -> Progress:
+    """Progress of a stage that covers `start` to `stop` of the whole."""
+
+    def report(fraction: float | None, message: str, metric: float | None = None) -> None:
+        whole = None if fraction is None else start + (stop - start) * min(max(fraction, 0.0), 1.0)
+        progress(whole, message, metric)
+
+    return report
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method found.
+
+    Parameters
+    ----------
+    transform : Transform
+        From world points of the fixed image to world points of the moving image, the initial transform included.
+    notes : tuple of str
+        Sentences for the user (what was decided, what to beware of).
+    trace : tuple of float
+        The metric at each iteration, all stages in order.
+    confidence : float, optional
+        0 to 1, where the method can tell.
+    extras : mapping
+        Named images and transforms worth showing.
+    files : mapping
+        File name to content, to be saved beside the transform (elastix's own parameter files and log, say).
+    """
+
+    transform: Transform
+    notes: tuple[str, ...] = ()
+    trace: tuple[float, ...] = ()
+    confidence: float | None = None
+    extras: Mapping[str, Image | Transform] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Run(Protocol):
+    """The function behind a method.
+
+    It never prints, opens the user's files, reads the environment or modifies its inputs.
+    """
+
+    def __call__(
+        self,
+        fixed: Image,
+        moving: Image,
+        params: Any,
+        *,
+        initial: Transform | None,
+        fixed_mask: Image | None,
+        moving_mask: Image | None,
+        points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
+        seed: int,
+        device: str,
+        progress: Progress,
+    ) -> Outcome:
+        """Register.
+
+        Parameters
+        ----------
+        fixed, moving : Image
+            One channel, float32, finite, 2D or 3D alike, in the same units.
+        params : Params
+            An instance of the method's own class.
+        initial : Transform or None
+            Where to start. `register` has already folded an affine start into ``moving.grid``, so this is
+            None or a transform that is not affine; the outcome includes it.
+        fixed_mask, moving_mask : Image or None
+            Boolean, on the grids of `fixed` and `moving`; True counts.
+        points : tuple of ndarray or None
+            Corresponding world points of fixed and moving, (N, d) each.
+        seed : int
+            Same seed, same result.
+        device : str
+            "auto", "cpu", "cuda" or "mps"; only networks and torch optimisers use it.
+        progress : Progress
+            Called often; may raise `Cancelled`, which the method lets through.
+        """
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registration method as a value.
+
+    Parameters
+    ----------
+    name : str
+        In code, on the command line and in records.
+    title : str
+        In the panel.
+    params : type of Params
+        Its parameters with defaults.
+    run : Run
+        The function that does the work.
+    presets : mapping
+        Preset name to the parameters that differ from the defaults; the first is the panel's default.
+    ndims : tuple of int
+        The numbers of axes it works on.
+    isolate : bool
+        Whether `run` is called in the warm child process (because it takes no callback or holds the interpreter lock).
+    reference : str
+        The paper or library behind it.
+    """
+
+    name: str
+    title: str
+    params: type[Params]
+    run: Run
+    presets: Mapping[str, Mapping[str, Any]]
+    ndims: tuple[int, ...] = (2, 3)
+    isolate: bool = False
+    reference: str = ""
+
+    def parameters(
+        self, preset: str | None = None, params: Params | Mapping[str, Any] | None = None
+    ) -> Params:
+        """The parameters of a preset (the first if None), with those of `params` on top.
+
+        Raises
+        ------
+        ValueError
+            If the preset or a parameter does not exist, or a value is not allowed.
+        """
+        if isinstance(params, Params):
+            if preset is not None:
+                raise ValueError("Give a preset with a mapping of changes, or a whole Params, not both.")
+            return params
+        name = next(iter(self.presets)) if preset is None else preset
+        if name not in self.presets:
+            raise ValueError(
+                f"{self.name} has no preset {name!r}; choose from: {', '.join(map(repr, self.presets))}."
+            )
+        return self.params.from_dict({**self.presets[name], **(params or {})})

@@ -1,0 +1,21 @@
+"""Transforms from the world of the fixed image to the world of the moving image, and warping through them."""
+
+from .base import Affine, Sequence, Transform, is_affine
+from .bspline import BSpline
+from .fields import Displacement, StationaryVelocity, displacement_on, jacobian_determinant
+from .thinplate import ThinPlate
+from .resample import warp
+
+__all__ = [
+    "Affine",
+    "BSpline",
+    "Displacement",
+    "Sequence",
+    "StationaryVelocity",
+    "ThinPlate",
+    "Transform",
+    "displacement_on",
+    "is_affine",
+    "jacobian_determinant",
+    "warp",
+]

@@ -1,0 +1,82 @@
+"""Numerical inverses of transforms that have no closed one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..geometry import Array, Grid
+from .base import Affine, Transform, chain
+from .fields import Displacement
+
+ITERATIONS = 30
+
+
+def invert(transform: Transform, grid: Grid, tolerance: float | None = None) -> Transform:
+    """Invert by Newton steps at every node of a grid.
+
+    Parameters
+    ----------
+    transform : Transform
+        The map to invert.
+    grid : Grid
+        Nodes y, in the transform's target world (the moving image's grid), at which x with T(x) = y is found.
+    tolerance : float, optional
+        World units; default a hundredth of the grid's finest spacing.
+
+    Returns
+    -------
+    Transform
+        The inverse of the best affine approximation followed by a `Displacement`, so that the affine part
+        also holds outside the grid. The field's ``inverse_error`` is the largest distance between T(x) and y
+        over the nodes, in world units: large where the transform folds or jumps and has no inverse.
+    """
+    tolerance = 0.01 * float(grid.spacing.min()) if tolerance is None else tolerance
+    y = grid.nodes()
+    linear = _best_affine(transform, grid)
+    start = linear.inverse()(y)
+    x, missed = _newton(transform, start.copy(), y, tolerance)
+    # After the inverse affine the nodes stand on a grid that is the given one moved by it.
+    moved = grid.moved(linear.inverse().matrix)
+    field = Displacement((x - start).reshape(*grid.shape, -1), moved, float(missed.max()))
+    return chain(linear.inverse(), field)
+
+
+def _best_affine(transform: Transform, grid: Grid) -> Affine:
+    """Least-squares affine through the transform, over a coarse lattice mapped back from the grid."""
+    d = grid.ndim
+    coarse = grid.coarsened([max(1, n // 9) for n in grid.shape]).nodes()
+    spread = np.concatenate([coarse, grid.corners()])
+    # The lattice lies in the target world; one rough fit brings it into the source world for the second.
+    for _ in range(2):
+        targets = transform(spread)
+        design = np.column_stack([spread, np.ones(len(spread))])
+        solution = np.linalg.lstsq(design, targets, rcond=None)[0]
+        matrix = np.eye(d + 1)
+        matrix[:d] = solution.T
+        if abs(np.linalg.det(matrix)) < 1e-9:
+            return Affine.identity(d)
+        spread = Affine(matrix).inverse()(np.concatenate([coarse, grid.corners()]))
+    return Affine(matrix)
+
+
+def _newton(transform: Transform, x: Array, y: Array, tolerance: float) -> tuple[Array, Array]:
+    """Solve T(x) = y point by point; returns x (N, d) and the distance still missed (N,)."""
+    missed = np.linalg.norm(transform(x) - y, axis=1)
+    damping = np.ones(len(x))
+    for _ in range(ITERATIONS):
+        todo = np.flatnonzero((missed > tolerance) & (damping > 1e-3))
+        if not len(todo):
+            break
+        residual = transform(x[todo]) - y[todo]
+        jacobian = transform.jacobian(x[todo])
+        singular = np.abs(np.linalg.det(jacobian)) < 1e-6
+        jacobian[singular] = np.eye(x.shape[1])
+        step = np.linalg.solve(jacobian, residual[..., None])[..., 0]
+        trial = x[todo] - damping[todo, None] * step
+        distance = np.linalg.norm(transform(trial) - y[todo], axis=1)
+        better = distance < missed[todo]
+        x[todo[better]] = trial[better]
+        missed[todo[better]] = distance[better]
+        damping[todo[better]] = np.minimum(1.0, 2 * damping[todo[better]])
+        damping[todo[~better]] *= 0.5  # a shorter step from the same place next time
+    return x, missed

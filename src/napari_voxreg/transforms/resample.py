@@ -1,0 +1,86 @@
+"""Resampling an image through a transform."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..geometry import Array, Grid, Image, as_image
+from .base import Affine, Transform
+
+
+def warp(
+    image: Image | npt.ArrayLike,
+    transform: Transform | None,
+    grid: Grid,
+    *,
+    order: int = 1,
+    fill: float = 0.0,
+) -> Image:
+    """Sample an image on a grid through a transform.
+
+    This is SimpleITK's Resample, so that any program that uses ITK makes the same picture from the saved
+    transform.
+
+    Parameters
+    ----------
+    image : Image or array_like
+        The moving image, with any number of channels; converted to the units of `grid`.
+    transform : Transform or None
+        From the world of `grid` to the world of the image; None for the identity.
+    grid : Grid
+        Where the result lies (the fixed image's grid).
+    order : {0, 1}
+        0 takes the nearest pixel (labels), 1 interpolates linearly. Booleans are always nearest.
+    fill : float
+        Value of pixels that come from outside the image.
+
+    Returns
+    -------
+    Image
+        On `grid`, with the image's channels and data type; integers are rounded and clipped.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of axes differ, the units cannot be converted or `order` is not 0 or 1.
+    """
+    if order not in (0, 1):
+        raise ValueError(f"order cannot be {order!r}; choose 0 (nearest) or 1 (linear).")
+    image = as_image(image)
+    if image.ndim != grid.ndim:
+        raise ValueError(
+            f"A {image.ndim}D image cannot be warped onto a {grid.ndim}D grid; choose images with as many axes."
+        )
+    thin = grid.thin_axes()
+    if transform is not None and transform.ndim < grid.ndim and len(thin) == grid.ndim - transform.ndim:
+        # A transform found for a thin stack is one dimension lower; the stack's thickness comes back after it.
+        flat = warp(image.without(thin), transform, grid.without(thin), order=order, fill=fill)
+        return Image(np.expand_dims(flat.data, thin), grid, image.name)
+    if transform is None:
+        transform = Affine.identity(grid.ndim)
+    if transform.ndim != grid.ndim:
+        raise ValueError(f"A {transform.ndim}D transform cannot warp a {grid.ndim}D image.")
+    if image.grid.units != grid.units:
+        image = image.with_grid(image.grid.in_units(grid.units))
+    return Image(_resample(image, transform, grid, order, fill), grid, image.name)
+
+
+def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: float) -> Array:
+    """The warped pixels in the image's own data type."""
+    from ..itk import image_to_itk, resample
+
+    data = image.data
+    if np.iscomplexobj(data):
+        parts = [_resample(image.with_data(p), transform, grid, order, fill) for p in (data.real, data.imag)]
+        return (parts[0] + 1j * parts[1]).astype(data.dtype)
+    nearest = order == 0 or data.dtype == bool
+    whole = np.issubdtype(data.dtype, np.integer) and not nearest
+    if whole:
+        # ITK would truncate; float64 holds every integer up to 2^53, float32 those of 16 bits.
+        image = image.with_data(data.astype(np.float32 if data.dtype.itemsize <= 2 else np.float64))
+    warped = resample(image_to_itk(image), transform.to_itk(grid), grid, nearest, fill)
+    if whole:
+        limits = np.iinfo(data.dtype)
+        warped = np.clip(np.rint(warped), limits.min, limits.max)
+    return warped.astype(data.dtype, copy=False)

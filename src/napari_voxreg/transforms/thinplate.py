@@ -1,0 +1,91 @@
+"""Thin-plate splines through landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..geometry import Array, Grid
+from .base import Transform
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+@dataclass(frozen=True, eq=False)
+class ThinPlate:
+    """The map of least bending energy through corresponding points (Bookstein, IEEE PAMI 11, 1989).
+
+    Parameters
+    ----------
+    fixed_points, moving_points : ndarray, shape (N, d)
+        Corresponding world points; more than d of them, not all on one line or plane.
+    smoothing : float
+        0 passes through every point; larger values approach the least-squares affine.
+    """
+
+    fixed_points: Array
+    moving_points: Array
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        fixed = np.array(self.fixed_points, dtype=float)
+        moving = np.array(self.moving_points, dtype=float)
+        if fixed.ndim != 2 or fixed.shape != moving.shape or fixed.shape[1] not in (2, 3):
+            raise ValueError(
+                f"A thin-plate spline needs equally many fixed and moving points, not {fixed.shape} and {moving.shape}."
+            )
+        centred = fixed - fixed.mean(axis=0) if len(fixed) else fixed
+        if np.linalg.matrix_rank(centred) < fixed.shape[1]:
+            raise ValueError(
+                f"{len(fixed)} points on one line or plane do not fix a {fixed.shape[1]}D spline; add others."
+            )
+        for name, points in (("fixed_points", fixed), ("moving_points", moving)):
+            points.setflags(write=False)
+            object.__setattr__(self, name, points)
+
+    @property
+    def ndim(self) -> int:
+        """Number of world axes."""
+        return int(self.fixed_points.shape[1])
+
+    @cached_property
+    def _spline(self) -> Any:
+        from scipy.interpolate import RBFInterpolator
+
+        # The kernel of least bending is r^2 log r in the plane and r in space.
+        kernel = "thin_plate_spline" if self.ndim == 2 else "linear"
+        return RBFInterpolator(
+            self.fixed_points, self.moving_points, smoothing=self.smoothing, kernel=kernel, degree=1
+        )
+
+    def __call__(self, points: npt.ArrayLike) -> Array:
+        """Map world points, (N, d) to (N, d)."""
+        return np.asarray(self._spline(np.asarray(points, dtype=float)))
+
+    def jacobian(self, points: npt.ArrayLike) -> Array:
+        """Derivative by central differences of the smooth map, shape (N, d, d)."""
+        points = np.asarray(points, dtype=float)
+        step = 1e-5 * float(np.ptp(self.fixed_points, axis=0).max())
+        columns = [
+            (self(points + step * axis) - self(points - step * axis)) / (2 * step)
+            for axis in np.eye(self.ndim)
+        ]
+        return np.stack(columns, axis=-1)
+
+    def inverse(self, grid: Grid, tolerance: float | None = None) -> Transform:
+        """Inverted numerically at the nodes of `grid`."""
+        from .invert import invert
+
+        return invert(self, grid, tolerance)
+
+    def to_itk(self, grid: Grid) -> sitk.Transform:
+        """A dense field, exact at the nodes of `grid` and linear between them."""
+        from ..itk import displacement_to_itk
+
+        nodes = grid.nodes()
+        return displacement_to_itk((self(nodes) - nodes).reshape(*grid.shape, self.ndim), grid)
