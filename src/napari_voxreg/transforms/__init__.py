@@ -3,8 +3,8 @@
 from .base import Affine, Sequence, Transform, is_affine
 from .bspline import BSpline
 from .fields import Displacement, StationaryVelocity, displacement_on, jacobian_determinant
-from .thinplate import ThinPlate
 from .resample import warp
+from .thinplate import ThinPlate
 
 __all__ = [
     "Affine",

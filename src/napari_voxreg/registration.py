@@ -1,0 +1,239 @@
+"""`register`: check a pair, run a method, measure before and after, say whether it got better."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .geometry import Grid, Image
+from .measures import Comparison, Scores
+from .method import Outcome, Progress, part, silent
+from .methods import METHODS
+from .params import Params
+from .preflight import Pair, prepare
+from .transforms import Affine, Transform, chain
+from .verdict import Verdict, judge
+
+DEFAULT_METHOD = "elastix"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a registration gave.
+
+    Parameters
+    ----------
+    transform : Transform
+        From world points of the fixed image to world points of the moving image, in the fixed image's units.
+    notes, trace, confidence, extras, files
+        As in `Outcome`.
+    fixed, moving : Grid
+        The grids of the two images (without axes of one pixel; the moving one in the fixed units).
+    method : str
+        The method's name.
+    params : Params
+        All its parameters.
+    seconds : float
+        Time of the method itself, without checks and scores.
+    before, after : Scores
+        Measured at the layers' present pose and with the transform.
+    verdict : Verdict
+        Whether it got better, in one sentence.
+    names, hashes : tuple of str
+        Of the fixed and the moving image; hashes are SHA-256 of shape, type and pixels.
+    """
+
+    transform: Transform
+    fixed: Grid
+    moving: Grid
+    method: str
+    params: Params
+    seconds: float
+    before: Scores
+    after: Scores
+    verdict: Verdict
+    names: tuple[str, str] = ("", "")
+    hashes: tuple[str, str] = ("", "")
+    notes: tuple[str, ...] = ()
+    trace: tuple[float, ...] = ()
+    confidence: float | None = None
+    extras: Mapping[str, Image | Transform] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``transform.h5``, ``transform.json`` and the method's own files into a folder (made if missing).
+
+        Returns
+        -------
+        Path
+            Of ``transform.h5``, which any program that uses ITK can read.
+        """
+        from .io.transforms import save_result
+
+        return save_result(self, Path(folder))
+
+
+def register(
+    fixed: Image | npt.ArrayLike,
+    moving: Image | npt.ArrayLike,
+    *,
+    method: str = DEFAULT_METHOD,
+    preset: str | None = None,
+    params: Params | Mapping[str, Any] | None = None,
+    initial: Any = None,
+    fixed_mask: Image | npt.ArrayLike | None = None,
+    moving_mask: Image | npt.ArrayLike | None = None,
+    points: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    channel: int | str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Result:
+    """Find the transform that brings the moving image onto the fixed one.
+
+    Parameters
+    ----------
+    fixed, moving : Image or array_like
+        2D or 3D alike, any pixel type, channels last; plain arrays get unit spacing. Never modified.
+    method : str
+        A name in ``METHODS``.
+    preset : str, optional
+        One of the method's presets; its first if left out.
+    params : Params or mapping, optional
+        All parameters, or changes to those of the preset.
+    initial : str, Transform, Result or None
+        Where to start: None takes both images where they lie in the world; ``"corners"``, ``"centres"``,
+        ``"moments"`` and ``"points"`` are described in `starts.start`; a transform or an earlier result is
+        continued.
+    fixed_mask, moving_mask : Image or array_like, optional
+        Pixels that are not zero count. An `Image` may have a grid of its own; an array has its image's.
+    points : tuple of array_like, optional
+        Corresponding world points of the fixed and the moving image, (N, d) each, in the units of their image.
+        Methods that can use them do; the verdict always does.
+    channel : int or "luminance", optional
+        Which channel drives; luminance by default.
+    seed : int
+        Same seed, same result.
+    device : str
+        "auto", "cpu", "cuda" or "mps", for networks.
+    progress : Progress, optional
+        Called as the work goes on; raises `Cancelled` to stop it.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        With one plain sentence and its remedy, before anything runs.
+    Cancelled
+        If `progress` asked for it.
+    MethodUnavailable
+        If the method cannot run on this machine or its process died.
+    """
+    report = silent if progress is None else progress
+    if method not in METHODS:
+        raise ValueError(f"There is no method {method!r}; choose from: {', '.join(METHODS)}.")
+    chosen = METHODS[method]
+    values = chosen.parameters(preset, params)
+    report(0.0, "checking the images")
+    pair = prepare(
+        fixed,
+        moving,
+        initial=initial,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+        points=_in_fixed_units(points, fixed, moving),
+        channel=channel,
+    )
+    if pair.fixed.ndim not in chosen.ndims:
+        raise ValueError(f"{chosen.title} does not work on {pair.fixed.ndim}D images; choose another method.")
+    hashes = tuple(_digest(image) for image in (fixed, moving))
+    comparison = Comparison(pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask, pair.points)
+    before = comparison.scores(None, part(report, 0.01, 0.08))
+    began = time.perf_counter()
+    outcome = _run(method, values, pair, seed, device, part(report, 0.08, 0.88))
+    seconds = time.perf_counter() - began
+    after = comparison.scores(outcome.transform, part(report, 0.88, 0.97))
+    verdict = judge(comparison, before, after, outcome.transform)
+    report(1.0, verdict.sentence)
+    return Result(
+        transform=outcome.transform,
+        fixed=pair.fixed.grid,
+        moving=pair.moving.grid,
+        method=method,
+        params=values,
+        seconds=seconds,
+        before=before,
+        after=after,
+        verdict=verdict,
+        names=(pair.fixed.name, pair.moving.name),
+        hashes=(hashes[0], hashes[1]),
+        notes=outcome.notes,
+        trace=outcome.trace,
+        confidence=outcome.confidence,
+        extras=outcome.extras,
+        files=outcome.files,
+    )
+
+
+def _run(method: str, params: Params, pair: Pair, seed: int, device: str, progress: Progress) -> Outcome:
+    """Run a method from the pair's start; the outcome's transform includes it."""
+    from dataclasses import replace
+
+    from .isolate import call
+
+    chosen = METHODS[method]
+    moving, moving_mask, points, initial = pair.moving, pair.moving_mask, pair.points, pair.initial
+    affine = initial if isinstance(initial, Affine) else None
+    if affine is not None:
+        # An affine start moves the moving image's grid: exact, and no method needs to know.
+        back = affine.inverse()
+        moving = moving.with_grid(moving.grid.moved(back.matrix))
+        moving_mask = None if moving_mask is None else moving_mask.with_grid(moving.grid)
+        points = None if points is None else (points[0], back(points[1]))
+        initial = None
+    arguments: dict[str, Any] = {
+        "initial": initial,
+        "fixed_mask": pair.fixed_mask,
+        "moving_mask": moving_mask,
+        "points": points,
+        "seed": seed,
+        "device": device,
+        "progress": progress,
+    }
+    progress(0.0, f"starting {chosen.title}")
+    if chosen.isolate:
+        outcome = call(chosen.run, pair.fixed, moving, params, **arguments)
+    else:
+        outcome = chosen.run(pair.fixed, moving, params, **arguments)
+    return outcome if affine is None else replace(outcome, transform=chain(outcome.transform, affine))
+
+
+def _in_fixed_units(
+    points: tuple[npt.ArrayLike, npt.ArrayLike] | None, fixed: Any, moving: Any
+) -> tuple[npt.ArrayLike, npt.ArrayLike] | None:
+    """Moving points, given in the units of their image, in those of the fixed image."""
+    if points is None or not (isinstance(fixed, Image) and isinstance(moving, Image)):
+        return points
+    if fixed.grid.units == moving.grid.units or fixed.ndim != moving.ndim or not len(np.asarray(points[1])):
+        return points
+    factors = np.diag(moving.grid.in_units(fixed.grid.units).affine @ np.linalg.inv(moving.grid.affine))
+    return points[0], np.asarray(points[1], dtype=float) * factors[:-1]
+
+
+def _digest(image: Any) -> str:
+    """SHA-256 of an image's shape, type and pixels."""
+    import hashlib
+
+    data = np.ascontiguousarray(image.data if isinstance(image, Image) else image)
+    digest = hashlib.sha256(f"{data.shape} {data.dtype.str}".encode())
+    digest.update(data.view(np.uint8).data if data.ndim else data.tobytes())
+    return digest.hexdigest()
