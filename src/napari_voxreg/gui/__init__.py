@@ -1,0 +1,1 @@
+"""The napari side: the only place that loads napari, Qt or magicgui."""
