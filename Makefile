@@ -1,0 +1,45 @@
+# make demo   register the fundus sample in napari (without a display: write demo.png)
+# make test   lint and test
+# On a fresh machine each of them first makes .venv and installs everything there.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# Tests open real windows; where there is no display they open on a virtual one.
+ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
+ON_DISPLAY := xvfb-run -a -s "-screen 0 1600x1000x24"
+endif
+
+.PHONY: demo test lint docs constraints clean
+
+demo: $(READY)
+	$(BIN)/napari-voxreg demo
+
+test: lint
+	$(ON_DISPLAY) $(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/napari-voxreg methods --markdown > docs/methods.md
+
+constraints: $(READY)
+	$(BIN)/python scripts/constraints.py > constraints.tmp
+	mv constraints.tmp constraints.txt
+
+clean:
+	rm -rf .venv
+
+$(READY): pyproject.toml constraints.txt scripts/system-libraries.sh
+	@sh scripts/system-libraries.sh $(PYTHON)
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(None if sys.version_info >= (3, 11) else \
+		f"napari-voxreg needs Python 3.11 or newer and $(PYTHON) is {v}; name another one: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	# Groups of dependencies are known to pip from 25.1 on.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]" --group test --group lint
+	@touch $@

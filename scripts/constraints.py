@@ -1,0 +1,48 @@
+"""Print the versions this environment was tested with, for constraints.txt.
+
+    .venv/bin/python scripts/constraints.py > constraints.txt
+
+Only what our own dependencies pull in is listed, so the file holds nothing that belongs to one machine.
+"""
+
+from importlib.metadata import PackageNotFoundError, distribution
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+# torch: nothing needs it yet, but a plain install on Linux would bring gigabytes of CUDA with it unasked.
+AHEAD = ("torch==2.13.0",)
+ROOTS = ("napari-voxreg[all]", "pytest", "pytest-qt", "pytest-timeout", "psutil", "ruff", "mypy")
+
+
+def pinned() -> list[str]:
+    """Name and version of everything the roots need here, sorted."""
+    extras: dict[str, set[str]] = {}
+    waiting = [Requirement(root) for root in ROOTS]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if name in extras and requirement.extras <= extras[name]:
+            continue
+        extras.setdefault(name, set()).update(requirement.extras)
+        try:
+            needs = distribution(name).requires or []
+        except PackageNotFoundError:  # wanted on another platform only
+            continue
+        chosen = ("", *extras[name])
+        for need in map(Requirement, needs):
+            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in chosen):
+                waiting.append(need)
+    lines = list(AHEAD)
+    for name in extras:
+        if name != "napari-voxreg":
+            try:
+                lines.append(f"{name}=={distribution(name).version}")
+            except PackageNotFoundError:
+                continue
+    return sorted(lines)
+
+
+if __name__ == "__main__":
+    print("# The versions the tests were last run with; written by scripts/constraints.py.")
+    print("\n".join(pinned()))
