@@ -77,7 +77,7 @@ def save_transform(
             "exact": "everywhere" if exact else "at the nodes of the fixed grid",
         },
         "members": [_member_to_json(member, inline=not exact) for member in members],
-        "software": _software(),
+        "software": software(),
         **(record or {}),
     }
     text = json.dumps(description, indent=1)
@@ -133,7 +133,19 @@ def fixed_grid(record: Mapping[str, Any]) -> Grid:
 
 def save_result(result: Result, folder: Path) -> Path:
     """Write a result's transform, record and files into a folder; see `Result.save`."""
-    record = {
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in result.files.items():
+
+        def write(target: Path, content: bytes = content) -> None:
+            target.write_bytes(content)
+
+        _replace(folder / name, write)
+    return save_transform(result.transform, folder / "transform.h5", result.fixed, result_record(result))
+
+
+def result_record(result: Result) -> dict[str, Any]:
+    """How a result came about, as plain values: method, parameters, inputs, scores, verdict."""
+    return {
         "method": result.method,
         "parameters": result.params.as_dict(),
         "seconds": round(result.seconds, 3),
@@ -146,14 +158,6 @@ def save_result(result: Result, folder: Path) -> Path:
         "confidence": result.confidence,
         "notes": list(result.notes),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in result.files.items():
-
-        def write(target: Path, content: bytes = content) -> None:
-            target.write_bytes(content)
-
-        _replace(folder / name, write)
-    return save_transform(result.transform, folder / "transform.h5", result.fixed, record)
 
 
 def _scores(scores: Any) -> dict[str, Any]:
@@ -206,7 +210,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _software() -> dict[str, str]:
+def software() -> dict[str, str]:
     """Versions of what made the transform."""
     versions = {"python": platform.python_version()}
     for name in RECORDED:
