@@ -1,0 +1,129 @@
+"""Rigid, similarity and affine registration by SimpleITK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..geometry import Array, Image
+from ..method import Method, Outcome, Progress
+from ..params import Params, param
+from ..transforms import Affine, Transform
+from ..transforms.base import chain
+from . import _simpleitk
+from ._frame import Frame
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+REFERENCE = (
+    "Mattes et al., IEEE TMI 22, 2003 (mutual information); Avants et al., Frontiers in Neuroinformatics 8, 2014 "
+    "(ITK's registration framework)"
+)
+PRESETS: dict[str, dict[str, Any]] = {
+    "any modality": {},
+    "same modality": {"metric": "correlation"},
+    "large motion": {"levels": 6, "iterations": 200, "step": 4.0},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(Params):
+    """Parameters of the linear SimpleITK methods."""
+
+    metric: _simpleitk.Metric = param(
+        "mutual information",
+        "Similarity: mutual information for any pair, correlation or mean squares for one modality.",
+    )
+    levels: int = param(4, "Levels of the pyramid; more find larger motions.", range=(1, 8))
+    iterations: int = param(100, "Iterations at each level, at most.", range=(1, 10_000))
+    samples: int = param(
+        50_000, "Pixels that the similarity looks at; fewer are quicker.", range=(500, 10_000_000)
+    )
+    step: float = param(
+        1.0, "First step of the optimiser, in pixels of each level.", range=(0.01, 100.0), advanced=True
+    )
+    tolerance: float = param(
+        1e-3, "Stop when a step is this short, in pixels of each level.", range=(1e-8, 1.0), advanced=True
+    )
+
+
+def linear_method(name: str, title: str, make: Callable[[int], sitk.Transform]) -> Method:
+    """A method that optimises one kind of linear transform coarse to fine; `make(d)` gives its identity."""
+
+    def run(
+        fixed: Image,
+        moving: Image,
+        params: Linear,
+        *,
+        initial: Transform | None,
+        fixed_mask: Image | None,
+        moving_mask: Image | None,
+        points: Any,
+        seed: int,
+        device: str,
+        progress: Progress,
+    ) -> Outcome:
+        """Register; see `method.Run`."""
+        from ..itk import affine_from_itk, image_to_itk
+
+        frame = Frame.of(fixed.grid)
+        fixed, moving = frame.image(fixed), frame.image(moving)
+        factors = _simpleitk.pyramid_factors(fixed, params.levels)
+        fixed_itk, moving_itk = image_to_itk(fixed), image_to_itk(moving)
+        transform = make(fixed.ndim)
+        trace: list[float] = []
+        report_for = _simpleitk.staged(progress, name, len(factors), params.iterations, trace)
+        for level, factor in enumerate(factors):
+            progress(level / len(factors), f"{name}, level {level + 1} of {len(factors)}")
+            method = _level(params, factor, fixed, seed)
+            if fixed_mask is not None:
+                mask = image_to_itk(frame.image(fixed_mask))
+                method.SetMetricFixedMask(_simpleitk.shrink_mask(mask, factor))
+            if moving_mask is not None:
+                method.SetMetricMovingMask(image_to_itk(frame.image(moving_mask)))
+            if initial is not None:
+                method.SetMovingInitialTransform(frame.enter(initial).to_itk(fixed.grid))
+            method.SetInitialTransform(transform, inPlace=True)
+            small_moving = _simpleitk.shrink(moving_itk, _moving_factor(factor, fixed, moving))
+            _simpleitk.execute(method, _simpleitk.shrink(fixed_itk, factor), small_moving, report_for(level))
+        found = frame.leave(Affine(affine_from_itk(transform)))
+        return Outcome(found if initial is None else chain(found, initial), trace=tuple(trace))
+
+    return Method(name=name, title=title, params=Linear, run=run, presets=PRESETS, reference=REFERENCE)
+
+
+def _level(params: Linear, factor: tuple[int, ...], fixed: Image, seed: int) -> sitk.ImageRegistrationMethod:
+    """The registration of one level; lengths are in pixels of the level, which is `max(factor)` in the frame."""
+    import SimpleITK as sitk
+
+    method = sitk.ImageRegistrationMethod()
+    _simpleitk.set_metric(method, params.metric)
+    pixels = int(np.prod([-(-n // f) for n, f in zip(fixed.grid.shape, factor, strict=True)]))
+    _simpleitk.set_sampling(method, pixels, params.samples, seed)
+    method.SetInterpolator(sitk.sitkLinear)
+    # With scales from the physical shift, step lengths are the largest motion of a pixel.
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=params.step * max(factor),
+        minStep=params.tolerance * max(factor),
+        numberOfIterations=params.iterations,
+        relaxationFactor=0.5,
+        gradientMagnitudeTolerance=1e-10,
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    return method
+
+
+def _moving_factor(factor: tuple[int, ...], fixed: Image, moving: Image) -> tuple[int, ...]:
+    """Shrink factors that bring the moving image to about the fixed level's spacing."""
+    level: Array = fixed.grid.spacing * np.array(factor)
+    allowed = np.maximum(1, np.array(moving.grid.shape) // _simpleitk.SMALLEST)
+    wanted = (
+        np.floor(level.min() / moving.grid.spacing).astype(int)
+        if max(factor) > 1
+        else np.ones(len(factor), int)
+    )
+    return tuple(int(f) for f in np.clip(wanted, 1, allowed))
