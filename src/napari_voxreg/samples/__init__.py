@@ -1,0 +1,141 @@
+"""Simulated pairs of images with a known truth, one a kind of picture; made on demand, the same every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from ..geometry import Image
+from ..transforms import Transform
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A pair of images that is ready to register, and the answer.
+
+    Parameters
+    ----------
+    name : str
+        Key in `SAMPLES`.
+    title, description : str
+        For people; both say what is simulated.
+    fixed, moving : Image
+        The pair, each on its own grid, in the same units.
+    truth : Transform
+        From world points of the fixed image to world points of the moving image.
+    labels_fixed, labels_moving : Image, optional
+        The same anatomy in both images, integer labels on the images' grids; 0 is background.
+    label_names : tuple of str
+        What label 1, 2, ... means.
+    method, preset : str
+        What registers the pair well.
+    """
+
+    name: str
+    title: str
+    description: str
+    fixed: Image
+    moving: Image
+    truth: Transform
+    labels_fixed: Image | None = None
+    labels_moving: Image | None = None
+    label_names: tuple[str, ...] = ()
+    method: str = "elastix"
+    preset: str = "affine + B-spline"
+
+
+@dataclass(frozen=True)
+class SampleInfo:
+    """What can be told of a sample without making it.
+
+    Parameters
+    ----------
+    name : str
+        Key in `SAMPLES`.
+    title : str
+        A few words for a menu.
+    description : str
+        One or two sentences.
+    ndim : int
+        2 or 3.
+    """
+
+    name: str
+    title: str
+    description: str
+    ndim: int = 2
+
+    def make(self, seed: int = 0) -> Sample:
+        """Make the pair; the same seed gives the same pixels."""
+        maker: Callable[[SampleInfo, int], Sample] = import_module(f".{self.name}", __name__).make
+        return maker(self, seed)
+
+
+SAMPLES: dict[str, SampleInfo] = {
+    info.name: info
+    for info in (
+        SampleInfo(
+            "fundus",
+            "Fundus, two visits (simulated change)",
+            "scikit-image's photograph of a retina, and the same under a simulated smooth warp with other "
+            "illumination and a small new lesion.",
+        ),
+        SampleInfo(
+            "sar",
+            "SAR, two incidence angles (simulated)",
+            "A simulated landscape with fields, roads, a river, woods and towns, seen by radar at 27 and 41 degrees "
+            "incidence, with hills that shift it, layover, shadow and four-look gamma speckle.",
+        ),
+        SampleInfo(
+            "brain2d",
+            "Brain MRI slice, T1 and T2 (simulated)",
+            "An axial slice of a simulated head with folded cortex, T1-like and T2-like, with bias field, noise and "
+            "labels.",
+        ),
+        SampleInfo(
+            "brain3d",
+            "Brain MRI volume, T1 and T2 (simulated)",
+            "A simulated head with folded cortex, cerebellum and eyes, T1-like and T2-like, with bias field, noise "
+            "and labels.",
+            ndim=3,
+        ),
+        SampleInfo(
+            "microscopy",
+            "Tissue section, H&E and fluorescence (simulated)",
+            "A simulated tissue section with glands, stained like haematoxylin and eosin, and the same section "
+            "after restaining, deformed, with fluorescent nuclei.",
+        ),
+    )
+}
+
+
+def make_sample(name: str, seed: int = 0) -> Sample:
+    """Make the sample of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such sample.
+    """
+    if name not in SAMPLES:
+        raise ValueError(f"There is no sample {name!r}; choose one of {', '.join(SAMPLES)}.")
+    return SAMPLES[name].make(seed)
+
+
+def folder() -> Path:
+    """The folder with the same pairs as small files, in the installed package or in the repository.
+
+    Raises
+    ------
+    ValueError
+        If neither has it.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for place in (package / "sample_data", package.parents[1] / "sample_data"):
+        if (place / "README.md").is_file():
+            return place
+    raise ValueError(
+        "The sample files are missing; make them with: python -m napari_voxreg.samples sample_data"
+    )
