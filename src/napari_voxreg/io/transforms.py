@@ -16,8 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..geometry import Array, Grid
-from ..transforms import Affine, BSpline, Displacement, Sequence, StationaryVelocity, ThinPlate, Transform
-from ..transforms.base import chain, is_native
+from ..transforms import (
+    Affine,
+    BSpline,
+    Displacement,
+    Sequence,
+    StationaryVelocity,
+    ThinPlate,
+    Transform,
+    chain,
+)
+from ..transforms.base import is_native
 
 if TYPE_CHECKING:
     from ..registration import Result

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import Array, Grid, Image
-from ..transforms import Affine, BSpline, Displacement, Sequence, Transform
-from ..transforms.base import chain
+from ..transforms import Affine, BSpline, Displacement, Sequence, Transform, chain
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import numpy as np
 from ..geometry import Array, Image
 from ..method import Method, Outcome, Progress
 from ..params import Params, param
-from ..transforms import Affine, Transform
-from ..transforms.base import chain
+from ..transforms import Affine, Transform, chain
 from . import _simpleitk
 from ._frame import Frame
 

@@ -10,8 +10,7 @@ import numpy as np
 from ..geometry import Image
 from ..method import Method, Outcome, Progress
 from ..params import Params, param
-from ..transforms import BSpline, Transform
-from ..transforms.base import chain
+from ..transforms import BSpline, Transform, chain
 from . import _simpleitk
 from ._frame import Frame
 

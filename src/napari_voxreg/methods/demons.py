@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..geometry import Image
 from ..method import Cancelled, Method, Outcome, Progress
 from ..params import Params, param
-from ..transforms import Displacement, Transform, warp
-from ..transforms.base import chain
+from ..transforms import Displacement, Transform, chain, warp
 from . import _simpleitk
 from ._frame import Frame
 
@@ -50,13 +49,12 @@ def run(
     device: str,
     progress: Progress,
 ) -> Outcome:
-    """Run demons coarse to fine on the moving image resampled through `initial`; see `method.Run`."""
+    """Run demons coarse to fine on the moving image as it lies on the fixed grid; see `method.Run`."""
     import SimpleITK as sitk
 
     from ..itk import displacement_from_itk, image_to_itk
 
-    if initial is not None:
-        moving = warp(moving, initial, fixed.grid)
+    moving = warp(moving, initial, fixed.grid)  # the filter takes images of one size only
     frame = Frame.of(fixed.grid)
     fixed, moving = frame.image(fixed), frame.image(moving)
     factors = _simpleitk.pyramid_factors(fixed, params.levels)

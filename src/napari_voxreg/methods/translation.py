@@ -12,8 +12,7 @@ from ..geometry import Array, Image
 from ..measures import ncc
 from ..method import Method, Outcome, Progress
 from ..params import Params, param
-from ..transforms import Affine, Transform, warp
-from ..transforms.base import chain
+from ..transforms import Affine, Transform, chain, warp
 
 LEAST_OVERLAP = 0.1  # part of the image that must overlap for a shift to be believed
 

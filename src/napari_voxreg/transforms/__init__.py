@@ -1,6 +1,6 @@
 """Transforms from the world of the fixed image to the world of the moving image, and warping through them."""
 
-from .base import Affine, Sequence, Transform, is_affine
+from .base import Affine, Sequence, Transform, chain, is_affine
 from .bspline import BSpline
 from .fields import Displacement, StationaryVelocity, displacement_on, jacobian_determinant
 from .resample import warp
@@ -14,6 +14,7 @@ __all__ = [
     "StationaryVelocity",
     "ThinPlate",
     "Transform",
+    "chain",
     "displacement_on",
     "is_affine",
     "jacobian_determinant",
