@@ -280,7 +280,8 @@ def unit_factor(source: str, target: str) -> float:
         factor = float(registry.Quantity(1.0, source).to(target).magnitude)
     except (pint.UndefinedUnitError, pint.DimensionalityError) as error:
         raise ValueError(
-            f"Units cannot be converted from {source!r} to {target!r}; give both images lengths or both pixels."
+            f"Units cannot be converted from {source!r} to {target!r}; "
+            "give both images lengths or both pixels."
         ) from error
     if not math.isfinite(factor) or factor <= 0:
         raise ValueError(f"Units cannot be converted from {source!r} to {target!r}; choose plain lengths.")

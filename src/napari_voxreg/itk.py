@@ -66,7 +66,7 @@ def affine_to_itk(matrix: Array) -> sitk.Transform:
 
 
 def affine_from_itk(transform: sitk.Transform) -> Array:
-    """The homogeneous matrix (d + 1, d + 1) of any linear ITK transform (translation, Euler, similarity, ...)."""
+    """The homogeneous matrix (d + 1, d + 1) of any linear ITK transform."""
     d = transform.GetDimension()
     origin = np.array(transform.TransformPoint([0.0] * d))
     columns = [np.array(transform.TransformPoint(axis.tolist())) - origin for axis in np.eye(d)]

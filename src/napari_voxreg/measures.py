@@ -113,7 +113,10 @@ def dice(a: npt.ArrayLike, b: npt.ArrayLike, label: int | None = None) -> float:
 
 
 def hd95(a: npt.ArrayLike, b: npt.ArrayLike, spacing: npt.ArrayLike) -> float:
-    """95th percentile of the surface distances between two boolean masks, world units; nan if one is empty."""
+    """95th percentile of the distances between the surfaces of two masks; nan if one is empty.
+
+    `spacing` is that of the pixels along each axis; the result is in its units.
+    """
     from scipy.ndimage import binary_erosion, distance_transform_edt
 
     a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)

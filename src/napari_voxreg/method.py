@@ -64,7 +64,7 @@ class Outcome:
     Parameters
     ----------
     transform : Transform
-        From world points of the fixed image to world points of the moving image, the initial transform included.
+        From world points of the fixed image to world points of the moving image, the start included.
     notes : tuple of str
         Sentences for the user (what was decided, what to beware of).
     trace : tuple of float
@@ -114,8 +114,8 @@ class Run(Protocol):
         params : Params
             An instance of the method's own class.
         initial : Transform or None
-            Where to start. `register` has already folded an affine start into ``moving.grid``, so this is
-            None or a transform that is not affine; the outcome includes it.
+            Where to start. `register` has already folded an affine start into ``moving.grid``, so
+            this is None or a transform that is not affine; the outcome includes it.
         fixed_mask, moving_mask : Image or None
             Boolean, on the grids of `fixed` and `moving`; True counts.
         points : tuple of ndarray or None
@@ -148,7 +148,8 @@ class Method:
     ndims : tuple of int
         The numbers of axes it works on.
     isolate : bool
-        Whether `run` is called in the warm child process (because it takes no callback or holds the interpreter lock).
+        Whether `run` is called in the warm child process (because it takes no callback or holds the
+        interpreter lock).
     reference : str
         The paper or library behind it.
     """

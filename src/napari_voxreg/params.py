@@ -1,4 +1,4 @@
-"""A method's parameters, declared once: the form, the command line, the docs and the checks follow from them."""
+"""A method's parameters, declared once: form, command line, docs and checks follow from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Param:
 def param(
     default: Any, help: str, *, range: tuple[float, float] | None = None, advanced: bool = False
 ) -> Any:
-    """Declare one field of a `Params` class: its default, help text, inclusive range and whether it is advanced."""
+    """Declare one field of a `Params` class; `range` is inclusive, `advanced` folds it away."""
     return dataclasses.field(default=default, metadata={"help": help, "range": range, "advanced": advanced})
 
 

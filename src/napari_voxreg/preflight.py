@@ -18,7 +18,7 @@ Points = tuple[Array, Array]
 
 @dataclass(frozen=True)
 class Pair:
-    """A checked pair: one float32 channel each, the same units, no thin axes, masks on their images' grids."""
+    """A checked pair: one float32 channel each, the same units, no thin axes, masks on the images' grids."""
 
     fixed: Image
     moving: Image
@@ -55,7 +55,8 @@ def prepare(
     )
     if fixed.ndim != moving.ndim:
         raise ValueError(
-            f"The fixed image is {fixed.ndim}D and the moving image {moving.ndim}D; choose two images with as many axes."
+            f"The fixed image is {fixed.ndim}D and the moving image {moving.ndim}D; "
+            "choose two images with as many axes."
         )
     if fixed.ndim not in (2, 3):
         raise ValueError(f"Images with {fixed.ndim} axes cannot be registered; choose 2D or 3D ones.")
@@ -117,7 +118,8 @@ def _check_pixels(image: Image, which: str) -> None:
     if not np.isfinite([low, high]).all():
         count = int(image.data.size - np.count_nonzero(np.isfinite(image.data)))
         raise ValueError(
-            f"The {which} image has {count} NaN or infinite pixels; replace them first, with numpy.nan_to_num say."
+            f"The {which} image has {count} NaN or infinite pixels; "
+            "replace them first, with numpy.nan_to_num say."
         )
     if low == high:
         raise ValueError(

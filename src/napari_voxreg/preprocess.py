@@ -56,7 +56,7 @@ def driving_channel(image: Image, channel: int | str | None = None) -> Image:
 
 
 def mask_on(mask: Image, grid: Grid) -> Image:
-    """A mask sampled at the pixels of another grid through the world, boolean; outside its own grid it is False.
+    """A mask sampled at another grid's pixels through the world, boolean; False outside its own grid.
 
     Parameters
     ----------

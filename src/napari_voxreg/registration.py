@@ -67,7 +67,7 @@ class Result:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     def save(self, folder: Path | str) -> Path:
-        """Write ``transform.h5``, ``transform.json`` and the method's own files into a folder (made if missing).
+        """Write ``transform.h5``, ``transform.json`` and the method's own files into a folder.
 
         Returns
         -------
@@ -114,7 +114,7 @@ def register(
     fixed_mask, moving_mask : Image or array_like, optional
         Pixels that are not zero count. An `Image` may have a grid of its own; an array has its image's.
     points : tuple of array_like, optional
-        Corresponding world points of the fixed and the moving image, (N, d) each, in the units of their image.
+        Corresponding world points of fixed and moving, (N, d) each, in the units of their image.
         Methods that can use them do; the verdict always does.
     channel : int or "luminance", optional
         Which channel drives; luminance by default.

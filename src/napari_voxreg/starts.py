@@ -47,7 +47,7 @@ def start(kind: str, fixed: Image, moving: Image, points: tuple[Array, Array] | 
 
 
 def fit_points(fixed: Array, moving: Array) -> Affine:
-    """Least-squares map of fixed onto moving points (N, d): translation, rigid or affine, as their number allows."""
+    """Least-squares map of fixed onto moving points (N, d): translation, rigid or affine by their number."""
     d = fixed.shape[1]
     mean_fixed, mean_moving = fixed.mean(axis=0), moving.mean(axis=0)
     a, b = fixed - mean_fixed, moving - mean_moving

@@ -40,9 +40,9 @@ def save_transform(
 ) -> Path:
     """Write a transform as ``NAME.h5`` (ITK) and ``NAME.json``.
 
-    Affine, B-spline and displacement transforms and their chains are stored as such in the .h5. Thin-plate
-    splines and velocity fields, which ITK has not, keep their numbers in the JSON; their .h5 is a dense field,
-    exact at the nodes of `grid` and approximate between them.
+    Affine, B-spline and displacement transforms and their chains are stored as such in the .h5.
+    Thin-plate splines and velocity fields, which ITK has not, keep their numbers in the JSON; their .h5
+    is a dense field, exact at the nodes of `grid` and approximate between them.
 
     Parameters
     ----------
@@ -117,7 +117,8 @@ def load_transform(path: Path | str) -> Transform:
     if record["h5"]["exact"] == "everywhere":
         if _sha256(path) != record["h5"]["sha256"]:
             raise ValueError(
-                f"{path.name} is not the file that {path.stem}.json describes; restore it, or remove the JSON."
+                f"{path.name} is not the file that {path.stem}.json describes; "
+                "restore it, or remove the JSON."
             )
         natives = _flattened(_read(path))
     return chain(*(_member_from_json(m, native) for m, native in zip(members, natives, strict=True)))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 REFERENCE = (
-    "Mattes et al., IEEE TMI 22, 2003 (mutual information); Avants et al., Frontiers in Neuroinformatics 8, 2014 "
-    "(ITK's registration framework)"
+    "Mattes et al., IEEE TMI 22, 2003 (mutual information); Avants et al., "
+    "Frontiers in Neuroinformatics 8, 2014 (ITK's registration framework)"
 )
 PRESETS: dict[str, dict[str, Any]] = {
     "any modality": {},
@@ -96,7 +96,7 @@ def linear_method(name: str, title: str, make: Callable[[int], sitk.Transform]) 
 
 
 def _level(params: Linear, factor: tuple[int, ...], fixed: Image, seed: int) -> sitk.ImageRegistrationMethod:
-    """The registration of one level; lengths are in pixels of the level, which is `max(factor)` in the frame."""
+    """The registration of one level; its pixel is `max(factor)` long in the frame."""
     import SimpleITK as sitk
 
     method = sitk.ImageRegistrationMethod()

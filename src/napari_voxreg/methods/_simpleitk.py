@@ -20,7 +20,8 @@ SMALLEST = 12  # pixels that a pyramid leaves along an axis
 def pyramid_factors(image: Image, levels: int) -> list[tuple[int, ...]]:
     """Shrink factors per axis (array order) of each level, coarse to fine, the last all ones.
 
-    Coarse axes shrink later, so that pixels become as isotropic as they can, and no axis falls under 12 pixels.
+    Coarse axes shrink later, so that pixels become as isotropic as they can; no axis falls under 12
+    pixels.
     """
     spacing = image.grid.spacing / image.grid.spacing.min()
     factors = []

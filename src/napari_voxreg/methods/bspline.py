@@ -55,7 +55,7 @@ def run(
     device: str,
     progress: Progress,
 ) -> Outcome:
-    """Optimise a cubic B-spline coarse to fine, with control points refined at each level; see `method.Run`."""
+    """Optimise a cubic B-spline coarse to fine, its control points refined too; see `method.Run`."""
     from ..itk import bspline_from_itk, image_to_itk
 
     frame = Frame.of(fixed.grid)
@@ -111,7 +111,8 @@ def _spline(fixed: sitk.Image, mesh: tuple[int, ...]) -> sitk.Transform:
 def _refined(transform: sitk.Transform, fixed: sitk.Image, mesh: tuple[int, ...]) -> sitk.Transform:
     """The same deformation with twice as many cells along the axes where `mesh` asks for them.
 
-    Halving the knots of a cubic B-spline is exact: new control points are (1, 1) / 2 and (1, 6, 1) / 8 of the old.
+    Halving the knots of a cubic B-spline is exact: new control points are (1, 1) / 2 and (1, 6, 1) / 8
+    of the old.
     """
     from ..itk import bspline_from_itk
 

@@ -46,7 +46,10 @@ class Transform(Protocol):
         """
 
     def to_itk(self, grid: Grid) -> sitk.Transform:
-        """As a SimpleITK transform; a kind that ITK has not becomes a dense field that is exact at the nodes of `grid`."""
+        """As a SimpleITK transform.
+
+        A kind that ITK has not becomes a dense field, exact at the nodes of `grid`.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +173,7 @@ class Sequence:
         return invert(self, grid, tolerance)
 
     def to_itk(self, grid: Grid) -> sitk.Transform:
-        """An ITK composite of the members, or one dense field where a member has no form of its own in ITK."""
+        """An ITK composite of the members, or one dense field where ITK does not have a member's kind."""
         from ..itk import displacement_to_itk
 
         if not all(is_native(member) for member in self.members):

@@ -88,7 +88,7 @@ class BSpline:
         return bspline_to_itk(self.coefficients, self.grid)
 
     def _index(self, points: Array) -> tuple[Array, Array, Array]:
-        """Fractions (N, d), first control point (N, d) and whether each point is inside the spline's domain."""
+        """Fractions (N, d), first control points (N, d), and which points are in the spline's domain."""
         index = self.grid.to_index(points)
         last = np.array(self.grid.shape) - 2.0
         index = np.where(np.isclose(index, last, rtol=0, atol=1e-9), last - 1e-6, index)  # as ITK does
@@ -98,7 +98,7 @@ class BSpline:
         return index - np.floor(index), first, inside
 
     def _support(self, points: Array) -> tuple[list[Array], Array]:
-        """Weights along each axis, d x (N, 4), and the coefficients they meet, (N, 4^d, d), zero outside."""
+        """Weights along each axis, d x (N, 4), and the coefficients under them, (N, 4^d, d)."""
         fraction, first, inside = self._index(points)
         d = self.ndim
         weights = [_cubic(fraction[:, k]) for k in range(d)]

@@ -174,7 +174,8 @@ def _vectors(field: npt.ArrayLike, grid: Grid, what: str) -> Array:
     vectors = np.array(field, dtype=np.float64)
     if vectors.shape != (*grid.shape, grid.ndim):
         raise ValueError(
-            f"A {what} field of shape {vectors.shape} does not fit its grid; it must be {(*grid.shape, grid.ndim)}."
+            f"A {what} field of shape {vectors.shape} does not fit its grid; "
+            f"it must be {(*grid.shape, grid.ndim)}."
         )
     if not np.isfinite(vectors).all():
         raise ValueError(f"A {what} field must be finite everywhere.")

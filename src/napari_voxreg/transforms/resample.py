@@ -50,11 +50,12 @@ def warp(
     image = as_image(image)
     if image.ndim != grid.ndim:
         raise ValueError(
-            f"A {image.ndim}D image cannot be warped onto a {grid.ndim}D grid; choose images with as many axes."
+            f"A {image.ndim}D image cannot be warped onto a {grid.ndim}D grid; "
+            "choose images with as many axes."
         )
     thin = grid.thin_axes()
     if transform is not None and transform.ndim < grid.ndim and len(thin) == grid.ndim - transform.ndim:
-        # A transform found for a thin stack is one dimension lower; the stack's thickness comes back after it.
+        # A transform found for a thin stack has an axis less; the stack's thickness comes back after it.
         flat = warp(image.without(thin), transform, grid.without(thin), order=order, fill=fill)
         return Image(np.expand_dims(flat.data, thin), grid, image.name)
     if transform is None:

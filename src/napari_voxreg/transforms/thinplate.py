@@ -37,7 +37,8 @@ class ThinPlate:
         moving = np.array(self.moving_points, dtype=float)
         if fixed.ndim != 2 or fixed.shape != moving.shape or fixed.shape[1] not in (2, 3):
             raise ValueError(
-                f"A thin-plate spline needs equally many fixed and moving points, not {fixed.shape} and {moving.shape}."
+                "A thin-plate spline needs equally many fixed and moving points, "
+                f"not {fixed.shape} and {moving.shape}."
             )
         centred = fixed - fixed.mean(axis=0) if len(fixed) else fixed
         if np.linalg.matrix_rank(centred) < fixed.shape[1]:
