@@ -40,14 +40,15 @@ class LayerSnapshot:
         Of all axes.
     spatial : tuple of int
         The two or three axes that are registered.
-    steps : mapping of int to int
-        The present index along every other axis (time), at full resolution.
+    present : tuple of int
+        Where the viewer stands: the index along every axis of the layer, at full resolution.
     rgb, labels : bool
         Whether colour channels come last, and whether the pixels are labels.
     placement : mapping
-        Keyword arguments that put a layer of n axes, with one pixel along each of `steps`, in its place.
+        Keyword arguments that put a layer of n axes, one pixel long along those that are not spatial, in its
+        place.
     look : mapping
-        Colormap, contrast limits and gamma of an Image layer.
+        Colormap, and the contrast limits and gamma of an Image layer.
     """
 
     name: str
@@ -55,7 +56,7 @@ class LayerSnapshot:
     affine: Array
     units: tuple[str, ...]
     spatial: tuple[int, ...]
-    steps: Mapping[int, int]
+    present: tuple[int, ...]
     rgb: bool
     labels: bool
     placement: Mapping[str, Any]
@@ -65,6 +66,11 @@ class LayerSnapshot:
     def ndim(self) -> int:
         """Number of axes of the layer, channels not counted."""
         return len(self.units)
+
+    @property
+    def steps(self) -> dict[int, int]:
+        """The present index along the axes that are not registered (time)."""
+        return {k: index for k, index in enumerate(self.present) if k not in self.spatial}
 
     def grid(self, level: int = 0) -> Grid:
         """Where the pixels of a level lie, in the layer's own units.
@@ -184,18 +190,18 @@ def snapshot(layer: ImageLayer | Labels, viewer: ViewerModel | None = None) -> L
     if stepped and np.abs(affine[np.ix_(stepped, spatial)]).max() > 1e-9 * np.abs(affine[:-1, :-1]).max():
         raise ValueError(f"The transform of {layer.name!r} mixes time with space; reset its affine first.")
     labels = isinstance(layer, Labels)
-    steps = _present(layer, affine, stepped, viewer)
+    present = _present(layer, affine, viewer)
     return LayerSnapshot(
         name=layer.name,
         levels=tuple(layer.data) if layer.multiscale else (layer.data,),
         affine=affine,
         units=tuple(str(unit) for unit in layer.units),
         spatial=spatial,
-        steps=steps,
+        present=present,
         rgb=not labels and bool(layer.rgb),
         labels=labels,
-        placement=_placed(layer, affine, steps),
-        look={} if labels else {name: getattr(layer, name) for name in LOOK},
+        placement=_placed(layer, affine, {k: present[k] for k in stepped}),
+        look={"colormap": layer.colormap} if labels else {name: getattr(layer, name) for name in LOOK},
     )
 
 
@@ -313,24 +319,19 @@ def _placed(layer: Layer, affine: Array, steps: Mapping[int, int]) -> dict[str, 
     return kwargs
 
 
-def _present(
-    layer: Layer, affine: Array, stepped: Sequence[int], viewer: ViewerModel | None
-) -> dict[int, int]:
-    """The index of the present point along the axes that are not registered."""
-    if viewer is None or not stepped:
-        return dict.fromkeys(stepped, 0)
-    point = np.zeros(layer.ndim)
-    shared = min(layer.ndim, viewer.dims.ndim)
-    point[layer.ndim - shared :] = viewer.dims.point[-shared:]
+def _present(layer: ImageLayer | Labels, affine: Array, viewer: ViewerModel | None) -> tuple[int, ...]:
+    """The index of the viewer's point along each axis of a layer; the first pixel without a viewer."""
+    n = layer.ndim
+    if viewer is None:
+        return (0,) * n
+    point = np.zeros(n)
+    shared = min(n, viewer.dims.ndim)
+    point[n - shared :] = viewer.dims.point[-shared:]
     if viewer.dims.units is not None:
-        for k in stepped:  # the sliders count in the viewer's units
-            point[k] *= unit_factor(str(viewer.dims.units[k - layer.ndim]), str(layer.units[k]))
-    inside = affine[np.ix_(stepped, stepped)]
-    index = np.linalg.solve(inside, point[stepped] - affine[stepped, -1])
-    return {
-        k: int(np.clip(np.rint(i), 0, layer.level_shapes[0][k] - 1))
-        for k, i in zip(stepped, index, strict=True)
-    }
+        for k in range(n - shared, n):  # the sliders count in the viewer's units
+            point[k] *= unit_factor(str(viewer.dims.units[k - n]), str(layer.units[k]))
+    index = np.rint(apply_affine(np.linalg.inv(affine), point[None])[0])
+    return tuple(int(i) for i in np.clip(index, 0, np.array(layer.level_shapes[0]) - 1))
 
 
 def _shapes_snapshot(layer: Shapes) -> ShapesSnapshot:
