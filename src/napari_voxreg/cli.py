@@ -1,0 +1,347 @@
+"""The command line: what the panel does, from a terminal.
+
+Exit codes: 0 done, 1 failed, 2 refused (a wrong option, or input that cannot be registered), 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .geometry import Array
+    from .method import Progress
+    from .registration import Result
+    from .transforms import Transform
+
+# Loaded inside the functions: everything else of the package, so that --help answers at once.
+
+PROGRAM = "napari-voxreg"
+STARTS = "centres, moments, corners, points"
+DEFAULT_METHOD = "elastix"
+MARK = "parameter "  # tells a method's parameters from our own options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; those of this process if left out.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parser(words).parse_args(words)
+    except SystemExit as leaving:  # argparse's own way to say 0 (help) or 2 (usage)
+        return int(leaving.code or 0)
+    from .method import Cancelled, MethodUnavailable
+
+    try:
+        options.command(options)
+    except (Cancelled, KeyboardInterrupt):
+        return _complain("cancelled; nothing was written", 130)
+    except ValueError as error:
+        return _complain(str(error), 2)
+    except (MethodUnavailable, OSError) as error:
+        return _complain(str(error), 1)
+    return 0
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+    return code
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The whole command line; `words` tells which method's parameters `register` has."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="Register 2D and 3D images.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added.set_defaults(command=function)
+        return added
+
+    demo = command("demo", _demo, "Register the simulated fundus pair in napari.")
+    demo.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FILE.png",
+        help="save a picture of the window and quit (without a display: demo.png)",
+    )
+
+    samples = command("samples", _samples, "List the simulated pairs, or write them as files.")
+    samples.add_argument("name", nargs="?", help="only this pair")
+    samples.add_argument("-o", "--output", type=Path, metavar="DIR", help="write the pair's files here")
+
+    methods = command("methods", _methods, "List the methods, or one method's parameters.")
+    methods.add_argument("name", nargs="?", help="show this method's presets and parameters")
+    methods.add_argument("--markdown", action="store_true", help="the page docs/methods.md")
+
+    register = command("register", _register, "Register the moving image to the fixed image.")
+    _add_register_options(register)
+    if words[:1] == ["register"]:
+        _add_parameters(register, words)
+
+    apply = command("apply", _apply, "Warp another image with a saved transform.")
+    apply.add_argument("transform", type=Path, help="a folder that register wrote, or its transform.h5")
+    apply.add_argument("image", type=Path, help="lies where the moving image lay")
+    apply.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the warped image")
+    apply.add_argument("--labels", action="store_true", help="take the nearest pixel, never a mixture")
+    return parser
+
+
+def _add_register_options(parser: argparse.ArgumentParser) -> None:
+    """The options that all methods share."""
+    add = parser.add_argument
+    add("fixed", type=Path, metavar="FIXED", help="the image that stays")
+    add("moving", type=Path, metavar="MOVING", help="the image that is warped onto it")
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="for transform and warped image")
+    add("--method", default=DEFAULT_METHOD, help=f"one of `{PROGRAM} methods` (default {DEFAULT_METHOD})")
+    add("--preset", help=f"one of `{PROGRAM} methods METHOD` (default: its first)")
+    add("--start", metavar="WHERE", help=f"{STARTS}, or a saved transform (default: present position)")
+    for which in ("fixed", "moving"):
+        add(f"--{which}-mask", type=Path, metavar="FILE", help="only its pixels that are not zero count")
+    for which in ("fixed", "moving"):
+        text = "corresponding points, one a line, world units in array order"
+        add(f"--{which}-points", type=Path, metavar="CSV", help=text)
+    add("--channel", help="the channel that drives: a number or luminance (default luminance)")
+    add("--seed", type=int, default=0, help="same seed, same result (default 0)")
+
+
+def _add_parameters(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """One option for each parameter of the chosen method."""
+    from .describe import default, kind
+    from .methods import METHODS
+
+    scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scout.add_argument("--method", nargs="?", default=DEFAULT_METHOD)
+    name = scout.parse_known_args(words)[0].method
+    if name not in METHODS:
+        return  # register() refuses it with the list of those there are
+    method = METHODS[name]
+    for title, advanced in ((method.title, False), (f"{method.title}, advanced", True)):
+        group = parser.add_argument_group(title)
+        for info in method.params.infos():
+            if info.advanced != advanced:
+                continue
+            text = f"{info.help} ({kind(info)}; default {default(info)})".replace("%", "%%")
+            shape: dict[str, Any] = {"metavar": "VALUE"}
+            if info.kind is bool:
+                shape = {"action": argparse.BooleanOptionalAction}
+            elif info.kind is tuple:
+                shape = {"metavar": "FILE", "nargs": "+"}
+            option = f"--{info.name.replace('_', '-')}"
+            group.add_argument(option, dest=MARK + info.name, default=argparse.SUPPRESS, help=text, **shape)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    """Show the fundus sample registered in napari, on a virtual display where there is no other."""
+    import os
+
+    picture = options.picture
+    bare = sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if not bare:
+        from .gui.demo import demo
+
+        demo(picture, print)
+        return
+    import shutil
+    import subprocess
+
+    runner = shutil.which("xvfb-run")
+    if runner is None:
+        raise OSError("there is no display; install a virtual one: sudo apt-get install -y xvfb xauth")
+    target = str(picture or Path("demo.png"))
+    screen = ["-a", "-s", "-screen 0 1920x1200x24"]
+    again = [sys.executable, "-m", "napari_voxreg.cli", "demo", "--picture", target]
+    code = subprocess.run([runner, *screen, *again], check=False).returncode
+    if code:
+        raise OSError(f"the demo ended with exit code {code} on the virtual display")
+
+
+def _methods(options: argparse.Namespace) -> None:
+    """List the methods or describe one."""
+    from . import describe
+    from .methods import METHODS
+
+    if options.markdown:
+        print(describe.markdown(), end="")
+    elif options.name is None:
+        print(describe.method_list())
+    elif options.name in METHODS:
+        print(describe.method_details(METHODS[options.name]))
+    else:
+        raise ValueError(f"There is no method {options.name!r}; choose from: {', '.join(METHODS)}.")
+
+
+def _samples(options: argparse.Namespace) -> None:
+    """List the simulated pairs, or write them."""
+    from .samples import SAMPLES
+
+    names = list(SAMPLES) if options.name is None else [options.name]
+    for name in names:
+        if name not in SAMPLES:
+            raise ValueError(f"There is no sample {name!r}; choose from: {', '.join(SAMPLES)}.")
+        if options.output is None:
+            info = SAMPLES[name]
+            print(f"{name:12}{info.title}\n{'':12}{info.description}")
+        else:
+            from .samples.files import write_sample
+
+            for file in write_sample(SAMPLES[name].make(), options.output):
+                print(file)
+
+
+def _register(options: argparse.Namespace) -> None:
+    """Register a pair of files and write transform and warped image."""
+    from .io.images import read_image, write_like
+    from .io.transforms import load_transform
+    from .registration import register
+    from .transforms import warp
+
+    points = _points(options.fixed_points, options.moving_points)
+    fixed, moving = read_image(options.fixed), read_image(options.moving)
+    masks = [None if path is None else read_image(path) for path in (options.fixed_mask, options.moving_mask)]
+    with _terminal() as progress:
+        result = register(
+            fixed,
+            moving,
+            method=options.method,
+            preset=options.preset,
+            params=_parameters(options),
+            initial=_start(options.start),
+            fixed_mask=masks[0],
+            moving_mask=masks[1],
+            points=points,
+            channel=_channel(options.channel),
+            seed=options.seed,
+            progress=progress,
+        )
+    saved = result.save(options.output)
+    warped = warp(moving, load_transform(saved), fixed.grid)
+    picture = write_like(warped, options.output / "warped", options.moving)
+    print(_report(result))
+    print(f"\nWrote {saved}, {saved.with_suffix('.json').name} and {picture.name}.")
+
+
+def _apply(options: argparse.Namespace) -> None:
+    """Warp one more image onto the fixed grid of a saved transform."""
+    from .io.images import read_image, write_image
+    from .io.transforms import fixed_grid, load_record, load_transform
+    from .transforms import warp
+
+    transform, record = load_transform(options.transform), load_record(options.transform)
+    if record is None:
+        raise ValueError(
+            f"{options.transform.name} has no record of the fixed image's grid beside it; "
+            f"give a transform that {PROGRAM} has written, with its .json."
+        )
+    image = read_image(options.image)
+    warped = warp(image, transform, fixed_grid(record), order=0 if options.labels else 1)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    print(f"Wrote {write_image(warped, options.output)}.")
+
+
+def _parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """The parameters that were given; the method's own declaration checks them."""
+    marked = ((key.removeprefix(MARK), value) for key, value in vars(options).items() if key.startswith(MARK))
+    return dict(marked)
+
+
+def _start(where: str | None) -> str | Transform | None:
+    """A start's name, or a transform from disk."""
+    from .io.transforms import load_transform
+    from .starts import STARTS
+
+    if where is None or where in STARTS:
+        return where
+    if not Path(where).exists():
+        raise ValueError(
+            f"There is no start {where!r}; choose from: {', '.join(STARTS)}, or give a saved transform."
+        )
+    return load_transform(where)
+
+
+def _points(fixed: Path | None, moving: Path | None) -> tuple[Array, Array] | None:
+    """Landmarks from two tables."""
+    from .io.points import read_points
+
+    if fixed is None and moving is None:
+        return None
+    if fixed is None or moving is None:
+        raise ValueError("Landmarks come in pairs; give both --fixed-points and --moving-points.")
+    return read_points(fixed), read_points(moving)
+
+
+def _channel(text: str | None) -> int | str | None:
+    """A channel's number where it is one."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text
+
+
+def _report(result: Result) -> str:
+    """Verdict, notes and scores for the terminal."""
+    before, after = result.before, result.after
+    lines = [result.verdict.sentence, *result.notes, "", f"{'':6}{'whole grid':>20}{'overlap only':>20}"]
+    lines.append(f"{'':6}" + f"{'before':>10}{'after':>10}" * 2)
+    for name in before.whole:
+        values = (before.whole, after.whole, before.overlap, after.overlap)
+        lines.append(f"{name.upper():6}" + "".join(f"{scores[name]:>10.4f}" for scores in values))
+    lines.append(
+        f"overlap {100 * before.overlap_fraction:.0f} % -> {100 * after.overlap_fraction:.0f} %, "
+        f"folded {after.folded:.2g} %, {result.seconds:.1f} s"
+    )
+    return "\n".join(lines)
+
+
+@contextmanager
+def _terminal() -> Iterator[Progress]:
+    """Progress as a bar if there is a terminal; the first Ctrl-C asks the work to stop, a second ends it."""
+    from tqdm import tqdm
+
+    from .method import Cancelled
+
+    stop = False
+
+    def interrupted(number: int, frame: object) -> None:
+        nonlocal stop
+        stop = True
+        signal.signal(signal.SIGINT, usual)
+
+    usual = signal.signal(signal.SIGINT, interrupted)
+    try:
+        shape = "{percentage:3.0f} %|{bar:30}| {elapsed}{postfix}"
+        with tqdm(total=100, bar_format=shape, disable=None, leave=False, file=sys.stderr) as bar:
+
+            def report(fraction: float | None, message: str, metric: float | None = None) -> None:
+                if stop:
+                    raise Cancelled("Cancelled.")
+                bar.set_postfix_str(message if metric is None else f"{message}, metric {metric:.5g}", False)
+                if fraction is not None:
+                    bar.update(100 * fraction - bar.n)
+
+            yield report
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The demo: the fundus pair registered by the Register panel, and how far it is from the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+import numpy as np
+from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
+
+from ..geometry import Array
+from ..preprocess import driving_channel
+from ..registration import Result
+from ..samples import Sample, make_sample
+from ..transforms import Affine, Transform
+from .register_widget import RegisterWidget
+
+SIZE = (1600, 1000)  # of the window in the picture
+SETTLE = 700  # milliseconds that napari needs to lay out and draw before a picture is taken
+
+
+def demo(picture: Path | None, say: Callable[[str], None]) -> None:
+    """Open napari with the fundus pair, register it in the panel and show the result.
+
+    Parameters
+    ----------
+    picture : path or None
+        Where to save a picture of the window, which then closes; with None it stays open until the user
+        closes it.
+    say : callable
+        Is told the verdict and the true error, and where the picture is.
+
+    Raises
+    ------
+    RuntimeError
+        If the registration failed.
+    """
+    sample = make_sample("fundus")
+    viewer = napari.Viewer(title="napari-voxreg")
+    viewer.window.resize(*SIZE)
+    viewer.open_sample("napari-voxreg", sample.name)
+    panel = RegisterWidget(viewer)
+    viewer.window.add_dock_widget(panel, name="VoxReg: Register", area="right")
+    failures: list[str] = []
+
+    def done(result: Result) -> None:
+        _arrange(viewer)
+        say(result.verdict.sentence)
+        say(true_error(sample, result.transform))
+        if picture is not None:
+            QTimer.singleShot(SETTLE, lambda: _photograph(viewer, picture, say))
+
+    def failed(sentence: str) -> None:
+        failures.append(sentence)
+        if picture is not None:
+            viewer.close()
+
+    panel.finished.connect(done)
+    panel.failed.connect(failed)
+    QTimer.singleShot(0, panel.run)
+    napari.run()
+    if failures and picture is not None:
+        raise RuntimeError(failures[0])
+
+
+def true_error(sample: Sample, transform: Transform) -> str:
+    """How far a transform is from a sample's true map, in a sentence.
+
+    Distances are taken at every fifth pixel that shows something and whose true partner lies in the moving
+    image, in the units of the fixed image.
+    """
+    coarse = sample.fixed.grid.coarsened(5)
+    shown = driving_channel(sample.fixed).data[(slice(None, None, 5),) * coarse.ndim]
+    points = coarse.nodes()[shown.ravel() > 0.05 * shown.max()]
+    there = sample.truth(points)
+    counted = sample.moving.grid.contains(there)
+    points, there = points[counted], there[counted]
+    start = _distances(Affine.identity(coarse.ndim), points, there)
+    end = _distances(transform, points, there)
+    unit = "pixels" if coarse.units[0] == "pixel" else coarse.units[0]
+    return (
+        f"True error: mean {start.mean():.2f} -> {end.mean():.2f} {unit}, "
+        f"95th percentile {np.percentile(start, 95):.2f} -> {np.percentile(end, 95):.2f} {unit}."
+    )
+
+
+def _distances(transform: Transform, points: Array, there: Array) -> Array:
+    return np.linalg.norm(transform(points) - there, axis=1)
+
+
+def _arrange(viewer: Viewer) -> None:
+    """Show what is worth seeing first: the warped picture under the deformed grid."""
+    for layer in viewer.layers:
+        layer.visible = not layer.name.endswith(("SSIM", "SSIM values", "Jacobian"))
+    viewer.reset_view(margin=0.02)
+
+
+def _photograph(viewer: Viewer, picture: Path, say: Callable[[str], None]) -> None:
+    """Save a picture of the window and close it."""
+    viewer.screenshot(str(picture), canvas_only=False, flash=False)
+    say(f"The picture is {picture.resolve()}.")
+    viewer.close()

@@ -1,0 +1,94 @@
+"""The package as users get it: a light import and a complete wheel."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import napari_voxreg
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "itk", "SimpleITK", "qtpy", "PyQt6", "napari", "magicgui")
+
+
+def run(code: str, **options: object) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,  # type: ignore[call-overload]
+    )
+    return str(done.stdout).strip()
+
+
+def test_import_is_light() -> None:
+    loaded = run(
+        f"import sys, napari_voxreg; print([name for name in {HEAVY} if name in sys.modules])",
+    )
+    assert loaded == "[]"
+
+
+def test_import_is_quick() -> None:
+    # Timed inside, so that the interpreter's own start does not count; the median forgives a busy machine.
+    code = "import time; t = time.perf_counter(); import napari_voxreg; print(time.perf_counter() - t)"
+    assert statistics.median(float(run(code)) for _ in range(5)) < 0.2
+
+
+def test_every_public_name_is_there() -> None:
+    for name in napari_voxreg.__all__:
+        assert getattr(napari_voxreg, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = napari_voxreg.nothing
+
+
+def test_versions_are_tested_ones() -> None:
+    """What the package needs is pinned for the set-up, and torch never comes with CUDA by accident."""
+    constraints = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+        if "==" in line
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for need in project["dependencies"]:
+        name = need.partition(">")[0].partition("[")[0].lower()
+        assert name in constraints
+    assert constraints["torch"] == "2.13.0"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True, timeout=250)
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel_is_complete(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for wanted in ("napari.yaml", "py.typed", "cli.py", "gui/register_widget.py", "sample_data/README.md"):
+        assert f"napari_voxreg/{wanted}" in names
+    assert not [name for name in names if name.startswith(("tests/", "scripts/", "docs/"))]
+
+
+def test_installed_wheel_finds_its_samples(wheel: Path, tmp_path: Path) -> None:
+    target = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--target", str(target), str(wheel)], check=True, timeout=250)
+    code = (
+        f"import sys; sys.path.insert(0, {str(target)!r})\n"
+        "from napari_voxreg.samples import SAMPLES, folder\n"
+        "names = {file.name for file in folder().rglob('*')}\n"
+        "assert all(any(file.startswith(name) for file in names) for name in SAMPLES), names\n"
+        "print(folder())"
+    )
+    assert Path(run(code, cwd=tmp_path)) == target / "napari_voxreg" / "sample_data"
