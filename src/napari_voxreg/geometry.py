@@ -59,8 +59,8 @@ class Grid:
     def from_spacing(
         cls,
         shape: Sequence[int],
-        spacing: Sequence[float] | float = 1.0,
-        origin: Sequence[float] | float = 0.0,
+        spacing: npt.ArrayLike = 1.0,
+        origin: npt.ArrayLike = 0.0,
         direction: npt.ArrayLike | None = None,
         units: Sequence[str] | str = "pixel",
     ) -> Grid:

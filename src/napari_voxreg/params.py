@@ -84,6 +84,7 @@ class Params:
 def _info(field: dataclasses.Field[Any], hint: Any) -> Param:
     """Read one field's declaration."""
     choices: tuple[str, ...] = ()
+    kind: type
     origin = typing.get_origin(hint)
     if origin is Literal:
         kind, choices = str, typing.get_args(hint)

@@ -9,6 +9,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ def save_transform(
         **(record or {}),
     }
     text = json.dumps(description, indent=1)
-    _replace(path.with_suffix(".json"), lambda target: target.write_text(text, encoding="utf-8") and None)
+    _replace(path.with_suffix(".json"), partial(_write_bytes, text.encode()))
     return path
 
 
@@ -145,11 +146,7 @@ def save_result(result: Result, folder: Path) -> Path:
     """Write a result's transform, record and files into a folder; see `Result.save`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in result.files.items():
-
-        def write(target: Path, content: bytes = content) -> None:
-            target.write_bytes(content)
-
-        _replace(folder / name, write)
+        _replace(folder / name, partial(_write_bytes, content))
     return save_transform(result.transform, folder / "transform.h5", result.fixed, result_record(result))
 
 
@@ -206,6 +203,10 @@ def _replace(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _umask() -> int:

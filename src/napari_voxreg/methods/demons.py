@@ -72,7 +72,7 @@ def run(
         )
     found, _ = displacement_from_itk(sitk.DisplacementFieldTransform(_on(field, fixed_itk)))
     transform = frame.leave(Displacement(found, fixed.grid))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if fixed_mask is not None or moving_mask is not None:
         notes = ("Demons cannot use masks; they count in the scores only.",)
     return Outcome(

@@ -1,0 +1,185 @@
+"""Transforms against SimpleITK on the same points, their derivatives, inverses and chains."""
+
+import numpy as np
+import pytest
+from scipy.linalg import expm
+from scipy.ndimage import gaussian_filter
+
+from napari_voxreg import Affine, BSpline, Displacement, Grid, Sequence, StationaryVelocity, ThinPlate
+from napari_voxreg.transforms import chain, displacement_on, jacobian_determinant
+
+
+def _grid(d: int, n: int = 14) -> Grid:
+    rng = np.random.default_rng(d)
+    turn = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    return Grid.from_spacing(
+        (n, n + 2, n - 1)[:d], rng.uniform(0.5, 2, d), rng.normal(size=d), turn, "millimeter"
+    )
+
+
+def _field(grid: Grid, size: float, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    field = np.stack([gaussian_filter(rng.normal(size=grid.shape), 3) for _ in range(grid.ndim)], axis=-1)
+    return size * field / np.abs(field).max()
+
+
+def _make(kind: str, d: int):
+    grid = _grid(d)
+    rng = np.random.default_rng(7)
+    if kind == "affine":
+        return Affine(np.eye(d + 1) + np.vstack([0.1 * rng.normal(size=(d, d + 1)), np.zeros(d + 1)]))
+    if kind == "bspline":
+        return BSpline(0.4 * rng.normal(size=(d, *grid.shape)), grid)
+    if kind == "displacement":
+        return Displacement(_field(grid, 1.0), grid)
+    if kind == "velocity":
+        return StationaryVelocity(_field(grid, 1.5), grid)
+    if kind == "thin plate":
+        points = grid.corners() + 0.1 * rng.normal(size=(2**d, d))
+        points = np.concatenate([points, grid.centre[None] + 0.3])
+        return ThinPlate(points, points + 0.5 * rng.normal(size=points.shape))
+    return Sequence((_make("affine", d), _make("bspline", d), _make("displacement", d)))
+
+
+KINDS = ("affine", "bspline", "displacement", "velocity", "thin plate", "sequence")
+NATIVE = ("affine", "bspline", "displacement", "velocity", "sequence")
+
+
+@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("kind", NATIVE)
+def test_points_agree_with_itk_inside_on_the_rim_and_outside(kind, d):
+    transform, grid = _make(kind, d), _grid(d)
+    index = np.random.default_rng(1).uniform(-3, 18, (400, d))
+    rim = np.stack([np.full(d, v) for v in (-0.499, 0.0, 1.001, 11.999, 13.0)])
+    points = grid.to_world(np.concatenate([index, rim]))
+    itk = transform.to_itk(grid)
+    expected = np.array([itk.TransformPoint(p[::-1].tolist())[::-1] for p in points])
+    assert np.allclose(transform(points), expected, rtol=0, atol=1e-9)
+    assert transform.ndim == d
+
+
+@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("kind", ["affine", "bspline", "thin plate"])
+def test_jacobian_is_the_derivative(kind, d):
+    transform, grid = _make(kind, d), _grid(d)
+    points = grid.to_world(np.random.default_rng(2).uniform(2.1, 9.9, (50, d)))
+    step = 1e-5
+    numeric = np.stack(
+        [(transform(points + step * e) - transform(points - step * e)) / (2 * step) for e in np.eye(d)], axis=-1
+    )
+    assert np.allclose(transform.jacobian(points), numeric, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_field_jacobian_is_central_differences_at_nodes(d):
+    transform, grid = _make("displacement", d), _grid(d)
+    node = np.full((1, d), 5.0)
+    steps = [grid.to_world(node + e) for e in np.eye(d)], [grid.to_world(node - e) for e in np.eye(d)]
+    along = np.stack(
+        [(transform(a) - transform(b))[0] / 2 for a, b in zip(*steps, strict=True)], axis=-1
+    )
+    expected = along @ np.linalg.inv(grid.affine[:d, :d])
+    assert np.allclose(transform.jacobian(grid.to_world(node))[0], expected)
+
+
+def test_chained_jacobian_multiplies():
+    grid = _grid(2)
+    first, second = _make("affine", 2), _make("bspline", 2)
+    points = grid.to_world(np.random.default_rng(3).uniform(3, 9, (20, 2)))
+    expected = second.jacobian(first(points)) @ first.jacobian(points)
+    assert np.allclose(Sequence((first, second)).jacobian(points), expected)
+
+
+def test_sequence_applies_its_first_member_first_and_merges_affines():
+    shift, double = Affine.translation([1.0, 0.0]), Affine(np.diag([2.0, 2.0, 1.0]))
+    assert chain(shift, double)([[0.0, 0.0]]).tolist() == [[2.0, 0.0]]
+    assert chain(double, shift)([[0.0, 0.0]]).tolist() == [[1.0, 0.0]]
+    assert isinstance(chain(shift, double), Affine)
+    nested = Sequence((Sequence((shift, _make("bspline", 2))), double))
+    assert len(nested.members) == 3
+
+
+@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_inverse_comes_back(kind, d):
+    grid = _grid(d)
+    transform = _make(kind, d)
+    if kind in ("bspline", "sequence"):  # rough random coefficients fold; a gentle one has an inverse
+        gentle = BSpline(np.moveaxis(_field(grid, 0.4), -1, 0), grid)
+        transform = gentle if kind == "bspline" else Sequence((_make("affine", d), gentle))
+    inner = grid.to_world(np.random.default_rng(4).uniform(3.5, 8.5, (60, d)))
+    moving_grid = Grid.from_spacing(
+        [40] * d, grid.diagonal / 30, grid.centre - grid.diagonal * 0.65, units="millimeter"
+    )
+    back = transform.inverse(moving_grid, 1e-6)
+    assert np.abs(back(transform(inner)) - inner).max() < 0.08 * grid.spacing.min()
+
+
+def test_numerical_inverse_reports_its_error_and_keeps_the_affine_outside():
+    grid = Grid.from_spacing((30, 30))
+    spline = BSpline(np.moveaxis(_field(Grid.from_spacing((10, 10)), 1.0), -1, 0), Grid.from_spacing((10, 10), 4.0))
+    matrix = np.diag([1.1, 0.9, 1.0])
+    back = Sequence((Affine(matrix), spline)).inverse(grid)
+    field = next(m for m in back.members if isinstance(m, Displacement))
+    assert field.inverse_error is not None and field.inverse_error < 1.5
+    far = np.array([[1e4, -1e4]])
+    assert np.abs(back(far) / (np.linalg.inv(matrix[:2, :2]) @ far[0]) - 1).max() < 0.05
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_constant_velocity_is_a_translation_and_a_linear_one_the_matrix_exponential(d):
+    grid = Grid.from_spacing((41,) * d, 0.5, -10.0)
+    shift = np.full((*grid.shape, d), 0.7)
+    inner = np.random.default_rng(5).uniform(-4, 4, (50, d))
+    assert np.allclose(StationaryVelocity(shift, grid)(inner), inner + 0.7)
+    linear = 0.15 * np.random.default_rng(6).normal(size=(d, d))
+    velocity = (grid.nodes() @ linear.T).reshape(*grid.shape, d)
+    moved = StationaryVelocity(velocity, grid)(inner)
+    assert np.allclose(moved, inner @ expm(linear).T, rtol=0, atol=0.02)
+
+
+def test_determinant_of_an_affine_field_is_its_own_and_a_fold_is_negative():
+    grid = _grid(3)
+    affine = _make("affine", 3)
+    determinant = jacobian_determinant(displacement_on(affine, grid), grid)
+    assert np.allclose(determinant, np.linalg.det(affine.matrix), rtol=1e-4)
+    flat = Grid.from_spacing((20, 20))
+    field = np.zeros((20, 20, 2))
+    field[10:, :, 0] = -3.0
+    assert (jacobian_determinant(field, flat) < 0).any()
+
+
+def test_thin_plate_passes_through_its_points_and_is_affine_for_affine_points():
+    transform = _make("thin plate", 3)
+    assert np.allclose(transform(transform.fixed_points), transform.moving_points, atol=1e-8)
+    points = np.random.default_rng(8).uniform(0, 9, (12, 2))
+    affine = _make("affine", 2)
+    spline = ThinPlate(points, affine(points))
+    elsewhere = np.random.default_rng(9).uniform(-5, 15, (30, 2))
+    assert np.allclose(spline(elsewhere), affine(elsewhere), atol=1e-8)
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_thin_plate_field_is_exact_at_the_nodes(d):
+    transform, grid = _make("thin plate", d), _grid(d)
+    expected = transform(grid.nodes()) - grid.nodes()
+    assert np.allclose(displacement_on(transform, grid).reshape(-1, d), expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Affine(np.zeros((3, 3))), "invertible"),
+        (lambda: Affine(np.eye(5)), "3 x 3 or 4 x 4"),
+        (lambda: Displacement(np.zeros((4, 4)), Grid.from_spacing((4, 4))), "must be"),
+        (lambda: Displacement(np.full((4, 4, 2), np.nan), Grid.from_spacing((4, 4))), "finite"),
+        (lambda: BSpline(np.zeros((2, 3, 3)), Grid.from_spacing((3, 3))), "four control points"),
+        (lambda: ThinPlate(np.zeros((3, 2)), np.zeros((2, 2))), "equally many"),
+        (lambda: ThinPlate(np.arange(6.0).reshape(3, 2), np.zeros((3, 2))), "line or plane"),
+        (lambda: Sequence(()), "at least one"),
+        (lambda: Sequence((Affine.identity(2), Affine.identity(3))), "same number of axes"),
+    ],
+)
+def test_bad_values_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
