@@ -1,0 +1,103 @@
+"""A registration as the worker gets it: everything it needs, and no layer or widget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..geometry import Array
+from ..method import Progress, part
+from ..params import Params
+from ..registration import Result, register
+from .layers import LayerSnapshot, ShapesSnapshot
+from .results import LayerData, Show, result_layers
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was chosen when Register was pressed.
+
+    Parameters
+    ----------
+    fixed, moving : LayerSnapshot
+        The two layers.
+    fixed_mask, moving_mask : LayerSnapshot, ShapesSnapshot or None
+        The layers of their masks.
+    points : tuple of ndarray or None
+        Corresponding world points, in the units of their image.
+    method : str
+        The method's name.
+    params : Params
+        All its parameters.
+    start : str, Result, Path or None
+        As `register` takes it, or the file of a transform.
+    channel : int, "luminance" or None
+        Which channel drives.
+    show : Show
+        Which layers to make.
+    """
+
+    fixed: LayerSnapshot
+    moving: LayerSnapshot
+    fixed_mask: LayerSnapshot | ShapesSnapshot | None
+    moving_mask: LayerSnapshot | ShapesSnapshot | None
+    points: tuple[Array, Array] | None
+    method: str
+    params: Params
+    start: str | Result | Path | None
+    channel: int | str | None
+    show: Show
+
+    def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
+        """Register and make the layers; see `register` for the errors."""
+        progress(0.0, "reading the images")
+        fixed, moving = self.fixed.image(), self.moving.image()
+        masks = [
+            None if mask is None else mask.mask(image.grid)
+            for mask, image in ((self.fixed_mask, fixed), (self.moving_mask, moving))
+        ]
+        result = register(
+            fixed,
+            moving,
+            method=self.method,
+            params=self.params,
+            initial=self._initial(),
+            fixed_mask=masks[0],
+            moving_mask=masks[1],
+            points=self.points,
+            channel=self.channel,
+            progress=part(progress, 0.0, 0.9),
+        )
+        layers = result_layers(
+            result,
+            self.fixed,
+            self.moving,
+            show=self.show,
+            channel=self.channel,
+            progress=part(progress, 0.9, 1.0),
+        )
+        return result, layers
+
+    def _initial(self) -> Any:
+        """The start, read from its file if it is one."""
+        if not isinstance(self.start, Path):
+            return self.start
+        from ..io.transforms import load_transform
+
+        return load_transform(self.start)
+
+
+def warm_up() -> None:
+    """Load in a thread what the first run needs, in this process and in the child."""
+    import importlib
+
+    from .. import isolate
+
+    isolate.warm("napari_voxreg.methods.elastix_child")
+    for module in ("SimpleITK", "scipy.ndimage", "skimage.draw", "pint", "napari_voxreg.itk"):
+        importlib.import_module(module)
+    # pint reads its definitions at the first conversion.
+    from ..geometry import unit_factor
+
+    unit_factor("millimeter", "micrometer")

@@ -1,0 +1,113 @@
+"""Which method, with which preset and parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from ..methods import METHODS
+from ..params import Params
+from ..registration import DEFAULT_METHOD
+from .fold import Fold
+from .form import ParamsForm, no_wheel
+
+
+class MethodBox(QWidget):
+    """Method, preset, and the method's parameters folded below.
+
+    What was changed is kept for each preset of each method.
+
+    Signals
+    -------
+    changed()
+        Another method, preset or parameter was chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._edited: dict[tuple[str, str], dict[str, Any]] = {}
+        self.method_box = QComboBox()
+        self.preset_box = QComboBox()
+        self.form = ParamsForm()
+        self.fold = Fold("Parameters", self.form)
+        row = QHBoxLayout()
+        for title, box, stretch in (("Method", self.method_box, 3), ("preset", self.preset_box, 3)):
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(4)
+            no_wheel(box)
+            label = QLabel(title)
+            label.setBuddy(box)
+            row.addWidget(label)
+            row.addWidget(box, stretch)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.fold)
+        for name, method in METHODS.items():
+            self.method_box.addItem(method.title, name)
+        self.method_box.currentIndexChanged.connect(self._method_changed)
+        self.preset_box.currentIndexChanged.connect(self._preset_changed)
+        self.form.changed.connect(self._edit)
+        self.choose(DEFAULT_METHOD)
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return str(self.method_box.currentData())
+
+    @property
+    def preset(self) -> str:
+        """The preset's name."""
+        return str(self.preset_box.currentText())
+
+    def params(self) -> Params:
+        """All parameters as they stand in the form.
+
+        Raises
+        ------
+        ValueError
+            If a value is not allowed.
+        """
+        return METHODS[self.method].params.from_dict(self.form.values())
+
+    def choose(self, method: str, preset: str | None = None, **changes: Any) -> None:
+        """Choose a method, one of its presets (the first if left out), and parameters that differ from it."""
+        preset = next(iter(METHODS[method].presets)) if preset is None else preset
+        METHODS[method].parameters(preset, changes)  # refuses what does not exist
+        if changes:
+            self._edited[method, preset] = changes
+        self.method_box.setCurrentIndex(self.method_box.findData(method))
+        self._method_changed()
+        self.preset_box.setCurrentText(preset)
+        self._preset_changed()
+
+    def kept(self) -> dict[str, Any]:
+        """What `restore` needs."""
+        return {"method": self.method, "preset": self.preset, "edited": dict(self._edited)}
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Choose what was chosen before."""
+        self._edited = dict(kept["edited"])
+        self.choose(kept["method"], kept["preset"])
+
+    def _method_changed(self) -> None:
+        method = METHODS[self.method]
+        self.method_box.setToolTip(method.reference)
+        self.preset_box.blockSignals(True)
+        self.preset_box.clear()
+        self.preset_box.addItems(list(method.presets))
+        self.preset_box.blockSignals(False)
+        self._preset_changed()
+
+    def _preset_changed(self) -> None:
+        method = METHODS[self.method]
+        self.form.set_up(method.parameters(self.preset, self._edited.get((self.method, self.preset))))
+        self.changed.emit()
+
+    def _edit(self) -> None:
+        self._edited[self.method, self.preset] = self.form.values()
+        self.changed.emit()

@@ -1,0 +1,128 @@
+"""Which layers are registered: fixed and moving, with a mask each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from napari.layers import Image, Labels, Layer, Shapes
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+
+from .drop import LayerBox
+
+
+class PairBox(QWidget):
+    """Boxes for the fixed and the moving image and their masks.
+
+    As long as the user has not chosen, the newest pair among the viewer's images is;
+    layers that are results never are unasked.
+
+    Signals
+    -------
+    changed()
+        Another layer was chosen.
+    dropped(box, paths)
+        Files were dropped on the fixed or the moving box.
+    """
+
+    changed = Signal()
+    dropped = Signal(object, list)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settled = False
+        self._guessing = False
+        self._known: list[Layer] = []
+        self.fixed = LayerBox((Image,), "choose, or drop a file", drops=True)
+        self.moving = LayerBox((Image,), "choose, or drop a file", drops=True)
+        self.fixed_mask = LayerBox((Labels, Shapes, Image), "none")
+        self.moving_mask = LayerBox((Labels, Shapes, Image), "none")
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setColumnStretch(1, 3)
+        layout.setColumnStretch(3, 2)
+        rows = (
+            ("Fixed", "The image that stays", self.fixed, self.fixed_mask),
+            ("Moving", "The image that is brought onto the fixed one", self.moving, self.moving_mask),
+        )
+        for row, (title, tip, image, mask) in enumerate(rows):
+            label = QLabel(title)
+            label.setToolTip(tip)
+            label.setBuddy(image)
+            layout.addWidget(label, row, 0)
+            layout.addWidget(image, row, 1)
+            label = QLabel("mask")
+            label.setToolTip("Only what the mask covers counts (Labels, Shapes or Image layer)")
+            label.setBuddy(mask)
+            layout.addWidget(label, row, 2)
+            layout.addWidget(mask, row, 3)
+        for box in (self.fixed, self.moving):
+            box.chosen.connect(self._settle)
+            box.dropped.connect(lambda paths, box=box: self.dropped.emit(box, paths))
+        for box in (self.fixed_mask, self.moving_mask):
+            box.chosen.connect(self.changed)
+
+    @property
+    def boxes(self) -> tuple[LayerBox, ...]:
+        """Fixed, moving, fixed mask, moving mask."""
+        return (self.fixed, self.moving, self.fixed_mask, self.moving_mask)
+
+    def settle(self) -> None:
+        """Keep the present choice whatever arrives."""
+        self._settled = True
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """Take note of the viewer's present layers."""
+        layers = list(layers)
+        new = [layer for layer in layers if not any(layer is known for known in self._known)]
+        self._known = layers
+        self._guessing = True  # a choice that ends with its layer is not the user's
+        for box in self.boxes:
+            box.offer(layers)
+        images = [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
+        if self.fixed.layer is None and self.moving.layer is None:
+            self._settled = False
+        if not self._settled:
+            fixed, moving = guess_pair(images)
+            self.fixed.choose(fixed)
+            self.moving.choose(moving)
+        else:
+            self._fill([layer for layer in images if any(layer is n for n in new)])
+        self._guessing = False
+
+    def _fill(self, arrived: list[Layer]) -> None:
+        """Put an image that has just arrived where one is missing."""
+        for box, other in ((self.fixed, self.moving), (self.moving, self.fixed)):
+            if box.layer is None:
+                fitting = [layer for layer in arrived if layer is not other.layer]
+                if fitting:
+                    box.choose(fitting[-1])
+
+    def _settle(self) -> None:
+        if not self._guessing:
+            self.settle()
+        self.changed.emit()
+
+
+def guess_pair(images: list[Layer]) -> tuple[Layer | None, Layer | None]:
+    """The newest images called fixed and moving, else the last two in their order.
+
+    Parameters
+    ----------
+    images : list of Layer
+        In the order of the viewer.
+    """
+    for moving in reversed(images):
+        wanted = re.sub("moving", "fixed", moving.name, flags=re.IGNORECASE).lower()
+        for fixed in images:
+            if fixed is not moving and wanted != moving.name.lower() and fixed.name.lower() == wanted:
+                return fixed, moving
+    if len(images) < 2:
+        return (images[0] if images else None), None
+    return images[-2], images[-1]
+
+
+def is_result(layer: Layer) -> bool:
+    """Whether a layer shows a result of ours."""
+    return "voxreg" in layer.metadata

@@ -1,0 +1,92 @@
+"""The main button, and what is shown while a run is on."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from .curve import MetricCurve
+from .worker import Report
+
+BUTTON = (
+    "QPushButton:enabled {background-color: #2a6f97; color: white; font-weight: bold; padding: 6px;}"
+    "QPushButton:enabled:hover {background-color: #3382ae;}"
+    "QPushButton:disabled {padding: 6px;}"
+)
+
+
+class RunBar(QWidget):
+    """Register; progress with Cancel; the live metric.
+
+    Signals
+    -------
+    pressed(), cancelled()
+        Register, or Cancel, was clicked.
+    """
+
+    pressed = Signal()
+    cancelled = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.button = QPushButton("Register")
+        self.button.setStyleSheet(BUTTON)
+        self.button.clicked.connect(self.pressed)
+        self.reason = QLabel()
+        self.reason.setWordWrap(True)
+        self.reason.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.bar = QProgressBar()
+        self.bar.setFormat("%p %")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.clicked.connect(self.cancelled)
+        self.stage = QLabel()
+        self.stage.setWordWrap(True)
+        self.stage.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.curve = MetricCurve()
+        self._running = QWidget()
+        row = QHBoxLayout(self._running)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.cancel_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.button, self.reason, self._running, self.stage, self.curve):
+            layout.addWidget(widget)
+        self.curve.hide()
+        self.set_running(False)
+        self.set_reason("")
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is shown."""
+        return not self._running.isHidden()
+
+    def set_reason(self, reason: str) -> None:
+        """Say why the button is disabled; nothing enables it."""
+        self.button.setEnabled(not reason and not self.running)
+        self.button.setToolTip(reason)
+        self.reason.setText(reason)
+        self.reason.setVisible(bool(reason) and not self.running)
+
+    def set_running(self, running: bool) -> None:
+        """Show the progress of a new run, or end it; the curve stays."""
+        self._running.setVisible(running)
+        self.stage.setVisible(running)
+        self.button.setText("Registering…" if running else "Register")
+        self.button.setEnabled(not running)
+        if running:
+            self.bar.setRange(0, 0)  # moves to and fro until a fraction is known
+            self.stage.clear()
+            self.curve.clear()
+            self.curve.hide()
+
+    def show_report(self, report: Report) -> None:
+        """Show how far a run is."""
+        if report.fraction is not None:
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(max(self.bar.value(), round(1000 * report.fraction)))
+        if report.metrics:
+            self.curve.extend(report.metrics)
+            self.curve.setVisible(len(self.curve.values) > 1)
+        metric = f" · metric {self.curve.values[-1]:.5g}" if self.curve.values else ""
+        self.stage.setText(report.message + metric)
