@@ -204,6 +204,7 @@ def _similarity(
     after = ssim_map(target, last[0], part(progress, 0.5, 1.0))
     found = tiles(target, before, after, (first[1], last[1]), place.grid, place.through)
     image = place.map(after, "SSIM", (0.0, 1.0), _colormap("unlike - alike", LIKENESS))
+    image[1]["rendering"] = "minip"  # in a volume the places that are least alike are looked for
     return image, _values(result, found, place, visible=image[1]["visible"])
 
 
@@ -221,7 +222,12 @@ def _values(result: Result, found: Sequence[Tile], place: _Place, visible: bool)
     keywords = place.keywords(
         "SSIM values",
         features={"ssim": text},
-        text={"string": "{ssim}", "size": 9, "color": [SAME, *map(_colour, found)]},
+        text={
+            "string": "{ssim}",
+            "size": 9,
+            "color": [SAME, *map(_colour, found)],
+            "blending": "translucent_no_depth",
+        },
         visible=visible,
         size=1,
         face_color="transparent",
@@ -298,7 +304,7 @@ def _symbol(unit: str) -> str:
 
 def _number(value: float) -> str:
     """A similarity with two digits, or a dash where there is none."""
-    return "–" if np.isnan(value) else f"{value:.2f}"
+    return "–" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}"  # never -0.00
 
 
 def _colour(tile: Tile) -> str:

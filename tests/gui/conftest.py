@@ -1,0 +1,50 @@
+"""A real viewer, and results whose answer is known."""
+
+import os
+import sys
+
+import pytest
+
+from napari_voxreg import Image
+from napari_voxreg.measures import Comparison
+from napari_voxreg.params import Params
+from napari_voxreg.preprocess import driving_channel
+from napari_voxreg.registration import Result
+from napari_voxreg.transforms import Transform
+from napari_voxreg.verdict import judge
+
+
+@pytest.fixture
+def viewer(request):
+    """A napari viewer that draws; under Linux it needs a display, if only a virtual one (xvfb-run -a)."""
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        pytest.skip("no display: run the tests with xvfb-run -a")
+    return request.getfixturevalue("make_napari_viewer")(show=True)
+
+
+@pytest.fixture
+def result_of():
+    """Make the result that a method would give if it found exactly this transform."""
+
+    def make(fixed: Image, moving: Image, transform: Transform) -> Result:
+        fixed, moving = (image.without(image.grid.thin_axes()) for image in (fixed, moving))
+        moving = moving.with_grid(moving.grid.in_units(fixed.grid.units))
+        pair = Comparison(driving_channel(fixed), driving_channel(moving))
+        before, after = pair.scores(None), pair.scores(transform)
+        return Result(
+            transform=transform,
+            fixed=fixed.grid,
+            moving=moving.grid,
+            method="known",
+            params=Params(),
+            seconds=0.1,
+            before=before,
+            after=after,
+            verdict=judge(pair, before, after, transform),
+            names=(fixed.name, moving.name),
+            hashes=("0", "1"),
+        )
+
+    return make
