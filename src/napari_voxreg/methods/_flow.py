@@ -8,8 +8,7 @@ import numpy as np
 
 from ..geometry import Array, Image
 from ..method import Outcome
-from ..transforms import Displacement, Transform, warp
-from ..transforms.base import chain
+from ..transforms import Displacement, Transform, chain, warp
 
 
 def register_by_flow(
