@@ -213,15 +213,15 @@ def _register(options: argparse.Namespace) -> None:
     from .io.images import read_image, write_like
     from .io.transforms import load_transform
     from .registration import register
-    from .transforms import warp
+    from .series import is_series, time_point, warp_series
 
     points = _points(options.fixed_points, options.moving_points)
     fixed, moving = read_image(options.fixed), read_image(options.moving)
     masks = [None if path is None else read_image(path) for path in (options.fixed_mask, options.moving_mask)]
     with _terminal() as progress:
         result = register(
-            fixed,
-            moving,
+            time_point(fixed),
+            time_point(moving),
             method=options.method,
             preset=options.preset,
             params=_parameters(options),
@@ -234,9 +234,11 @@ def _register(options: argparse.Namespace) -> None:
             progress=progress,
         )
     saved = result.save(options.output)
-    warped = warp(moving, load_transform(saved), fixed.grid)
+    warped = warp_series(moving, load_transform(saved), time_point(fixed).grid)
     picture = write_like(warped, options.output / "warped", options.moving)
     print(_report(result))
+    if is_series(fixed) or is_series(moving):
+        print("Of a series in time, the first time point was registered; all were warped.")
     print(f"\nWrote {saved}, {saved.with_suffix('.json').name} and {picture.name}.")
 
 
@@ -244,7 +246,7 @@ def _apply(options: argparse.Namespace) -> None:
     """Warp one more image onto the fixed grid of a saved transform."""
     from .io.images import read_image, write_image
     from .io.transforms import fixed_grid, load_record, load_transform
-    from .transforms import warp
+    from .series import warp_series
 
     transform, record = load_transform(options.transform), load_record(options.transform)
     if record is None:
@@ -253,8 +255,7 @@ def _apply(options: argparse.Namespace) -> None:
             f"give a transform that {PROGRAM} has written, with its .json."
         )
     image = read_image(options.image)
-    warped = warp(image, transform, fixed_grid(record), order=0 if options.labels else 1)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+    warped = warp_series(image, transform, fixed_grid(record), order=0 if options.labels else 1)
     print(f"Wrote {write_image(warped, options.output)}.")
 
 
