@@ -10,7 +10,7 @@ from napari.layers import Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox
 
-from .form import no_wheel
+from .form import tame
 
 
 class LayerBox(QComboBox):
@@ -46,10 +46,7 @@ class LayerBox(QComboBox):
         self._layers: list[Layer] = []
         self._layer: Layer | None = None
         self.setAcceptDrops(drops)
-        # Long names shall not widen the panel.
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(4)
-        no_wheel(self)
+        tame(self)
         self.offer([])
         self.activated.connect(self._picked)
 

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -30,6 +31,7 @@ from .fold import Fold
 
 LARGEST = 2**31 - 1
 DECIMALS = 10
+SLIM = 64  # pixels that a box needs at least
 
 
 class ParamsForm(QWidget):
@@ -82,7 +84,7 @@ class ParamsForm(QWidget):
         rows = QWidget()
         form = QFormLayout(rows)
         form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         for info in infos:
             editor, self._readers[info.name] = _editor(info, getattr(params, info.name), self.changed.emit)
@@ -110,7 +112,7 @@ class FileList(QWidget):
         super().__init__()
         self._paths = list(paths)
         self._list = QListWidget()
-        self._list.setMaximumHeight(84)
+        self._list.setFixedHeight(64)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._list)
@@ -124,6 +126,7 @@ class FileList(QWidget):
             button = QPushButton(text)
             button.setToolTip(tip)
             button.clicked.connect(slot)
+            button.setMinimumWidth(24)
             buttons.addWidget(button)
         layout.addLayout(buttons)
         self._show(0)
@@ -231,8 +234,10 @@ class NoWheel(QObject):
         return False
 
 
-def no_wheel(box: QWidget) -> None:
-    """Have a box react to the wheel only while it has the focus."""
+def tame(box: QWidget) -> None:
+    """Let a box shrink with the panel, and react to the wheel only while it has the focus."""
+    box.setMinimumWidth(SLIM)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     box.installEventFilter(NoWheel(box))
 
@@ -249,7 +254,7 @@ def _editor(info: Param, value: Any, changed: Callable[[], None]) -> tuple[QWidg
         combo.addItems(info.choices)
         combo.setCurrentText(value)
         combo.currentIndexChanged.connect(changed)
-        no_wheel(combo)
+        tame(combo)
         return combo, combo.currentText
     if info.kind is bool:
         check = QCheckBox()
@@ -270,5 +275,5 @@ def _editor(info: Param, value: Any, changed: Callable[[], None]) -> tuple[QWidg
     box.setKeyboardTracking(False)
     box.setValue(value)
     box.valueChanged.connect(changed)
-    no_wheel(box)
+    tame(box)
     return box, box.value

@@ -95,9 +95,6 @@ def warm_up() -> None:
     from .. import isolate
 
     isolate.warm("napari_voxreg.methods.elastix_child")
-    for module in ("SimpleITK", "scipy.ndimage", "skimage.draw", "pint", "napari_voxreg.itk"):
+    # Not pint: its registry breaks if two threads first use it at once, and napari loads it for its layers.
+    for module in ("SimpleITK", "scipy.ndimage", "skimage.draw", "napari_voxreg.itk"):
         importlib.import_module(module)
-    # pint reads its definitions at the first conversion.
-    from ..geometry import unit_factor
-
-    unit_factor("millimeter", "micrometer")

@@ -11,7 +11,7 @@ from ..methods import METHODS
 from ..params import Params
 from ..registration import DEFAULT_METHOD
 from .fold import Fold
-from .form import ParamsForm, no_wheel
+from .form import ParamsForm, tame
 
 
 class MethodBox(QWidget):
@@ -35,10 +35,8 @@ class MethodBox(QWidget):
         self.form = ParamsForm()
         self.fold = Fold("Parameters", self.form)
         row = QHBoxLayout()
-        for title, box, stretch in (("Method", self.method_box, 3), ("preset", self.preset_box, 3)):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(4)
-            no_wheel(box)
+        for title, box, stretch in (("Method", self.method_box, 1), ("preset", self.preset_box, 1)):
+            tame(box)
             label = QLabel(title)
             label.setBuddy(box)
             row.addWidget(label)

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QFontDatabase
+from qtpy.QtGui import QColor, QFontDatabase
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..measures import SIMILARITIES, Scores
@@ -36,11 +36,11 @@ class Sentence(QLabel):
 
     def say(self, text: str, tone: str) -> None:
         """Show a sentence in one of the tones of `COLOURS`."""
-        colour = COLOURS[tone]
+        red, green, blue, _ = QColor(COLOURS[tone]).getRgb()
         self.setText(text.replace("->", "→"))
         self.setStyleSheet(
-            f"QLabel {{border-left: 3px solid {colour}; padding: 4px 4px 4px 8px;"
-            f" background-color: {colour}22;}}"
+            f"QLabel {{border-left: 3px solid {COLOURS[tone]}; padding: 5px 4px 5px 8px;"
+            f" background-color: rgba({red}, {green}, {blue}, 36);}}"
         )
         self.setVisible(bool(text))
 
@@ -58,6 +58,7 @@ class OutcomeView(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._lines: list[str] = []
         self.sentence = Sentence()
         self.table = QLabel()
         self.table.setTextFormat(Qt.TextFormat.RichText)
@@ -89,25 +90,27 @@ class OutcomeView(QWidget):
         inside.addLayout(buttons)
         inside.addWidget(self.saved)
         self.log_fold = Fold("Log", self.log)
+        self.log_fold.button.toggled.connect(self._flush)
         inside.addWidget(self.log_fold)
         self.details = Fold("Details", body)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.sentence)
         layout.addWidget(self.details)
-        self._shown = 0
         self.begin()
 
     def begin(self) -> None:
         """Empty, for a new run."""
         self.sentence.say("", "quiet")
         self.log.clear()
+        self._lines = []
         self._with_result(False)
         self.details.hide()
 
     def write(self, line: str) -> None:
         """Add a line to the log."""
-        self.log.appendPlainText(line)
+        self._lines.append(line)
+        self._flush()
         self.details.show()
 
     def show_message(self, text: str, tone: str) -> None:
@@ -129,6 +132,12 @@ class OutcomeView(QWidget):
         """Tell where the result was saved."""
         self.saved.setText(f"Saved: {path}")
         self.saved.show()
+
+    def _flush(self) -> None:
+        """Write what is new into the log, if anybody looks: elastix's is long."""
+        if self.log_fold.open and self._lines:
+            self.log.appendPlainText("\n".join(self._lines))
+            self._lines = []
 
     def _with_result(self, there: bool) -> None:
         for widget in (self.table, self.notes, self.save_button):

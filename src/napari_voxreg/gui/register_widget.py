@@ -7,21 +7,17 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable
-from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image, Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFileDialog,
     QFormLayout,
     QFrame,
-    QGridLayout,
     QMainWindow,
     QScrollArea,
     QVBoxLayout,
@@ -31,33 +27,26 @@ from qtpy.QtWidgets import (
 from .. import isolate
 from ..geometry import Array, Grid
 from ..method import Cancelled, MethodUnavailable
-from ..methods import METHODS
 from ..registration import Result
 from .drop import LayerBox
 from .fold import Fold
-from .form import no_wheel
+from .form import tame
 from .job import Job, warm_up
 from .layers import mask_snapshot, points_from_layer, snapshot
 from .memory import memory_of
 from .method_box import MethodBox
 from .outcome import OutcomeView
 from .pair import PairBox
-from .results import LayerData, Show
+from .ready import reason_against
+from .results import LayerData
 from .run_bar import RunBar
+from .show_box import ShowBox
 from .start import StartBox
+from .watch import LayerWatch
 from .worker import Report, Runner
 
 CHANNELS: dict[str, int | str] = {"luminance": "luminance", "0 (red)": 0, "1 (green)": 1, "2 (blue)": 2}
-SHOW = {
-    "warped": ("warped image", "The moving image on the fixed grid, all channels"),
-    "arrows": ("arrows", "Where each pixel is taken from, coloured by distance"),
-    "grid": ("deformation grid", "A regular grid, deformed"),
-    "magnitude": ("flow magnitude", "How far each pixel is displaced"),
-    "jacobian": ("Jacobian", "How volume changes: red grows, blue shrinks, yellow folds"),
-    "ssim": ("SSIM map", "Local structural similarity, with its values before and after"),
-}
-# napari's layers announce more than this; these decide what can be registered.
-WATCHED = ("name", "scale", "translate", "units", "axis_labels", "data")
+_open: set[int] = set()  # the panels that may need the child process
 
 
 class RegisterWidget(QWidget):
@@ -70,8 +59,8 @@ class RegisterWidget(QWidget):
 
     Attributes
     ----------
-    pair, method, start : PairBox, MethodBox, StartBox
-        The choices, which a program sets with their ``choose``.
+    pair, method, start, show_box : PairBox, MethodBox, StartBox, ShowBox
+        The choices, which a program sets with their ``choose`` (the pair with that of its boxes).
     result : Result or None
         Of the last run.
 
@@ -95,23 +84,23 @@ class RegisterWidget(QWidget):
         self._readers: dict[LayerBox, Runner] = {}
         self._began = 0.0
         self._stage = ""
-        self._watched: list[Layer] = []
-        self._attached = False
+        self._watch = LayerWatch(viewer, self._offer)
+        self._pending: list[LayerData] = []
+        self._adder = QTimer(self)
+        self._adder.setSingleShot(True)
+        self._adder.timeout.connect(self._add_next)
         self._build()
         self._restore()
         self._attach()
         # The worker may outlive the panel, and a panel may go without closing.
-        self.destroyed.connect(partial(_cancel, self._runner))
-        application = QCoreApplication.instance()
-        assert application is not None  # there is a widget
-        application.aboutToQuit.connect(isolate.shutdown)
+        self.destroyed.connect(lambda: self._gone())
         threading.Thread(target=warm_up, name="napari-voxreg-warm", daemon=True).start()
 
     # What a program calls -------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Register what is chosen, as a click on the button does; `finished` or `failed` follows."""
-        if self._runner.busy:
+        if self.busy:
             return
         self.result = None
         self.outcome.begin()
@@ -127,51 +116,19 @@ class RegisterWidget(QWidget):
 
     def cancel(self) -> None:
         """Stop the run; the panel is idle at once, and the abandoned worker's answer is dropped."""
-        if self._runner.busy:
+        if self.busy:
             self._runner.cancel()
+            self._pending = []
             self._fail(Cancelled())
 
     def reason(self) -> str:
-        """Why nothing can be registered now, in words; empty if something can."""
-        fixed, moving = self.pair.fixed.layer, self.pair.moving.layer
-        if fixed is None:
-            return "Choose a fixed image."
-        if moving is None:
-            return "Choose a moving image."
-        if fixed is moving:
-            return "Fixed and moving are the same layer; choose two."
-        try:
-            grids = [snapshot(layer).grid() for layer in (fixed, moving)]
-            first, second = (grid.without(grid.thin_axes()) for grid in grids)
-            if first.ndim != second.ndim:
-                return (
-                    f"Fixed is {first.ndim}D and moving {second.ndim}D; choose two images with as many axes."
-                )
-            second.in_units(first.units)
-            self.method.params()
-        except ValueError as error:
-            return str(error)
-        if first.ndim not in METHODS[self.method.method].ndims:
-            return (
-                f"{METHODS[self.method.method].title} does not work in {first.ndim}D; choose another method."
-            )
-        points = [box.layer for box in self.start.boxes]
-        if (points[0] is None) != (points[1] is None):
-            which = "fixed" if points[0] is None else "moving"
-            return f"Choose {which} landmarks too, or none for both."
-        if self.start.start == "points" and points[0] is None:
-            return "Starting from landmarks needs a Points layer for each image; choose them."
-        return ""
-
-    @property
-    def show_choice(self) -> Show:
-        """Which result layers are wanted."""
-        return Show(**{name: box.isChecked() for name, box in self.show_boxes.items()})
+        """Why nothing can be registered now; empty if something can."""
+        return reason_against(self.pair, self.method, self.start)
 
     @property
     def busy(self) -> bool:
         """Whether a run is on."""
-        return self._runner.busy
+        return self.bar.running
 
     # The parts ------------------------------------------------------------------------------------------
 
@@ -180,11 +137,12 @@ class RegisterWidget(QWidget):
         self.pair = PairBox()
         self.method = MethodBox()
         self.start = StartBox()
+        self.show_box = ShowBox()
         self.bar = RunBar()
         self.outcome = OutcomeView()
         self.channel = QComboBox()
         self.channel.addItems(list(CHANNELS))
-        no_wheel(self.channel)
+        tame(self.channel)
         self.channel_row = QWidget()
         row = QFormLayout(self.channel_row)
         row.setContentsMargins(0, 0, 0, 0)
@@ -195,7 +153,7 @@ class RegisterWidget(QWidget):
             self.channel_row,
             self.method,
             self.start_fold,
-            Fold("Show", self._show_box()),
+            Fold("Show", self.show_box),
             self.bar,
             self.outcome,
         )
@@ -223,69 +181,25 @@ class RegisterWidget(QWidget):
         self.bar.cancelled.connect(self.cancel)
         self.outcome.save_asked.connect(self._ask_where)
 
-    def _show_box(self) -> QWidget:
-        """The check boxes for result layers, in two columns."""
-        box = QWidget()
-        layout = QGridLayout(box)
-        layout.setContentsMargins(0, 0, 0, 0)
-        self.show_boxes: dict[str, QCheckBox] = {}
-        for k, field in enumerate(fields(Show)):
-            title, tip = SHOW[field.name]
-            check = self.show_boxes[field.name] = QCheckBox(title)
-            check.setToolTip(tip)
-            check.setChecked(bool(field.default))
-            layout.addWidget(check, k // 2, k % 2)
-        return box
-
     # The viewer's layers --------------------------------------------------------------------------------
 
     def _attach(self) -> None:
         """Follow the viewer's layers."""
-        if self._attached:
-            return
-        self._attached = True
-        events = self._viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.connect(self._layers_changed)
-        self._layers_changed()
+        _open.add(id(self))
+        self._watch.start()
 
     def _detach(self) -> None:
         """Let go of the viewer, stop the run and remember the choices."""
-        if not self._attached:
-            return
-        self._attached = False
-        self.cancel()
-        self._keep()
-        events = self._viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.disconnect(self._layers_changed)
-        self._watch([])
-
-    def _layers_changed(self, event: Any = None) -> None:
-        layers = list(self._viewer.layers)
-        self._watch(layers)
-        self._offer(layers)
+        if self._watch.on:
+            self.cancel()
+            self._keep()
+            self._watch.stop()
 
     def _offer(self, layers: list[Layer]) -> None:
+        """Offer the viewer's layers in all boxes."""
         self.pair.offer(layers)
         self.start.offer(layers)
         self._refresh()
-
-    def _watch(self, layers: list[Layer]) -> None:
-        """Hear of changed names and transforms of these layers only."""
-        for layer in self._watched:
-            for name in WATCHED:
-                getattr(layer.events, name).disconnect(self._layer_changed)
-        self._watched = layers
-        for layer in layers:
-            for name in WATCHED:
-                getattr(layer.events, name).connect(self._layer_changed)
-
-    def _layer_changed(self, event: Any) -> None:
-        if event.type == "name":
-            self._offer(self._watched)
-        else:
-            self._refresh()
 
     def _refresh(self) -> None:
         """Bring what follows from the choices up to date."""
@@ -330,7 +244,7 @@ class RegisterWidget(QWidget):
             params=self.method.params(),
             start=self.start.start,
             channel=CHANNELS[self.channel.currentText()] if coloured else None,
-            show=self.show_choice,
+            show=self.show_box.show_choice,
         )
 
     def _points(self, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
@@ -357,12 +271,20 @@ class RegisterWidget(QWidget):
             self._log(report.message)
 
     def _done(self, answer: tuple[Result, list[LayerData]]) -> None:
-        """Add the layers and show the verdict."""
-        self.result, layers = answer
+        """Add the layers, then show the verdict."""
+        self.result, self._pending = answer
         self._memory.keep(self.result)
         self.start.offer_results(self._memory.results)
-        for data in layers:
-            self._viewer.add_layer(Layer.create(*data))
+        self._add_next()
+
+    def _add_next(self) -> None:
+        """Add one layer, and the next when the screen has had its turn: each takes napari its time."""
+        if not self.busy or self.result is None:
+            return  # cancelled in between
+        if self._pending:
+            self._viewer.add_layer(Layer.create(*self._pending.pop(0)))
+            self._adder.start()
+            return
         self._idle()
         self.outcome.show_result(self.result)
         self.finished.emit(self.result)
@@ -371,7 +293,7 @@ class RegisterWidget(QWidget):
         """Go idle and say why."""
         self._idle()
         if isinstance(error, Cancelled):
-            self.outcome.show_message("Cancelled; nothing was changed.", "quiet")
+            self.outcome.show_message("Cancelled.", "quiet")
             return
         self._complain(error)
         self.failed.emit(self.outcome.sentence.text())
@@ -419,7 +341,7 @@ class RegisterWidget(QWidget):
             "method": self.method.kept(),
             "start": self.start.kept(),
             "channel": self.channel.currentText(),
-            "show": {name: box.isChecked() for name, box in self.show_boxes.items()},
+            "show": self.show_box.show_choice,
         }
 
     def _restore(self) -> None:
@@ -437,8 +359,7 @@ class RegisterWidget(QWidget):
         self.method.restore(kept["method"])
         self.start.restore(kept["start"])
         self.channel.setCurrentText(kept["channel"])
-        for name, checked in kept["show"].items():
-            self.show_boxes[name].setChecked(checked)
+        self.show_box.choose(kept["show"])
 
     def event(self, event: Any) -> bool:
         """A dock closed by its cross lets its widget go without closing it."""
@@ -460,7 +381,12 @@ class RegisterWidget(QWidget):
             window = window.parent()
         if isinstance(window, QMainWindow) and not event.spontaneous() and not window.isVisible():
             self._detach()
-            isolate.shutdown()
+            self._gone()
+
+    def showEvent(self, event: Any) -> None:
+        """Follow the layers again if the window was only hidden."""
+        super().showEvent(event)
+        self._attach()
 
     def enterEvent(self, event: Any) -> None:
         """Look again at what may have changed unannounced."""
@@ -471,7 +397,11 @@ class RegisterWidget(QWidget):
         if self.parent() is None and not self.isVisible():
             self.deleteLater()
 
-
-def _cancel(runner: Runner) -> None:
-    """Stop a run whose panel is gone."""
-    runner.cancel()
+    def _gone(self) -> None:
+        """Leave no run and, after the last panel, no child process behind; touches nothing of Qt."""
+        self._watch.stop()
+        for runner in (self._runner, self._saver, *self._readers.values()):
+            runner.cancel()
+        _open.discard(id(self))
+        if not _open:
+            isolate.shutdown()

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
 
 from ..registration import Result
 from .drop import LayerBox
-from .form import no_wheel
+from .form import tame
 
 STARTS = {
     "present pose": None,
@@ -49,15 +49,14 @@ class StartBox(QWidget):
         self._files: dict[str, Path] = {}
         self._title = next(iter(STARTS))
         self.box = QComboBox()
-        self.box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        no_wheel(self.box)
+        tame(self.box)
         self.box.activated.connect(self._picked)
         self.fixed_points = LayerBox((Points,), "none")
         self.moving_points = LayerBox((Points,), "none")
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        form.addRow("Start from", self.box)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Start", self.box)
         form.addRow("Fixed landmarks", self.fixed_points)
         form.addRow("Moving landmarks", self.moving_points)
         for points in self.boxes:
