@@ -274,21 +274,21 @@ def test_ssim_is_written_on_the_tiles(result_of):
     assert values.data[1:].min() > 0
 
 
-def test_folds_are_shown_in_a_colour_of_their_own(result_of):
-    layer = ImageLayer(texture((40, 40)), name="fixed")
+@pytest.mark.parametrize("strength", [0.2, 1.5])
+def test_folds_and_nothing_else_are_shown_in_a_colour_of_their_own(strength, result_of):
+    fixed = snapshot(ImageLayer(texture((40, 40)), name="fixed"))
     field = np.zeros((40, 40, 2))
-    field[18:22, :, 0] = np.array([6, 2, -2, -6])[:, None]
-    fixed = snapshot(layer)
+    field[18:22, :, 0] = strength * np.array([4, 1, -1, -4])[:, None]
     result = result_of(fixed.image(), fixed.image(), Displacement(field, fixed.grid()))
     show = Show(warped=False, arrows=False, ssim=False, jacobian=True)
     jacobian = Layer.create(*result_layers(result, fixed, fixed, show=show)[0])
-    assert jacobian.data.min() < 0
-    assert tuple(jacobian.contrast_limits) == (0, 2)
-    # A little below 0 as a fraction of the limits, then the middle of them.
-    fold, kept = jacobian.colormap.map(np.array([-0.1, 0.5]))
-    expected = [int(FOLDED[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    np.testing.assert_allclose(fold[:3], expected, atol=0.01)
-    np.testing.assert_allclose(kept[:3], 0.97, atol=0.02)
+    low, high = jacobian.contrast_limits
+    assert (low + high) / 2 == pytest.approx(1)
+    colours = jacobian.colormap.map((jacobian.data.ravel() - low) / (high - low))[:, :3]
+    yellow = np.abs(colours - [int(FOLDED[i : i + 2], 16) / 255 for i in (1, 3, 5)]).max(axis=1) < 0.01
+    np.testing.assert_array_equal(yellow, jacobian.data.ravel() <= 0)
+    assert yellow.any() == (strength > 1)
+    np.testing.assert_allclose(jacobian.colormap.map([0.5])[0, :3], 0.97, atol=0.02)  # 1 is white
 
 
 def test_a_thin_stack_and_a_movie_keep_their_axes(result_of):

@@ -187,9 +187,10 @@ def _magnitude(displacement: Array, place: _Place) -> LayerData:
 def _jacobian(displacement: Array, place: _Place) -> LayerData:
     """Determinant of the Jacobian, limits the same on both sides of 1."""
     determinant = jacobian_determinant(displacement, place.grid)
-    # With folds the limits are 0 and 2, so that what is below them is what is folded.
+    # With folds the limits are 0 and 2, so that what is not above them is what is folded; without, the least
+    # value lies above the lower limit and nothing is.
     folds = float(determinant.min()) <= 0
-    reach = 1.0 if folds else min(1.0, max(0.02, float(np.abs(determinant - 1).max())))
+    reach = 1.0 if folds else min(1.0, max(0.02, 1.05 * float(np.abs(determinant - 1).max())))
     colormap = _colormap("shrinks - grows", DIVERGING, low_color=FOLDED)
     return place.map(determinant, "Jacobian", (1 - reach, 1 + reach), colormap)
 
