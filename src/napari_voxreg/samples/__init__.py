@@ -1,4 +1,4 @@
-"""Simulated pairs of images with a known truth, one a kind of picture; made on demand, the same every time."""
+"""Simulated pairs of images with a known truth, one a kind of picture; always the same pixels."""
 
 from __future__ import annotations
 
@@ -85,27 +85,27 @@ SAMPLES: dict[str, SampleInfo] = {
         SampleInfo(
             "sar",
             "SAR, two incidence angles (simulated)",
-            "A simulated landscape with fields, roads, a river, woods and towns, seen by radar at 27 and 41 degrees "
-            "incidence, with hills that shift it, layover, shadow and four-look gamma speckle.",
+            "A simulated landscape with fields, roads, a river, woods and towns, seen by radar at 27 and 41 "
+            "degrees incidence, with hills that shift it, layover, shadow and four-look gamma speckle.",
         ),
         SampleInfo(
             "brain2d",
             "Brain MRI slice, T1 and T2 (simulated)",
-            "An axial slice of a simulated head with folded cortex, T1-like and T2-like, with bias field, noise and "
-            "labels.",
+            "An axial slice of a simulated head with folded cortex, T1-like and T2-like, with bias field, "
+            "noise and labels.",
         ),
         SampleInfo(
             "brain3d",
             "Brain MRI volume, T1 and T2 (simulated)",
-            "A simulated head with folded cortex, cerebellum and eyes, T1-like and T2-like, with bias field, noise "
-            "and labels.",
+            "A simulated head with folded cortex, cerebellum and eyes, T1-like and T2-like, with bias field, "
+            "noise and labels.",
             ndim=3,
         ),
         SampleInfo(
             "microscopy",
             "Tissue section, H&E and fluorescence (simulated)",
-            "A simulated tissue section with glands, stained like haematoxylin and eosin, and the same section "
-            "after restaining, deformed, with fluorescent nuclei.",
+            "A simulated tissue section with glands, stained like haematoxylin and eosin, and the same "
+            "section after restaining, deformed, with fluorescent nuclei.",
         ),
     )
 }

@@ -12,7 +12,7 @@ from ..transforms import Affine, StationaryVelocity, Transform, chain
 
 
 def smooth_noise(shape: tuple[int, ...], length: float, rng: np.random.Generator) -> Array:
-    """Gaussian noise of zero mean and unit variance, smoothed over `length` pixels, shape `shape`, float32."""
+    """Gaussian noise of zero mean and unit variance, smoothed over `length` pixels, float32."""
     # Long lengths are drawn coarsely and enlarged: the same look for a fraction of the time.
     step = max(1.0, length / 3)
     coarse = tuple(math.ceil(n / step) + 4 for n in shape)

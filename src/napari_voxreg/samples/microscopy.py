@@ -68,7 +68,7 @@ def make(info: SampleInfo, seed: int = 0) -> Sample:
     )
 
 
-def _section(shape: tuple[int, int], rng: np.random.Generator) -> Section:
+def _section(shape: tuple[int, ...], rng: np.random.Generator) -> Section:
     """Glands with a lumen and a palisade of nuclei, in fibrous stroma."""
     outside, thickness, direction = _glands(shape, rng)
     ragged = 1.2 * smooth_noise(shape, 4.0, rng)
@@ -89,7 +89,7 @@ def _section(shape: tuple[int, int], rng: np.random.Generator) -> Section:
     return Section(nuclei, 1 - gland, gland * (1 - lumen), gland * lumen, fibres)
 
 
-def _glands(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _glands(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Distance to the nearest gland's outline (negative inside), wall thickness there, direction outward."""
     rows, columns = np.indices(shape, dtype=np.float32)
     outside = np.full(shape, np.inf, dtype=np.float32)
@@ -109,7 +109,7 @@ def _glands(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Array, Ar
     return outside, thickness, np.arctan2(right, down)
 
 
-def _apart(shape: tuple[int, int], distance: float, rng: np.random.Generator) -> Array:
+def _apart(shape: tuple[int, ...], distance: float, rng: np.random.Generator) -> Array:
     """Points drawn at random, none nearer to another than a distance, (N, 2)."""
     kept: list[Array] = []
     for point in rng.uniform((0, 0), shape, (400, 2)):
@@ -118,7 +118,7 @@ def _apart(shape: tuple[int, int], distance: float, rng: np.random.Generator) ->
     return np.array(kept)
 
 
-def _scattered(shape: tuple[int, int], distance: float, rng: np.random.Generator) -> list[tuple[int, int]]:
+def _scattered(shape: tuple[int, ...], distance: float, rng: np.random.Generator) -> list[tuple[int, int]]:
     """A jittered hexagonal lattice of pixels, away from the border."""
     found = []
     step = distance * math.sqrt(0.75)

@@ -17,8 +17,8 @@ from ..geometry import Array
 from ._draw import smooth_noise, soft
 
 TISSUES = (
-    "air", "skin", "skull", "cerebrospinal fluid", "grey matter", "white matter", "ventricles", "deep nuclei", "eyes",
-    "muscle",
+    "air", "skin", "skull", "cerebrospinal fluid", "grey matter", "white matter", "ventricles", "deep nuclei",
+    "eyes", "muscle",
 )  # fmt: skip
 _AIR, _SKIN, _SKULL, _FLUID, _GREY, _WHITE, _VENTRICLE, _NUCLEI, _EYES, _MUSCLE = range(10)
 _LATTICE = 80  # nodes along each axis of the noise that folds the cortex

@@ -76,7 +76,7 @@ def _parallax(height: Array, grid: Grid, angles: tuple[float, float]) -> Station
     return StationaryVelocity(np.stack([np.zeros(field.shape), along_range], axis=-1), field)
 
 
-def _landscape(shape: tuple[int, int], rng: np.random.Generator) -> Landscape:
+def _landscape(shape: tuple[int, ...], rng: np.random.Generator) -> Landscape:
     """Fields, woods, a river, roads, towns and hills."""
     rows, columns = np.indices(shape, dtype=np.float32)
     height = 90 * np.clip(0.4 + smooth_noise(shape, 62.0, rng), 0, None)
@@ -138,7 +138,7 @@ def _roads(rows: Array, columns: Array, rng: np.random.Generator) -> Array:
     return nearest
 
 
-def _towns(shape: tuple[int, int], river: Array, roads: Array, rng: np.random.Generator) -> Array:
+def _towns(shape: tuple[int, ...], river: Array, roads: Array, rng: np.random.Generator) -> Array:
     """Buildings of a town and some villages, on street grids."""
     n = shape[0]
     found = []
