@@ -189,6 +189,17 @@ def test_sliders_in_other_units_than_the_layers():
         np.testing.assert_array_equal(snapshot(movie, viewer).image().data, movie.data[index])
 
 
+def test_a_movie_that_drifts_lies_where_its_present_frame_does():
+    viewer = ViewerModel()
+    affine = np.eye(4)
+    affine[1:3, 0] = 0.5, -2
+    movie = viewer.add_image(np.zeros((6, 4, 5)), affine=affine, axis_labels=("t", "y", "x"))
+    viewer.dims.set_point(0, 3)
+    for index in ((0, 0), (2, 4)):
+        expected = movie.data_to_world((3, *index))[1:]
+        np.testing.assert_allclose(snapshot(movie, viewer).grid().to_world([index])[0], expected)
+
+
 def test_time_that_mixes_with_space_is_refused():
     affine = np.eye(4)
     affine[0, 1] = 0.5
