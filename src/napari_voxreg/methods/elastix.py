@@ -43,8 +43,8 @@ class ElastixParams(Params):
         "(brightness and contrast may differ) or mean squares (the same brightness).",
     )
     resolutions: int = param(4, "Levels from smoothed to full detail.", range=(1, 10))
-    iterations: int = param(500, "Steps at each level.", range=(1, 100_000))
-    samples: int = param(4096, "Pixels compared at each step, drawn anew.", range=(100, 10_000_000))
+    iterations: int = param(256, "Steps at each level.", range=(1, 100_000))
+    samples: int = param(2048, "Pixels compared at each step, drawn anew.", range=(100, 10_000_000))
     grid_spacing: float = param(
         16.0, "Distance of the B-spline's control points at the last level, in voxels.", range=(2, 1000)
     )

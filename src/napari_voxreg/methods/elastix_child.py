@@ -86,7 +86,7 @@ def register(
     elastix.LogToFileOn()
     elastix.LogToConsoleOff()
     elastix.UpdateLargestPossibleRegion()
-    stages = _stages(elastix)
+    stages = _stages(elastix, len(maps))
     if stages is None:
         return Found((), _field(elastix.GetCombinationTransform(), fixed.grid))
     return Found(stages, None)
@@ -123,19 +123,15 @@ def _parameters(maps: Sequence[Mapping[str, Sequence[str]] | Path]) -> Any:
     return parameters
 
 
-def _stages(elastix: Any) -> tuple[Stage, ...] | None:
+def _stages(elastix: Any, count: int) -> tuple[Stage, ...] | None:
     """Each stage as one of ITK's transforms, first stage first; None if one is not of a kind we keep."""
     found = elastix.GetTransformParameterObject()
+    before = found.GetNumberOfParameterMaps() - count  # what it started from, where that came through ITK
     stages = []
-    for n in range(elastix.GetNumberOfTransforms()):
-        if list(found.GetParameter(n, "HowToCombineTransforms")) == ["Add"]:
+    for n in range(count):
+        if not _is_kept(found.GetParameterMap(before + n)):
             return None
-        transform = elastix.GetNthTransform(elastix.GetNumberOfTransforms() - 1 - n)  # itk has the last first
-        name = found.GetParameter(n, "Transform")[0]
-        cubic = name in ("BSplineTransform", "RecursiveBSplineTransform") and _is_plain_cubic(found, n)
-        if name not in LINEAR and not cubic:
-            return None
-        native = elastix.ConvertToItkTransform(transform)
+        native = elastix.ConvertToItkTransform(elastix.GetNthTransform(count - 1 - n))  # the last comes first
         stages.append(
             Stage(
                 native.GetNameOfClass(),
@@ -146,11 +142,13 @@ def _stages(elastix: Any) -> tuple[Stage, ...] | None:
     return tuple(stages)
 
 
-def _is_plain_cubic(found: Any, n: int) -> bool:
-    """Whether a stage's B-spline is cubic and not cyclic."""
-    order = list(found.GetParameter(n, "BSplineTransformSplineOrder"))
-    cyclic = list(found.GetParameter(n, "UseCyclicTransform"))
-    return order == ["3"] and cyclic == ["false"]
+def _is_kept(values: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a stage, by its map, is one of the transforms that we have, applied after those before it."""
+    name = values["Transform"][0]
+    cubic = name in ("BSplineTransform", "RecursiveBSplineTransform") and (
+        values["BSplineTransformSplineOrder"][0] == "3" and values["UseCyclicTransform"][0] == "false"
+    )
+    return values["HowToCombineTransforms"][0] == "Compose" and (name in LINEAR or cubic)
 
 
 def _field(transform: Any, grid: Grid) -> Array:

@@ -89,9 +89,10 @@ def preset_maps(
             "RandomSeed": (str(1 + seed % 2**31),),
             "Registration": (f"{several}MultiResolutionRegistration",),
             "Transform": (KINDS[name],),
-            "UseNormalization": ("true",),  # of mean squares, by the range of intensities
         }
         values |= {f"Metric{n}Weight": (repr(weight),) for n, (_, weight) in enumerate(metrics)}
+        if params.metric == "AdvancedMeanSquares":
+            values["UseNormalization"] = ("true",)  # by the range of intensities, for the other weights' sake
         if deformable:
             values |= _control_points(params, grid, voxel)
         elif name != "translation":

@@ -1,0 +1,196 @@
+"""elastix through this package against itk-elastix called directly: the same maps, truth and time.
+
+Run ``python tests/bench/elastix_direct.py [PAIR ...]``. The real pairs are looked for in ``../shared/data``,
+beside the repository, or in the folder named by ``VOXREG_PAIRS``. Direct runs happen in a child process of
+their own, warm as well, alternated with ours. Prints a Markdown table; exits with 1 if a bound is broken.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from napari_voxreg import isolate
+from napari_voxreg.geometry import Array, Grid, Image
+from napari_voxreg.method import silent
+from napari_voxreg.methods.elastix import METHOD
+from napari_voxreg.methods.elastix_maps import Map, preset_maps
+
+TIMED = ("ct_lung", "fundus_55", "brain_pd_t1_10")  # the pairs that run REPEATS times
+REPEATS = 5
+ACCURACY, OVERHEAD = 1.02, 1.15
+
+
+def pairs_module() -> ModuleType | None:
+    """The reader of the real pairs, or None where they are missing."""
+    folder = os.environ.get("VOXREG_PAIRS") or Path(__file__).resolve().parents[3] / "shared" / "data"
+    path = Path(folder) / "pairs.py"
+    if not path.exists():
+        return None
+    spec = importlib.util.spec_from_file_location("pairs", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def channel(pixels: Array, ndim: int) -> Array:
+    """One float32 channel; colours become their mean."""
+    return (pixels.mean(axis=-1) if pixels.ndim > ndim else pixels).astype(np.float32)
+
+
+def images(pair: dict) -> tuple[Image, Image]:
+    """Fixed and moving, with the geometry of the pair."""
+    fixed, moving = (
+        Image(
+            data := channel(pair[which], pair["ndim"]),
+            Grid.from_spacing(data.shape, pair[f"spacing_{which}"], pair[f"origin_{which}"]),
+        )
+        for which in ("fixed", "moving")
+    )
+    return fixed, moving
+
+
+def write_file(values: Map, path: Path) -> Path:
+    """A parameter map as one of elastix's text files."""
+    lines = []
+    for name, entries in values.items():
+        quoted = [e if e.replace(".", "").replace("-", "").isdigit() else f'"{e}"' for e in entries]
+        lines.append(f"({name} {' '.join(quoted)})")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def direct(connection) -> None:
+    """The life of the direct child: (fixed, moving, files, points) in, (moved points, seconds) out."""
+    from napari_voxreg.methods.elastix_load import itk
+
+    while (job := connection.recv()) is not None:
+        arrays, geometry, files, points = job
+        made = []
+        for data, (spacing, origin) in zip(arrays, geometry, strict=True):
+            image = itk.GetImageFromArray(data)
+            image.SetSpacing(spacing)
+            image.SetOrigin(origin)
+            made.append(image)
+        parameters = itk.ParameterObject.New()
+        for file in files:
+            parameters.AddParameterFile(file)
+        start = time.perf_counter()
+        kind = type(made[0])
+        elastix = itk.ElastixRegistrationMethod[kind, kind].New()
+        elastix.SetFixedImage(made[0])
+        elastix.SetMovingImage(made[1])
+        elastix.SetParameterObject(parameters)
+        elastix.LogToConsoleOff()
+        elastix.UpdateLargestPossibleRegion()
+        seconds = time.perf_counter() - start
+        transform = elastix.GetCombinationTransform()
+        connection.send(([tuple(transform.TransformPoint(p)) for p in points], seconds))
+
+
+def run_direct(
+    connection, fixed: Image, moving: Image, files: list[Path], points: Array
+) -> tuple[Array, float]:
+    """Points (N, d) mapped by itk-elastix alone, and its seconds."""
+    geometry = [
+        (image.grid.spacing[::-1].tolist(), image.grid.origin[::-1].tolist()) for image in (fixed, moving)
+    ]
+    connection.send(((fixed.data, moving.data), geometry, [str(f) for f in files], points[:, ::-1].tolist()))
+    mapped, seconds = connection.recv()
+    return np.array(mapped)[:, ::-1], seconds
+
+
+def run_ours(fixed: Image, moving: Image, files: list[Path], points: Array) -> tuple[Array, float]:
+    """Points (N, d) mapped by this package, and its seconds from the images to the transform."""
+    params = METHOD.parameters("parameter files", {"parameter_files": tuple(files)})
+    start = time.perf_counter()
+    outcome = METHOD.run(
+        fixed,
+        moving,
+        params,
+        initial=None,
+        fixed_mask=None,
+        moving_mask=None,
+        points=None,
+        seed=0,
+        device="cpu",
+        progress=silent,
+    )
+    seconds = time.perf_counter() - start
+    return outcome.transform(points), seconds
+
+
+def measure(connection, pair: dict, folder: Path) -> tuple[list[str], bool]:
+    """One row of the table, and whether the bounds hold."""
+    fixed, moving = images(pair)
+    maps = preset_maps(
+        METHOD.parameters(), fixed.grid, 0, masked=False, points=False, bending=True
+    )  # the default preset, written to files for both
+    files = [write_file(m, folder / f"{pair['name']}.{n}.txt") for n, m in enumerate(maps)]
+    where = fixed.grid.to_world(pair["landmarks_fixed"])
+    truth = moving.grid.to_world(pair["landmarks_moving"])
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(REPEATS if pair["name"] in TIMED else 1):
+        for k, (mapped, seconds) in enumerate(
+            (
+                run_direct(connection, fixed, moving, files, where),
+                run_ours(fixed, moving, files, where),
+            )
+        ):
+            times[k].append(seconds)
+            if k == 0:
+                by_direct = mapped
+            else:
+                by_ours = mapped
+    before, alone, ours = (
+        float(np.linalg.norm(points - truth, axis=1).mean()) for points in (where, by_direct, by_ours)
+    )
+    slow = statistics.median(times[1]) / statistics.median(times[0])
+    holds = alone >= before or ours <= ACCURACY * alone
+    if len(times[0]) > 1:
+        holds = holds and slow <= OVERHEAD
+    timing = f"{statistics.median(times[0]):.2f} | {statistics.median(times[1]):.2f} | {slow:.2f}"
+    row = f"| {pair['name']} | {before:.2f} | {alone:.3f} | {ours:.3f} | {timing} | {len(times[0])} |"
+    return [row], holds
+
+
+def main(names: list[str]) -> int:
+    """Measure the named pairs, or all that have landmarks."""
+    module = pairs_module()
+    if module is None:
+        print("The real pairs are not here: skipped (name their folder in VOXREG_PAIRS).")
+        return 0
+    pairs = [module.load(name) for name in names] if names else list(module.pairs())
+    isolate.warm("napari_voxreg.methods.elastix_load")
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    child = multiprocessing.get_context("spawn").Process(target=direct, args=(theirs,), daemon=True)
+    child.start()
+    print("| pair | before | direct | here | s direct | s here | ratio | runs |")
+    print("|---|---|---|---|---|---|---|---|")
+    good = True
+    with tempfile.TemporaryDirectory() as folder:
+        for pair in pairs:
+            if pair["truth"] != "landmarks":
+                continue
+            rows, holds = measure(ours, pair, Path(folder))
+            print(*rows, sep="\n", flush=True)
+            good = good and holds
+    ours.send(None)
+    child.join()
+    isolate.shutdown()
+    print("All bounds hold." if good else "A bound is broken.")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
