@@ -11,14 +11,18 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 
 from ..geometry import Array
+from ..method import MethodUnavailable
 from ..preprocess import driving_channel
 from ..registration import Result
 from ..samples import Sample, make_sample
 from ..transforms import Affine, Transform
-from .register_widget import RegisterWidget
+from .register_widget import CHANNELS
 
-SIZE = (1600, 1000)  # of the window in the picture
+SIZE = (1640, 900)  # of the window in the picture
 SETTLE = 700  # milliseconds that napari needs to lay out and draw before a picture is taken
+# Vessels stand out in green, and between them there is nothing to hold a finer spline.
+GREEN = 1
+GRID_SPACING = 64.0
 
 
 def demo(picture: Path | None, say: Callable[[str], None]) -> None:
@@ -34,19 +38,21 @@ def demo(picture: Path | None, say: Callable[[str], None]) -> None:
 
     Raises
     ------
-    RuntimeError
+    MethodUnavailable
         If the registration failed.
     """
     sample = make_sample("fundus")
     viewer = napari.Viewer(title="napari-voxreg")
     viewer.window.resize(*SIZE)
     viewer.open_sample("napari-voxreg", sample.name)
-    panel = RegisterWidget(viewer)
-    viewer.window.add_dock_widget(panel, name="VoxReg: Register", area="right")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-voxreg", "Register")
+    panel.method.choose(sample.method, sample.preset, grid_spacing=GRID_SPACING)
+    panel.channel.setCurrentIndex(list(CHANNELS.values()).index(GREEN))
     failures: list[str] = []
 
     def done(result: Result) -> None:
         _arrange(viewer)
+        panel.outcome.details.open = True
         say(result.verdict.sentence)
         say(true_error(sample, result.transform))
         if picture is not None:
@@ -62,7 +68,7 @@ def demo(picture: Path | None, say: Callable[[str], None]) -> None:
     QTimer.singleShot(0, panel.run)
     napari.run()
     if failures and picture is not None:
-        raise RuntimeError(failures[0])
+        raise MethodUnavailable(failures[0])
 
 
 def true_error(sample: Sample, transform: Transform) -> str:
@@ -91,9 +97,10 @@ def _distances(transform: Transform, points: Array, there: Array) -> Array:
 
 
 def _arrange(viewer: Viewer) -> None:
-    """Show what is worth seeing first: the warped picture under the deformed grid."""
+    """Show the warped picture under the arrows; without its eye the fixed one is seen in its place."""
     for layer in viewer.layers:
-        layer.visible = not layer.name.endswith(("SSIM", "SSIM values", "Jacobian"))
+        if layer.name.startswith("fundus moving") and "voxreg" not in layer.metadata:
+            layer.visible = False
     viewer.reset_view(margin=0.02)
 
 

@@ -1,0 +1,51 @@
+"""The demo as a new user starts it, and the error that it reports."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from napari_voxreg import Affine
+from napari_voxreg.gui.demo import true_error
+from napari_voxreg.samples import make_sample
+
+
+def numbers(sentence: str) -> list[float]:
+    """Mean before and after, 95th percentile before and after."""
+    return [float(text) for text in re.findall(r"\d+\.\d+", sentence)]
+
+
+def test_true_error_is_measured_against_the_truth() -> None:
+    sample = make_sample("fundus")
+    start, end, start95, end95 = numbers(true_error(sample, sample.truth))
+    assert end == end95 == 0
+    assert 5 < start < start95
+    same = numbers(true_error(sample, Affine.identity(2)))
+    assert same == [start, start, start95, start95]
+    shifted = Affine.translation((3.0, 4.0))
+    moved = true_error(sample, shifted)
+    assert numbers(moved)[1] != pytest.approx(start, abs=0.1)
+
+
+def test_demo_registers_and_takes_a_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "demo.png"
+    command = [sys.executable, "-m", "napari_voxreg.cli", "demo", "--picture", str(picture)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(picture) in done.stdout
+    error = next(line for line in done.stdout.splitlines() if line.startswith("True error"))
+    start, end, _, worst = numbers(error)
+    assert start > 10
+    assert end < 1.5
+    assert worst < 5
+    pixels = iio.imread(picture)
+    assert min(pixels.shape[:2]) > 600
+    # The fundus is red and fills much of the window; a black canvas would have none of it.
+    red = (pixels[..., 0] > 120) & (pixels[..., 2] < 100)
+    assert np.mean(red) > 0.1
