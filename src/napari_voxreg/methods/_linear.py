@@ -71,7 +71,7 @@ def linear_method(name: str, title: str, make: Callable[[int], sitk.Transform]) 
 
         frame = Frame.of(fixed.grid)
         fixed, moving = frame.image(fixed), frame.image(moving)
-        factors = _simpleitk.pyramid_factors(fixed, params.levels)
+        factors = _simpleitk.pyramid_factors(fixed, params.levels, fixed_mask)
         fixed_itk, moving_itk = image_to_itk(fixed), image_to_itk(moving)
         transform = make(fixed.ndim)
         trace: list[float] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,22 +15,27 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 Metric = Literal["mutual information", "correlation", "mean squares"]
-SMALLEST = 12  # pixels that a pyramid leaves along an axis
+SMALLEST = 8  # pixels that a pyramid leaves along an axis
+FEWEST = 600  # pixels that a level must have in all
 
 
-def pyramid_factors(image: Image, levels: int) -> list[tuple[int, ...]]:
+def pyramid_factors(image: Image, levels: int, mask: Image | None = None) -> list[tuple[int, ...]]:
     """Shrink factors per axis (array order) of each level, coarse to fine, the last all ones.
 
-    Coarse axes shrink later, so that pixels become as isotropic as they can; no axis falls under 12
-    pixels.
+    Coarse axes shrink later, so that pixels become as isotropic as they can. Levels with too few pixels
+    (inside the mask) to tell one pose from another are left out.
     """
     spacing = image.grid.spacing / image.grid.spacing.min()
-    factors = []
+    pixels = image.data.size if mask is None else int(np.count_nonzero(mask.data))
+    allowed = np.maximum(1, np.array(image.grid.shape) // SMALLEST)
+    factors: list[tuple[int, ...]] = []
     for level in reversed(range(levels)):
         wanted = np.maximum(1, np.round(2**level / spacing)).astype(int)
-        allowed = np.maximum(1, np.array(image.grid.shape) // SMALLEST)
-        factors.append(tuple(int(f) for f in np.minimum(wanted, allowed)))
-    return [f for k, f in enumerate(factors) if k == 0 or f != factors[k - 1]]
+        factor = tuple(int(f) for f in np.minimum(wanted, allowed))
+        enough = pixels >= FEWEST * np.prod(factor)
+        if factor not in factors and (enough or level == 0):
+            factors.append(factor)
+    return factors
 
 
 def shrink(image: sitk.Image, factors: Sequence[int]) -> sitk.Image:
@@ -92,12 +98,13 @@ def execute(
     import SimpleITK as sitk
 
     stopped: list[Cancelled] = []
+    count = itertools.count()  # some of ITK's optimisers start their own counter anew on the way
 
     def iterated() -> None:
         if stopped:
             return
         try:
-            report(method.GetOptimizerIteration(), method.GetMetricValue())
+            report(next(count), method.GetMetricValue())
         except Cancelled as cancelled:
             stopped.append(cancelled)
             method.StopRegistration()

@@ -32,7 +32,7 @@ class FreeForm(Params):
     levels: int = param(3, "Levels; control points and pixels get twice as fine at each.", range=(1, 6))
     iterations: int = param(60, "Iterations at each level, at most.", range=(1, 10_000))
     samples: int = param(
-        100_000, "Pixels that the similarity looks at; fewer are quicker.", range=(500, 10_000_000)
+        50_000, "Pixels that the similarity looks at; fewer are quicker.", range=(500, 10_000_000)
     )
     convergence: float = param(
         1e-5,
@@ -60,7 +60,7 @@ def run(
 
     frame = Frame.of(fixed.grid)
     fixed, moving = frame.image(fixed), frame.image(moving)
-    factors = _simpleitk.pyramid_factors(fixed, params.levels)
+    factors = _simpleitk.pyramid_factors(fixed, params.levels, fixed_mask)
     fixed_itk, moving_itk = image_to_itk(fixed), image_to_itk(moving)
     meshes = _meshes(fixed, params.spacing, len(factors))
     transform = _spline(fixed_itk, meshes[0])

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..geometry import Image
+import numpy as np
+
+from ..geometry import Array, Image
 from ..method import Cancelled, Method, Outcome, Progress
 from ..params import Params, param
-from ..transforms import Displacement, Transform, chain, warp
+from ..transforms import Displacement, Transform, chain
 from . import _simpleitk
 from ._frame import Frame
+from ._resampled import on_fixed_grid
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -54,13 +57,15 @@ def run(
 
     from ..itk import displacement_from_itk, image_to_itk
 
-    moving = warp(moving, initial, fixed.grid)  # the filter takes images of one size only
+    picture, trusted = on_fixed_grid(fixed, moving, initial, fixed_mask, moving_mask)
     frame = Frame.of(fixed.grid)
-    fixed, moving = frame.image(fixed), frame.image(moving)
+    fixed = frame.image(fixed)
     factors = _simpleitk.pyramid_factors(fixed, params.levels)
-    fixed_itk, moving_itk = image_to_itk(fixed), image_to_itk(moving)
+    fixed_itk = image_to_itk(fixed)
     if params.match_histograms:
-        moving_itk = _matched(moving_itk, fixed_itk)
+        picture = _matched(picture, fixed.data, trusted)
+    # Where there is nothing to trust, nothing differs and no force arises.
+    moving_itk = image_to_itk(fixed.with_data(np.where(trusted, picture, fixed.data)))
     trace: list[float] = []
     report_for = _simpleitk.staged(progress, "demons", len(factors), params.iterations, trace)
     field: sitk.Image | None = None
@@ -72,21 +77,16 @@ def run(
         )
     found, _ = displacement_from_itk(sitk.DisplacementFieldTransform(_on(field, fixed_itk)))
     transform = frame.leave(Displacement(found, fixed.grid))
-    notes: tuple[str, ...] = ()
-    if fixed_mask is not None or moving_mask is not None:
-        notes = ("Demons cannot use masks; they count in the scores only.",)
-    return Outcome(
-        transform if initial is None else chain(transform, initial), notes=notes, trace=tuple(trace)
-    )
+    return Outcome(transform if initial is None else chain(transform, initial), trace=tuple(trace))
 
 
-def _matched(moving: sitk.Image, fixed: sitk.Image) -> sitk.Image:
-    """The moving image with the fixed image's histogram."""
-    import SimpleITK as sitk
+def _matched(moving: Array, fixed: Array, trusted: Array) -> Array:
+    """The moving pixels with the histogram of the fixed ones, both inside `trusted`."""
+    from skimage.exposure import match_histograms
 
-    return sitk.HistogramMatching(
-        moving, fixed, numberOfHistogramLevels=256, numberOfMatchPoints=15, thresholdAtMeanIntensity=True
-    )
+    result = moving.copy()
+    result[trusted] = match_histograms(moving[trusted], fixed[trusted])
+    return result
 
 
 def _on(field: sitk.Image | None, image: sitk.Image) -> sitk.Image:

@@ -12,7 +12,8 @@ from ..geometry import Array, Image
 from ..measures import ncc
 from ..method import Method, Outcome, Progress
 from ..params import Params, param
-from ..transforms import Affine, Transform, chain, warp
+from ..transforms import Affine, Transform, chain
+from ._resampled import on_fixed_grid
 
 LEAST_OVERLAP = 0.1  # part of the image that must overlap for a shift to be believed
 
@@ -45,9 +46,7 @@ def run(
 
     grid = fixed.grid
     progress(0.0, "resampling")
-    inside = Image(np.ones(moving.grid.shape, bool), moving.grid) if moving_mask is None else moving_mask
-    covered = warp(inside, initial, grid, order=0).data
-    picture = warp(moving, initial, grid).data
+    picture, covered = on_fixed_grid(fixed, moving, initial, None, moving_mask)
     if fixed_mask is not None or moving_mask is not None:
         valid = np.ones(grid.shape, bool) if fixed_mask is None else fixed_mask.data
         progress(0.2, "masked correlation")
