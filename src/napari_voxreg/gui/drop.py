@@ -31,7 +31,7 @@ class LayerBox(QComboBox):
     Signals
     -------
     chosen()
-        Another layer was chosen, by the user or by the program, or the chosen one went away.
+        A layer was chosen, by the user or by the program, or the chosen one went away.
     dropped(paths)
         Files were dropped: a list of `Path`.
     """
@@ -59,11 +59,9 @@ class LayerBox(QComboBox):
         """Choose a layer that is on offer, or none."""
         if layer is not None and not any(layer is offered for offered in self._layers):
             raise ValueError(f"The layer {layer.name!r} cannot be chosen here.")
-        changed = layer is not self._layer
         self._layer = layer
         self._show()
-        if changed:
-            self.chosen.emit()
+        self.chosen.emit()
 
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the fitting ones among the viewer's layers, the topmost first, keeping the choice."""

@@ -15,8 +15,8 @@ from .drop import LayerBox
 class PairBox(QWidget):
     """Boxes for the fixed and the moving image and their masks.
 
-    As long as the user has not chosen, the newest pair among the viewer's images is;
-    layers that are results never are unasked.
+    As long as the user has not chosen, a pair is guessed, and replaced by one that arrives under the names
+    fixed and moving (a sample). Layers that are results are never chosen unasked.
 
     Signals
     -------
@@ -81,15 +81,24 @@ class PairBox(QWidget):
         for box in self.boxes:
             box.offer(layers)
         images = [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
+        arrived = [layer for layer in images if any(layer is n for n in new)]
         if self.fixed.layer is None and self.moving.layer is None:
             self._settled = False
-        if not self._settled:
-            fixed, moving = guess_pair(images)
-            self.fixed.choose(fixed)
-            self.moving.choose(moving)
+        if self._settled:
+            self._fill(arrived)
         else:
-            self._fill([layer for layer in images if any(layer is n for n in new)])
+            self._guess(images, arrived)
         self._guessing = False
+
+    def _guess(self, images: list[Layer], arrived: list[Layer]) -> None:
+        """Choose a pair if there is none, or if one has just arrived whose names say what they are."""
+        named = named_pair(images) or ()
+        complete = self.fixed.layer is not None and self.moving.layer is not None
+        if complete and not any(layer is one for layer in arrived for one in named):
+            return
+        fixed, moving = guess_pair(images)
+        self.fixed.choose(fixed)
+        self.moving.choose(moving)
 
     def _fill(self, arrived: list[Layer]) -> None:
         """Put an image that has just arrived where one is missing."""
@@ -113,14 +122,20 @@ def guess_pair(images: list[Layer]) -> tuple[Layer | None, Layer | None]:
     images : list of Layer
         In the order of the viewer.
     """
+    named = named_pair(images)
+    if named is not None or len(images) > 1:
+        return named or (images[-2], images[-1])
+    return (images[0] if images else None), None
+
+
+def named_pair(images: list[Layer]) -> tuple[Layer, Layer] | None:
+    """The newest images whose names differ only in that one says fixed and the other moving."""
     for moving in reversed(images):
         wanted = re.sub("moving", "fixed", moving.name, flags=re.IGNORECASE).lower()
         for fixed in images:
-            if fixed is not moving and wanted != moving.name.lower() and fixed.name.lower() == wanted:
+            if fixed is not moving and fixed.name.lower() == wanted != moving.name.lower():
                 return fixed, moving
-    if len(images) < 2:
-        return (images[0] if images else None), None
-    return images[-2], images[-1]
+    return None
 
 
 def is_result(layer: Layer) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import napari.viewer
 from napari.layers import Image, Layer
-from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -75,7 +75,7 @@ class RegisterWidget(QWidget):
     finished = Signal(object)
     failed = Signal(str)
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.result: Result | None = None
         self._viewer = viewer
@@ -164,7 +164,7 @@ class RegisterWidget(QWidget):
         for part in parts:
             layout.addWidget(part)
         layout.addStretch()
-        area = QScrollArea()
+        area = self.area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -286,6 +286,7 @@ class RegisterWidget(QWidget):
             self._adder.start()
             return
         self._idle()
+        self.bar.show_trace(self.result.trace)
         self.outcome.show_result(self.result)
         self.finished.emit(self.result)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -79,6 +81,12 @@ class RunBar(QWidget):
             self.stage.clear()
             self.curve.clear()
             self.curve.hide()
+
+    def show_trace(self, trace: Iterable[float]) -> None:
+        """Show the whole metric of a finished run; reports may have come too seldom to hold all of it."""
+        self.curve.clear()
+        self.curve.extend(trace)
+        self.curve.setVisible(len(self.curve.values) > 1)
 
     def show_report(self, report: Report) -> None:
         """Show how far a run is."""
