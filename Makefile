@@ -38,7 +38,8 @@ $(READY): pyproject.toml constraints.txt scripts/system-libraries.sh
 	@sh scripts/system-libraries.sh $(PYTHON)
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(None if sys.version_info >= (3, 11) else \
 		f"napari-voxreg needs Python 3.11 or newer and $(PYTHON) is {v}; name another one: make PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Setting up .venv; the first time this takes some minutes."
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	# Groups of dependencies are known to pip from 25.1 on.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]" --group test --group lint

@@ -183,6 +183,32 @@ def test_a_saved_transform_is_continued(pair: Path, registered: Path, tmp_path: 
     assert np.abs(load_transform(tmp_path)(point) - point - SHIFT).max() < 1.5
 
 
+def test_each_time_point_is_warped(pair: Path, registered: Path, tmp_path: Path) -> None:
+    """A series in time of one slice, as NIfTI has it: time, plane, row, column."""
+    moving = read_image(pair / "moving.nii.gz")
+    grid = Grid.from_spacing(
+        (3, 1, *moving.grid.shape),
+        spacing=(2.0, 4.0, *moving.grid.spacing),
+        origin=(0.0, 0.0, *moving.grid.origin),
+        units=("second", "mm", "mm", "mm"),
+    )
+    frames = np.stack([moving.data, 2 * moving.data, 3 * moving.data])[:, None]
+    write_image(Image(frames, grid), tmp_path / "series.nii.gz")
+    target = tmp_path / "warped.nii.gz"
+    assert cli.main(["apply", str(registered), str(tmp_path / "series.nii.gz"), "-o", str(target)]) == 0
+    once, series = read_image(registered / "warped.nii.gz"), read_image(target)
+    found = series.data.reshape(3, *once.data.shape)
+    for k in range(3):
+        assert np.allclose(found[k], (k + 1) * once.data, atol=1e-5)
+
+    # As the moving image its first time point is registered; the fixed image has no planes at all.
+    words = ["register", pair / "fixed.nii.gz", tmp_path / "series.nii.gz", "-o", tmp_path / "out"]
+    assert cli.main([*map(str, words), "--method", "translation"]) == 0
+    point = np.array([[40.0, 50.0]])
+    assert np.abs(load_transform(tmp_path / "out")(point) - point - SHIFT).max() < 0.5
+    assert read_image(tmp_path / "out" / "warped.nii.gz").data.size == 3 * once.data.size
+
+
 def test_bad_input_is_refused_and_nothing_is_written(
     pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

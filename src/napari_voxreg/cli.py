@@ -217,11 +217,12 @@ def _register(options: argparse.Namespace) -> None:
 
     points = _points(options.fixed_points, options.moving_points)
     fixed, moving = read_image(options.fixed), read_image(options.moving)
+    still, first = time_point(fixed), time_point(moving)
     masks = [None if path is None else read_image(path) for path in (options.fixed_mask, options.moving_mask)]
     with _terminal() as progress:
         result = register(
-            time_point(fixed),
-            time_point(moving),
+            still,
+            first,
             method=options.method,
             preset=options.preset,
             params=_parameters(options),
@@ -234,7 +235,9 @@ def _register(options: argparse.Namespace) -> None:
             progress=progress,
         )
     saved = result.save(options.output)
-    warped = warp_series(moving, load_transform(saved), time_point(fixed).grid)
+    # A slice keeps its thickness where both have one.
+    grid = still.grid if still.ndim == first.ndim else result.fixed
+    warped = warp_series(moving, load_transform(saved), grid)
     picture = write_like(warped, options.output / "warped", options.moving)
     print(_report(result))
     if is_series(fixed) or is_series(moving):

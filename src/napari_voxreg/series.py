@@ -25,18 +25,26 @@ def time_point(image: Image, number: int = 0) -> Image:
 
 
 def warp_series(image: Image, transform: Transform, grid: Grid, *, order: Literal[0, 1] = 1) -> Image:
-    """Warp each time point of a series onto a grid without time; see `warp`.
+    """Warp each time point of a series, or a plain image, onto a grid without time; see `warp`.
+
+    Axes of one pixel that the grid has not are left out.
 
     Returns
     -------
     Image
         On `grid`, with the series' own time axis first if it has one.
     """
+    times = image.grid.shape[0] if is_series(image) else 1
+    frames = []
+    for k in range(times):
+        frame = time_point(image, k)
+        if frame.ndim > grid.ndim:
+            frame = frame.without(frame.grid.thin_axes())
+        frames.append(warp(frame, transform, grid, order=order))
     if not is_series(image):
-        return warp(image, transform, grid, order=order)
-    times = image.grid.shape[0]
-    frames = [warp(time_point(image, k), transform, grid, order=order).data for k in range(times)]
-    return Image(np.stack(frames), _with_time(grid, image.grid), image.name)
+        return frames[0]
+    data = np.stack([frame.data for frame in frames])
+    return Image(data, _with_time(grid, image.grid), image.name)
 
 
 def _with_time(grid: Grid, series: Grid) -> Grid:
