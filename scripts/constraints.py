@@ -12,6 +12,8 @@ from packaging.utils import canonicalize_name
 
 # torch: nothing needs it yet, but a plain install on Linux would bring gigabytes of CUDA with it unasked.
 AHEAD = ("torch==2.13.0",)
+# Ourselves, and what installs the rest (the set-up takes a recent pip).
+LEFT_OUT = {"napari-voxreg", "pip", "setuptools"}
 ROOTS = ("napari-voxreg[all]", "pytest", "pytest-qt", "pytest-timeout", "psutil", "ruff", "mypy")
 
 
@@ -35,7 +37,7 @@ def pinned() -> list[str]:
                 waiting.append(need)
     lines = list(AHEAD)
     for name in extras:
-        if name != "napari-voxreg":
+        if name not in LEFT_OUT:
             try:
                 lines.append(f"{name}=={distribution(name).version}")
             except PackageNotFoundError:
