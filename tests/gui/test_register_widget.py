@@ -325,19 +325,35 @@ def test_landmarks_and_masks_reach_the_method(panel, viewer, qtbot):
 
 
 def test_colour_is_asked_for_only_where_there_is_some(panel, viewer, qtbot):
-    assert not panel.channel_row.isVisible()
+    assert not panel.pixels.channel_box.isVisible()
     colour = np.stack([np.full((72, 72), 0.5), blobs((2, -3)), np.zeros((72, 72))], axis=-1)
     layer = viewer.add_image(
         np.clip(colour, 0, 1), rgb=True, name="rgb", scale=SPACING, translate=(3, -2), units="mm"
     )
     panel.pair.moving.choose(layer)
-    assert panel.channel_row.isVisible()
+    assert panel.pixels.channel_box.isVisible()
     panel.method.choose("translation")
-    panel.channel.setCurrentText("0 (red)")
+    panel.pixels.choose(0)
     assert "constant" in fail(panel, qtbot)
-    panel.channel.setCurrentText("1 (green)")
+    panel.pixels.choose(1)
     run(panel, qtbot)
     assert viewer.layers["rgb > visit 2019"].rgb
+
+
+def test_multiscale_layers_are_registered_at_a_chosen_level(panel, viewer, qtbot):
+    levels = [blobs((2, -3), size=144)[::step, ::step] for step in (1, 2, 4)]
+    pyramid = viewer.add_image(levels, multiscale=True, name="pyramid", scale=SPACING, units="mm")
+    whole = viewer.add_image(blobs(size=144), name="whole", scale=SPACING, units="mm")
+    panel.pair.fixed.choose(pyramid)
+    panel.pair.moving.choose(whole)
+    assert panel.pixels.level_box.currentText() == "144 × 144"
+    panel.pixels.level_box.setCurrentText("72 × 72")
+    panel.method.choose("translation")
+    result = run(panel, qtbot)
+    assert result.fixed.shape == (72, 72)
+    shown = viewer.layers["whole > pyramid"]
+    assert shown.data.shape == (144, 144)
+    assert np.corrcoef(shown.data[20:-20, 20:-20].ravel(), levels[0][20:-20, 20:-20].ravel())[0, 1] > 0.99
 
 
 def test_dropped_files_are_opened_and_chosen(panel, viewer, qtbot, tmp_path):

@@ -8,12 +8,11 @@ from typing import Any
 
 from napari.layers import Layer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox
 
-from .form import tame
+from .choice import Choice
 
 
-class LayerBox(QComboBox):
+class LayerBox(Choice):
     """Choose one layer of certain kinds, or none.
 
     The choice is a layer, not a name or a place in the list: it survives renaming, reordering and the arrival
@@ -46,7 +45,6 @@ class LayerBox(QComboBox):
         self._layers: list[Layer] = []
         self._layer: Layer | None = None
         self.setAcceptDrops(drops)
-        tame(self)
         self.offer([])
         self.activated.connect(self._picked)
 

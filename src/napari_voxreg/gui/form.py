@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QLocale, QObject, Qt, Signal
+from qtpy.QtCore import QLocale, Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
-    QComboBox,
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
@@ -20,18 +19,17 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from ..params import Param, Params
+from .choice import Choice, tame
 from .fold import Fold
 
 LARGEST = 2**31 - 1
 DECIMALS = 10
-SLIM = 64  # pixels that a box needs at least
 
 
 class ParamsForm(QWidget):
@@ -223,25 +221,6 @@ class NumberBox(QDoubleSpinBox):
         return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
 
 
-class NoWheel(QObject):
-    """Keeps the wheel, meant for scrolling the panel, from changing what it passes over."""
-
-    def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Hand the wheel of a box without focus to the panel."""
-        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
-            event.ignore()
-            return True
-        return False
-
-
-def tame(box: QWidget) -> None:
-    """Let a box shrink with the panel, and react to the wheel only while it has the focus."""
-    box.setMinimumWidth(SLIM)
-    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    box.installEventFilter(NoWheel(box))
-
-
 def words(name: str) -> str:
     """A parameter's name as a label."""
     return name.replace("_", " ").capitalize()
@@ -250,11 +229,10 @@ def words(name: str) -> str:
 def _editor(info: Param, value: Any, changed: Callable[[], None]) -> tuple[QWidget, Callable[[], Any]]:
     """The editor of one parameter, and what reads its value."""
     if info.choices:
-        combo = QComboBox()
+        combo = Choice()
         combo.addItems(info.choices)
         combo.setCurrentText(value)
         combo.currentIndexChanged.connect(changed)
-        tame(combo)
         return combo, combo.currentText
     if info.kind is bool:
         check = QCheckBox()

@@ -34,6 +34,8 @@ class Job:
         As `register` takes it, or the file of a transform.
     channel : int, "luminance" or None
         Which channel drives.
+    levels : tuple of int
+        The levels of the fixed and the moving layer to register, 0 the finest.
     show : Show
         Which layers to make.
     """
@@ -47,12 +49,13 @@ class Job:
     params: Params
     start: str | Result | Path | None
     channel: int | str | None
+    levels: tuple[int, int]
     show: Show
 
     def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
         """Register and make the layers; see `register` for the errors."""
         progress(0.0, "reading the images")
-        fixed, moving = self.fixed.image(), self.moving.image()
+        fixed, moving = self.fixed.image(self.levels[0]), self.moving.image(self.levels[1])
         masks = [
             None if mask is None else mask.mask(image.grid)
             for mask, image in ((self.fixed_mask, fixed), (self.moving_mask, moving))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ..methods import METHODS
 from ..params import Params
 from ..registration import DEFAULT_METHOD
+from .choice import Choice
 from .fold import Fold
-from .form import ParamsForm, tame
+from .form import ParamsForm
 
 
 class MethodBox(QWidget):
@@ -30,13 +31,12 @@ class MethodBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._edited: dict[tuple[str, str], dict[str, Any]] = {}
-        self.method_box = QComboBox()
-        self.preset_box = QComboBox()
+        self.method_box = Choice()
+        self.preset_box = Choice()
         self.form = ParamsForm()
         self.fold = Fold("Parameters", self.form)
         row = QHBoxLayout()
-        for title, box, stretch in (("Method", self.method_box, 1), ("preset", self.preset_box, 1)):
-            tame(box)
+        for title, box, stretch in (("Method", self.method_box, 2), ("preset", self.preset_box, 3)):
             label = QLabel(title)
             label.setBuddy(box)
             row.addWidget(label)

@@ -40,7 +40,7 @@ class PairBox(QWidget):
         self.moving_mask = LayerBox((Labels, Shapes, Image), "none")
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setColumnStretch(1, 3)
+        layout.setColumnStretch(1, 5)
         layout.setColumnStretch(3, 2)
         rows = (
             ("Fixed", "The image that stays", self.fixed, self.fixed_mask),

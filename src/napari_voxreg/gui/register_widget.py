@@ -14,9 +14,7 @@ import napari.viewer
 from napari.layers import Image, Layer
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
-    QFormLayout,
     QFrame,
     QMainWindow,
     QScrollArea,
@@ -30,13 +28,13 @@ from ..method import Cancelled, MethodUnavailable
 from ..registration import Result
 from .drop import LayerBox
 from .fold import Fold
-from .form import tame
 from .job import Job, warm_up
 from .layers import mask_snapshot, points_from_layer, snapshot
 from .memory import memory_of
 from .method_box import MethodBox
 from .outcome import OutcomeView
 from .pair import PairBox
+from .pixels import PixelsBox
 from .ready import reason_against
 from .results import LayerData
 from .run_bar import RunBar
@@ -45,7 +43,6 @@ from .start import StartBox
 from .watch import LayerWatch
 from .worker import Report, Runner
 
-CHANNELS: dict[str, int | str] = {"luminance": "luminance", "0 (red)": 0, "1 (green)": 1, "2 (blue)": 2}
 _open: set[int] = set()  # the panels that may need the child process
 
 
@@ -59,7 +56,7 @@ class RegisterWidget(QWidget):
 
     Attributes
     ----------
-    pair, method, start, show_box : PairBox, MethodBox, StartBox, ShowBox
+    pair, method, start, pixels, show_box : PairBox, MethodBox, StartBox, PixelsBox, ShowBox
         The choices, which a program sets with their ``choose`` (the pair with that of its boxes).
     result : Result or None
         Of the last run.
@@ -137,20 +134,14 @@ class RegisterWidget(QWidget):
         self.pair = PairBox()
         self.method = MethodBox()
         self.start = StartBox()
+        self.pixels = PixelsBox()
         self.show_box = ShowBox()
         self.bar = RunBar()
         self.outcome = OutcomeView()
-        self.channel = QComboBox()
-        self.channel.addItems(list(CHANNELS))
-        tame(self.channel)
-        self.channel_row = QWidget()
-        row = QFormLayout(self.channel_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addRow("Colour that drives", self.channel)
         self.start_fold = Fold("Start from", self.start)
         parts = (
             self.pair,
-            self.channel_row,
+            self.pixels,
             self.method,
             self.start_fold,
             Fold("Show", self.show_box),
@@ -205,8 +196,7 @@ class RegisterWidget(QWidget):
         """Bring what follows from the choices up to date."""
         self.bar.set_reason(self.reason())
         self.start_fold.set_title(f"Start from: {self.start.title}")
-        chosen = (self.pair.fixed.layer, self.pair.moving.layer)
-        self.channel_row.setVisible(any(isinstance(layer, Image) and layer.rgb for layer in chosen))
+        self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
 
     def _open(self, box: LayerBox, paths: list[Path]) -> None:
         """Open dropped files off the main thread and choose the first image among them."""
@@ -233,7 +223,6 @@ class RegisterWidget(QWidget):
             raise ValueError(reason)
         fixed, moving, *masks = (box.layer for box in self.pair.boxes)
         images = [snapshot(layer, self._viewer) for layer in (fixed, moving)]
-        coloured = not self.channel_row.isHidden()
         return Job(
             fixed=images[0],
             moving=images[1],
@@ -243,7 +232,8 @@ class RegisterWidget(QWidget):
             method=self.method.method,
             params=self.method.params(),
             start=self.start.start,
-            channel=CHANNELS[self.channel.currentText()] if coloured else None,
+            channel=self.pixels.channel,
+            levels=self.pixels.levels(*images),
             show=self.show_box.show_choice,
         )
 
@@ -341,7 +331,7 @@ class RegisterWidget(QWidget):
             "layers": [None if box.layer is None else weakref.ref(box.layer) for box in boxes],
             "method": self.method.kept(),
             "start": self.start.kept(),
-            "channel": self.channel.currentText(),
+            "channel": self.pixels.channel_box.currentText(),
             "show": self.show_box.show_choice,
         }
 
@@ -359,7 +349,7 @@ class RegisterWidget(QWidget):
                 box.choose(layer)
         self.method.restore(kept["method"])
         self.start.restore(kept["start"])
-        self.channel.setCurrentText(kept["channel"])
+        self.pixels.channel_box.setCurrentText(kept["channel"])
         self.show_box.choose(kept["show"])
 
     def event(self, event: Any) -> bool:

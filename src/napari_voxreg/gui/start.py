@@ -8,11 +8,11 @@ from typing import Any
 
 from napari.layers import Layer, Points
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 
 from ..registration import Result
+from .choice import Choice
 from .drop import LayerBox
-from .form import tame
 
 STARTS = {
     "present pose": None,
@@ -48,8 +48,7 @@ class StartBox(QWidget):
         self._results: dict[str, Result] = {}
         self._files: dict[str, Path] = {}
         self._title = next(iter(STARTS))
-        self.box = QComboBox()
-        tame(self.box)
+        self.box = Choice()
         self.box.activated.connect(self._picked)
         self.fixed_points = LayerBox((Points,), "none")
         self.moving_points = LayerBox((Points,), "none")

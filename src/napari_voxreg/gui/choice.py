@@ -1,0 +1,52 @@
+"""A combo box that keeps its shape in a narrow panel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
+
+SLIM = 64  # pixels that a box needs at least
+
+
+class Choice(QComboBox):
+    """A combo box that shrinks with its panel and shows the two ends of a text that does not fit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        tame(self)
+
+    def paintEvent(self, event: Any) -> None:
+        """Draw with the middle of a long text left out."""
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        field = self.style().subControlRect(  # type: ignore[union-attr]
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        text = option.fontMetrics.elidedText(
+            self.currentText(), Qt.TextElideMode.ElideMiddle, field.width() - 2
+        )
+        option.currentText = text
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+class NoWheel(QObject):
+    """Keeps the wheel, meant for scrolling the panel, from changing what it passes over."""
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Hand the wheel of a box without focus to the panel."""
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+def tame(box: QWidget) -> None:
+    """Let a box shrink with the panel, and react to the wheel only while it has the focus."""
+    box.setMinimumWidth(SLIM)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    box.installEventFilter(NoWheel(box))
