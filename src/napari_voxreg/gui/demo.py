@@ -16,7 +16,6 @@ from ..preprocess import driving_channel
 from ..registration import Result
 from ..samples import Sample, make_sample
 from ..transforms import Affine, Transform
-from .register_widget import CHANNELS
 
 SIZE = (1640, 900)  # of the window in the picture
 SETTLE = 700  # milliseconds that napari needs to lay out and draw before a picture is taken
@@ -47,7 +46,7 @@ def demo(picture: Path | None, say: Callable[[str], None]) -> None:
     viewer.open_sample("napari-voxreg", sample.name)
     _, panel = viewer.window.add_plugin_dock_widget("napari-voxreg", "Register")
     panel.method.choose(sample.method, sample.preset, grid_spacing=GRID_SPACING)
-    panel.channel.setCurrentIndex(list(CHANNELS.values()).index(GREEN))
+    panel.pixels.choose(GREEN)
     failures: list[str] = []
 
     def done(result: Result) -> None:
