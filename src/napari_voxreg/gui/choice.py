@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 SLIM = 64  # pixels that a box needs at least
+WIDEST = "Resolution"  # among the labels of the rows that are always shown
 
 
 class Choice(QComboBox):
@@ -31,6 +40,15 @@ class Choice(QComboBox):
         option.currentText = text
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+def heading(text: str, box: QWidget, tip: str = "") -> QLabel:
+    """The label of a row, as wide as those of the other rows."""
+    label = QLabel(text)
+    label.setMinimumWidth(label.fontMetrics().horizontalAdvance(f"{WIDEST}  "))
+    label.setBuddy(box)
+    label.setToolTip(tip)
+    return label
 
 
 class NoWheel(QObject):

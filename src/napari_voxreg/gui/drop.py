@@ -24,6 +24,8 @@ class LayerBox(Choice):
         Which layers are offered.
     none : str
         The text of no choice.
+    role : str
+        What the layer is chosen for, for the tool tip.
     drops : bool
         Whether files can be dropped.
 
@@ -38,10 +40,11 @@ class LayerBox(Choice):
     chosen = Signal()
     dropped = Signal(list)
 
-    def __init__(self, kinds: tuple[type[Layer], ...], none: str, drops: bool = False) -> None:
+    def __init__(self, kinds: tuple[type[Layer], ...], none: str, role: str, drops: bool = False) -> None:
         super().__init__()
         self._kinds = kinds
         self._none = none
+        self._role = role
         self._layers: list[Layer] = []
         self._layer: Layer | None = None
         self.setAcceptDrops(drops)
@@ -77,7 +80,7 @@ class LayerBox(Choice):
     def _show(self) -> None:
         rows = [row for row, layer in enumerate(self._layers, start=1) if layer is self._layer]
         self.setCurrentIndex(rows[0] if rows else 0)
-        self.setToolTip(self.currentText())
+        self.setToolTip(f"{self._role}: {self.currentText()}")
 
     def dragEnterEvent(self, event: Any) -> None:
         """Accept files."""

@@ -116,8 +116,8 @@ class FileList(QWidget):
         layout.addWidget(self._list)
         buttons = QHBoxLayout()
         for text, tip, slot in (
-            ("Add…", "Add files at the end", self._ask),
-            ("Remove", "Take the chosen file off the list", self._remove),
+            ("+", "Add files at the end", self._ask),
+            ("−", "Take the chosen file off the list", self._remove),
             ("▲", "Move the chosen file up", lambda: self._move(-1)),
             ("▼", "Move the chosen file down", lambda: self._move(1)),
         ):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from ..methods import METHODS
 from ..params import Params
 from ..registration import DEFAULT_METHOD
-from .choice import Choice
+from .choice import Choice, heading
 from .fold import Fold
 from .form import ParamsForm
 
@@ -35,15 +35,13 @@ class MethodBox(QWidget):
         self.preset_box = Choice()
         self.form = ParamsForm()
         self.fold = Fold("Parameters", self.form)
-        row = QHBoxLayout()
-        for title, box, stretch in (("Method", self.method_box, 2), ("preset", self.preset_box, 3)):
-            label = QLabel(title)
-            label.setBuddy(box)
-            row.addWidget(label)
-            row.addWidget(box, stretch)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow(heading("Method", self.method_box), self.method_box)
+        form.addRow(heading("Preset", self.preset_box), self.preset_box)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row)
+        layout.addLayout(form)
         layout.addWidget(self.fold)
         for name, method in METHODS.items():
             self.method_box.addItem(method.title, name)

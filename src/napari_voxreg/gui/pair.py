@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QWidget
 
+from .choice import heading
 from .drop import LayerBox
 
 
@@ -34,29 +35,22 @@ class PairBox(QWidget):
         self._settled = False
         self._guessing = False
         self._known: list[Layer] = []
-        self.fixed = LayerBox((Image,), "choose, or drop a file", drops=True)
-        self.moving = LayerBox((Image,), "choose, or drop a file", drops=True)
-        self.fixed_mask = LayerBox((Labels, Shapes, Image), "none")
-        self.moving_mask = LayerBox((Labels, Shapes, Image), "none")
-        layout = QGridLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setColumnStretch(1, 5)
-        layout.setColumnStretch(3, 2)
-        rows = (
-            ("Fixed", "The image that stays", self.fixed, self.fixed_mask),
-            ("Moving", "The image that is brought onto the fixed one", self.moving, self.moving_mask),
+        self.fixed = LayerBox((Image,), "choose, or drop a file", "Fixed image", drops=True)
+        self.moving = LayerBox((Image,), "choose, or drop a file", "Moving image", drops=True)
+        self.fixed_mask = LayerBox((Labels, Shapes, Image), "none", "Mask of the fixed image")
+        self.moving_mask = LayerBox((Labels, Shapes, Image), "none", "Mask of the moving image")
+        masks = QHBoxLayout()
+        masks.addWidget(self.fixed_mask, 1)
+        masks.addWidget(self.moving_mask, 1)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow(heading("Fixed", self.fixed, "The image that stays"), self.fixed)
+        form.addRow(
+            heading("Moving", self.moving, "The image that is brought onto the fixed one"), self.moving
         )
-        for row, (title, tip, image, mask) in enumerate(rows):
-            label = QLabel(title)
-            label.setToolTip(tip)
-            label.setBuddy(image)
-            layout.addWidget(label, row, 0)
-            layout.addWidget(image, row, 1)
-            label = QLabel("mask")
-            label.setToolTip("Only what the mask covers counts (Labels, Shapes or Image layer)")
-            label.setBuddy(mask)
-            layout.addWidget(label, row, 2)
-            layout.addWidget(mask, row, 3)
+        tip = "Only what a mask covers counts; of the fixed (left) and the moving image (right)"
+        form.addRow(heading("Masks", self.fixed_mask, tip), masks)
         for box in (self.fixed, self.moving):
             box.chosen.connect(self._settle)
             box.dropped.connect(lambda paths, box=box: self.dropped.emit(box, paths))

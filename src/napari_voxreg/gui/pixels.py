@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 from napari.layers import Image, Layer
-from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
-from .choice import Choice
+from .choice import Choice, heading
 from .layers import LayerSnapshot
 
 CHANNELS: dict[str, int | str] = {"luminance": "luminance", "0 (red)": 0, "1 (green)": 1, "2 (blue)": 2}
@@ -27,9 +27,11 @@ class PixelsBox(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._labels = {self.channel_box: QLabel("Colour that drives"), self.level_box: QLabel("Resolution")}
+        self._labels = {
+            self.channel_box: heading("Colour", self.channel_box, "Which channel drives the registration"),
+            self.level_box: heading("Resolution", self.level_box, "Which level is registered"),
+        }
         for box, label in self._labels.items():
-            label.setBuddy(box)
             form.addRow(label, box)
         self.offer(None, None)
 

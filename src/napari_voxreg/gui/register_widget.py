@@ -151,7 +151,7 @@ class RegisterWidget(QWidget):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(8)
+        layout.setSpacing(6)
         for part in parts:
             layout.addWidget(part)
         layout.addStretch()

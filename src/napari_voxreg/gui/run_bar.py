@@ -96,5 +96,5 @@ class RunBar(QWidget):
         if report.metrics:
             self.curve.extend(report.metrics)
             self.curve.setVisible(len(self.curve.values) > 1)
-        metric = f" · metric {self.curve.values[-1]:.5g}" if self.curve.values else ""
+        metric = f"\nmetric {self.curve.values[-1]:.5g}" if self.curve.values else ""
         self.stage.setText(report.message + metric)
