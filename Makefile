@@ -11,7 +11,7 @@ ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 ON_DISPLAY := xvfb-run -a -s "-screen 0 1600x1000x24"
 endif
 
-.PHONY: demo test lint docs constraints clean
+.PHONY: demo test lint bench docs constraints clean
 
 demo: $(READY)
 	$(BIN)/napari-voxreg demo
@@ -23,6 +23,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# elastix through this package against itk-elastix directly, on real pairs (VOXREG_PAIRS says where they lie).
+bench: $(READY)
+	$(BIN)/python tests/bench/elastix_direct.py
 
 docs: $(READY)
 	$(BIN)/napari-voxreg methods --markdown > docs/methods.md
