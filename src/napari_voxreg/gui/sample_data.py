@@ -149,7 +149,7 @@ def _pair_layers(pair: Download, files: dict[str, Path]) -> list[LayerData]:
     layers: list[LayerData] = []
     for role, image in images.items():
         layers.extend(image_layers(image, name=f"{pair.title}: {role}", metadata=metadata))
-    for role, image in images.items():
+    for role in images:
         if f"labels_{role}" in files:
             labels = read_image(files[f"labels_{role}"])
             kwargs = {"name": f"{pair.title}: {role} mask", "metadata": metadata, "visible": False}

@@ -30,7 +30,7 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
     Raises
     ------
-    ValueError
+    OSError
         If the format cannot hold the layer.
     """
     from napari.layers import Image as ImageLayer
@@ -49,4 +49,7 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     layer = (ImageLayer if "rgb" in meta else Labels)(pixels, **placed, **kind)
     taken = snapshot(layer)
     name = str(meta.get("name", ""))
-    return [str(write_image(Image(pixels, taken.grid(), name), Path(path)))]
+    try:
+        return [str(write_image(Image(pixels, taken.grid(), name), Path(path)))]
+    except ValueError as error:  # napari takes that for "no writer here" and says nothing
+        raise OSError(str(error)) from error

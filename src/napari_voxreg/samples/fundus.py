@@ -20,7 +20,7 @@ def make(info: SampleInfo, seed: int = 0) -> Sample:
     rng = np.random.default_rng(seed)
     photograph = _halved(data.retina())  # lies in scikit-image's own package: no download
     grid = Grid.from_spacing(photograph.shape[:2])
-    truth = known_warp(grid, rng, turn=-3.0, zoom=1.02, shift=(9.0, -12.0), wobble=3.5, length=75.0)
+    truth = known_warp(grid, rng, turn=-3.0, zoom=1.02, shift=(9.0, -12.0), wobble=3.0, length=110.0)
     later = photograph.copy()
     _bleed(later, grid, centre=(430.0, 245.0), radius=15.0, rng=rng)
     moved = warp(Image(later, grid), truth.inverse(grid), grid).data
@@ -59,9 +59,9 @@ def _relit(picture: Array, rng: np.random.Generator) -> Array:
     """Another flash, tilt, gamma and colour balance, slight blur and sensor noise."""
     shape = picture.shape[:2]
     rows, columns = (np.indices(shape, dtype=np.float32) - 352) / 352
-    light = 0.98 + 0.22 * columns - 0.14 * rows + 0.05 * smooth_noise(shape, 110.0, rng)
+    light = 0.98 + 0.14 * columns - 0.09 * rows + 0.03 * smooth_noise(shape, 110.0, rng)
     picture = ndimage.gaussian_filter(picture, (0.5, 0.5, 0))
-    lit = np.clip(picture * light[..., None], 0, 1) ** np.array([1.08, 0.95, 0.95], dtype=np.float32)
+    lit = np.clip(picture * light[..., None], 0, 1) ** np.array([1.06, 0.96, 0.96], dtype=np.float32)
     eye = picture.max(axis=-1, keepdims=True) > 0.04
     return lit + eye * 0.008 * rng.standard_normal(picture.shape, dtype=np.float32)
 

@@ -79,7 +79,7 @@ def _parallax(height: Array, grid: Grid, angles: tuple[float, float]) -> Station
 def _landscape(shape: tuple[int, ...], rng: np.random.Generator) -> Landscape:
     """Fields, woods, a river, roads, towns and hills."""
     rows, columns = np.indices(shape, dtype=np.float32)
-    height = 90 * np.clip(0.4 + smooth_noise(shape, 62.0, rng), 0, None)
+    height = 70 * np.clip(0.4 + smooth_noise(shape, 80.0, rng), 0, None)
     parcel = _parcels(rows, columns, rng)
     river = _river(rows, columns, rng)
     wood = (smooth_noise(shape, 20.0, rng) + 0.3 * smooth_noise(shape, 3.0, rng) > 1.1) & (river > 5)
