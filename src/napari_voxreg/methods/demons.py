@@ -151,5 +151,6 @@ METHOD = Method(
         "smooth": {"smoothing": 3.0},
         "large motion": {"levels": 5, "iterations": 80},
     },
+    isolate=True,  # at full resolution an iteration takes longer than Cancel may
     reference="Vercauteren et al., NeuroImage 45, 2009",
 )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..geometry import Array, Grid
-from .base import Transform
+from .base import Sequence, Transform
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -109,11 +109,10 @@ class StationaryVelocity:
     @cached_property
     def displacement(self) -> Displacement:
         """The integrated field."""
-        nodes = self.grid.nodes()
         field = self.velocity / 2**self.steps
         for _ in range(self.steps):
             once = Displacement(field, self.grid)
-            field = (once(once(nodes)) - nodes).reshape(field.shape)
+            field = displacement_on(Sequence((once, once)), self.grid)
         return Displacement(field, self.grid)
 
     def __call__(self, points: npt.ArrayLike) -> Array:
@@ -137,6 +136,10 @@ def displacement_on(transform: Transform, grid: Grid) -> Array:
     """World displacement T(x) - x at every node of a grid, shape (*grid.shape, d), float64."""
     from ..itk import sample_displacement
 
+    if isinstance(transform, StationaryVelocity):
+        transform = transform.displacement
+    if isinstance(transform, Displacement) and transform.grid.same_as(grid):
+        return transform.field
     return sample_displacement(transform.to_itk(grid), grid)
 
 
@@ -165,8 +168,15 @@ def jacobian_determinant(displacement: Array, grid: Grid) -> Array:
         low, high = max(start - 1, 0), min(stop + 1, grid.shape[0])
         slab = displacement[low:high]
         jacobian = np.stack([_gradient(slab, k) for k in range(d)], axis=-1) @ to_world + np.eye(d)
-        result[start:stop] = np.linalg.det(jacobian[start - low : stop - low])
+        result[start:stop] = _determinant(jacobian[start - low : stop - low])
     return result
+
+
+def _determinant(m: Array) -> Array:
+    """Determinants of 2 x 2 or 3 x 3 matrices in the last two axes; numpy's own factorises one by one."""
+    if m.shape[-1] == 2:
+        return m[..., 0, 0] * m[..., 1, 1] - m[..., 0, 1] * m[..., 1, 0]
+    return np.einsum("...i,...i->...", m[..., 0, :], np.cross(m[..., 1, :], m[..., 2, :]))
 
 
 def _vectors(field: npt.ArrayLike, grid: Grid, what: str) -> Array:
