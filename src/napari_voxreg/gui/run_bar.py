@@ -91,8 +91,11 @@ class RunBar(QWidget):
     def show_report(self, report: Report) -> None:
         """Show how far a run is."""
         if report.fraction is not None:
+            # Left alone, the bar repaints the whole window at once, and then again with the rest of the report.
+            self.bar.setUpdatesEnabled(False)
             self.bar.setRange(0, 1000)
             self.bar.setValue(max(self.bar.value(), round(1000 * report.fraction)))
+            self.bar.setUpdatesEnabled(True)
         if report.metrics:
             self.curve.extend(report.metrics)
             self.curve.setVisible(len(self.curve.values) > 1)
