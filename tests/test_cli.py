@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -247,22 +248,33 @@ def test_apply_needs_a_record(
     assert "record" in refused(capsys, *words)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process")
-def test_interrupt_cancels(pair: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_progress_is_shown_in_a_terminal_and_interrupt_cancels(pair: Path, tmp_path: Path) -> None:
+    import pty
+    import termios
+
     words = ["register", pair / "fixed.nii.gz", pair / "moving.nii.gz", "-o", tmp_path / "out"]
     # So many iterations that only a cancel can end them.
     words += ["--method", "demons", "--iterations", "10000"]
     command = [sys.executable, "-m", "napari_voxreg.cli", *map(str, words)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(4)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (25, 100))
+    process = subprocess.Popen(command, stderr=end)
+    os.close(end)
+    shown = b""
+    while b"level" not in shown:  # the method is at work
+        shown += os.read(terminal, 1000)
     began = time.monotonic()
-    error = process.communicate(timeout=30)[1]
-    assert process.returncode == 130
-    assert "cancelled" in error
-    assert "Traceback" not in error
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        while more := os.read(terminal, 1000):
+            shown += more
+    assert process.wait(timeout=30) == 130
     assert time.monotonic() - began < 5
+    os.close(terminal)
+    assert b"%|" in shown
+    assert b"cancelled" in shown
+    assert b"Traceback" not in shown
     assert not (tmp_path / "out").exists()
 
 

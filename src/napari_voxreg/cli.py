@@ -333,14 +333,14 @@ def _terminal() -> Iterator[Progress]:
     usual = signal.signal(signal.SIGINT, interrupted)
     try:
         shape = "{percentage:3.0f} %|{bar:30}| {elapsed}{postfix}"
-        with tqdm(total=100, bar_format=shape, disable=None, leave=False, file=sys.stderr) as bar:
+        # Without miniters tqdm waits for as much progress as it saw last, which may never come.
+        with tqdm(total=100, bar_format=shape, miniters=0, disable=None, leave=False, file=sys.stderr) as bar:
 
             def report(fraction: float | None, message: str, metric: float | None = None) -> None:
                 if stop:
                     raise Cancelled("Cancelled.")
                 bar.set_postfix_str(message if metric is None else f"{message}, metric {metric:.5g}", False)
-                if fraction is not None:
-                    bar.update(100 * fraction - bar.n)
+                bar.update(0 if fraction is None else 100 * fraction - bar.n)
 
             yield report
     finally:

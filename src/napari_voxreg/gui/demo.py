@@ -50,6 +50,7 @@ def demo(picture: Path | None, say: Callable[[str], None]) -> None:
     failures: list[str] = []
 
     def done(result: Result) -> None:
+        panel.finished.disconnect(done)  # what the user runs next is no longer the demo
         _arrange(viewer)
         panel.outcome.details.open = True
         say(result.verdict.sentence)
