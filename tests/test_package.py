@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import subprocess
 import sys
@@ -62,6 +63,12 @@ def test_versions_are_tested_ones() -> None:
         name = need.partition(">")[0].partition("[")[0].lower()
         assert name in constraints
     assert constraints["torch"] == "2.13.0"
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 @pytest.fixture(scope="module")
