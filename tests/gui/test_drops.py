@@ -12,9 +12,10 @@ import SimpleITK as sitk
 import tifffile
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication, QDialog, QRadioButton
+from qtpy.QtWidgets import QApplication, QDialog, QRadioButton, QWidget
 
 from napari_voxreg import Grid, Image
+from napari_voxreg.gui.canvas_drops import CanvasDrops
 from napari_voxreg.io.images import write_image
 from napari_voxreg.samples import make_sample
 
@@ -87,6 +88,8 @@ def make(folder: Path, kind: str) -> Path:
         tifffile.imwrite(path, PICTURE, metadata={"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5})
     elif kind == "geotiff":
         write_image(make_sample("sar").fixed, folder / "a.tif").replace(path)
+    elif kind == "map.tif":
+        write_image(make_sample("sar").fixed, path)
     else:
         write_image(VOLUME, path)
     return path
@@ -144,6 +147,41 @@ def test_a_folder_is_left_to_napari(viewer, watch, tmp_path):
     drop(tmp_path)
     assert questions.asked == []
     assert viewer.layers[0].data.shape == (3, *PICTURE.shape)
+
+
+def panel_in(viewer, qtbot) -> list[list[Path]]:
+    """Open a panel that takes drops; the list fills with them."""
+    panel, taken = QWidget(), []
+    CanvasDrops(panel, taken.append)
+    viewer.window.add_dock_widget(panel, name="panel")
+    qtbot.waitUntil(panel.isVisible)
+    return taken
+
+
+@pytest.mark.parametrize("kind", ["nii.gz", "mha", "map.tif", "folder", "bare folder"])
+def test_with_a_panel_open_what_carries_geometry_comes_to_it_unasked(viewer, qtbot, watch, tmp_path, kind):
+    taken = panel_in(viewer, qtbot)
+    questions = watch()
+    path = make(tmp_path, "dcm").parent if "folder" in kind else make(tmp_path, kind)
+    if kind == "bare folder":  # as scanners name them
+        (path / "a.dcm").rename(path / "IM0001")
+    drop(path)
+    assert questions.asked == []
+    assert taken == [[path]]
+    assert len(viewer.layers) == 0
+    # Once the panel is gone napari does as ever.
+    viewer.window.remove_dock_widget("all")
+    drop(make(tmp_path, "png"))
+    assert len(viewer.layers) == 1
+
+
+def test_with_a_panel_open_pictures_still_go_to_napari(viewer, qtbot, watch, tmp_path):
+    taken = panel_in(viewer, qtbot)
+    questions = watch()
+    for kind in ("png", "tif", "ome.tif"):
+        drop(make(tmp_path, kind))
+    assert (questions.asked, taken) == ([], [])
+    assert [layer.source.reader_plugin for layer in viewer.layers] == ["napari"] * 3
 
 
 def test_a_damaged_file_is_said_in_a_sentence(viewer, watch, tmp_path):

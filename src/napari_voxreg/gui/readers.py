@@ -99,8 +99,8 @@ def _upright(image: Image) -> Image:
     towards = np.abs(image.grid.direction)
     order = [-1] * d
     for _ in range(d):  # the most evident match first
-        world, axis = np.unravel_index(towards.argmax(), towards.shape)
-        order[world] = int(axis)
+        world, axis = divmod(int(towards.argmax()), d)
+        order[world] = axis
         towards[world, :] = towards[:, axis] = -1
     affine = image.grid.affine[:, [*order, d]].copy()
     data = image.data.transpose([*order, *range(d, image.data.ndim)])

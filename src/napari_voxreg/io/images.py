@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def read_series(folder: Path | str) -> list[Image]:
         reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path), identifier))
         return image_from_itk(reader.Execute())
 
-    images = [_guarded(lambda path, one=one: read(path, one), folder) for one in series]
+    images = [_guarded(partial(read, identifier=identifier), folder) for identifier in series]
     if len(images) == 1:
         return [replace(images[0], name=folder.name)]
     return [replace(image, name=f"{folder.name} {k}") for k, image in enumerate(images, start=1)]
@@ -152,6 +153,15 @@ def write_like(image: Image, stem: Path | str, like: Path | str) -> Path:
     if ending not in WRITTEN or _refusal(image, ending):
         ending = ".mha"
     return write_image(image, stem.with_name(stem.name + ending))
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do; no for one that cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def ending_of(path: Path) -> str:

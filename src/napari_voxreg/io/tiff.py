@@ -50,6 +50,18 @@ def read_tiff(path: Path) -> Image:
     return Image(data, Grid(shape, affine, tuple(TIME if axis == "T" else unit for axis in axes)))
 
 
+def is_map_or_complex(path: Path) -> bool:
+    """Whether a TIFF file has map coordinates or complex pixels, by its header; no for a damaged one."""
+    from tifffile import TiffFile, TiffFileError
+
+    try:
+        with TiffFile(path) as tiff:
+            page = tiff.pages.first
+            return PIXEL_SCALE in page.tags or TRANSFORMATION in page.tags or page.dtype.kind == "c"
+    except (TiffFileError, OSError, ValueError, LookupError):
+        return False
+
+
 def write_tiff(image: Image, path: Path) -> None:
     """Write a TIFF file that `read_tiff` gives back: GeoTIFF in metres, OME with other units, else plain."""
     from tifffile import imwrite
@@ -193,7 +205,7 @@ def _ome(grid: Grid, channels: int | None) -> dict[str, Any]:
 
 def _identity(data: Array) -> str:
     """A UUID made from the pixels, so that the same image gives the same file."""
-    return f"urn:uuid:{uuid5(NAMESPACE_OID, sha256(np.ascontiguousarray(data)).hexdigest())}"
+    return f"urn:uuid:{uuid5(NAMESPACE_OID, sha256(data.tobytes()).hexdigest())}"
 
 
 def _known_unit(unit: str) -> str:

@@ -20,7 +20,7 @@ def make(info: SampleInfo, seed: int = 0) -> Sample:
     fixed = Grid.from_spacing((96, 116, 92), 2.0, (-98.0, -121.0, -91.0), units="millimeter")
     # Turned in the plane of display only: napari does not cut volumes that are tilted out of it.
     c, s = math.cos(math.radians(7.0)), math.sin(math.radians(7.0))
-    turned = [[1, 0, 0], [0, c, -s], [0, s, c]]
+    turned = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
     moving = Grid.from_spacing(
         (80, 122, 104), (2.4, 1.9, 1.9), (-88.0, -127.0, -102.0), turned, units="millimeter"
     )
