@@ -122,7 +122,14 @@ def test_choose_run_and_see_all_layers(panel, viewer, qtbot):
     np.testing.assert_allclose(again.transform([[10.0, 5.0]]), result.transform([[10.0, 5.0]]), atol=0.1)
 
 
-def test_the_result_can_be_saved(panel, qtbot, tmp_path, monkeypatch):
+def test_the_panel_opens_at_once(viewer):
+    began = time.perf_counter()
+    viewer.window.add_dock_widget(RegisterWidget(viewer), name="Register")
+    QApplication.processEvents()
+    assert time.perf_counter() - began < 1.5
+
+
+def test_the_result_can_be_saved_and_is_a_start(panel, viewer, qtbot, tmp_path, monkeypatch):
     panel.method.choose("translation")
     run(panel, qtbot)
     monkeypatch.setattr(
@@ -131,6 +138,12 @@ def test_the_result_can_be_saved(panel, qtbot, tmp_path, monkeypatch):
     panel.outcome.save_button.click()
     qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Saved"))
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"transform.h5", "transform.json"}
+
+    panel.start.choose_file(tmp_path / "out" / "transform.h5")
+    assert run(panel, qtbot).verdict.outcome == "better"
+    for layer in viewer.layers:
+        layer.units = "um"
+    assert "same units" in fail(panel, qtbot)
 
 
 def test_cancel_ends_elastix_in_the_middle(panel, qtbot):
@@ -149,6 +162,43 @@ def test_cancel_ends_elastix_in_the_middle(panel, qtbot):
     panel.method.choose("elastix", "translation", **QUICK)
     assert run(panel, qtbot).method == "elastix"
     assert len(child()) <= 1
+
+
+class Stopwatch:
+    """The longest time that the event loop did not turn."""
+
+    def __init__(self):
+        self.worst, self._last = 0.0, time.perf_counter()
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(5)
+
+    def _tick(self):
+        now = time.perf_counter()
+        self.worst, self._last = max(self.worst, now - self._last), now
+
+    def stop(self):
+        self._timer.stop()
+
+
+def test_the_screen_never_stands_still(panel, viewer, qtbot, monkeypatch):
+    large = np.kron(blobs(size=72), np.ones((20, 20), np.float32))
+    viewer.layers.clear()
+    viewer.add_image(large, name="fixed")
+    viewer.add_image(np.roll(large, (9, -7), (0, 1)), name="moving")
+    panel.method.choose("elastix", "affine + B-spline", resolutions=2, iterations=30)
+    qtbot.wait(200)
+    worst = []
+    # The machine may be busy with something else: what blocks the loop does so each time.
+    for _ in range(3):
+        watch = Stopwatch()
+        monkeypatch.setattr(panel, "_add_next", lambda watch=watch: (watch.stop(), panel.cancel()))
+        panel.bar.button.click()
+        qtbot.waitUntil(lambda: not panel.busy, timeout=120_000)
+        worst.append(watch.worst)
+        if watch.worst < 0.1:
+            break
+    assert min(worst) < 0.1, worst
 
 
 def test_a_refused_image_is_one_sentence(panel, viewer, qtbot):
@@ -379,40 +429,3 @@ def test_nothing_is_cut_off_in_a_narrow_dock(panel, viewer, qtbot):
     view = panel.area.viewport().width()
     assert panel.area.widget().width() <= view
     assert panel.area.widget().minimumSizeHint().width() <= view
-
-
-class Stopwatch:
-    """The longest time that the event loop did not turn."""
-
-    def __init__(self):
-        self.worst, self._last = 0.0, time.perf_counter()
-        self._timer = QTimer()
-        self._timer.timeout.connect(self._tick)
-        self._timer.start(5)
-
-    def _tick(self):
-        now = time.perf_counter()
-        self.worst, self._last = max(self.worst, now - self._last), now
-
-    def stop(self):
-        self._timer.stop()
-
-
-def test_the_screen_never_stands_still(panel, viewer, qtbot, monkeypatch):
-    large = np.kron(blobs(size=72), np.ones((20, 20), np.float32))
-    viewer.layers.clear()
-    viewer.add_image(large, name="fixed")
-    viewer.add_image(np.roll(large, (9, -7), (0, 1)), name="moving")
-    panel.method.choose("elastix", "affine + B-spline", resolutions=2, iterations=30)
-    qtbot.wait(200)
-    worst = []
-    # The machine may be busy with something else: what blocks the loop does so each time.
-    for _ in range(3):
-        watch = Stopwatch()
-        monkeypatch.setattr(panel, "_add_next", lambda watch=watch: (watch.stop(), panel.cancel()))
-        panel.bar.button.click()
-        qtbot.waitUntil(lambda: not panel.busy, timeout=120_000)
-        worst.append(watch.worst)
-        if watch.worst < 0.1:
-            break
-    assert min(worst) < 0.1, worst

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..geometry import Array
+from ..geometry import Array, Grid, unit_factor
 from ..method import Progress, part
 from ..params import Params
 from ..registration import Result, register
@@ -65,7 +66,7 @@ class Job:
             moving,
             method=self.method,
             params=self.params,
-            initial=self._initial(),
+            initial=self._initial(fixed.grid),
             fixed_mask=masks[0],
             moving_mask=masks[1],
             points=self.points,
@@ -82,13 +83,28 @@ class Job:
         )
         return result, layers
 
-    def _initial(self) -> Any:
-        """The start, read from its file if it is one."""
-        if not isinstance(self.start, Path):
+    def _initial(self, fixed: Grid) -> Any:
+        """The start, read from its file if it is one; in other units it would mean another motion."""
+        if self.start is None or isinstance(self.start, str):
             return self.start
-        from ..io.transforms import load_transform
+        if isinstance(self.start, Result):
+            _check_units(self.start.fixed.units, fixed)
+            return self.start
+        from ..io.transforms import load_record, load_transform
 
+        record = load_record(self.start)
+        if record is not None:
+            _check_units(record["units"], fixed)
         return load_transform(self.start)
+
+
+def _check_units(units: Sequence[str], fixed: Grid) -> None:
+    """Refuse a start in other units than the fixed image's."""
+    if any(unit_factor(a, b) != 1 for a, b in zip(units, fixed.units, strict=False)):
+        raise ValueError(
+            f"The start is in {units[-1]} and the fixed image in {fixed.units[-1]}; "
+            "give the layers the same units."
+        )
 
 
 def warm_up() -> None:

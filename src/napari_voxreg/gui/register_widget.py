@@ -132,9 +132,9 @@ class RegisterWidget(QWidget):
     def _build(self) -> None:
         """Lay out the panel inside a scroll area."""
         self.pair = PairBox()
+        self.pixels = PixelsBox()
         self.method = MethodBox()
         self.start = StartBox()
-        self.pixels = PixelsBox()
         self.show_box = ShowBox()
         self.bar = RunBar()
         self.outcome = OutcomeView()

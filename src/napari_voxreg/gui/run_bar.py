@@ -91,7 +91,7 @@ class RunBar(QWidget):
     def show_report(self, report: Report) -> None:
         """Show how far a run is."""
         if report.fraction is not None:
-            # Left alone, the bar repaints the whole window at once, and then again with the rest of the report.
+            # Left alone, the bar repaints the window at once, and the rest of the report does so again.
             self.bar.setUpdatesEnabled(False)
             self.bar.setRange(0, 1000)
             self.bar.setValue(max(self.bar.value(), round(1000 * report.fraction)))
