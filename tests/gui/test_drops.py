@@ -129,6 +129,20 @@ def test_pictures_and_plain_tiff_open_without_a_question(viewer, watch, tmp_path
     assert layer.source.reader_plugin == "napari"
 
 
+def test_a_map_as_tif_is_left_to_napari(viewer, watch, tmp_path):
+    questions = watch()
+    drop(make(tmp_path, "map.tif"))
+    assert questions.asked == []
+    assert viewer.layers[0].source.reader_plugin == "napari"
+
+
+def test_an_ending_that_napari_does_not_know_opens_without_a_question(viewer, watch, tmp_path):
+    questions = watch()
+    drop(make(tmp_path, "dcm").rename(tmp_path / "a.ima"))
+    assert questions.asked == []
+    assert np.allclose(viewer.layers[0].scale, (1.0, 1.5, 2.0))
+
+
 def test_geotiff_under_its_own_name_opens_in_decibel_without_a_question(viewer, watch, tmp_path):
     questions = watch()
     drop(make(tmp_path, "geotiff"))
@@ -140,9 +154,10 @@ def test_geotiff_under_its_own_name_opens_in_decibel_without_a_question(viewer, 
     assert np.array_equal(layer.metadata["linear"], make_sample("sar").fixed.data)
 
 
-def test_a_folder_is_left_to_napari(viewer, watch, tmp_path):
+@pytest.mark.parametrize("kind", ["png", "dcm"])
+def test_a_folder_is_left_to_napari(viewer, watch, tmp_path, kind):
     for k in range(3):
-        iio.imwrite(tmp_path / f"{k}.png", PICTURE)
+        make(tmp_path, kind).rename(tmp_path / f"{k}.{kind}")
     questions = watch()
     drop(tmp_path)
     assert questions.asked == []

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..geometry import Array, Grid, Image
-from ..io.images import MEDICAL, TIFF, TIME, ending_of, read_image, read_series
+from ..io.images import MEDICAL, TIFF, ending_of, read_image, read_series
+from ..io.tiff import TIME
 from .layers import AXES, grid_kwargs
 
 LayerData = tuple[Any, dict[str, Any], str]

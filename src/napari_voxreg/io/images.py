@@ -15,12 +15,12 @@ import numpy as np
 
 from ..geometry import Array, Grid, Image, unit_factor
 from .files import replace_file
+from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
 
 MEDICAL = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
 TIFF = (".tif", ".tiff", ".gtif", ".gtiff", ".geotiff")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
-TIME = "second"  # the unit by which a time axis is told from space
 
 
 def read_image(path: Path | str) -> Image:
@@ -58,8 +58,6 @@ def read_image(path: Path | str) -> Image:
     if ending in MEDICAL:
         return _guarded(_read_medical, path)
     if ending in TIFF:
-        from .tiff import read_tiff
-
         return _guarded(read_tiff, path)
     if ending in PICTURES:
         return _guarded(_read_picture, path)
@@ -127,8 +125,6 @@ def write_image(image: Image, path: Path | str) -> Path:
     ending = ending_of(path)
     write: Callable[[Image, Path], None] = _write_medical
     if ending in TIFF:
-        from .tiff import write_tiff
-
         write = write_tiff
     elif ending in PICTURES:
         write = _write_picture
@@ -257,8 +253,6 @@ def _refusal(image: Image, ending: str) -> str | None:
     if ending in MEDICAL:
         return _refused_pixels(image.data, grid)
     if ending in TIFF:
-        from .tiff import tiff_refusal
-
         return tiff_refusal(image)
     if not grid.same_as(Grid.from_spacing(grid.shape)) or grid.ndim != 2:
         return "pictures keep no spacing or origin; write .mha instead."

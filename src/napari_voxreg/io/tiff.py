@@ -21,7 +21,7 @@ PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS = 33550, 33922, 34264, 34735
 MODEL_TYPE, RASTER_TYPE, LINEAR_UNITS = 1024, 1025, 3076
 GEOGRAPHIC, POINT = 2, 2
 LINEAR = {9001: "meter", 9002: "foot", 9003: "survey_foot"}
-TIME = "second"
+TIME = "second"  # the unit by which a time axis is told from space
 
 
 def read_tiff(path: Path) -> Image:
