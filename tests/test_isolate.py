@@ -172,8 +172,11 @@ def test_what_cannot_be_sent_is_refused():
 def test_warm_modules_are_loaded_again_in_every_child():
     isolate.warm("colorsys", "there_is_no_such_module")
     assert isolate.call(is_loaded, "colorsys")
-    isolate.shutdown()
+    with pytest.raises(MethodUnavailable):
+        isolate.call(leaving)
     assert isolate.call(is_loaded, "colorsys")
+    isolate.shutdown()
+    assert not isolate.call(is_loaded, "colorsys")
 
 
 def is_loaded(name, progress):

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 BEAT = 0.1  # seconds between two looks at the caller's progress, which is how a cancel is noticed
 LARGE = 2**16  # bytes from which a buffer gets a file of its own
-LAST_WORDS = 2000  # bytes of the child's stderr that are shown when it dies
+LAST_WORDS = 2000  # characters of the child's stderr that are shown when it dies
 
 
 def call(function: Callable[..., T], *args: Any, progress: Progress = silent, **kwargs: Any) -> T:
@@ -105,9 +105,13 @@ def warm(*modules: str) -> None:
 
 
 def shutdown() -> None:
-    """Kill the child, if there is one, and wait until it is gone; a running `call` raises `Cancelled`."""
+    """Kill the child, if there is one, and wait until it is gone; a running `call` raises `Cancelled`.
+
+    The modules that `warm` was asked for are forgotten; the next `call` starts a bare child.
+    """
     global _child
     with _state:
+        _modules.clear()
         child, _child = _child, None
         if child is not None:
             child.dismissed = True
@@ -191,9 +195,10 @@ class _Child:
         if code < 0:
             with contextlib.suppress(ValueError):  # a number that has no name
                 cause = signal.Signals(-code).name
-        end = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, end - LAST_WORDS))
-        words = self._stderr.read().decode(errors="replace").strip()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").splitlines()
+        # Python's report of a crash ends with the names of hundreds of modules.
+        words = "\n".join(x for x in lines if not x.startswith("Extension modules:")).strip()[-LAST_WORDS:]
         said = f" Its last words were:\n{words}" if words else " It said nothing."
         return MethodUnavailable(
             f"The child process died ({cause}); nothing is lost, and the next run gets a new one.{said}"

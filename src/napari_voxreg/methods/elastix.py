@@ -49,7 +49,9 @@ class ElastixParams(Params):
         16.0, "Distance of the B-spline's control points at the last level, in voxels.", range=(2, 1000)
     )
     bending: float = param(
-        1.0, "How stiff the B-spline is (weight of its bending energy, in voxels).", range=(0, 1e6)
+        0.0,
+        "Weight of the B-spline's bending energy, in voxels: more keeps it smooth, and takes twice as long.",
+        range=(0, 1e6),
     )
     parameter_files: tuple[Path, ...] = param(
         (), "elastix's own parameter files (.txt, .toml), one a stage, in order."
@@ -226,8 +228,8 @@ def _files(folder: Path) -> dict[str, bytes]:
 def _explained(error: RuntimeError, folder: Path) -> ValueError:
     """What elastix's failure means, with the end of its log as a note."""
     path = folder / "elastix.log"
-    log = path.read_text(errors="replace") if path.exists() else str(error)
-    explained = ValueError(failure(log))
+    log = path.read_text(errors="replace") if path.exists() else ""
+    explained = ValueError(failure(log, str(error)))
     explained.add_note("The end of elastix.log:\n" + log[-4000:])
     return explained
 

@@ -104,18 +104,22 @@ def _iterations(values: Map) -> list[int]:
     return [given[level] if level < len(given) else given[0] for level in range(levels)]
 
 
-def failure(log: str) -> str:
+def failure(log: str, error: str = "") -> str:
     """Why elastix failed, in one sentence with a remedy.
 
     Parameters
     ----------
     log : str
         Content of ``elastix.log``.
+    error : str
+        What itk said, in case that the log says nothing.
     """
     for said, reason in REASONS.items():
         if said in log:
             return reason
     described = re.findall(r"Description: (?:ITK ERROR: )?(?:\w+\(0x[0-9a-f]+\): )?(.+)", log)
+    if "Internal elastix error" not in error:  # which only points to the log
+        described += re.findall(r"ITK ERROR: (?:\w+\(0x[0-9a-f]+\): )?(.+)", error)
     if not described:
         return "elastix failed and gave no reason; see the log, and try other parameters or another start."
     return f"elastix failed: {described[0].strip().rstrip('.')}; see the log, and try other parameters."
