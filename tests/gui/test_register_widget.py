@@ -9,7 +9,7 @@ import pytest
 from napari.layers import Image
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication, QMainWindow
+from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 from napari_voxreg import isolate
 from napari_voxreg.geometry import Grid
@@ -418,6 +418,18 @@ def test_dropped_files_are_opened_and_chosen(panel, viewer, qtbot, tmp_path):
     qtbot.waitUntil(lambda: "broken.mha" in panel.outcome.sentence.text(), timeout=10_000)
     qtbot.waitUntil(lambda: "Opening" not in panel.outcome.sentence.text(), timeout=10_000)
     assert panel.pair.moving.currentText() == "visit 2021"
+
+
+def test_a_scan_dropped_on_the_canvas_opens_with_its_geometry_and_unasked(panel, viewer, qtbot, tmp_path):
+    grid = Grid.from_spacing((40, 40), (0.5, 0.25), (3, -2), units="millimeter")
+    path = write_image(Picture(blobs(size=40), grid, "scan"), tmp_path / "scan.mha")
+    fixed = panel.pair.fixed.layer
+    window = viewer.window.dock_widgets["Register"].window()
+    canvas = next(w for w in window.findChildren(QWidget) if type(w).__name__ == "QtViewer")
+    drop(canvas, path)
+    qtbot.waitUntil(lambda: "scan" in viewer.layers, timeout=10_000)
+    np.testing.assert_allclose(viewer.layers["scan"].scale, (0.5, 0.25))
+    assert panel.pair.fixed.layer is fixed
 
 
 def test_nothing_is_cut_off_in_a_narrow_dock(panel, viewer, qtbot):

@@ -65,7 +65,8 @@ def test_jacobian_is_the_derivative(kind, d):
     points = grid.to_world(np.random.default_rng(2).uniform(2.1, 9.9, (50, d)))
     step = 1e-5
     numeric = np.stack(
-        [(transform(points + step * e) - transform(points - step * e)) / (2 * step) for e in np.eye(d)], axis=-1
+        [(transform(points + step * e) - transform(points - step * e)) / (2 * step) for e in np.eye(d)],
+        axis=-1,
     )
     assert np.allclose(transform.jacobian(points), numeric, rtol=0, atol=1e-5)
 
@@ -75,9 +76,7 @@ def test_field_jacobian_is_central_differences_at_nodes(d):
     transform, grid = _make("displacement", d), _grid(d)
     node = np.full((1, d), 5.0)
     steps = [grid.to_world(node + e) for e in np.eye(d)], [grid.to_world(node - e) for e in np.eye(d)]
-    along = np.stack(
-        [(transform(a) - transform(b))[0] / 2 for a, b in zip(*steps, strict=True)], axis=-1
-    )
+    along = np.stack([(transform(a) - transform(b))[0] / 2 for a, b in zip(*steps, strict=True)], axis=-1)
     expected = along @ np.linalg.inv(grid.affine[:d, :d])
     assert np.allclose(transform.jacobian(grid.to_world(node))[0], expected)
 
@@ -117,7 +116,9 @@ def test_inverse_comes_back(kind, d):
 
 def test_numerical_inverse_reports_its_error_and_keeps_the_affine_outside():
     grid = Grid.from_spacing((30, 30))
-    spline = BSpline(np.moveaxis(_field(Grid.from_spacing((10, 10)), 1.0), -1, 0), Grid.from_spacing((10, 10), 4.0))
+    spline = BSpline(
+        np.moveaxis(_field(Grid.from_spacing((10, 10)), 1.0), -1, 0), Grid.from_spacing((10, 10), 4.0)
+    )
     matrix = np.diag([1.1, 0.9, 1.0])
     back = Sequence((Affine(matrix), spline)).inverse(grid)
     field = next(m for m in back.members if isinstance(m, Displacement))

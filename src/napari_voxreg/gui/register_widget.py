@@ -26,6 +26,7 @@ from .. import isolate
 from ..geometry import Array, Grid
 from ..method import Cancelled, MethodUnavailable
 from ..registration import Result
+from .canvas_drops import CanvasDrops
 from .drop import LayerBox
 from .fold import Fold
 from .job import Job, warm_up
@@ -78,7 +79,7 @@ class RegisterWidget(QWidget):
         self._viewer = viewer
         self._memory = memory_of(viewer)
         self._runner, self._saver = Runner(), Runner()
-        self._readers: dict[LayerBox, Runner] = {}
+        self._readers: dict[LayerBox | None, Runner] = {}
         self._began = 0.0
         self._stage = ""
         self._watch = LayerWatch(viewer, self._offer)
@@ -166,6 +167,7 @@ class RegisterWidget(QWidget):
         self.setMinimumWidth(300)
         self.pair.changed.connect(self._refresh)
         self.pair.dropped.connect(self._open)
+        CanvasDrops(self, lambda paths: self._open(None, paths))
         self.method.changed.connect(self._refresh)
         self.start.changed.connect(self._refresh)
         self.bar.pressed.connect(self.run)
@@ -198,8 +200,8 @@ class RegisterWidget(QWidget):
         self.start_fold.set_title(f"Start from: {self.start.title}")
         self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
 
-    def _open(self, box: LayerBox, paths: list[Path]) -> None:
-        """Open dropped files off the main thread and choose the first image among them."""
+    def _open(self, box: LayerBox | None, paths: list[Path]) -> None:
+        """Open dropped files off the main thread; a box chooses the first image dropped on it."""
         from .readers import read_layers
 
         self.outcome.show_message(f"Opening {', '.join(path.name for path in paths)}…", "quiet")
@@ -207,7 +209,7 @@ class RegisterWidget(QWidget):
         def opened(data: list[LayerData]) -> None:
             layers = [self._viewer.add_layer(Layer.create(*one)) for one in data]
             images = [layer for layer in layers if isinstance(layer, Image)]
-            if images:
+            if images and box is not None:
                 box.choose(images[0])
             self.outcome.show_message("", "quiet")
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import platform
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +26,7 @@ from ..transforms import (
     chain,
 )
 from ..transforms.base import is_native
+from .files import replace_file
 
 if TYPE_CHECKING:
     from ..registration import Result
@@ -73,7 +72,7 @@ def save_transform(
 
         sitk.WriteTransform(transform.to_itk(grid), str(target))
 
-    _replace(path, write)
+    replace_file(path, write)
     description = {
         "format": FORMAT,
         "version": 1,
@@ -91,7 +90,7 @@ def save_transform(
         **(record or {}),
     }
     text = json.dumps(description, indent=1)
-    _replace(path.with_suffix(".json"), partial(_write_bytes, text.encode()))
+    replace_file(path.with_suffix(".json"), partial(Path.write_bytes, data=text.encode()))
     return path
 
 
@@ -146,7 +145,7 @@ def save_result(result: Result, folder: Path) -> Path:
     """Write a result's transform, record and files into a folder; see `Result.save`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in result.files.items():
-        _replace(folder / name, partial(_write_bytes, content))
+        replace_file(folder / name, partial(Path.write_bytes, data=content))
     return save_transform(result.transform, folder / "transform.h5", result.fixed, result_record(result))
 
 
@@ -190,30 +189,6 @@ def _transform_path(path: Path) -> Path:
             f"There is no transform at {path}; give a .h5 file or a folder that holds transform.h5."
         )
     return path
-
-
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Write beside the target and move into place, so that a half-written file is never left."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_bytes(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-
-
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sha256(path: Path) -> str:
