@@ -29,7 +29,8 @@ bench: $(READY)
 	$(BIN)/python tests/bench/elastix_direct.py
 
 docs: $(READY)
-	$(BIN)/napari-voxreg methods --markdown > docs/methods.md
+	$(BIN)/napari-voxreg methods --markdown > methods.tmp
+	mv methods.tmp docs/methods.md
 
 constraints: $(READY)
 	$(BIN)/python scripts/constraints.py > constraints.tmp

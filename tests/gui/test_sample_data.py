@@ -84,7 +84,10 @@ class Source(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve():
-    """Start a server: serve(spoiled=False, pause=0) gives its address."""
+    """Start a server: serve(spoiled=False, pause=0) gives its address.
+
+    Asked for before a viewer: napari's own fixture cannot be torn down after a skip.
+    """
     if not PAIRS.is_dir():
         pytest.skip(f"the real pairs are not here ({PAIRS}); set VOXREG_PAIRS")
     servers = []
@@ -107,7 +110,7 @@ def left_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", DOWNLOADS)
-def test_a_download_is_verified_kept_and_shown(viewer, serve, tmp_path, name):
+def test_a_download_is_verified_kept_and_shown(serve, viewer, tmp_path, name):
     pair = DOWNLOADS[name]
     for data in sample_data.download_layers(pair, tmp_path, serve()):
         viewer._add_layer_from_data(*data)
@@ -119,7 +122,7 @@ def test_a_download_is_verified_kept_and_shown(viewer, serve, tmp_path, name):
     assert len(sample_data.download_layers(pair, tmp_path, "http://127.0.0.1:9")) == len(kinds)
 
 
-def test_landmarks_lie_on_the_pictures(viewer, serve, tmp_path):
+def test_landmarks_lie_on_the_pictures(serve, viewer, tmp_path):
     data = sample_data.download_layers(DOWNLOADS["histology_kidney"], tmp_path, serve())
     fixed, moving = (d[0] for d in data if d[2] == "points")
     assert fixed.shape == moving.shape
@@ -140,7 +143,7 @@ def test_offline_is_said_plainly(tmp_path, qapp):
     assert left_in(tmp_path) == []
 
 
-def test_cancel_stops_at_once_and_leaves_nothing(viewer, serve, tmp_path):
+def test_cancel_stops_at_once_and_leaves_nothing(serve, viewer, tmp_path):
     server = serve(pause=0.2)
     ticks: list[float] = []
     clicked: list[float] = []
