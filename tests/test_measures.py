@@ -60,7 +60,7 @@ def test_dice_and_surface_distance():
 
 def test_landmarks_and_folding():
     points = np.array([[0.0, 0.0], [3.0, 4.0]])
-    assert m.landmark_errors(Affine.identity(2), points, points + [3, 4]).tolist() == [5.0, 5.0]
+    assert m.landmark_errors(Affine.identity(2), points, points + np.array([3, 4])).tolist() == [5.0, 5.0]
     grid = Grid.from_spacing((20, 20))
     field = np.zeros((20, 20, 2))
     assert m.folded_percentage(Displacement(field, grid), grid) == 0.0

@@ -180,6 +180,13 @@ def _rigged(transform):
     return Method("rigged", "Rigged", Params, run, {"default": {}})
 
 
+def _folding():
+    """The true shift, and one row of folds in a corner."""
+    field = np.full((64, 72, 2), (3.0, -2.0))
+    field[60:, :40, 0] = -6.0
+    return Displacement(field, GRID)
+
+
 @pytest.mark.parametrize(
     ("transform", "outcome", "words"),
     [
@@ -187,6 +194,7 @@ def _rigged(transform):
         (Affine.translation([3.0, -2.0]), "better", "Better: N"),
         (Affine.translation([6.0, 9.0]), "worse", "Worse than before"),
         (Affine.translation([50.0, 0.0]), "unclear", "overlap was lost"),
+        (_folding(), "unclear", "the deformation folds"),
         (Affine.translation([400.0, 0.0]), "unclear", "no pixel overlaps"),
     ],
 )

@@ -11,6 +11,7 @@ from .transforms import Transform
 # Changes smaller than these are within what interpolation and noise alone do to the measures.
 NOISE = {"NCC": 0.005, "NMI": 0.002}
 SAME_MODALITY = 0.5  # correlation at the start above which the images count as one modality
+FOLDED = 0.5  # percent of folded pixels from which a better score is no longer believed
 LOST = 0.75  # part of the first overlap that must be left before a better score inside it is believed
 
 

@@ -102,7 +102,7 @@ def test_damage_is_noticed(tmp_path):
     path = save_transform(_all()["affine"], tmp_path / "t.h5", GRID)
     other = save_transform(_all()["displacement"], tmp_path / "u.h5", GRID)
     path.write_bytes(other.read_bytes())
-    with pytest.raises(ValueError, match="not the file that t.json describes"):
+    with pytest.raises(ValueError, match=r"not the file that t\.json describes"):
         load_transform(path)
     path.with_suffix(".json").unlink()
     assert isinstance(load_transform(path), Displacement)
@@ -111,7 +111,7 @@ def test_damage_is_noticed(tmp_path):
         load_transform(path)
     with pytest.raises(ValueError, match="no transform at"):
         load_transform(tmp_path / "missing.h5")
-    with pytest.raises(ValueError, match="ends in .h5"):
+    with pytest.raises(ValueError, match=r"ends in \.h5"):
         save_transform(_all()["affine"], tmp_path / "t.txt", GRID)
 
 

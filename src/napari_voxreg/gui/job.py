@@ -113,7 +113,7 @@ def warm_up() -> None:
 
     from .. import isolate
 
-    isolate.warm("napari_voxreg.methods.elastix_child")
+    isolate.warm("napari_voxreg.methods.elastix_load")
     # Not pint: its registry breaks if two threads first use it at once, and napari loads it for its layers.
     for module in ("SimpleITK", "scipy.ndimage", "skimage.draw", "napari_voxreg.itk"):
         importlib.import_module(module)

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..geometry import Array, Image
 from ..method import Outcome
-from ..transforms import Displacement, Transform, chain, warp
+from ..transforms import Displacement, Transform, chain
+from ._resampled import on_fixed_grid
 
 
 def register_by_flow(
@@ -39,15 +40,7 @@ def register_by_flow(
         The flow as `Displacement` on the fixed grid, followed by `initial`.
     """
     grid = fixed.grid
-    counted = moving_mask or Image(np.ones(moving.grid.shape, dtype=bool), moving.grid)
-    trusted = warp(counted, initial, grid).data
-    if fixed_mask is not None:
-        trusted = trusted & fixed_mask.data
-    start = warp(moving, initial, grid).data
-    if not trusted.any():
-        raise ValueError(
-            "The images (inside their masks) do not overlap; start from centres or choose other masks."
-        )
+    start, trusted = on_fixed_grid(fixed, moving, initial, fixed_mask, moving_mask)
     # One scale for both: optical flow takes a pixel to keep its brightness while it moves.
     low, high = np.percentile(np.concatenate([fixed.data[trusted], start[trusted]]), [0.5, 99.5])
     if high <= low:

@@ -13,6 +13,7 @@ from ..method import Method, Outcome, Progress
 from ..params import Params, param
 from ..transforms import Affine, Transform, chain
 from . import _simpleitk
+from ._common import METRIC_HELP, Metric
 from ._frame import Frame
 
 if TYPE_CHECKING:
@@ -33,10 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Linear(Params):
     """Parameters of the linear SimpleITK methods."""
 
-    metric: _simpleitk.Metric = param(
-        "mutual information",
-        "Similarity: mutual information for any pair, correlation or mean squares for one modality.",
-    )
+    metric: Metric = param("mutual information", METRIC_HELP)
     levels: int = param(4, "Levels of the pyramid; more find larger motions.", range=(1, 8))
     iterations: int = param(100, "Iterations at each level, at most.", range=(1, 10_000))
     samples: int = param(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..geometry import Image
 from ..method import Cancelled, Progress
+from ._common import Metric
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-Metric = Literal["mutual information", "correlation", "mean squares"]
 SMALLEST = 8  # pixels that a pyramid leaves along an axis
 FEWEST = 600  # pixels that a level must have in all
 

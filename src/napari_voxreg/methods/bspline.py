@@ -12,6 +12,7 @@ from ..method import Method, Outcome, Progress
 from ..params import Params, param
 from ..transforms import BSpline, Transform, chain
 from . import _simpleitk
+from ._common import GRID_HELP, METRIC_HELP, Metric, control_distance
 from ._frame import Frame
 
 if TYPE_CHECKING:
@@ -22,13 +23,8 @@ if TYPE_CHECKING:
 class FreeForm(Params):
     """Parameters of the SimpleITK B-spline."""
 
-    metric: _simpleitk.Metric = param(
-        "mutual information",
-        "Similarity: mutual information for any pair, correlation or mean squares for one modality.",
-    )
-    spacing: float = param(
-        16.0, "Distance of the control points at the finest level, in pixels.", range=(4.0, 512.0)
-    )
+    metric: Metric = param("mutual information", METRIC_HELP)
+    grid_spacing: float = param(0.0, GRID_HELP, range=(0.0, 1000.0))
     levels: int = param(3, "Levels; control points and pixels get twice as fine at each.", range=(1, 6))
     iterations: int = param(60, "Iterations at each level, at most.", range=(1, 10_000))
     samples: int = param(
@@ -62,7 +58,7 @@ def run(
     fixed, moving = frame.image(fixed), frame.image(moving)
     factors = _simpleitk.pyramid_factors(fixed, params.levels, fixed_mask)
     fixed_itk, moving_itk = image_to_itk(fixed), image_to_itk(moving)
-    meshes = _meshes(fixed, params.spacing, len(factors))
+    meshes = _meshes(fixed, control_distance(fixed.grid, params.grid_spacing), len(factors))
     transform = _spline(fixed_itk, meshes[0])
     trace: list[float] = []
     report_for = _simpleitk.staged(progress, "B-spline", len(factors), params.iterations, trace)
@@ -159,8 +155,8 @@ METHOD = Method(
     presets={
         "any modality": {},
         "same modality": {"metric": "correlation"},
-        "fine": {"spacing": 8.0, "levels": 4},
-        "smooth": {"spacing": 40.0},
+        "fine": {"grid_spacing": 8.0, "levels": 4},
+        "smooth": {"grid_spacing": 64.0},
     },
     isolate=True,  # L-BFGS ends as close as a line search in a third of the time, but cannot be stopped
     reference="Rueckert et al., IEEE TMI 18, 1999",

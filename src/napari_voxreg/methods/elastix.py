@@ -21,6 +21,7 @@ from ..geometry import Grid, Image
 from ..method import Method, MethodUnavailable, Outcome, Progress
 from ..params import Params, param
 from ..transforms import Affine, BSpline, Displacement, Sequence, Transform, chain
+from ._common import GRID_HELP, METRIC_HELP, Metric
 from .elastix_child import Found, Stage, register
 from .elastix_log import LogReader, failure
 from .elastix_maps import Map, preset_maps, read_map
@@ -35,19 +36,11 @@ class ElastixParams(Params):
     stages: Literal[
         "affine + B-spline", "translation", "rigid", "similarity", "affine", "parameter files"
     ] = param("affine + B-spline", "The kinds of motion to find, one after the other.")
-    metric: Literal[
-        "AdvancedMattesMutualInformation", "AdvancedNormalizedCorrelation", "AdvancedMeanSquares"
-    ] = param(
-        "AdvancedMattesMutualInformation",
-        "What makes two images alike: mutual information (also between modalities), correlation "
-        "(brightness and contrast may differ) or mean squares (the same brightness).",
-    )
+    metric: Metric = param("mutual information", METRIC_HELP)
     resolutions: int = param(4, "Levels from smoothed to full detail.", range=(1, 10))
     iterations: int = param(256, "Steps at each level.", range=(1, 100_000))
     samples: int = param(2048, "Pixels compared at each step, drawn anew.", range=(100, 10_000_000))
-    grid_spacing: float = param(
-        16.0, "Distance of the B-spline's control points at the last level, in voxels.", range=(2, 1000)
-    )
+    grid_spacing: float = param(0.0, GRID_HELP, range=(0, 1000))
     bending: float = param(
         0.0,
         "Weight of the B-spline's bending energy, in voxels: more keeps it smooth, and takes twice as long.",

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..geometry import Grid
+from ._common import control_distance, voxel_size
 
 if TYPE_CHECKING:
     from .elastix import ElastixParams
 
 Map = dict[str, tuple[str, ...]]
 
+METRICS = {
+    "mutual information": "AdvancedMattesMutualInformation",
+    "correlation": "AdvancedNormalizedCorrelation",
+    "mean squares": "AdvancedMeanSquares",
+}
 KINDS = {
     "translation": "TranslationTransform",
     "rigid": "EulerTransform",
@@ -67,11 +73,11 @@ def preset_maps(
     masked, points, bending : bool
         Whether there is a fixed mask, there are corresponding points, and a B-spline may be held smooth.
     """
-    voxel = float(np.prod(grid.spacing) ** (1 / grid.ndim))
+    voxel = voxel_size(grid)
     maps = []
     for name in params.stages.split(" + "):
         deformable = name == "B-spline"
-        metrics: list[tuple[str, float]] = [(params.metric, 1.0)]
+        metrics: list[tuple[str, float]] = [(METRICS[params.metric], 1.0)]
         if deformable and bending and params.bending > 0:
             # Bending energy is an inverse area.
             metrics.append(("TransformBendingEnergyPenalty", params.bending * voxel**2))
@@ -91,19 +97,19 @@ def preset_maps(
             "Transform": (KINDS[name],),
         }
         values |= {f"Metric{n}Weight": (repr(weight),) for n, (_, weight) in enumerate(metrics)}
-        if params.metric == "AdvancedMeanSquares":
+        if params.metric == "mean squares":
             values["UseNormalization"] = ("true",)  # by the range of intensities, for the other weights' sake
         if deformable:
-            values |= _control_points(params, grid, voxel)
+            values |= _control_points(params, grid)
         elif name != "translation":
             values["AutomaticScalesEstimation"] = ("true",)
         maps.append(values)
     return maps
 
 
-def _control_points(params: ElastixParams, grid: Grid, voxel: float) -> Map:
+def _control_points(params: ElastixParams, grid: Grid) -> Map:
     """A control grid about as dense along each axis in the world, from coarse to fine."""
-    along = np.maximum(params.grid_spacing * voxel / grid.spacing, 2.0)[::-1]
+    along = np.maximum(control_distance(grid, params.grid_spacing) / grid.spacing, 2.0)[::-1]
     schedule = [2 ** ((params.resolutions - 1 - level) / 2) for level in range(params.resolutions)]
     return {
         "FinalGridSpacingInVoxels": tuple(map(repr, along.tolist())),
