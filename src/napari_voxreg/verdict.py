@@ -63,6 +63,9 @@ def judge(comparison: Comparison, before: Scores, after: Scores, transform: Tran
         return Verdict("unclear", f"Unclear: {lost:.0f} % of the overlap was lost; {figures}.", name, a, b)
     if abs(b - a) <= NOISE[name]:
         return Verdict("unchanged", f"Unchanged: {figures}.", name, a, b)
+    if b > a and after.folded > FOLDED:
+        sentence = f"Unclear: more alike, but the deformation folds ({figures}); make it stiffer."
+        return Verdict("unclear", sentence, name, a, b)
     if b > a:
         return Verdict("better", f"Better: {figures}.", name, a, b)
     return Verdict(

@@ -19,9 +19,6 @@ from ..transforms import Affine, Transform
 
 SIZE = (1640, 900)  # of the window in the picture
 SETTLE = 700  # milliseconds that napari needs to lay out and draw before a picture is taken
-# Vessels stand out in green, and between them there is nothing to hold a finer spline.
-GREEN = 1
-GRID_SPACING = 64.0
 
 
 def demo(picture: Path | None, say: Callable[[str], None]) -> None:
@@ -45,8 +42,7 @@ def demo(picture: Path | None, say: Callable[[str], None]) -> None:
     viewer.window.resize(*SIZE)
     viewer.open_sample("napari-voxreg", sample.name)
     _, panel = viewer.window.add_plugin_dock_widget("napari-voxreg", "Register")
-    panel.method.choose(sample.method, sample.preset, grid_spacing=GRID_SPACING)
-    panel.pixels.choose(GREEN)
+    panel.method.choose(sample.method, sample.preset)
     failures: list[str] = []
 
     def done(result: Result) -> None:

@@ -77,13 +77,9 @@ def linear_method(name: str, title: str, make: Callable[[int], sitk.Transform]) 
         for level, factor in enumerate(factors):
             progress(level / len(factors), f"{name}, level {level + 1} of {len(factors)}")
             method = _level(params, factor, fixed, seed)
-            if fixed_mask is not None:
-                mask = image_to_itk(frame.image(fixed_mask))
-                method.SetMetricFixedMask(_simpleitk.shrink_mask(mask, factor))
-            if moving_mask is not None:
-                method.SetMetricMovingMask(image_to_itk(frame.image(moving_mask)))
-            if initial is not None:
-                method.SetMovingInitialTransform(frame.enter(initial).to_itk(fixed.grid))
+            _simpleitk.set_masks_and_start(
+                method, frame, fixed.grid, factor, fixed_mask, moving_mask, initial
+            )
             method.SetInitialTransform(transform, inPlace=True)
             small_moving = _simpleitk.shrink(moving_itk, _moving_factor(factor, fixed, moving))
             _simpleitk.execute(method, _simpleitk.shrink(fixed_itk, factor), small_moving, report_for(level))

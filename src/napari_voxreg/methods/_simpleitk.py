@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..geometry import Image
+from ..geometry import Grid, Image
 from ..method import Cancelled, Progress
+from ..transforms import Transform
 from ._common import Metric
+from ._frame import Frame
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -54,11 +56,30 @@ def shrink(image: sitk.Image, factors: Sequence[int]) -> sitk.Image:
     return sitk.Shrink(image, reversed_factors)
 
 
-def shrink_mask(mask: sitk.Image, factors: Sequence[int]) -> sitk.Image:
-    """Every n-th pixel of a mask; factors in array order."""
+def set_masks_and_start(
+    method: sitk.ImageRegistrationMethod,
+    frame: Frame,
+    fixed_grid: Grid,
+    factor: Sequence[int],
+    fixed_mask: Image | None,
+    moving_mask: Image | None,
+    initial: Transform | None,
+) -> None:
+    """Hand masks and start (all in the world) to a registration that works in the frame.
+
+    `fixed_grid` is that of the fixed image in the frame; its mask is shrunk by `factor` (array order).
+    """
     import SimpleITK as sitk
 
-    return sitk.Shrink(mask, [int(f) for f in factors[::-1]])
+    from ..itk import image_to_itk
+
+    if fixed_mask is not None:
+        mask = image_to_itk(frame.image(fixed_mask))
+        method.SetMetricFixedMask(sitk.Shrink(mask, [int(f) for f in factor[::-1]]))
+    if moving_mask is not None:
+        method.SetMetricMovingMask(image_to_itk(frame.image(moving_mask)))
+    if initial is not None:
+        method.SetMovingInitialTransform(frame.enter(initial).to_itk(fixed_grid))
 
 
 def set_metric(method: sitk.ImageRegistrationMethod, metric: Metric) -> None:

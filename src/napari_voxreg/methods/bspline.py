@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..geometry import Image
-from ..method import Method, Outcome, Progress
+from ..method import Method, Outcome, Progress, part
 from ..params import Params, param
 from ..transforms import BSpline, Transform, chain
-from . import _simpleitk
+from . import _simpleitk, affine
 from ._common import GRID_HELP, METRIC_HELP, Metric, control_distance
 from ._frame import Frame
 
@@ -24,6 +24,7 @@ class FreeForm(Params):
     """Parameters of the SimpleITK B-spline."""
 
     metric: Metric = param("mutual information", METRIC_HELP)
+    affine_first: bool = param(True, "Find an affine map first, so that the spline has less to do.")
     grid_spacing: float = param(0.0, GRID_HELP, range=(0.0, 1000.0))
     levels: int = param(3, "Levels; control points and pixels get twice as fine at each.", range=(1, 6))
     iterations: int = param(60, "Iterations at each level, at most.", range=(1, 10_000))
@@ -54,26 +55,35 @@ def run(
     """Optimise a cubic B-spline coarse to fine, its control points refined too; see `method.Run`."""
     from ..itk import bspline_from_itk, image_to_itk
 
+    trace: list[float] = []
+    if params.affine_first:
+        linear = affine.METHOD.run(
+            fixed,
+            moving,
+            affine.METHOD.parameters(params={"metric": params.metric}),
+            initial=initial,
+            fixed_mask=fixed_mask,
+            moving_mask=moving_mask,
+            points=points,
+            seed=seed,
+            device=device,
+            progress=part(progress, 0.0, 0.25),
+        )
+        initial, progress = linear.transform, part(progress, 0.25, 1.0)
+        trace.extend(linear.trace)
     frame = Frame.of(fixed.grid)
     fixed, moving = frame.image(fixed), frame.image(moving)
     factors = _simpleitk.pyramid_factors(fixed, params.levels, fixed_mask)
     fixed_itk, moving_itk = image_to_itk(fixed), image_to_itk(moving)
     meshes = _meshes(fixed, control_distance(fixed.grid, params.grid_spacing), len(factors))
     transform = _spline(fixed_itk, meshes[0])
-    trace: list[float] = []
     report_for = _simpleitk.staged(progress, "B-spline", len(factors), params.iterations, trace)
     for level, factor in enumerate(factors):
         progress(level / len(factors), f"B-spline, level {level + 1} of {len(factors)}")
         if level:
             transform = _refined(transform, fixed_itk, meshes[level])
         method = _level(params, factor, fixed, seed)
-        if fixed_mask is not None:
-            mask = image_to_itk(frame.image(fixed_mask))
-            method.SetMetricFixedMask(_simpleitk.shrink_mask(mask, factor))
-        if moving_mask is not None:
-            method.SetMetricMovingMask(image_to_itk(frame.image(moving_mask)))
-        if initial is not None:
-            method.SetMovingInitialTransform(frame.enter(initial).to_itk(fixed.grid))
+        _simpleitk.set_masks_and_start(method, frame, fixed.grid, factor, fixed_mask, moving_mask, initial)
         method.SetInitialTransform(transform, inPlace=True)
         _simpleitk.execute(
             method,
