@@ -26,7 +26,8 @@ lint: $(READY)
 
 # elastix through this package against itk-elastix directly, on real pairs (VOXREG_PAIRS says where they lie).
 bench: $(READY)
-	$(BIN)/python tests/bench/elastix_direct.py
+	$(BIN)/python tests/bench/elastix_direct.py > benchmarks.tmp
+	mv benchmarks.tmp docs/benchmarks.md
 
 docs: $(READY)
 	$(BIN)/napari-voxreg methods --markdown > methods.tmp

@@ -56,7 +56,7 @@ def judge(comparison: Comparison, before: Scores, after: Scores, transform: Tran
     same = before.overlap["ncc"] >= SAME_MODALITY
     name, measure = ("NCC", ncc) if same else ("NMI", nmi)
     a, b = measure(fixed, first[both]), measure(fixed, last[both])
-    details = _details(before, after)
+    details = _details(before, after, same)
     figures = f"{name} {a:.3f} -> {b:.3f} where both overlap{details}"
     if after.overlap_fraction < LOST * before.overlap_fraction:
         lost = 100 * (1 - after.overlap_fraction / before.overlap_fraction)
@@ -102,7 +102,9 @@ def _first_overlap(before: Scores, after: Scores) -> Verdict:
     return Verdict("unclear", sentence, "NMI", float("nan"), value)
 
 
-def _details(before: Scores, after: Scores) -> str:
+def _details(before: Scores, after: Scores, same: bool = True) -> str:
     """SSIM and folding, as users ask for them."""
     ssim = f"SSIM {before.overlap['ssim']:.2f} -> {after.overlap['ssim']:.2f}"
+    if not same:
+        ssim += " (says little between modalities)"
     return f"; {ssim}; {after.folded:.2g} % folded"
