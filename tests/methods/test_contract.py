@@ -230,7 +230,7 @@ class TestEveryMethod:
         result = register(fixed, run.case.moving, method=name, params=QUICK.get(name), seed=4)
         points = _inner(run.case.fixed.grid)
         difference = result.transform(points * 1000) / 1000 - run.result.transform(points)
-        # The mean, as everywhere here: elastix's random walk takes other turns after the last digits of a float.
+        # The mean, as everywhere here: the last digits of a float send elastix's random walk other ways.
         pixel = float(run.case.fixed.grid.spacing.min())
         assert np.linalg.norm(difference, axis=1).mean() < 0.1 * pixel
 
