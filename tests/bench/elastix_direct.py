@@ -213,8 +213,8 @@ def main(names: list[str]) -> int:
     ratio = statistics.median(ratios)
     good = good and ratio <= OVERHEAD
     print(
-        f"\nThe median ratio is {ratio:.2f}. Bounds (every error within {ACCURACY - 1:.0%} of the direct one, "
-        f"median ratio at most {OVERHEAD}): {'all hold' if good else 'broken'}."
+        f"\nThe median ratio is {ratio:.2f}. Bounds (every error within {ACCURACY - 1:.0%} of the direct "
+        f"one, median ratio at most {OVERHEAD}): {'all hold' if good else 'broken'}."
     )
     return 0 if good else 1
 
