@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import Grid, Image, load_transform, warp
 from napari_voxreg.gui.drawings import ARROWS, arrow_length, arrows, deformed_grid, tiles
 from napari_voxreg.gui.layers import snapshot
-from napari_voxreg.gui.results import FOLDED, Show, result_layers
+from napari_voxreg.gui.results import FOLDED, Show, pair_name, result_layers
 from napari_voxreg.measures import ssim_map
 from napari_voxreg.transforms import Affine, BSpline, Displacement, StationaryVelocity, ThinPlate
 from napari_voxreg.transforms.base import chain
@@ -374,3 +374,16 @@ def test_adding_a_layer_holds_the_screen_only_briefly(viewer, result_of, qapp):
         qapp.processEvents()
         longest = max(longest, time.thread_time() - began)
     assert longest < 0.5
+
+
+@pytest.mark.parametrize(
+    ("moving", "fixed", "expected"),
+    [
+        ("moving", "fixed", "moving > fixed"),
+        ("brain T2 moving (simulated)", "brain T1 fixed (simulated)", "T2 moving > T1 fixed"),
+        ("one and the same long name", "one and the same long name", "name > name"),
+        ("x" * 60, "y", "x" * 23 + "… > y"),
+    ],
+)
+def test_names_are_short(moving, fixed, expected):
+    assert pair_name(moving, fixed) == expected

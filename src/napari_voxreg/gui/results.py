@@ -133,7 +133,7 @@ class _Place:
         self.ndim = fixed.ndim
         self.axes = [axis for k, axis in enumerate(fixed.spatial) if k not in thin]
         self.through = tuple(fixed.present[axis] for axis in self.axes)
-        self.name = f"{_short(moving.name)} > {_short(fixed.name)}"
+        self.name = pair_name(moving.name, fixed.name)
         self.placement = fixed.placement
         self.metadata = {**result_record(result), "software": software(), "units": list(self.grid.units)}
         self.one_map = show.magnitude + show.jacobian + show.ssim == 1 and not show.warped
@@ -291,9 +291,17 @@ def _like(image: Image, grid: Grid) -> Image:
     return image.with_grid(image.grid.in_units(grid.units))
 
 
-def _short(name: str) -> str:
-    """A layer's name, cut where it is long."""
-    return name if len(name) <= NAME else name[: NAME - 1] + "…"
+def pair_name(moving: str, fixed: str) -> str:
+    """Call results "moving > fixed"; of long names only the words in which they differ are kept."""
+    words = moving.split(), fixed.split()
+    if len(moving) + len(fixed) > NAME:
+        for end in (0, -1):
+            while min(map(len, words)) > 1 and words[0][end] == words[1][end]:
+                for half in words:
+                    half.pop(end)
+    return " > ".join(
+        name if len(name) <= NAME else name[: NAME - 1] + "…" for name in (" ".join(half) for half in words)
+    )
 
 
 def _symbol(unit: str) -> str:
