@@ -105,6 +105,7 @@ def test_a_result_tells_everything():
     assert np.allclose(_shift_of(result), (3, -2), atol=0.1)
     assert result.before.landmark_error == 0 + np.hypot(3, 2) and result.after.landmark_error < 0.2
     assert result.verdict.outcome == "better" and "landmark error 3.61 ->" in result.verdict.sentence
+    assert "not guided by landmarks" in result.notes[-1]
     assert result.names == ("visit one", "visit two") and len(result.hashes[0]) == 64
     assert result.hashes[0] != result.hashes[1] and result.seconds > 0
 

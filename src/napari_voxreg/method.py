@@ -150,6 +150,8 @@ class Method:
     isolate : bool
         Whether `run` is called in the warm child process (because it takes no callback or holds the
         interpreter lock).
+    landmarks : bool
+        Whether corresponding points guide it; they judge the result in any case.
     reference : str
         The paper or library behind it.
     """
@@ -161,6 +163,7 @@ class Method:
     presets: Mapping[str, Mapping[str, Any]]
     ndims: tuple[int, ...] = (2, 3)
     isolate: bool = False
+    landmarks: bool = False
     reference: str = ""
 
     def parameters(

@@ -169,4 +169,4 @@ def _check_overlap(fixed: Grid, moving: Grid, initial: Transform | None) -> None
     back = moving.coarsened([max(1, n // 32) for n in moving.shape]).nodes()
     if isinstance(initial, Affine) and fixed.contains(initial.inverse()(back)).any():
         return
-    raise ValueError("The images do not overlap in the world; start from their centres (initial='centres').")
+    raise ValueError("The images do not overlap in the world; start from their centres.")

@@ -162,6 +162,9 @@ def register(
     outcome = _run(method, values, pair, seed, device, part(report, 0.08, 0.88))
     seconds = time.perf_counter() - began
     after = comparison.scores(outcome.transform, part(report, 0.88, 0.97))
+    notes = outcome.notes
+    if pair.points is not None and not chosen.landmarks:
+        notes += (f"{chosen.title} is not guided by landmarks; they judge the result.",)
     verdict = judge(comparison, before, after, outcome.transform)
     report(1.0, verdict.sentence)
     return Result(
@@ -176,7 +179,7 @@ def register(
         verdict=verdict,
         names=(pair.fixed.name, pair.moving.name),
         hashes=(hashes[0], hashes[1]),
-        notes=outcome.notes,
+        notes=notes,
         trace=outcome.trace,
         confidence=outcome.confidence,
         extras=outcome.extras,

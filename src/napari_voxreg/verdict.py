@@ -106,5 +106,5 @@ def _details(before: Scores, after: Scores, same: bool = True) -> str:
     """SSIM and folding, as users ask for them."""
     ssim = f"SSIM {before.overlap['ssim']:.2f} -> {after.overlap['ssim']:.2f}"
     if not same:
-        ssim += " (says little between modalities)"
+        ssim += " (not decisive)"
     return f"; {ssim}; {after.folded:.2g} % folded"

@@ -240,5 +240,6 @@ METHOD = Method(
         "affine": {"stages": "affine"},
         "parameter files": {"stages": FILES},
     },
+    landmarks=True,
     reference="Klein et al., IEEE TMI 29, 2010 (doi:10.1109/TMI.2009.2035616); elastix.dev",
 )
