@@ -47,6 +47,31 @@ def test_ssim_takes_axes_shorter_than_its_window_and_can_be_cancelled():
         m.ssim_map(a, a, cancel)
 
 
+def test_local_correlation_sees_structure_and_neither_contrast_nor_outline():
+    a, b = _picture((90, 80)), _picture((90, 80), 1)
+    everywhere = np.ones(a.shape, bool)
+    assert m.local_correlation(a, a, everywhere) > 0.8
+    assert m.local_correlation(a, 1 - 0.5 * a, everywhere) > 0.6
+    chance = m.local_correlation(a, b, everywhere)
+    assert chance < 0.25
+    disc = np.hypot(*np.mgrid[-45:45, -40:40]) < 35
+    assert m.ncc(np.where(disc, a, 0), np.where(disc, b, 0)) > 0.6
+    assert m.local_correlation(a, b, disc) == pytest.approx(chance, abs=0.06)
+
+
+def test_local_correlation_is_the_same_slab_by_slab_and_ignores_what_lies_outside():
+    a, b = _picture((1500, 900)), _picture((1500, 900), 1)
+    inside = np.ones(a.shape, bool)
+    assert m.local_correlation(a, b, inside) == pytest.approx(
+        m.local_correlation(a.T, b.T, inside.T), rel=1e-4
+    )
+    a, b, inside = a[:80, :80], b[:80, :80].copy(), inside[:80, :80].copy()
+    inside[:, 40:] = False
+    value = m.local_correlation(a, b, inside)
+    b[:, 40:] = 1.0
+    assert m.local_correlation(a, b, inside) == pytest.approx(value, rel=1e-5)
+
+
 def test_dice_and_surface_distance():
     a = np.zeros((40, 40), int)
     a[10:20, 10:20] = 1

@@ -165,7 +165,7 @@ def register(
     notes = outcome.notes
     if pair.points is not None and not chosen.landmarks:
         notes += (f"{chosen.title} is not guided by landmarks; they judge the result.",)
-    verdict = judge(comparison, before, after, outcome.transform)
+    verdict = judge(comparison, before, after, outcome.transform, part(report, 0.97, 1.0))
     report(1.0, verdict.sentence)
     return Result(
         transform=outcome.transform,
