@@ -6,8 +6,6 @@ SimpleITK takes seconds to load, so this module is imported on use. All arrays h
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import SimpleITK as sitk
 
@@ -157,13 +155,3 @@ def resample(image: sitk.Image, transform: sitk.Transform, grid: Grid, nearest: 
     warper.SetInterpolator(sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear)
     warper.SetDefaultPixelValue(fill)
     return sitk.GetArrayFromImage(warper.Execute(image))
-
-
-def version() -> str:
-    """SimpleITK's version."""
-    return str(sitk.Version_VersionString())
-
-
-def parameters(transform: Any) -> Array:
-    """All parameters of an ITK transform, shape (n,)."""
-    return np.array(transform.GetParameters())

@@ -16,7 +16,6 @@ from .layers import AXES, grid_kwargs
 
 LayerData = tuple[Any, dict[str, Any], str]
 SPECKLE = 0.15  # relative standard deviation among neighbours; optical images and terrain stay well below
-MAPS = ("meter", "foot", "survey_foot", "degree")
 FLOOR = 1e-6  # amplitude below the brightest pixel's that counts as none: -120 dB
 
 
