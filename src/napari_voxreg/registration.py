@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +189,6 @@ def register(
 
 def _run(method: str, params: Params, pair: Pair, seed: int, device: str, progress: Progress) -> Outcome:
     """Run a method from the pair's start; the outcome's transform includes it."""
-    from dataclasses import replace
-
     from .isolate import call
 
     chosen = METHODS[method]

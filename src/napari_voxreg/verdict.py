@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .geometry import Grid
 from .measures import Comparison, Scores, local_correlation
 from .method import Progress, part, silent
 from .transforms import Transform
@@ -52,7 +53,7 @@ def judge(
     but do not decide.
     """
     if before.landmark_error is not None and after.landmark_error is not None:
-        return _by_landmarks(before, after, comparison.fixed.grid.units[0], comparison)
+        return _by_landmarks(before, after, comparison.fixed.grid)
     first, inside_first = comparison.warped(None)
     last, inside_last = comparison.warped(transform)
     both = inside_first & inside_last
@@ -77,12 +78,12 @@ def judge(
     )
 
 
-def _by_landmarks(before: Scores, after: Scores, unit: str, comparison: Comparison) -> Verdict:
+def _by_landmarks(before: Scores, after: Scores, grid: Grid) -> Verdict:
     """The landmarks decide; a tenth of a pixel is within their own error."""
     assert before.landmark_error is not None and after.landmark_error is not None
     a, b = before.landmark_error, after.landmark_error
-    figures = f"landmark error {a:.3g} -> {b:.3g} {unit}{_details(before, after)}"
-    margin = 0.1 * float(comparison.fixed.grid.spacing.min())
+    figures = f"landmark error {a:.3g} -> {b:.3g} {grid.units[0]}{_details(before, after)}"
+    margin = 0.1 * float(grid.spacing.min())
     if abs(b - a) <= margin:
         return Verdict("unchanged", f"Unchanged: {figures}.", "landmark error", a, b)
     if b < a:

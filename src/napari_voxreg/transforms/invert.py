@@ -32,13 +32,13 @@ def invert(transform: Transform, grid: Grid, tolerance: float | None = None) -> 
     """
     tolerance = 0.01 * float(grid.spacing.min()) if tolerance is None else tolerance
     y = grid.nodes()
-    linear = _best_affine(transform, grid)
-    start = linear.inverse()(y)
+    linear = _best_affine(transform, grid).inverse()
+    start = linear(y)
     x, missed = _newton(transform, start.copy(), y, tolerance)
     # After the inverse affine the nodes stand on a grid that is the given one moved by it.
-    moved = grid.moved(linear.inverse().matrix)
+    moved = grid.moved(linear.matrix)
     field = Displacement((x - start).reshape(*grid.shape, -1), moved, float(missed.max()))
-    return chain(linear.inverse(), field)
+    return chain(linear, field)
 
 
 def _best_affine(transform: Transform, grid: Grid) -> Affine:
