@@ -1,0 +1,1 @@
+"""Deformable registration by gradient descent on a stationary velocity field."""

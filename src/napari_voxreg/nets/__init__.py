@@ -1,0 +1,1 @@
+"""Tensor building blocks shared by optimisers and networks: warping, integration, similarities."""
