@@ -1,1 +1,5 @@
-"""Global search for the pose of one image on another."""
+"""Global search for the pose of one image on another, whatever their modalities."""
+
+from .pose import Pose
+
+__all__ = ["Pose"]
