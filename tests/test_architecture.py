@@ -19,6 +19,7 @@ GROUND = {
     "io",
     "isolate",
     "itk",
+    "likeness",
     "measures",
     "method",
     "params",

@@ -188,6 +188,7 @@ class Comparison:
         self.fixed = fixed.with_data(unit_range(fixed.data))
         self.moving = moving.with_data(unit_range(moving.data))
         self.fixed_mask = fixed_mask
+        self.moving_mask = moving_mask
         covered = np.ones(moving.grid.shape, bool) if moving_mask is None else moving_mask.data
         self.covered = Image(covered, moving.grid)
         self.points = points

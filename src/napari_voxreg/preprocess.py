@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .geometry import Array, Grid, Image
@@ -66,3 +68,67 @@ def mask_on(mask: Image, grid: Grid) -> Image:
         The grid of the image that is masked.
     """
     return warp(mask.with_data(mask.data != 0), None, grid, order=0)
+
+
+def block_mean(image: Image, steps: Sequence[int]) -> Image:
+    """The means of blocks of pixels, on a coarser grid.
+
+    Parameters
+    ----------
+    image : Image
+        One channel.
+    steps : sequence of int
+        Pixels of a block along each axis; blocks at the far edges repeat the last pixels.
+
+    Returns
+    -------
+    Image
+        float32, its pixels at the middle of the blocks.
+    """
+    steps = tuple(int(s) for s in steps)
+    if max(steps) == 1:
+        return image.with_data(image.data.astype(np.float32, copy=False))
+    data = image.data
+    for axis, step in enumerate(steps):
+        missing = -data.shape[axis] % step
+        if missing:
+            data = np.pad(data, [(0, missing if k == axis else 0) for k in range(data.ndim)], mode="edge")
+        shape = (*data.shape[:axis], -1, step, *data.shape[axis + 1 :])
+        data = data.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
+    affine = image.grid.affine.copy()
+    affine[:-1, -1] = image.grid.to_world([[(s - 1) / 2 for s in steps]])[0]
+    affine[:-1, :-1] *= steps
+    return Image(data, Grid(data.shape, affine, image.grid.units), image.name)
+
+
+def steps_to(grid: Grid, size: int) -> tuple[int, ...]:
+    """Blocks that bring a grid to about `size` pixels at most along its longest side, nearly isotropic."""
+    spacing = grid.spacing
+    wanted = float((spacing * grid.shape).max()) / size
+    return tuple(max(1, round(wanted / s)) for s in spacing)
+
+
+def field_of_view(data: Array) -> Array:
+    """Where an image shows something: not the black corners, the padding and the outside of a round picture.
+
+    What is within 5 % of the range from the darkest value after smoothing is dark; the largest other region
+    with its holes filled is the field of view, everything if that covers more than 93 %.
+
+    Parameters
+    ----------
+    data : ndarray
+        In [0, 1], 2D or 3D.
+
+    Returns
+    -------
+    ndarray of bool
+    """
+    from scipy import ndimage
+
+    bright = ndimage.gaussian_filter(data, 2.0, mode="nearest") > 0.05
+    regions, count = ndimage.label(bright)
+    if not count:
+        return np.ones(data.shape, bool)
+    sizes = np.bincount(regions.ravel())
+    view: Array = ndimage.binary_fill_holes(regions == 1 + int(sizes[1:].argmax()))
+    return view if view.mean() <= 0.93 else np.ones(data.shape, bool)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from .geometry import Grid
-from .measures import Comparison, Scores, local_correlation
-from .method import Progress, part, silent
+from .likeness import Likeness
+from .measures import Comparison, Scores
+from .method import Progress, silent
 from .transforms import Transform
 
 MEASURE = "local correlation"
@@ -48,23 +50,19 @@ def judge(
 ) -> Verdict:
     """Compare the moving image before and after on the same pixels.
 
-    One measure decides, the local correlation, for any pair: it holds between modalities, and pictures that
-    merely share brightness or outline do not raise it. Landmarks overrule it. The other scores are reported
-    but do not decide.
+    One measure decides, the local correlation inside the fields of view, for any pair: it holds between
+    modalities, and pictures that merely share brightness or outline do not raise it. Landmarks overrule it.
+    The other scores are reported but do not decide.
     """
     if before.landmark_error is not None and after.landmark_error is not None:
         return _by_landmarks(before, after, comparison.fixed.grid)
-    first, inside_first = comparison.warped(None)
-    last, inside_last = comparison.warped(transform)
-    both = inside_first & inside_last
-    if before.overlap_fraction == 0 or not both.any():
+    likeness = Likeness(comparison.fixed, comparison.moving, comparison.fixed_mask, comparison.moving_mask)
+    (a, b), overlaps = likeness.compare(None, transform, progress=progress)
+    if math.isnan(a):
         return _first_overlap(before, after)
-    fixed = comparison.fixed.data
-    a = local_correlation(fixed, first, both, part(progress, 0.0, 0.5))
-    b = local_correlation(fixed, last, both, part(progress, 0.5, 1.0))
     figures = f"{MEASURE} {a:.3f} -> {b:.3f} where both overlap{_details(before, after)}"
-    if after.overlap_fraction < LOST * before.overlap_fraction:
-        lost = 100 * (1 - after.overlap_fraction / before.overlap_fraction)
+    if overlaps[1] < LOST * overlaps[0]:
+        lost = 100 * (1 - overlaps[1] / overlaps[0])
         return Verdict("unclear", f"Unclear: {lost:.0f} % of the overlap was lost; {figures}.", MEASURE, a, b)
     if abs(b - a) <= NOISE:
         return Verdict("unchanged", f"Unchanged: {figures}.", MEASURE, a, b)

@@ -83,7 +83,6 @@ class OutcomeView(QWidget):
         inside = QVBoxLayout(body)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self.table)
-        inside.addWidget(self.notes)
         buttons = QHBoxLayout()
         buttons.addWidget(self.save_button)
         buttons.addStretch()
@@ -96,6 +95,7 @@ class OutcomeView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.sentence)
+        layout.addWidget(self.notes)  # what was done and why is no detail
         layout.addWidget(self.details)
         self.begin()
 

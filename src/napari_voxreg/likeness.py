@@ -1,0 +1,96 @@
+"""One honest number for how well the structures of two images meet under a transform."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .geometry import Array, Image
+from .measures import local_correlation
+from .method import Progress, part, silent
+from .preprocess import block_mean, field_of_view, steps_to, unit_range
+from .transforms import Transform, warp
+
+# Longest side at which pairs are compared: finer detail is mostly noise, and large images cost no more.
+SIZES = {2: 640, 3: 128}
+BORDER = 5  # pixels along the edge of a field of view that do not count: half a window of the measure
+
+
+class Likeness:
+    """The local correlation of a pair, compared between transforms on the same pixels.
+
+    Fields of view are respected: black corners, padding and round borders, which meet wherever they are put,
+    do not count.
+
+    Parameters
+    ----------
+    fixed, moving : Image
+        One channel each, in the same units.
+    fixed_mask, moving_mask : Image or None
+        Boolean, on the grids of `fixed` and `moving`.
+    size : int, optional
+        Pixels along the longest side at which the pair is compared.
+    """
+
+    def __init__(
+        self,
+        fixed: Image,
+        moving: Image,
+        fixed_mask: Image | None = None,
+        moving_mask: Image | None = None,
+        size: int | None = None,
+    ) -> None:
+        size = SIZES[fixed.ndim] if size is None else size
+        self.fixed, self._view = _prepared(fixed, fixed_mask, size)
+        self._moving, view = _prepared(moving, moving_mask, size)
+        self._covered = Image(view, self._moving.grid)
+
+    def warped(self, transform: Transform | None) -> tuple[Array, Array]:
+        """The moving image on the coarse fixed grid, and where both images show something."""
+        inside = warp(self._covered, transform, self.fixed.grid, order=0).data & self._view
+        return warp(self._moving, transform, self.fixed.grid).data, inside
+
+    def compare(
+        self, *transforms: Transform | None, progress: Progress = silent
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Local correlation under each transform where all of them overlap, and each one's overlap.
+
+        Parameters
+        ----------
+        *transforms : Transform or None
+            None stands for the identity.
+
+        Returns
+        -------
+        correlations : tuple of float
+            0 to 1 each; nan if there is no common pixel.
+        overlaps : tuple of float
+            Part of the fixed image's field of view on which the moving image shows something.
+        """
+        pictures = [self.warped(transform) for transform in transforms]
+        common = np.logical_and.reduce([inside for _, inside in pictures])
+        total = max(int(np.count_nonzero(self._view)), 1)
+        overlaps = tuple(np.count_nonzero(inside) / total for _, inside in pictures)
+        if not common.any():
+            return (float("nan"),) * len(pictures), overlaps
+        steps = np.linspace(0, 1, len(pictures) + 1)
+        values = tuple(
+            local_correlation(self.fixed.data, picture, common, part(progress, *steps[k : k + 2]))
+            for k, (picture, _) in enumerate(pictures)
+        )
+        return values, overlaps
+
+
+def _prepared(image: Image, mask: Image | None, size: int) -> tuple[Image, Array]:
+    """The image in [0, 1] at the size of comparison, and its field of view without the rim."""
+    from scipy.ndimage import binary_erosion
+
+    steps = steps_to(image.grid, size)
+    small = block_mean(image.with_data(unit_range(image.data)), steps)
+    view = field_of_view(small.data)
+    if not view.all():
+        # Along the picture's own edge the window simply ends; only an edge inside the picture is eroded.
+        eroded = binary_erosion(view, iterations=BORDER, border_value=1)
+        view = eroded if eroded.any() else view
+    if mask is not None:
+        view = view & (block_mean(mask, steps).data > 0.5)
+    return small, view
