@@ -91,6 +91,9 @@ def _prepared(image: Image, mask: Image | None, size: int) -> tuple[Image, Array
         # Along the picture's own edge the window simply ends; only an edge inside the picture is eroded.
         eroded = binary_erosion(view, iterations=BORDER, border_value=1)
         view = eroded if eroded.any() else view
+        # The black around would make what is inside look flat.
+        low, high = np.percentile(small.data[view], (0.1, 99.9))
+        small = small.with_data(np.clip((small.data - low) / max(high - low, 1e-6), 0, 1).astype(np.float32))
     if mask is not None:
         view = view & (block_mean(mask, steps).data > 0.5)
     return small, view
