@@ -158,25 +158,33 @@ def jacobian_determinant(displacement: Array, grid: Grid) -> Array:
     ndarray, shape grid.shape, float32
         1 where volume is kept, negative where space folds.
     """
-    d = grid.ndim
-    to_world = np.linalg.inv(grid.affine[:d, :d])
+    # d(x + u)/dx = (A + du/di) A^-1 with the grid's linear part A: one determinant, no product of matrices.
+    linear = grid.affine[:-1, :-1]
+    scale = np.float32(1 / np.linalg.det(linear))
     result = np.empty(grid.shape, dtype=np.float32)
     # Slabs bound the memory: d * d derivatives of a whole volume would take gigabytes.
-    thick = max(1, 2_000_000 // max(1, int(np.prod(grid.shape[1:]))))
+    thick = max(1, 500_000 // max(1, int(np.prod(grid.shape[1:]))))
     for start in range(0, grid.shape[0], thick):
         stop = min(start + thick, grid.shape[0])
         low, high = max(start - 1, 0), min(stop + 1, grid.shape[0])
-        slab = displacement[low:high]
-        jacobian = np.stack([_gradient(slab, k) for k in range(d)], axis=-1) @ to_world + np.eye(d)
-        result[start:stop] = _determinant(jacobian[start - low : stop - low])
+        slab = np.moveaxis(displacement[low:high], -1, 0)
+        rows = [
+            [
+                _gradient(u, k)[start - low : stop - low].astype(np.float32) + np.float32(a[k])
+                for k in range(grid.ndim)
+            ]
+            for u, a in zip(slab, linear, strict=True)
+        ]
+        result[start:stop] = _determinant(rows) * scale
     return result
 
 
-def _determinant(m: Array) -> Array:
-    """Determinants of 2 x 2 or 3 x 3 matrices in the last two axes; numpy's own factorises one by one."""
-    if m.shape[-1] == 2:
-        return m[..., 0, 0] * m[..., 1, 1] - m[..., 0, 1] * m[..., 1, 0]
-    return np.einsum("...i,...i->...", m[..., 0, :], np.cross(m[..., 1, :], m[..., 2, :]))
+def _determinant(m: list[list[Array]]) -> Array:
+    """Determinants of 2 x 2 or 3 x 3 matrices given as rows of arrays."""
+    if len(m) == 2:
+        return m[0][0] * m[1][1] - m[0][1] * m[1][0]
+    minors = [m[1][j] * m[2][k] - m[1][k] * m[2][j] for j, k in ((1, 2), (2, 0), (0, 1))]
+    return m[0][0] * minors[0] + m[0][1] * minors[1] + m[0][2] * minors[2]
 
 
 def _vectors(field: npt.ArrayLike, grid: Grid, what: str) -> Array:
