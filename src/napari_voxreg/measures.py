@@ -189,17 +189,19 @@ class Comparison:
         self.moving = moving.with_data(unit_range(moving.data))
         self.fixed_mask = fixed_mask
         self.moving_mask = moving_mask
-        covered = np.ones(moving.grid.shape, bool) if moving_mask is None else moving_mask.data
-        self.covered = Image(covered, moving.grid)
         self.points = points
 
     def warped(self, transform: Transform | None) -> tuple[Array, Array]:
         """The moving image on the fixed grid, in [0, 1], and where both images count."""
         grid = self.fixed.grid
-        inside = warp(self.covered, transform, grid, order=0).data
+        picture = warp(self.moving, transform, grid, fill=-1.0).data
+        inside = picture >= 0  # pixels are in [0, 1]: what is below comes from outside
+        picture = np.maximum(picture, 0, out=picture)
+        if self.moving_mask is not None:
+            inside &= warp(self.moving_mask, transform, grid, order=0).data
         if self.fixed_mask is not None:
-            inside = inside & self.fixed_mask.data
-        return warp(self.moving, transform, grid).data, inside
+            inside &= self.fixed_mask.data
+        return picture, inside
 
     def scores(self, transform: Transform | None, progress: Progress = silent) -> Scores:
         """All scores under a transform; None stands for the identity."""
@@ -209,7 +211,9 @@ class Comparison:
         ssim = ssim_map(fixed, picture, part(progress, 0.1, 0.8))
         progress(0.8, "measuring")
         whole = _similarities(fixed, picture, ssim)
-        if inside.any():
+        if inside.all():
+            overlap = whole
+        elif inside.any():
             overlap = _similarities(fixed[inside], picture[inside], ssim[inside])
         else:
             overlap = dict.fromkeys(SIMILARITIES, float("nan"))
