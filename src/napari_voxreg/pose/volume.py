@@ -1,0 +1,226 @@
+"""The pose of a volume on another, whatever their modalities, geometry and fields of view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry import Array, Image
+from ..method import Progress, part
+from ..transforms import Affine
+from .pose import Pose
+from .volume_refine import Level, agreement, level, rank, refine
+from .volume_search import SCALES, distinct, search, turns
+from .volume_view import Volume, extents, volume
+
+FINE, MIDDLE, COARSE = 96, 48, 32  # voxels along a mean side of the smaller image at which poses are refined
+LONGEST = 128  # the same of the larger image at most
+CORRELATION = 48  # size of the correlation maps along a mean side
+KEPT = (32, 8, 3)  # candidates after the search and after each refinement
+RELIABLE = 0.3  # share of the structure that must fit best in place; wrong poses reach 0.2
+SURE = 0.5  # the same for a present pose that makes a search needless
+NOTHING = "No reliable pose was found; the images stay where they are."
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two volumes, the smaller one first, and the levels they are looked at.
+
+    Parameters
+    ----------
+    small, large : Volume
+        At the finest spacing.
+    side, reach : float
+        Mean sides of the two boxes, world units.
+    swapped : bool
+        Whether the moving image is the smaller one.
+    """
+
+    small: Volume
+    large: Volume
+    side: float
+    reach: float
+    swapped: bool
+
+    def at(self, size: int) -> Level:
+        """The pair with about so many voxels along a mean side of the smaller volume."""
+        return level(self.small, self.large, max(self.small.spacing, self.side / size))
+
+    def coarsest(self) -> Level:
+        """The pair at which all translations are searched."""
+        return level(
+            self.small, self.large, max(self.small.spacing, (self.side + 1.3 * self.reach) / CORRELATION)
+        )
+
+
+def find_pose_3d(
+    fixed: Image,
+    moving: Image,
+    *,
+    model: str,
+    fixed_mask: Image | None,
+    moving_mask: Image | None,
+    points: tuple[Array, Array] | None,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> Pose:
+    """Search translation, rotation (to 45 degrees about each axis) and scale (0.7 to 1.4), then refine.
+
+    Parameters
+    ----------
+    fixed, moving : Image
+        3D, one channel, in the same units, anywhere in the world and on any grids.
+    model : str
+        "similarity", "affine" or "auto", which is an affine.
+    fixed_mask, moving_mask : Image or None
+        Voxels that are not zero may vote.
+    points : tuple of ndarray or None
+        Corresponding world points (N, 3); from three on they give a further start of the refinement.
+    seed : int
+        Not needed: nothing is random.
+    device : str
+        "auto", "cpu" or "cuda".
+    progress : Progress
+
+    Returns
+    -------
+    Pose
+
+    Raises
+    ------
+    ValueError
+        If a pose in 3D cannot be of that model.
+    """
+    if model not in ("auto", "affine", "similarity"):
+        raise ValueError(f"A pose in 3D cannot be a {model}; choose auto, similarity or affine.")
+    kind = "similarity" if model == "similarity" else "affine"
+    with torch.inference_mode():
+        progress(0.0, "looking at the volumes")
+        pair = _pair(fixed, moving, fixed_mask, moving_mask, _device(device))
+        middle = pair.at(MIDDLE)
+        if min(middle.energy, middle.moving_energy) < 1e-3:
+            return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
+        return _found(pair, middle, kind, _starts(pair, fixed, moving, points), progress)
+
+
+def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progress) -> Pose:
+    """The present pose if it fits, else what the search finds, refined and judged."""
+    progress(0.1, "refining the present pose")
+    worlds, ranks = _climbed(pair.at(COARSE), starts[:1], "similarity", 8)
+    worlds, ranks = _climbed(middle, worlds, kind, 6)
+    share, blocks = agreement(middle, _indices(middle, worlds)[0])
+    trace = [float(ranks[0])]
+    if share < _needed(SURE, blocks):
+        found = _searched(pair, middle, kind, starts, trace, part(progress, 0.2, 0.75))
+        worlds = np.concatenate([found, worlds])
+        shares = [agreement(middle, p) for p in _indices(middle, worlds)]
+        best = int(np.argmax([s for s, _ in shares]))
+        worlds, (share, blocks) = worlds[best : best + 1], shares[best]
+    confidence = float(np.clip((share - 0.1) / 0.4, 0, 1))
+    if share < _needed(RELIABLE, blocks):
+        return Pose(Affine.identity(3), min(confidence, 0.4), False, (NOTHING,), tuple(trace))
+    progress(0.8, "refining the pose")
+    fine = pair.at(FINE)
+    worlds, ranks = _climbed(fine, worlds, kind, 6)
+    trace.append(float(ranks[0]))
+    progress(0.95, "comparing with the present pose")
+    matrix = np.linalg.inv(worlds[0]) if pair.swapped else worlds[0]
+    return Pose(Affine(matrix), confidence, True, (), tuple(trace))
+
+
+def _searched(
+    pair: Pair, middle: Level, kind: str, starts: Array, trace: list[float], progress: Progress
+) -> Array:
+    """World matrices (B, 4, 4) of the best poses of a search over all, refined at the middle level."""
+    coarsest = pair.coarsest()
+    linears = np.concatenate([turns() * s for s in SCALES])
+    poses, values = search(coarsest, linears, part(progress, 0.0, 0.6))
+    poses = poses[distinct(poses, coarsest.fixed.shape, 3.0, KEPT[0])]
+    worlds = np.concatenate([_worlds(coarsest, poses), starts[1:]])
+    trace.append(float(values[0]))
+    progress(0.6, "refining the best poses")
+    worlds, _ = _climbed(coarsest, worlds, "similarity", 10, KEPT[1])
+    progress(0.75, "refining the best poses")
+    worlds, ranks = _climbed(pair.at(COARSE), worlds, "similarity", 8, KEPT[2])
+    trace.append(float(ranks[0]))
+    progress(0.85, "refining the best poses")
+    worlds, ranks = _climbed(middle, worlds, kind, 6)
+    trace.append(float(ranks[0]))
+    return worlds
+
+
+def _climbed(
+    level: Level, worlds: Array, kind: str, iterations: int, most: int | None = None
+) -> tuple[Array, Array]:
+    """Poses refined at a level and what they are ranked by, the best that differ first."""
+    poses, correlation, overlap = refine(level, _indices(level, worlds), kind, iterations)
+    ranks = rank(correlation, overlap)
+    order = ranks.argsort(descending=True)
+    if most is not None:
+        order = order[distinct(poses[order], level.fixed.shape, 1.5, most)]
+    return _worlds(level, poses[order]), ranks[order].cpu().numpy()
+
+
+def _indices(level: Level, worlds: Array) -> Tensor:
+    """World matrices as matrices from fixed to moving indices of a level."""
+    inner = np.linalg.inv(level.moving.to_world) @ worlds @ level.fixed.to_world
+    return torch.tensor(inner, dtype=torch.float32, device=level.features.device)
+
+
+def _worlds(level: Level, poses: Tensor) -> Array:
+    """Matrices from fixed to moving indices of a level as world matrices."""
+    return level.moving.to_world @ poses.double().cpu().numpy() @ np.linalg.inv(level.fixed.to_world)
+
+
+def _needed(share: float, blocks: int) -> float:
+    """The share of blocks asked for: more where few blocks could agree by chance."""
+    return share + 1.0 / max(blocks, 1) ** 0.5 * 0.3
+
+
+def _pair(
+    fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None, device: torch.device
+) -> Pair:
+    """Both images on isotropic lattices of one spacing, the smaller one first."""
+    sides = [float(np.prod(extents(image)[1]) ** (1 / 3)) for image in (fixed, moving)]
+    natural = [float(np.prod(image.grid.spacing) ** (1 / 3)) for image in (fixed, moving)]
+    spacing = max(min(natural), min(sides) / FINE, max(sides) / LONGEST)
+    views = [
+        volume(image, mask, spacing, device) for image, mask in ((fixed, fixed_mask), (moving, moving_mask))
+    ]
+    swapped = sides[1] < 0.99 * sides[0]
+    if swapped:
+        views.reverse()
+    return Pair(views[0], views[1], min(sides), max(sides), swapped)
+
+
+def _starts(pair: Pair, fixed: Image, moving: Image, points: tuple[Array, Array] | None) -> Array:
+    """World matrices, from the smaller to the larger volume: the present pose, centres on centres, points."""
+    starts = [np.eye(4), np.eye(4)]
+    starts[1][:3, 3] = extents(moving)[2] - extents(fixed)[2]
+    if points is not None and len(points[0]) >= 3:
+        starts.append(_fitted(*points))
+    found = np.array(starts)
+    return np.linalg.inv(found) if pair.swapped else found
+
+
+def _fitted(fixed: Array, moving: Array) -> Array:
+    """The similarity that brings points nearest (Umeyama, IEEE PAMI 13, 1991)."""
+    a, b = fixed - fixed.mean(axis=0), moving - moving.mean(axis=0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    sign = np.diag([1.0, 1.0, np.linalg.det(u @ vt)])
+    turn = u @ sign @ vt
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn * float((s * sign.diagonal()).sum() / max((a**2).sum(), 1e-12))
+    matrix[:3, 3] = moving.mean(axis=0) - matrix[:3, :3] @ fixed.mean(axis=0)
+    return matrix
+
+
+def _device(name: str) -> torch.device:
+    """The device to compute on."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
