@@ -33,6 +33,7 @@ from napari_voxreg.itk import image_to_itk
 SHAPES = {2: (120, 136), 3: (40, 48, 44)}
 # Mean error in fixed pixels inside the image, 2D and 3D, at a motion of some pixels (see `_truth`).
 BOUNDS = {
+    "pose": (0.1, 0.3),
     "translation": (0.15, 0.3),
     "rigid": (0.05, 0.05),
     "similarity": (0.05, 0.05),
@@ -82,9 +83,9 @@ def _truth(name: str, grid: Grid) -> Transform:
         linear = Rotation.from_rotvec(turn * np.array([0.6, 0.0, 0.8])).as_matrix() if d == 3 else linear
         if d == 2:
             linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    if name in ("similarity", "affine"):
+    if name in ("similarity", "affine", "pose"):
         linear = linear * 1.05
-    if name == "affine":
+    if name in ("affine", "pose"):
         linear = linear @ (np.eye(d) + 0.03 * np.eye(d, k=1))
     matrix = np.eye(d + 1)
     matrix[:d, :d] = linear

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,10 +13,13 @@ from ..method import Method, Outcome, Progress
 from ..params import Params, param
 from ..transforms import Transform, chain
 
+if TYPE_CHECKING:
+    from ..pose import Pose
+
 MODEL_HELP = (
     "What the pose may be: a similarity (turn, scale, shift), an affine, or in 2D a homography (a flat scene "
-    "seen from elsewhere) or a quadratic (a curved one, such as the back of the eye); auto takes the simplest "
-    "that explains the pair."
+    "seen from elsewhere) or a quadratic (a curved one, such as the back of the eye); auto takes the "
+    "simplest that explains the pair."
 )
 
 
@@ -44,14 +48,12 @@ def run(
         from ..transforms import warp
 
         # A start that bends is laid under the search: what is sought is the pose of the bent image.
-        covered = moving.with_data(np.ones(moving.grid.shape, np.float32)) if moving_mask is None else moving_mask
+        covered = (
+            moving.with_data(np.ones(moving.grid.shape, np.float32)) if moving_mask is None else moving_mask
+        )
         moving_mask = warp(covered, initial, fixed.grid, order=0)
         moving = warp(moving, initial, fixed.grid)
-    if fixed.ndim == 2:
-        from ..pose.plane import find_pose_2d as find
-    else:
-        from ..pose.volume import find_pose_3d as find
-    pose = find(
+    pose = _finder(fixed.ndim)(
         fixed,
         moving,
         model=params.model,
@@ -64,6 +66,17 @@ def run(
     )
     transform = pose.transform if initial is None else chain(pose.transform, initial)
     return Outcome(transform, pose.notes, pose.trace, pose.confidence)
+
+
+def _finder(ndim: int) -> Callable[..., Pose]:
+    """The search for so many axes."""
+    if ndim == 2:
+        from ..pose.plane import find_pose_2d
+
+        return find_pose_2d
+    from ..pose.volume import find_pose_3d
+
+    return find_pose_3d
 
 
 METHOD = Method(
@@ -79,5 +92,5 @@ METHOD = Method(
         "similarity": {"model": "similarity"},
     },
     isolate=True,
-    reference="polarity-free oriented gradients, searched by masked correlation (Padfield, IEEE TIP 21, 2012)",
+    reference="oriented channels free of polarity; masked correlation (Padfield, IEEE TIP 21, 2012)",
 )

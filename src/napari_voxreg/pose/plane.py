@@ -1,0 +1,184 @@
+"""The pose of one 2D image on another: search, refinement, choice of model, and whether to trust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ..geometry import Array, Image
+from ..method import Progress, part, silent
+from ..transforms import Affine, Transform
+from .models import Model, Poses
+from .pose import Pose
+from .refine import Level, Scored, refine
+from .search import Candidates, scales, search
+from .trust import Evidence, halves, simplest, stays, trust
+from .view import Picture, picture
+
+FIRST = 64  # pixels on the long side at which the candidates are brought to their peaks
+KEPT = ((128, 20, 1.0), (256, 6, 0.7))  # size, poses kept, softening
+MODELS = 256  # pixels on the long side at which models are compared
+LAST = 384  # and at which the last refinement is done
+APART = 0.06  # of the picture's length: nearer poses are one candidate
+START = 40  # candidates that are refined
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A pair as the search sees it, with the points in which poses are compared."""
+
+    fixed: Picture
+    moving: Picture
+    corners: Array
+    centre: Array
+    radius: float
+
+    @classmethod
+    def of(cls, fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None) -> Scene:
+        a, b = picture(fixed, fixed_mask), picture(moving, moving_mask)
+        seen = fixed.grid.corners()
+        if a.mask.any():
+            seen = a.origin + a.spacing * torch.nonzero(a.mask).numpy()
+        low, high = seen.min(0), seen.max(0)
+        centre = (low + high) / 2
+        corners = np.array([[p, q] for p in (low[0], high[0]) for q in (low[1], high[1])] + [centre])
+        return cls(a, b, corners, centre, float((high - low).max()) / 2)
+
+    def poses(self, matrices: Array) -> Poses:
+        """World matrices as poses of this scene."""
+        return Poses.of(matrices, self.centre, self.radius)
+
+    def distance(self, a: Poses, b: Poses) -> Array:
+        """Mean distance of corners and middle under two poses, parts of the picture's length: (n_a, n_b)."""
+        gap = np.linalg.norm(a(self.corners)[:, None] - b(self.corners)[None], axis=-1).mean(-1)
+        return gap / (2 * self.radius) / np.sqrt(a.scale()[:, None] * b.scale()[None])
+
+    def distinct(self, poses: Poses, most: int, apart: float = APART) -> list[int]:
+        """The first of each group of near poses."""
+        kept: list[int] = []
+        gaps = self.distance(poses, poses)
+        for k in range(len(poses)):
+            if len(kept) == most:
+                break
+            if not kept or gaps[k, kept].min() > apart:
+                kept.append(k)
+        return kept
+
+
+def find_pose_2d(
+    fixed: Image,
+    moving: Image,
+    *,
+    model: Model | Literal["auto"] = "auto",
+    fixed_mask: Image | None = None,
+    moving_mask: Image | None = None,
+    points: Any = None,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> Pose:
+    """Search all translations and rotations and scales of 0.5 to 2, refine, choose a model and judge it.
+
+    Parameters
+    ----------
+    fixed, moving : Image
+        2D, one float channel each, in the same units, anywhere in the world.
+    model : {"auto", "similarity", "affine", "homography", "quadratic"}
+        What the pose may be.
+    fixed_mask, moving_mask : Image, optional
+        Pixels that are not zero may vote.
+    points : optional
+        Not used.
+    seed, device : optional
+        Not used: the search has no random part and runs on the processor.
+    progress : Progress
+        Told of each stage.
+
+    Returns
+    -------
+    Pose
+        The identity, not reliable, where no pose stands out from those that chance brings.
+    """
+    progress(0.0, "looking at the pictures")
+    scene = Scene.of(fixed, moving, fixed_mask, moving_mask)
+    pixels = all(unit == "pixel" for unit in fixed.grid.units)
+    found, evidence, trace = _find(scene, pixels, part(progress, 0.02, 0.8))
+    if not evidence.reliable:
+        return _mirrored(scene, pixels, evidence, trace, part(progress, 0.8, 1.0))
+    linear: Model = "similarity" if model == "similarity" else "affine"
+    families: tuple[Model, ...] = (linear, "homography", "quadratic") if model == "auto" else (model,)
+    best = found[:1]
+    if families != (linear,):
+        progress(0.8, "comparing models")
+        level = Level(scene.fixed, scene.moving, scene.fixed.extent / MODELS, 0.7)
+        best = simplest(level, best.poses, families)
+    progress(0.9, "last refinement")
+    level = Level(scene.fixed, scene.moving, scene.fixed.extent / LAST, 0.5)
+    best = refine(level, best.poses, best.poses.model, 3)
+    if stays(level, scene.poses(np.eye(3)[None]), best.poses):
+        notes = (*evidence.notes, "The images lie well already; their present pose is kept.")
+        return Pose(Affine.identity(2), evidence.confidence, True, notes, trace)
+    trace += (float(best.score[0]),)
+    notes = evidence.notes
+    if best.poses.model in ("homography", "quadratic") and model == "auto":
+        notes += (f"A {best.poses.model} explains the pair clearly better than an affine map.",)
+    return Pose(_transform(best.poses), evidence.confidence, True, notes, trace)
+
+
+def _find(
+    scene: Scene, pixels: bool, progress: Progress, mirrored: bool = False
+) -> tuple[Scored, Evidence, tuple[float, ...]]:
+    """The best poses at 256 pixels, how far the first can be trusted, and the scores on the way."""
+    tried = scales(scene.fixed, scene.moving, pixels)
+    raw: Candidates = search(scene.fixed, scene.moving, tried, part(progress, 0.0, 0.6), mirrored)
+    if not len(raw.scores):
+        return Scored(scene.poses(np.eye(3)[None]), np.zeros(1), np.zeros(1), np.zeros(1)), Evidence(), (0.0,)
+    poses = scene.poses(raw.matrices[:600])
+    poses = poses[scene.distinct(poses, START)]
+    present = scene.poses(np.eye(3)[None])
+    if not mirrored:
+        poses = present.joined(poses)
+    progress(0.6, "refining the best candidates")
+    level = Level(scene.fixed, scene.moving, scene.fixed.extent / FIRST, 1.5)
+    scored = refine(level, poses, "similarity", 8).sorted()
+    trace = [float(raw.scores[0]), float(scored.score[0])]
+    crowd = scored
+    for number, (size, keep, soften) in enumerate(KEPT):
+        progress(0.7 + 0.15 * number, f"refining at {size} pixels")
+        level = Level(scene.fixed, scene.moving, scene.fixed.extent / size, soften)
+        apart = 0.01 * number  # what met at the size before is one pose
+        chosen = scored.poses[scene.distinct(scored.poses, keep, apart)]
+        scored = refine(level, chosen, "affine", 8 if number == 0 else 6).sorted()
+        trace.append(float(scored.score[0]))
+        if number == 0:
+            crowd = scored
+    apart_from_best = scene.distance(crowd.poses, scored.poses[:1])[:, 0]
+    evidence = trust(apart_from_best, crowd, scored, halves(level, scored))
+    return scored, evidence, tuple(trace)
+
+
+def _mirrored(
+    scene: Scene, pixels: bool, evidence: Evidence, trace: tuple[float, ...], progress: Progress
+) -> Pose:
+    """No pose was found: is the moving image a mirror image?"""
+    _, other, _ = _find(scene, pixels, progress, mirrored=True)
+    notes = ("No reliable pose was found; the present pose is kept.", *evidence.notes)
+    if other.reliable:
+        notes += ("The moving image seems to be a mirror image of the fixed one; flip it and try again.",)
+    return Pose(Affine.identity(2), evidence.confidence, False, notes, trace)
+
+
+def _transform(poses: Poses) -> Transform:
+    """The first pose as a transform."""
+    if poses.model == "quadratic":
+        from ..transforms import Quadratic
+
+        return Quadratic(poses.numbers[0], poses.centre, poses.radius)
+    if poses.model == "homography":
+        from ..transforms import Homography
+
+        return Homography(poses.matrices[0])
+    return Affine(poses.matrices[0])

@@ -1,0 +1,256 @@
+"""Many poses at a time brought to where the pictures agree best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry import Array
+from .features import channels
+from .models import Model, Poses, freedoms
+from .search import FAVOUR
+from .view import Picture, blur, sample
+
+LEAST = 0.25  # of the smaller view that must overlap
+OCTAVE = 1.3  # moving pictures are kept at spacings this far apart
+
+
+class Level:
+    """Both pictures at one size, ready to compare many poses.
+
+    Parameters
+    ----------
+    fixed, moving : Picture
+        At their full size.
+    size : int
+        Pixels on the long side of the fixed picture.
+    soften : float
+        Pixels by which the channels are smoothed: the farther off the poses, the more.
+    weights : Tensor, shape (h, w), optional
+        Which pixels of the fixed picture count, on top of its mask.
+    """
+
+    def __init__(self, fixed: Picture, moving: Picture, spacing: float, soften: float) -> None:
+        self.fixed = fixed.at(max(spacing, fixed.spacing))
+        self.whole, self.soften = moving, soften
+        self._moving: dict[int, tuple[Picture, Tensor]] = {}
+        z, mask = channels(self.fixed.pixels[None, None], self.fixed.mask[None, None])
+        self.mask = mask[0, 0]
+        self.z = self._soft(z, mask)[0]
+        rows = (self.z.roll(-1, 1) - self.z.roll(1, 1)) / 2
+        columns = (self.z.roll(-1, 2) - self.z.roll(1, 2)) / 2
+        self.slope = torch.stack([rows, columns], 1)  # (channel, axis, h, w)
+        self.moving_area = float(moving.mask.sum()) * moving.spacing**2 / self.fixed.spacing**2
+
+    def terms(self, poses: Poses) -> Tensor:
+        """The terms of `models.basis` at each pixel of the fixed picture, (6, pixels)."""
+        h, w = self.mask.shape
+        start = (self.fixed.origin - poses.centre) / poses.radius
+        step = self.fixed.spacing / poses.radius
+        a = (torch.arange(h) * step + start[0])[:, None].expand(h, w).flatten()
+        b = (torch.arange(w) * step + start[1]).expand(h, w).flatten()
+        return torch.stack([torch.ones_like(a), a, b, a * a, a * b, b * b])
+
+    def index(self, poses: Poses, picture: Picture) -> Tensor:
+        """Where each pixel of the fixed picture falls on a moving picture, (n, h, w, 2) in its pixels."""
+        numbers = poses.numbers.copy()
+        homogeneous = numbers[:, 2:] if poses.model != "quadratic" else np.eye(6)[:1]
+        numbers = (numbers[:, :2] - picture.origin[:, None] * homogeneous) / picture.spacing
+        terms = self.terms(poses)
+        terms = terms if poses.model == "quadratic" else terms[[1, 2, 0]]
+        index = torch.from_numpy(numbers).float() @ terms
+        if poses.model == "homography":
+            index = index / (torch.from_numpy(homogeneous).float() @ terms)
+        return index.transpose(1, 2).reshape(len(poses), *self.mask.shape, 2)
+
+    def _soft(self, z: Tensor, mask: Tensor) -> Tensor:
+        return blur(z, self.soften) * mask if self.soften > 0 else z
+
+    def moving(self, octave: int) -> tuple[Picture, Tensor]:
+        """The moving picture and its channels (1, 3, h, w), the last its mask, one of several spacings."""
+        if octave not in self._moving:
+            picture = self.whole.at(max(self.fixed.spacing * OCTAVE**octave, self.whole.spacing))
+            z, mask = channels(picture.pixels[None, None], picture.mask[None, None])
+            self._moving[octave] = picture, torch.cat([self._soft(z, mask), mask], 1)
+        return self._moving[octave]
+
+    def warped(self, poses: Poses) -> tuple[Tensor, Tensor]:
+        """The moving channels under each pose, turned with it, (n, 2, h, w), and their mask (n, h, w)."""
+        n, (h, w) = len(poses), self.mask.shape
+        octaves = np.round(np.log(poses.scale()) / np.log(OCTAVE)).astype(int)
+        z = torch.zeros((n, 3, h, w))
+        for octave in np.unique(octaves):
+            which = np.flatnonzero(octaves == octave)
+            picture, values = self.moving(int(octave))
+            z[which] = sample(values, self.index(poses[which], picture))
+        linear = poses.linear()
+        turn = np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
+        c = torch.from_numpy(np.cos(2 * turn)).float()[:, None, None]
+        s = torch.from_numpy(np.sin(2 * turn)).float()[:, None, None]
+        mask = (z[:, 2] > 0.99).float() * self.mask
+        return torch.stack([c * z[:, 0] + s * z[:, 1], c * z[:, 1] - s * z[:, 0]], 1) * mask[:, None], mask
+
+    def exact(self, poses: Poses) -> tuple[Tensor, Tensor]:
+        """As `warped`, but the picture is warped first and its channels are taken then."""
+        n, (h, w) = len(poses), self.mask.shape
+        octaves = np.round(np.log(poses.scale()) / np.log(OCTAVE)).astype(int)
+        pixels = torch.zeros((n, 2, h, w))
+        for octave in np.unique(octaves):
+            which = np.flatnonzero(octaves == octave)
+            picture = self.whole.at(max(self.fixed.spacing * OCTAVE ** int(octave), self.whole.spacing))
+            both = torch.stack([picture.pixels, picture.mask])[None]
+            pixels[which] = sample(both, self.index(poses[which], picture))
+        z, mask = channels(pixels[:, :1], (pixels[:, 1:] > 0.99).float())
+        mask = mask[:, 0] * self.mask
+        return self._soft(z, mask[:, None]) * mask[:, None], mask
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Poses with how alike the pictures are in each.
+
+    Parameters
+    ----------
+    poses : Poses
+        n of them.
+    similarity : ndarray, shape (n,)
+        Correlation of the channels where both pictures see something.
+    covered : ndarray, shape (n,)
+        Part of the fixed view that the moving view covers.
+    overlap : ndarray, shape (n,)
+        Part of the smaller view, as the pose scales it, that both see.
+    """
+
+    poses: Poses
+    similarity: Array
+    covered: Array
+    overlap: Array
+
+    @property
+    def score(self) -> Array:
+        """What poses are ranked by."""
+        return np.where(self.overlap < LEAST, -1.0, self.similarity * self.covered**FAVOUR)
+
+    def __getitem__(self, index: Array | slice | list[int]) -> Scored:
+        return Scored(self.poses[index], self.similarity[index], self.covered[index], self.overlap[index])
+
+    def sorted(self) -> Scored:
+        """Best first."""
+        return self[np.argsort(-self.score, kind="stable")]
+
+
+def refine(
+    level: Level, poses: Poses, model: Model, steps: int, weights: Tensor | None = None, exact: bool = False
+) -> Scored:
+    """Gauss-Newton on the correlation of the channels, the best state of each pose kept.
+
+    The gradient of the fixed channels serves all steps (inverse composition: Baker and Matthews, IJCV 56,
+    2004), and pictures of different strength are compared by correlation (Evangelidis and Psarakis, IEEE
+    PAMI 30, 2008).
+
+    Parameters
+    ----------
+    level : Level
+        The pictures.
+    poses : Poses
+        Where to start.
+    model : str
+        Which motions to allow.
+    steps : int
+        Of the optimiser.
+    weights : Tensor, shape (h, w), optional
+        How much each pixel of the fixed picture counts; all alike if left out.
+    exact : bool
+        Take the channels of the warped picture, not the warped channels: slower, and exact to the last.
+    """
+    system = _System(level, model, poses, weights)
+    poses = poses.relaxed(model)
+    best = None
+    damping = np.ones(len(poses))
+    for step in range(steps + 1):
+        z, mask = (level.exact if exact else level.warped)(poses)
+        now = system.scored(poses, z, mask)
+        if best is None:
+            best = now
+            better = np.ones(len(poses), dtype=bool)
+        else:
+            better = now.score > best.score
+            best = _choose(better, now, best)
+            damping = np.where(better, np.minimum(1.0, damping * 1.5), damping * 0.4)
+        if step < steps:
+            # A step that made things worse is taken again from the best state, shorter.
+            if better.all():
+                motions = system.step(z, mask, now.similarity)
+                last = motions
+            else:
+                fresh = system.step(z, mask, now.similarity)
+                last = motions = np.where(better[:, None, None], fresh, last)
+            poses = best.poses.after(motions * damping[:, None, None])
+    assert best is not None
+    return best
+
+
+def _choose(which: Array, a: Scored, b: Scored) -> Scored:
+    """a where `which`, else b."""
+    numbers = np.where(which[:, None, None], a.poses.numbers, b.poses.numbers)
+    poses = Poses(a.poses.model, numbers, a.poses.centre, a.poses.radius)
+    values = [
+        np.where(which, p, q)
+        for p, q in ((a.similarity, b.similarity), (a.covered, b.covered), (a.overlap, b.overlap))
+    ]
+    return Scored(poses, values[0], values[1], values[2])
+
+
+class _System:
+    """The normal equations of one model at one level."""
+
+    def __init__(self, level: Level, model: Model, poses: Poses, weights: Tensor | None) -> None:
+        self.level = level
+        self.weights = level.mask if weights is None else level.mask * weights
+        self.total = self.weights.sum((-2, -1)).numpy().astype(float)
+        terms = level.terms(poses)
+        self.motions = torch.from_numpy(freedoms(model)).float()
+        fields = torch.einsum("kdt,tp->kdp", self.motions, terms)  # displacements of u
+        slope = level.slope.reshape(2, 2, -1) * (poses.radius / level.fixed.spacing)
+        self.descent = torch.einsum("cdp,kdp->kcp", slope, fields)  # (k, channel, p)
+        k = len(self.motions)
+        self.pairs = torch.triu_indices(k, k)
+        self.products = (self.descent[self.pairs[0]] * self.descent[self.pairs[1]]).sum(1)  # (pairs, p)
+
+    def scored(self, poses: Poses, z: Tensor, mask: Tensor) -> Scored:
+        """Similarity and overlap of each pose."""
+        weights = mask * self.weights
+        f = self.level.z
+        top = (weights * (z * f).sum(1)).sum((1, 2))
+        ff = (weights * (f * f).sum(0)).sum((1, 2))
+        mm = (weights * (z * z).sum(1)).sum((1, 2))
+        similarity = (top / torch.sqrt(ff * mm).clamp_min(1e-6)).numpy().astype(float)
+        covered = weights.sum((1, 2)).numpy() / np.maximum(self.total, 1)
+        area = self.level.moving_area / poses.scale() ** 2 / max(float(self.level.mask.sum()), 1)
+        return Scored(poses, similarity, covered, covered / np.minimum(1.0, area))
+
+    def step(self, z: Tensor, mask: Tensor, similarity: Array) -> Array:
+        """Displacements of u (n, 2, 6) after which the fixed picture would look like the warped one."""
+        n = len(z)
+        weights = (mask * self.weights).reshape(n, -1)
+        f = self.level.z.reshape(2, -1)
+        z = z.reshape(n, 2, -1)
+        gain = torch.sqrt(
+            ((weights * (f * f).sum(0)).sum(1) + 1e-6) / ((weights * (z * z).sum(1)).sum(1) + 1e-6)
+        )
+        residual = (gain[:, None, None] * z - f) * weights[:, None]
+        k = len(self.motions)
+        right = residual.reshape(n, -1) @ self.descent.reshape(k, -1).T
+        upper = weights @ self.products.T
+        matrix = torch.zeros((n, k, k))
+        matrix[:, self.pairs[0], self.pairs[1]] = upper
+        matrix[:, self.pairs[1], self.pairs[0]] = upper
+        diagonal = matrix.diagonal(dim1=1, dim2=2).clone()
+        matrix = matrix + torch.diag_embed(1e-3 * diagonal + 1e-3)
+        steps = torch.linalg.solve(matrix.double(), right.double()).numpy()
+        # Noise in the gradient makes the steps too short, by the part of the channels that is common.
+        steps /= np.clip(similarity, 0.4, 1.0)[:, None]
+        return np.einsum("nk,kdt->ndt", steps, self.motions.double().numpy())

@@ -1,0 +1,203 @@
+"""All translations, rotations and scales of one picture on another, at a few dozen pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..geometry import Array
+from ..method import Progress, silent
+from .features import channels
+from .view import Picture, sample
+
+SIZE = 64  # pixels on the long side of the smaller picture
+LARGEST = 200  # pixels on the long side of the larger one
+ANGLE = 5.0  # degrees between two rotations; 90 is a multiple
+SCALE = 1.13  # ratio of two neighbouring scales
+RANGE = 2.0  # scales from 1 / RANGE to RANGE
+OVERLAP = 0.3  # of the smaller view that a pose must keep
+FAVOUR = 0.25  # power of the overlap in the score: more of both pictures is better than less
+PEAKS = 6  # best translations kept for each rotation and scale
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Poses worth refining, best first.
+
+    Parameters
+    ----------
+    matrices : ndarray, shape (n, 3, 3)
+        Homogeneous, from world points of the fixed picture to those of the moving picture.
+    scores : ndarray, shape (n,)
+        Similarity times overlap ** FAVOUR.
+    """
+
+    matrices: Array
+    scores: Array
+
+
+def scales(fixed: Picture, moving: Picture, pixels: bool) -> Array:
+    """World lengths of the moving picture per world length of the fixed one that are worth trying.
+
+    Parameters
+    ----------
+    pixels : bool
+        Whether world units are mere pixels: then the same scene may have been scanned at very different
+        sizes, and the pictures' own ratio is tried as well.
+    """
+    steps = math.ceil(math.log(RANGE) / math.log(SCALE))
+    around = RANGE ** (np.arange(-steps, steps + 1) / steps)
+    ratio = moving.extent / fixed.extent
+    if not pixels or 1 / 1.2 < ratio < 1.2:
+        return around
+    both = np.concatenate([around, ratio * around])
+    kept: list[float] = []
+    for scale in np.sort(both):
+        if not kept or scale > kept[-1] * (1 + (SCALE - 1) / 2):
+            kept.append(float(scale))
+    return np.array(kept)
+
+
+def search(
+    fixed: Picture, moving: Picture, tried: Array, progress: Progress = silent, mirrored: bool = False
+) -> Candidates:
+    """Correlate oriented channels over all translations for each rotation and scale.
+
+    The correlation is normalised over the pixels that both pictures see (Padfield, IEEE TIP 21, 2012).
+
+    Parameters
+    ----------
+    tried : ndarray
+        Scales to try, see `scales`.
+    mirrored : bool
+        Flip the moving picture's rows first.
+
+    Returns
+    -------
+    Candidates
+        The best few of each rotation and scale; neighbours are not yet merged.
+    """
+    found: list[tuple[Array, Array]] = []
+    for number, scale in enumerate(tried):
+        progress(number / len(tried), f"searching all poses at scale {scale:.2g}")
+        extents = fixed.extent, moving.extent / scale
+        spacing = max(min(extents) / SIZE, max(extents) / LARGEST)
+        a, b = fixed.at(spacing), moving.at(spacing * scale)
+        found.append(_at_scale(a, b, mirrored))
+    matrices = np.concatenate([m for m, _ in found])
+    scores = np.concatenate([s for _, s in found])
+    order = np.argsort(-scores, kind="stable")
+    return Candidates(matrices[order], scores[order])
+
+
+def _at_scale(fixed: Picture, moving: Picture, mirrored: bool) -> tuple[Array, Array]:
+    """The best translations for each rotation, of two pictures whose pixels correspond."""
+    f, f_mask = channels(fixed.pixels[None, None], fixed.mask[None, None])
+    pixels, mask = moving.pixels[None, None], moving.mask[None, None]
+    if mirrored:
+        pixels, mask = pixels.flip(2), mask.flip(2)
+    m, m_mask = channels(pixels, mask)
+    if not f_mask.any() or not m_mask.any():
+        return np.zeros((0, 3, 3)), np.zeros(0)
+    n = scipy.fft.next_fast_len(max(f.shape[2:]) + math.ceil(math.hypot(*m.shape[2:]) * 0.8), real=True)
+    least = OVERLAP * float(min(f_mask.sum(), m_mask.sum()))
+    smaller = float(min(f_mask.sum(), m_mask.sum()))
+    spectra = [_spectrum(_canvas(_quarter(f, k), _quarter(f_mask, k, 0), n)) for k in range(4)]
+    angles = np.arange(0.0, 90.0, ANGLE)
+    turned = _turned(m, m_mask, np.deg2rad(angles), n)
+    matrices, scores = [], []
+    for angle, one in zip(angles, turned, strict=True):
+        spectrum = _spectrum(one[None])
+        for quarter, reference in enumerate(spectra):
+            score = _correlation(reference, spectrum, n, least, smaller)
+            values, at = _peaks(score)
+            shift = torch.stack([at // n, at % n], -1).numpy().astype(float)
+            shift -= n * (shift >= n / 2)  # circular
+            scores.append(values.numpy())
+            matrices.append(_matrices(fixed, moving, angle, quarter, shift, mirrored))
+    return np.concatenate(matrices), np.concatenate(scores)
+
+
+def _quarter(x: Tensor, k: int, order: int = 1) -> Tensor:
+    """Channels after k quarter turns of the picture; each turns their double angle by half a turn."""
+    return torch.rot90(x, k, (2, 3)) * (-1) ** (k * order)
+
+
+def _canvas(z: Tensor, mask: Tensor, n: int) -> Tensor:
+    """Channels, their energy and the mask with their middle at (n // 2, n // 2) of an n x n canvas."""
+    x = torch.cat([z, (z**2).sum(1, keepdim=True), mask], 1)
+    h, w = x.shape[2:]
+    top, left = n // 2 - (h - 1) // 2, n // 2 - (w - 1) // 2
+    return F.pad(x, (left, n - w - left, top, n - h - top))
+
+
+def _turned(m: Tensor, mask: Tensor, angles: Array, n: int) -> Tensor:
+    """The moving channels turned about their middle: (angles, 4, n, n)."""
+    h, w = m.shape[2:]
+    y, x = torch.meshgrid(torch.arange(n) - n // 2, torch.arange(n) - n // 2, indexing="ij")
+    cosine, sine = (torch.from_numpy(f(angles)).float()[:, None, None] for f in (np.cos, np.sin))
+    index = torch.stack([cosine * y - sine * x + (h - 1) / 2, sine * y + cosine * x + (w - 1) / 2], -1)
+    values = sample(torch.cat([m, mask], 1), index)
+    inside = (values[:, 2] > 0.99).float()
+    c, s = torch.cos(2 * torch.from_numpy(angles)), torch.sin(2 * torch.from_numpy(angles))
+    c, s = c.float()[:, None, None], s.float()[:, None, None]
+    a, b = values[:, 0] * inside, values[:, 1] * inside
+    return torch.stack([c * a + s * b, c * b - s * a, a**2 + b**2, inside], 1)
+
+
+def _spectrum(x: Tensor) -> Tensor:
+    return torch.fft.rfft2(x)[0]
+
+
+def _correlation(f: Tensor, m: Tensor, n: int, least: float, smaller: float) -> Tensor:
+    """Normalised correlation times overlap ** FAVOUR at each shift (n, n), -1 where too little overlaps."""
+    conj = f.conj()
+    products = torch.stack(
+        [(conj[0] * m[0]).add_(conj[1] * m[1]), conj[2] * m[3], conj[3] * m[2], conj[3] * m[3]]
+    )
+    top, energy_f, energy_m, overlap = torch.fft.irfft2(products, s=(n, n))
+    score = top / torch.sqrt((energy_f * energy_m).clamp_min(1e-6))
+    score = score * (overlap / smaller).clamp(0, 1) ** FAVOUR
+    return torch.where(overlap < least, -1.0, score)
+
+
+def _peaks(score: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest local maxima and their flat positions."""
+    best = F.max_pool2d(score[None, None], 5, 1, 2)[0, 0]
+    peaks = torch.where(score == best, score, -1.0)
+    values, at = peaks.flatten().topk(PEAKS)
+    return values, at
+
+
+def _matrices(
+    fixed: Picture, moving: Picture, angle: float, quarter: int, shift: Array, mirrored: bool
+) -> Array:
+    """World matrices (n, 3, 3) of one rotation and its shifts in pixels of the turned fixed picture.
+
+    At the shift t the turned moving picture at p + t lies on the turned fixed picture at p, both measured
+    from their middle.
+    """
+    h, w = fixed.pixels.shape
+    size = (h, w) if quarter % 2 == 0 else (w, h)
+    # rot90 of an array with an even side moves its middle by half a pixel against (n - 1) // 2.
+    half = np.array([(n - 1) / 2 - (n - 1) // 2 for n in size])
+    turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarter)
+    a = np.deg2rad(angle)
+    rotate = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    linear = rotate @ turn
+    middle_f = fixed.origin + fixed.spacing * (np.array([h, w]) - 1) / 2
+    middle_m = moving.origin + moving.spacing * (np.array(moving.pixels.shape) - 1) / 2
+    flip = np.diag([-1.0, 1.0]) if mirrored else np.eye(2)
+    matrix = flip @ linear * (moving.spacing / fixed.spacing)
+    offset = moving.spacing * (shift + half) @ (flip @ rotate).T
+    result = np.zeros((len(shift), 3, 3))
+    result[:, :2, :2] = matrix
+    result[:, :2, 2] = middle_m + offset - matrix @ middle_f
+    result[:, 2, 2] = 1
+    return result
