@@ -9,7 +9,9 @@ from napari_voxreg import (
     BSpline,
     Displacement,
     Grid,
+    Homography,
     Image,
+    Quadratic,
     Sequence,
     StationaryVelocity,
     ThinPlate,
@@ -32,14 +34,18 @@ def _all():
     velocity = StationaryVelocity(0.3 * rng.normal(size=(20, 24, 2)), GRID, steps=5)
     points = rng.uniform(-5, 30, (9, 2))
     plate = ThinPlate(points, points + rng.normal(size=(9, 2)), smoothing=0.1)
+    homography = Homography(affine.matrix + np.array([[0] * 3, [0] * 3, [0.003, -0.002, 0]]))
+    quadratic = Quadratic(rng.normal(size=(2, 6)) + np.eye(2, 6, 1) * 9, GRID.centre, 10.0)
     return {
         "affine": affine,
+        "homography": homography,
+        "quadratic": quadratic,
         "displacement": field,
         "bspline": spline,
         "velocity": velocity,
         "thin plate": plate,
         "native chain": Sequence((affine, spline, field)),
-        "mixed chain": Sequence((affine, plate, velocity, spline)),
+        "mixed chain": Sequence((homography, plate, velocity, spline, quadratic)),
     }
 
 
@@ -61,7 +67,7 @@ def test_itk_reads_the_same_map(kind, tmp_path):
     transform = _all()[kind]
     path = save_transform(transform, tmp_path / "t.h5", GRID)
     itk = sitk.ReadTransform(str(path))
-    native = kind not in ("velocity", "thin plate", "mixed chain")
+    native = kind not in ("homography", "quadratic", "velocity", "thin plate", "mixed chain")
     exact = json.loads(path.with_suffix(".json").read_text())["h5"]["exact"]
     assert exact == ("everywhere" if native else "at the nodes of the fixed grid")
     anywhere = GRID.to_world(np.random.default_rng(4).uniform(-2, 25, (200, 2)))

@@ -5,7 +5,17 @@ import pytest
 from scipy.linalg import expm
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import Affine, BSpline, Displacement, Grid, Sequence, StationaryVelocity, ThinPlate
+from napari_voxreg import (
+    Affine,
+    BSpline,
+    Displacement,
+    Grid,
+    Homography,
+    Quadratic,
+    Sequence,
+    StationaryVelocity,
+    ThinPlate,
+)
 from napari_voxreg.transforms import chain, displacement_on, jacobian_determinant
 
 
@@ -38,10 +48,19 @@ def _make(kind: str, d: int):
         points = grid.corners() + 0.1 * rng.normal(size=(2**d, d))
         points = np.concatenate([points, grid.centre[None] + 0.3])
         return ThinPlate(points, points + 0.5 * rng.normal(size=points.shape))
+    if kind == "homography":
+        matrix = _make("affine", 2).matrix.copy()
+        matrix[2, :2] = 0.012, -0.008
+        return Homography(matrix)
+    if kind == "quadratic":
+        return Quadratic(
+            [[1, 9, 2, 0.6, -0.4, 0.3], [-2, -1, 8, 0.2, 0.5, -0.7]], grid.centre, grid.diagonal / 2
+        )
     return Sequence((_make("affine", d), _make("bspline", d), _make("displacement", d)))
 
 
 KINDS = ("affine", "bspline", "displacement", "velocity", "thin plate", "sequence")
+PLANE = ("homography", "quadratic")
 NATIVE = ("affine", "bspline", "displacement", "velocity", "sequence")
 
 
@@ -58,8 +77,11 @@ def test_points_agree_with_itk_inside_on_the_rim_and_outside(kind, d):
     assert transform.ndim == d
 
 
-@pytest.mark.parametrize("d", [2, 3])
-@pytest.mark.parametrize("kind", ["affine", "bspline", "thin plate"])
+@pytest.mark.parametrize(
+    ("kind", "d"),
+    [(kind, d) for kind in ("affine", "bspline", "thin plate") for d in (2, 3)]
+    + [(kind, 2) for kind in PLANE],
+)
 def test_jacobian_is_the_derivative(kind, d):
     transform, grid = _make(kind, d), _grid(d)
     points = grid.to_world(np.random.default_rng(2).uniform(2.1, 9.9, (50, d)))
@@ -98,8 +120,9 @@ def test_sequence_applies_its_first_member_first_and_merges_affines():
     assert len(nested.members) == 3
 
 
-@pytest.mark.parametrize("d", [2, 3])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "d"), [(kind, d) for kind in KINDS for d in (2, 3)] + [(kind, 2) for kind in PLANE]
+)
 def test_inverse_comes_back(kind, d):
     grid = _grid(d)
     transform = _make(kind, d)
@@ -160,11 +183,50 @@ def test_thin_plate_passes_through_its_points_and_is_affine_for_affine_points():
     assert np.allclose(spline(elsewhere), affine(elsewhere), atol=1e-8)
 
 
-@pytest.mark.parametrize("d", [2, 3])
-def test_thin_plate_field_is_exact_at_the_nodes(d):
-    transform, grid = _make("thin plate", d), _grid(d)
+@pytest.mark.parametrize(("kind", "d"), [("thin plate", 2), ("thin plate", 3), *((k, 2) for k in PLANE)])
+def test_dense_field_is_exact_at_the_nodes(kind, d):
+    transform, grid = _make(kind, d), _grid(d)
     expected = transform(grid.nodes()) - grid.nodes()
     assert np.allclose(displacement_on(transform, grid).reshape(-1, d), expected)
+
+
+def test_homography_takes_four_points_to_four_points():
+    square = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
+    # Heckbert's square to quadrilateral: ((0, 0), (0, 2), (3, 3), (2, 0)) by hand.
+    homography = Homography([[10 / 3, 0, 0], [0, 8 / 3, 0], [2 / 3, 1 / 3, 1]])
+    expected = [[0.0, 0.0], [0.0, 2.0], [5 / 3, 4 / 3], [2.0, 0.0]]
+    assert np.allclose(homography(square), expected)
+    assert np.allclose(Homography(5 * homography.matrix)(square), expected)
+    assert isinstance(homography.inverse(), Homography)
+
+
+def test_points_behind_the_horizon_are_far_away_and_folded():
+    homography = Homography([[1, 0, 0], [0, 1, 0], [0.1, 0, 1]])  # the horizon is at row -10
+    rows = np.array([[-9.0, 4.0], [-9.99, 4.0], [-10.0, 4.0], [-25.0, 4.0]])
+    mapped = homography(rows)
+    assert np.isfinite(mapped).all() and (np.diff(mapped[:, 0]) <= 0).all()
+    assert mapped[0, 0] == pytest.approx(-90) and np.allclose(mapped[2:], [[-9990, 4000]] * 2)
+    assert np.allclose(np.linalg.det(homography.jacobian(rows[2:])), 0, atol=1e-6)
+
+
+def test_homographies_merge_with_affines_and_keep_closed_inverses():
+    affine, homography, velocity = _make("affine", 2), _make("homography", 2), _make("velocity", 2)
+    points = _grid(2).to_world(np.random.default_rng(3).uniform(3, 9, (20, 2)))
+    for members in ((affine, homography), (homography, affine), (homography, homography)):
+        merged = chain(*members)
+        assert isinstance(merged, Homography)
+        assert np.allclose(merged(points), members[1](members[0](points)))
+    mixed = chain(affine, homography, velocity)
+    back = mixed.inverse(_grid(2))
+    assert [type(m) for m in back.members] == [StationaryVelocity, Homography]
+
+
+def test_quadratic_without_squares_is_affine():
+    quadratic = Quadratic([[1, 8, 2, 0, 0, 0], [3, -1, 6, 0, 0, 0]], [10.0, 20.0], 4.0)
+    affine = Affine([[2, 0.5, 1 - 20 - 10], [-0.25, 1.5, 3 + 2.5 - 30], [0, 0, 1]])
+    points = np.random.default_rng(9).uniform(-50, 50, (30, 2))
+    assert np.allclose(quadratic(points), affine(points))
+    assert np.allclose(quadratic.jacobian(points), affine.jacobian(points))
 
 
 @pytest.mark.parametrize(
@@ -177,6 +239,14 @@ def test_thin_plate_field_is_exact_at_the_nodes(d):
         (lambda: BSpline(np.zeros((2, 3, 3)), Grid.from_spacing((3, 3))), "four control points"),
         (lambda: ThinPlate(np.zeros((3, 2)), np.zeros((2, 2))), "equally many"),
         (lambda: ThinPlate(np.arange(6.0).reshape(3, 2), np.zeros((3, 2))), "line or plane"),
+        (lambda: Homography(np.eye(4)), "3 x 3"),
+        (lambda: Homography([[1, 2, 3], [2, 4, 6], [0, 0, 1]]), "invertible"),
+        (lambda: Homography(np.full((3, 3), np.nan)), "finite"),
+        (lambda: Homography(-np.eye(3)), "change all signs"),
+        (lambda: Quadratic(np.ones((2, 5)), (0, 0), 1.0), r"shape \(2, 6\)"),
+        (lambda: Quadratic(np.ones((2, 6)), (0, np.inf), 1.0), "finite"),
+        (lambda: Quadratic(np.ones((2, 6)), (0, 0), 0.0), "positive"),
+        (lambda: Quadratic(np.ones((2, 6)), (0, 0), 1.0), "singular"),
         (lambda: Sequence(()), "at least one"),
         (lambda: Sequence((Affine.identity(2), Affine.identity(3))), "same number of axes"),
     ],

@@ -19,6 +19,8 @@ from ..transforms import (
     Affine,
     BSpline,
     Displacement,
+    Homography,
+    Quadratic,
     Sequence,
     StationaryVelocity,
     ThinPlate,
@@ -41,8 +43,8 @@ def save_transform(
     """Write a transform as ``NAME.h5`` (ITK) and ``NAME.json``.
 
     Affine, B-spline and displacement transforms and their chains are stored as such in the .h5.
-    Thin-plate splines and velocity fields, which ITK has not, keep their numbers in the JSON; their .h5
-    is a dense field, exact at the nodes of `grid` and approximate between them.
+    Homographies, quadratics, thin-plate splines and velocity fields, which ITK has not, keep their numbers
+    in the JSON; their .h5 is a dense field, exact at the nodes of `grid` and approximate between them.
 
     Parameters
     ----------
@@ -269,6 +271,15 @@ def _member_to_json(member: Transform, inline: bool) -> dict[str, Any]:
     """One member; the arrays of ITK's own kinds are in the .h5 unless `inline`."""
     if isinstance(member, Affine):
         return {"kind": "affine", "matrix": member.matrix.tolist()}
+    if isinstance(member, Homography):
+        return {"kind": "homography", "matrix": member.matrix.tolist()}
+    if isinstance(member, Quadratic):
+        return {
+            "kind": "quadratic",
+            "coefficients": member.coefficients.tolist(),
+            "centre": member.centre.tolist(),
+            "scale": member.scale,
+        }
     if isinstance(member, BSpline):
         arrays = {"coefficients": _array_to_json(member.coefficients)} if inline else {}
         return {"kind": "bspline", "grid": _grid_to_json(member.grid), **arrays}
@@ -300,6 +311,10 @@ def _member_from_json(value: Mapping[str, Any], native: Any) -> Transform:
     kind = value["kind"]
     if kind == "affine":
         return Affine(np.array(value["matrix"]))
+    if kind == "homography":
+        return Homography(np.array(value["matrix"]))
+    if kind == "quadratic":
+        return Quadratic(np.array(value["coefficients"]), np.array(value["centre"]), value["scale"])
     if kind == "thin plate":
         return ThinPlate(
             np.array(value["fixed points"]), np.array(value["moving points"]), value["smoothing"]

@@ -3,6 +3,7 @@
 from .base import Affine, Sequence, Transform, chain, is_affine
 from .bspline import BSpline
 from .fields import Displacement, StationaryVelocity, displacement_on, jacobian_determinant
+from .projective import Homography, Quadratic
 from .resample import warp
 from .thinplate import ThinPlate
 
@@ -10,6 +11,8 @@ __all__ = [
     "Affine",
     "BSpline",
     "Displacement",
+    "Homography",
+    "Quadratic",
     "Sequence",
     "StationaryVelocity",
     "ThinPlate",

@@ -114,7 +114,7 @@ class Affine:
 class Sequence:
     """A chain of transforms; the first member is applied first (ITK's composite is the other way round).
 
-    Nested sequences are flattened and neighbouring affines are multiplied.
+    Nested sequences are flattened; neighbouring affines and homographies are multiplied.
 
     Parameters
     ----------
@@ -135,10 +135,8 @@ class Sequence:
         merged: list[Transform] = [flat[0]]
         for member in flat[1:]:
             last = merged[-1]
-            if isinstance(member, Affine) and isinstance(last, Affine):
-                merged[-1] = Affine(member.matrix @ last.matrix)
-            else:
-                merged.append(member)
+            product = _product(last, member)
+            merged[-1:] = [last, member] if product is None else [product]
         object.__setattr__(self, "members", tuple(merged))
 
     @property
@@ -174,11 +172,8 @@ class Sequence:
 
     def to_itk(self, grid: Grid) -> sitk.Transform:
         """An ITK composite of the members, or one dense field where ITK does not have a member's kind."""
-        from ..itk import displacement_to_itk
-
         if not all(is_native(member) for member in self.members):
-            field = self(grid.nodes()) - grid.nodes()
-            return displacement_to_itk(field.reshape(*grid.shape, -1), grid)
+            return dense_to_itk(self, grid)
         import SimpleITK as sitk
 
         composite = sitk.CompositeTransform(self.ndim)
@@ -191,6 +186,24 @@ def chain(*members: Transform) -> Transform:
     """The members applied in order, simplified to a single transform where one is left."""
     sequence = Sequence(members)
     return sequence.members[0] if len(sequence.members) == 1 else sequence
+
+
+def _product(first: Transform, second: Transform) -> Transform | None:
+    """One transform for two neighbours that are both given by homogeneous matrices, None for others."""
+    from .projective import Homography
+
+    if not (isinstance(first, Affine | Homography) and isinstance(second, Affine | Homography)):
+        return None
+    kind = Affine if isinstance(first, Affine) and isinstance(second, Affine) else Homography
+    return kind(second.matrix @ first.matrix)
+
+
+def dense_to_itk(transform: Transform, grid: Grid) -> sitk.Transform:
+    """An ITK displacement field transform that is exact at the nodes of `grid` and linear between them."""
+    from ..itk import displacement_to_itk
+
+    nodes = grid.nodes()
+    return displacement_to_itk((transform(nodes) - nodes).reshape(*grid.shape, grid.ndim), grid)
 
 
 def is_affine(transform: Transform) -> bool:

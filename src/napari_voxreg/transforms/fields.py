@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..geometry import Array, Grid
-from .base import Sequence, Transform
+from .base import Transform
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -81,7 +81,8 @@ class Displacement:
 class StationaryVelocity:
     """The flow of a velocity field that does not change in time, at time 1: a diffeomorphism.
 
-    Integrated by scaling and squaring on the field's own grid (Arsigny et al., MICCAI 2006).
+    Integrated by scaling and squaring on the field's own grid (Arsigny et al., MICCAI 2006); on the way
+    beyond the grid's rim the velocity there goes on, so that nothing jumps.
 
     Parameters
     ----------
@@ -109,11 +110,16 @@ class StationaryVelocity:
     @cached_property
     def displacement(self) -> Displacement:
         """The integrated field."""
-        field = self.velocity / 2**self.steps
+        from scipy.ndimage import map_coordinates
+
+        linear = self.grid.affine[:-1, :-1]
+        # In index coordinates the grid's geometry drops out of the compositions.
+        field = np.moveaxis(self.velocity @ np.linalg.inv(linear).T, -1, 0) / 2**self.steps
+        here = np.indices(self.grid.shape, dtype=float)
         for _ in range(self.steps):
-            once = Displacement(field, self.grid)
-            field = displacement_on(Sequence((once, once)), self.grid)
-        return Displacement(field, self.grid)
+            there = here + field
+            field = field + np.stack([map_coordinates(u, there, order=1, mode="nearest") for u in field])
+        return Displacement(np.moveaxis(field, 0, -1) @ linear.T, self.grid)
 
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map world points, (N, d) to (N, d)."""

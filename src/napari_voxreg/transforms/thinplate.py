@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..geometry import Array, Grid
-from .base import Transform
+from .base import Transform, dense_to_itk
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -86,7 +86,4 @@ class ThinPlate:
 
     def to_itk(self, grid: Grid) -> sitk.Transform:
         """A dense field, exact at the nodes of `grid` and linear between them."""
-        from ..itk import displacement_to_itk
-
-        nodes = grid.nodes()
-        return displacement_to_itk((self(nodes) - nodes).reshape(*grid.shape, self.ndim), grid)
+        return dense_to_itk(self, grid)
