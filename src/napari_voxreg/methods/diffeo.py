@@ -1,0 +1,99 @@
+"""A smooth invertible deformation, coarse to fine, by Gauss-Newton steps on a stationary velocity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy.typing as npt
+
+from ..geometry import Image
+from ..method import Method, Outcome, Progress
+from ..params import Params, param
+from ..transforms import Transform, chain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diffeo(Params):
+    """Parameters of the deformable optimiser; lengths are in pixels of the fixed image's finest spacing."""
+
+    similarity: Literal[
+        "auto", "local correlation", "self-similarity", "mutual information", "mean squares"
+    ] = param(
+        "auto",
+        "What is compared: local correlation within a modality, self-similarity (MIND-SSC) or mutual "
+        "information across modalities, mean squares for equal brightness; auto chooses from the pair.",
+    )
+    smoothness: float = param(
+        1.0, "How much bending costs; more gives a smoother deformation.", range=(0.001, 1000.0)
+    )
+    control_spacing: float = param(
+        0.0,
+        "Distance of the control points at the finest level, in pixels; 0 takes two pixels of that level.",
+        range=(0.0, 1000.0),
+    )
+    levels: int = param(4, "Levels; more find larger motions.", range=(1, 8))
+    iterations: int = param(
+        12, "Steps at each level, at most; a level stops when nothing gets better.", range=(1, 1000)
+    )
+    inverse_consistent: bool = param(
+        False, "Compare both ways, so that exchanging the images gives the inverse; takes twice as long."
+    )
+    landmark_weight: float = param(1.0, "How firmly corresponding points pull.", range=(0.0, 1000.0))
+    finest: int = param(
+        0,
+        "Pixel size of the finest level, in pixels; 1 is full resolution, 0 is chosen by the images' size.",
+        range=(0, 64),
+        advanced=True,
+    )
+    radius: int = param(
+        3, "Half the window of the local correlation, in pixels of each level.", range=(1, 15), advanced=True
+    )
+
+
+def run(
+    fixed: Image,
+    moving: Image,
+    params: Diffeo,
+    *,
+    initial: Transform | None,
+    fixed_mask: Image | None,
+    moving_mask: Image | None,
+    points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> Outcome:
+    """Register; see `Run`."""
+    progress(0.0, "deformation")
+    from ..diffeo.deform import deform
+    from ..diffeo.settings import Settings
+
+    found = deform(
+        fixed,
+        moving,
+        Settings(**params.as_dict()),
+        initial=initial,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+        points=points,
+        device=device,
+        progress=progress,
+    )
+    transform = found.transform if initial is None else chain(found.transform, initial)
+    return Outcome(transform, notes=found.notes, trace=found.trace)
+
+
+METHOD = Method(
+    name="diffeo",
+    title="Diffeomorphic (Gauss-Newton, torch)",
+    params=Diffeo,
+    run=run,
+    presets={
+        "default": {},
+        "thorough": {"finest": 1},
+    },
+    isolate=True,  # a step of a large volume takes longer than Cancel may
+    landmarks=True,
+    reference="Arsigny et al., MICCAI 2006; Vercauteren et al., MICCAI 2008; Avants et al., MedIA 12, 2008",
+)

@@ -1,0 +1,129 @@
+"""How alike two images are, as differentiable costs (less is better), and the features they rest on.
+
+Images are (C, *shape) tensors on one grid; `weight` (*shape) says how much each pixel counts.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LNCC_WINDOW = 7
+FLOOR = 1e-3  # of an image's variance: less local variance than that is noise
+
+
+def box_mean(image: Tensor, size: int) -> Tensor:
+    """Mean over windows of `size` (odd) pixels along each spatial axis of (C, *shape).
+
+    Beyond the rim an image goes on with its border's values. Sums of 2, 4, ... neighbours are shared, so
+    a window of 7 takes four additions an axis; unlike cumulative sums that loses no digits in float32.
+    """
+    for axis in range(1, image.ndim):
+        image = _box_along(image, size, axis)
+    return image / size ** (image.ndim - 1)
+
+
+def _box_along(image: Tensor, size: int, axis: int) -> Tensor:
+    """Sums over windows along one axis."""
+    n, half = image.shape[axis], size // 2
+    rim = [image.narrow(axis, 0, 1)] * half, [image.narrow(axis, n - 1, 1)] * half
+    run = torch.cat([*rim[0], image, *rim[1]], axis)
+    total = run.narrow(axis, 0, n)
+    start, width = 1, 1
+    while 2 * width <= size:
+        run = run.narrow(axis, 0, run.shape[axis] - width) + run.narrow(axis, width, run.shape[axis] - width)
+        width *= 2
+        if size & width:
+            total = total + run.narrow(axis, start, n)
+            start += width
+    return total
+
+
+def mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean over all pixels, weighted."""
+    if weight is None:
+        return values.mean()
+    return (values * weight).sum() / (weight.sum() * (values.numel() / weight.numel())).clamp_min(1e-6)
+
+
+def mse(a: Tensor, b: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean squared difference."""
+    return mean((a - b) ** 2, weight)
+
+
+def lncc(a: Tensor, b: Tensor, weight: Tensor | None = None, window: int = LNCC_WINDOW) -> Tensor:
+    """1 - mean squared correlation in windows (Avants et al., Medical Image Analysis 12, 2008).
+
+    Flat windows, where correlation is undefined, count as uncorrelated: variances have a floor.
+    """
+    floor_a, floor_b = (FLOOR * x.detach().var() + 1e-12 for x in (a, b))
+    mean_a, mean_b = box_mean(a, window), box_mean(b, window)
+    var_a = (box_mean(a * a, window) - mean_a**2).clamp_min(0) + floor_a
+    var_b = (box_mean(b * b, window) - mean_b**2).clamp_min(0) + floor_b
+    covariance = box_mean(a * b, window) - mean_a * mean_b
+    return 1 - mean(covariance**2 / (var_a * var_b), weight)
+
+
+def joint_histogram(a: Tensor, b: Tensor, weight: Tensor | None = None, bins: int = 32) -> Tensor:
+    """Joint probabilities (bins, bins) of two images in [0, 1], each pixel shared by the nearest bins.
+
+    Differentiable (linear Parzen windows).
+    """
+    place = [x.flatten().clamp(0, 1) * (bins - 1) for x in (a, b)]
+    lower = [p.detach().floor().clamp(max=bins - 2) for p in place]
+    high = [p - low for p, low in zip(place, lower, strict=True)]
+    counted = torch.ones_like(high[0]) if weight is None else weight.flatten().repeat(a.shape[0])
+    base = (lower[0] * bins + lower[1]).long()
+    joint = torch.zeros(bins * bins, dtype=a.dtype, device=a.device)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        share = (high[0] if i else 1 - high[0]) * (high[1] if j else 1 - high[1]) * counted
+        joint = joint.scatter_add(0, base + i * bins + j, share)
+    return (joint / joint.sum().clamp_min(1e-12)).view(bins, bins)
+
+
+def nmi(a: Tensor, b: Tensor, weight: Tensor | None = None, bins: int = 32) -> Tensor:
+    """2 - normalised mutual information, 0 (one tells the other) to 1 (independent); images in [0, 1]."""
+    p = joint_histogram(a, b, weight, bins)
+    together = _entropy(p)
+    return 2 - (_entropy(p.sum(0)) + _entropy(p.sum(1))) / together.clamp_min(1e-12)
+
+
+def _entropy(p: Tensor) -> Tensor:
+    return -(p * (p + 1e-12).log()).sum()
+
+
+def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
+    """Self-similarity context, which looks alike in any modality (Heinrich et al., MICCAI 2013).
+
+    Parameters
+    ----------
+    image : Tensor, shape (1, *shape)
+    radius : int
+        Of the patches that are compared, pixels.
+    dilation : int
+        Distance of the six (2D: four) neighbours whose patches are compared in pairs, pixels.
+
+    Returns
+    -------
+    Tensor, shape (12, *shape) in 3D or (4, *shape) in 2D
+        0 to 1.
+    """
+    d = image.ndim - 1
+    pad = F.pad(image[None], [dilation] * 2 * d, mode="replicate")[0]
+    offsets = [(k, s) for k in range(d) for s in (0, 2 * dilation)]
+
+    def neighbour(axis: int, start: int) -> Tensor:
+        part = pad
+        for k in range(d):
+            part = part.narrow(k + 1, start if k == axis else dilation, image.shape[k + 1])
+        return part
+
+    pairs = [(p, q) for p, q in combinations(offsets, 2) if p[0] != q[0]]
+    distances = torch.cat([box_mean((neighbour(*p) - neighbour(*q)) ** 2, 2 * radius + 1) for p, q in pairs])
+    distances -= distances.min(0, keepdim=True).values
+    noise = distances.mean(0, keepdim=True)
+    noise = noise.clamp(float(noise.mean()) * 1e-3 + 1e-12, float(noise.mean()) * 1e3 + 1e-12)
+    return (distances / noise).neg_().exp_()
