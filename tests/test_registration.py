@@ -208,6 +208,22 @@ def test_the_verdict_is_plain(transform, outcome, words, monkeypatch):
     assert result.verdict.outcome == outcome and words in result.verdict.sentence
 
 
+def test_a_pair_that_does_not_overlap_is_left_to_methods_that_search_everywhere(monkeypatch):
+    fixed, moving = _pair()
+    far = moving.with_grid(moving.grid.moved(Affine.translation([0.0, 500.0]).matrix))
+    right, wrong = Affine.translation([3.0, 498.0]), Affine.translation([20.0, 480.0])
+    monkeypatch.setitem(module.METHODS, "rigged", _rigged(right))
+    with pytest.raises(ValueError, match="do not overlap"):
+        register(fixed, far, method="rigged")
+    for transform, outcome in ((right, "better"), (wrong, "unclear"), (Affine.identity(2), "unclear")):
+        monkeypatch.setitem(module.METHODS, "rigged", replace(_rigged(transform), anywhere=True))
+        result = register(fixed, far, method="rigged")
+        assert result.before.overlap_fraction == 0 and np.isnan(result.before.overlap["ssim"])
+        assert result.verdict.outcome == outcome and "overlap 0 %" in result.verdict.sentence
+        assert "nan" not in result.verdict.sentence
+    assert np.isnan(result.verdict.after)
+
+
 def test_landmarks_overrule_similarity(monkeypatch):
     monkeypatch.setitem(module.METHODS, "rigged", _rigged(Affine.translation([3.0, -2.0])))
     fixed, moving = _pair()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PROGRAM = "napari-voxreg"
 STARTS = "centres, moments, corners, points"
-DEFAULT_METHOD = "elastix"
 MARK = "parameter "  # tells a method's parameters from our own options
 
 
@@ -110,7 +109,7 @@ def _add_register_options(parser: argparse.ArgumentParser) -> None:
     add("fixed", type=Path, metavar="FIXED", help="the image that stays")
     add("moving", type=Path, metavar="MOVING", help="the image that is warped onto it")
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="for transform and warped image")
-    add("--method", default=DEFAULT_METHOD, help=f"one of `{PROGRAM} methods` (default {DEFAULT_METHOD})")
+    add("--method", help=f"one of `{PROGRAM} methods` (default: that of the panel)")
     add("--preset", help=f"one of `{PROGRAM} methods METHOD` (default: its first)")
     add("--start", metavar="WHERE", help=f"{STARTS}, or a saved transform (default: present position)")
     for which in ("fixed", "moving"):
@@ -126,6 +125,7 @@ def _add_parameters(parser: argparse.ArgumentParser, words: Sequence[str]) -> No
     """One option for each parameter of the chosen method."""
     from .describe import default, kind
     from .methods import METHODS
+    from .registration import DEFAULT_METHOD
 
     scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     scout.add_argument("--method", nargs="?", default=DEFAULT_METHOD)
@@ -212,7 +212,7 @@ def _register(options: argparse.Namespace) -> None:
     """Register a pair of files and write transform and warped image."""
     from .io.images import read_image, write_like
     from .io.transforms import load_transform
-    from .registration import register
+    from .registration import DEFAULT_METHOD, register
     from .series import is_series, time_point, warp_series
 
     points = _points(options.fixed_points, options.moving_points)
@@ -223,7 +223,7 @@ def _register(options: argparse.Namespace) -> None:
         result = register(
             still,
             first,
-            method=options.method,
+            method=options.method or DEFAULT_METHOD,
             preset=options.preset,
             params=_parameters(options),
             initial=_start(options.start),

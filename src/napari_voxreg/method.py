@@ -152,6 +152,8 @@ class Method:
         interpreter lock).
     landmarks : bool
         Whether corresponding points guide it; they judge the result in any case.
+    anywhere : bool
+        Whether it searches the whole world, so that the images need not overlap at the start.
     reference : str
         The paper or library behind it.
     """
@@ -164,6 +166,7 @@ class Method:
     ndims: tuple[int, ...] = (2, 3)
     isolate: bool = False
     landmarks: bool = False
+    anywhere: bool = False
     reference: str = ""
 
     def parameters(

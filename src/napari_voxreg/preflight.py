@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .geometry import Array, Grid, Image, as_image
+from .geometry import Array, Image, as_image
 from .preprocess import driving_channel, mask_on
 from .starts import start
 from .transforms import Affine, Transform
@@ -40,6 +40,8 @@ def prepare(
 ) -> Pair:
     """Check a pair and bring it into the form that methods take; see `register` for the parameters.
 
+    Whether the two overlap is left to `check_overlap`: not all methods need it.
+
     Raises
     ------
     ValueError
@@ -70,7 +72,6 @@ def prepare(
     ]
     pairs = None if points is None else _points(points, fixed.ndim)
     begin = _initial(initial, fixed, moving, pairs)
-    _check_overlap(fixed.grid, moving.grid, begin)
     return Pair(fixed, moving, masks[0], masks[1], pairs, begin)
 
 
@@ -158,8 +159,15 @@ def _initial(initial: Any, fixed: Image, moving: Image, points: Points | None) -
     return transform
 
 
-def _check_overlap(fixed: Grid, moving: Grid, initial: Transform | None) -> None:
-    """Refuse a pair none of whose pixels meet."""
+def check_overlap(pair: Pair) -> None:
+    """Refuse a pair none of whose pixels meet at its start.
+
+    Raises
+    ------
+    ValueError
+        With one plain sentence.
+    """
+    fixed, moving, initial = pair.fixed.grid, pair.moving.grid, pair.initial
     nodes = fixed.coarsened([max(1, n // 32) for n in fixed.shape]).nodes()
     nodes = np.concatenate([nodes, fixed.corners()])
     initial = Affine.identity(fixed.ndim) if initial is None else initial

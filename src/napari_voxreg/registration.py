@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from .geometry import Grid, Image
 from .measures import Comparison, Scores
-from .method import Outcome, Progress, part, silent
+from .method import Method, Outcome, Progress, part, silent
 from .methods import METHODS
 from .params import Params
-from .preflight import Pair, prepare
+from .preflight import Pair, check_overlap, prepare
 from .transforms import Affine, Transform, chain
 from .verdict import Verdict, judge
 
-DEFAULT_METHOD = "elastix"
+DEFAULT_METHOD = "elastix"  # of Python, the command line and the panel
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +139,7 @@ def register(
         If the method cannot run on this machine or its process died.
     """
     report = silent if progress is None else progress
-    if method not in METHODS:
-        raise ValueError(f"There is no method {method!r}; choose from: {', '.join(METHODS)}.")
-    chosen = METHODS[method]
-    values = chosen.parameters(preset, params)
+    values = method_named(method).parameters(preset, params)
     report(0.0, "checking the images")
     pair = prepare(
         fixed,
@@ -150,23 +147,73 @@ def register(
         initial=initial,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
-        points=_in_fixed_units(points, fixed, moving),
+        points=in_fixed_units(points, fixed, moving),
         channel=channel,
     )
+    check_method(method, pair)
+    ready = Ready.of(pair, (fixed, moving), part(report, 0.01, 0.08))
+    return run_method(method, values, ready, seed=seed, device=device, progress=part(report, 0.08, 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A checked pair, and what is measured once whatever methods run on it.
+
+    Parameters
+    ----------
+    pair : Pair
+        As methods get it.
+    comparison : Comparison
+        Measures the pair.
+    before : Scores
+        At the layers' present pose.
+    hashes : tuple of str
+        SHA-256 of the images as they were given.
+    """
+
+    pair: Pair
+    comparison: Comparison
+    before: Scores
+    hashes: tuple[str, str]
+
+    @classmethod
+    def of(cls, pair: Pair, given: tuple[Any, Any], progress: Progress = silent) -> Ready:
+        """Measure a pair; `given` are the images that it was prepared from."""
+        comparison = Comparison(pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask, pair.points)
+        before = comparison.scores(None, progress)
+        return cls(pair, comparison, before, (_digest(given[0]), _digest(given[1])))
+
+
+def method_named(name: str) -> Method:
+    """The method of a name; a `ValueError` lists those there are."""
+    if name not in METHODS:
+        raise ValueError(f"There is no method {name!r}; choose from: {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def check_method(method: str, pair: Pair) -> None:
+    """Refuse a method, with a `ValueError`, that cannot work on a pair."""
+    chosen = METHODS[method]
     if pair.fixed.ndim not in chosen.ndims:
         raise ValueError(f"{chosen.title} does not work on {pair.fixed.ndim}D images; choose another method.")
-    hashes = tuple(_digest(image) for image in (fixed, moving))
-    comparison = Comparison(pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask, pair.points)
-    before = comparison.scores(None, part(report, 0.01, 0.08))
+    if not chosen.anywhere:
+        check_overlap(pair)
+
+
+def run_method(
+    method: str, values: Params, ready: Ready, *, seed: int, device: str, progress: Progress
+) -> Result:
+    """Run a method on a pair that it can work on, and measure and judge what it found."""
+    chosen, pair = METHODS[method], ready.pair
     began = time.perf_counter()
-    outcome = _run(method, values, pair, seed, device, part(report, 0.08, 0.88))
+    outcome = _run(method, values, pair, seed, device, part(progress, 0.0, 0.87))
     seconds = time.perf_counter() - began
-    after = comparison.scores(outcome.transform, part(report, 0.88, 0.97))
+    after = ready.comparison.scores(outcome.transform, part(progress, 0.87, 0.97))
     notes = outcome.notes
     if pair.points is not None and not chosen.landmarks:
         notes += (f"{chosen.title} is not guided by landmarks; they judge the result.",)
-    verdict = judge(comparison, before, after, outcome.transform, part(report, 0.97, 1.0))
-    report(1.0, verdict.sentence)
+    verdict = judge(ready.comparison, ready.before, after, outcome.transform, part(progress, 0.97, 1.0))
+    progress(1.0, verdict.sentence)
     return Result(
         transform=outcome.transform,
         fixed=pair.fixed.grid,
@@ -174,11 +221,11 @@ def register(
         method=method,
         params=values,
         seconds=seconds,
-        before=before,
+        before=ready.before,
         after=after,
         verdict=verdict,
         names=(pair.fixed.name, pair.moving.name),
-        hashes=(hashes[0], hashes[1]),
+        hashes=ready.hashes,
         notes=notes,
         trace=outcome.trace,
         confidence=outcome.confidence,
@@ -218,7 +265,7 @@ def _run(method: str, params: Params, pair: Pair, seed: int, device: str, progre
     return outcome if affine is None else replace(outcome, transform=chain(outcome.transform, affine))
 
 
-def _in_fixed_units(
+def in_fixed_units(
     points: tuple[npt.ArrayLike, npt.ArrayLike] | None, fixed: Any, moving: Any
 ) -> tuple[npt.ArrayLike, npt.ArrayLike] | None:
     """Moving points, given in the units of their image, in those of the fixed image."""

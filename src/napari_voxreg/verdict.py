@@ -6,15 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from .geometry import Grid
 from .likeness import Likeness
 from .measures import Comparison, Scores
 from .method import Progress, silent
-from .transforms import Transform
+from .transforms import Affine, Transform, chain
 
 MEASURE = "local correlation"
 NOISE = 0.005  # changes of the local correlation within what interpolation and noise alone do
 FOLDED = 0.5  # percent of folded pixels from which a better score is no longer believed
+ASIDE = 9  # pixels at the size of comparison by which a result is displaced: the measure's window
 LOST = 0.75  # part of the first overlap that must be left before a better score inside it is believed
 
 
@@ -31,7 +34,8 @@ class Verdict:
     measure : str
         "local correlation" or "landmark error".
     before, after : float
-        The measure inside the pixels that overlap both before and after (nan where there are none).
+        The measure inside the pixels that overlap both before and after. Where there are none, `before` is
+        nan and `after` is measured where the images overlap now (nan if nowhere).
     """
 
     outcome: Literal["better", "worse", "unchanged", "unclear"]
@@ -59,7 +63,7 @@ def judge(
     likeness = Likeness(comparison.fixed, comparison.moving, comparison.fixed_mask, comparison.moving_mask)
     (a, b), overlaps = likeness.compare(None, transform, progress=progress)
     if math.isnan(a):
-        return _first_overlap(before, after)
+        return _first_overlap(likeness, before, after, transform)
     figures = f"{MEASURE} {a:.3f} -> {b:.3f} where both overlap{_details(before, after)}"
     if overlaps[1] < LOST * overlaps[0]:
         lost = 100 * (1 - overlaps[1] / overlaps[0])
@@ -95,16 +99,30 @@ def _by_landmarks(before: Scores, after: Scores, grid: Grid) -> Verdict:
     )
 
 
-def _first_overlap(before: Scores, after: Scores) -> Verdict:
-    """No pixel overlaps both before and after, so no measure can compare the two."""
-    sentence = (
-        f"Unclear: no pixel overlaps both before and after (overlap {100 * before.overlap_fraction:.0f} % -> "
-        f"{100 * after.overlap_fraction:.0f} %); look at the layers{_details(before, after)}."
-    )
-    return Verdict("unclear", sentence, MEASURE, float("nan"), float("nan"))
+def _first_overlap(likeness: Likeness, before: Scores, after: Scores, transform: Transform) -> Verdict:
+    """No pixel overlaps both before and after: the result is compared with itself, slightly displaced.
+
+    Where structures meet, they meet less after any small shift; where they only happen to lie on each other,
+    a shift makes no difference.
+    """
+    overlaps = f"overlap {100 * before.overlap_fraction:.0f} % -> {100 * after.overlap_fraction:.0f} %"
+    where = f"no pixel overlaps both before and after ({overlaps})"
+    reach = ASIDE * likeness.fixed.grid.spacing.min()
+    steps = [sign * reach * axis for axis in np.eye(transform.ndim) for sign in (-1, 1)]
+    displaced = (chain(Affine.translation(step), transform) for step in steps)
+    (here, *aside), _ = likeness.compare(transform, *displaced)
+    if math.isnan(here):
+        sentence = f"Unclear: {where}; look at the layers{_details(before, after)}."
+        return Verdict("unclear", sentence, MEASURE, math.nan, here)
+    figures = f"{where}; {MEASURE} {here:.3f}, {max(aside):.3f} slightly displaced{_details(before, after)}"
+    if here - max(aside) <= NOISE or after.folded > FOLDED:
+        return Verdict("unclear", f"Unclear: {figures}; look at the layers.", MEASURE, math.nan, here)
+    return Verdict("better", f"Better: {figures}.", MEASURE, math.nan, here)
 
 
 def _details(before: Scores, after: Scores) -> str:
     """SSIM and folding, as users ask for them."""
-    ssim = f"SSIM {before.overlap['ssim']:.2f} -> {after.overlap['ssim']:.2f}"
-    return f"; {ssim}; {after.folded:.2g} % folded"
+    ssim = " -> ".join(
+        "none" if math.isnan(s) else f"{s:.2f}" for s in (a.overlap["ssim"] for a in (before, after))
+    )
+    return f"; SSIM {ssim}; {after.folded:.2g} % folded"

@@ -192,7 +192,6 @@ def test_dense_field_is_exact_at_the_nodes(kind, d):
 
 def test_homography_takes_four_points_to_four_points():
     square = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
-    # Heckbert's square to quadrilateral: ((0, 0), (0, 2), (3, 3), (2, 0)) by hand.
     homography = Homography([[10 / 3, 0, 0], [0, 8 / 3, 0], [2 / 3, 1 / 3, 1]])
     expected = [[0.0, 0.0], [0.0, 2.0], [5 / 3, 4 / 3], [2.0, 0.0]]
     assert np.allclose(homography(square), expected)

@@ -53,7 +53,7 @@ def run(
         )
         moving_mask = warp(covered, initial, fixed.grid, order=0)
         moving = warp(moving, initial, fixed.grid)
-    pose = _finder(fixed.ndim)(
+    pose = finder(fixed.ndim)(
         fixed,
         moving,
         model=params.model,
@@ -68,7 +68,7 @@ def run(
     return Outcome(transform, pose.notes, pose.trace, pose.confidence)
 
 
-def _finder(ndim: int) -> Callable[..., Pose]:
+def finder(ndim: int) -> Callable[..., Pose]:
     """The search for so many axes."""
     if ndim == 2:
         from ..pose.plane import find_pose_2d
@@ -92,5 +92,6 @@ METHOD = Method(
         "similarity": {"model": "similarity"},
     },
     isolate=True,
+    anywhere=True,
     reference="oriented channels free of polarity; masked correlation (Padfield, IEEE TIP 21, 2012)",
 )
