@@ -28,7 +28,7 @@ GROUND = {
     "transforms",
 }
 TORCH = {"nets", "pose", "diffeo"}  # rooms that work on tensors; everything else imports them on use
-MIDDLE = {"methods", "series", "samples", "preflight", "verdict", "registration", "describe"}
+MIDDLE = {"methods", "series", "samples", "preflight", "verdict", "registration", "describe", "comparison"}
 # Room -> the rooms it may import; downward only. A new room is added here on purpose.
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, GROUND),
@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "preflight": GROUND,
     "verdict": GROUND,
     "registration": GROUND | {"methods", "preflight", "verdict"},
+    "comparison": GROUND | {"methods", "preflight", "registration", "verdict"},
     "describe": GROUND | {"methods"},
     "gui": GROUND | MIDDLE,
     "cli": GROUND | MIDDLE | {"gui"},

@@ -72,7 +72,7 @@ def test_help_loads_nothing() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert shown.returncode == 0
-    for command in ("demo", "samples", "methods", "register", "apply"):
+    for command in ("demo", "samples", "methods", "register", "compare", "apply"):
         assert command in shown.stdout
 
 
@@ -144,6 +144,24 @@ def test_register_prints_verdict_and_scores(
     for word in ("NCC", "NMI", "SSIM", "overlap only", "folded", "warped.nii.gz"):
         assert word in shown.out
     assert shown.err == ""  # no bar where there is no terminal
+
+
+def test_compare_prints_and_writes_a_table(
+    pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "table"
+    words = ["compare", pair / "fixed.nii.gz", pair / "moving.nii.gz", "--methods", "translation, rigid"]
+    assert cli.main([*map(str, words), "-o", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["method", "verdict", "local", "corr."]
+    assert [line.split()[0] for line in lines[1:4]] == ["before", "translation", "rigid"]
+    assert sum(" * " in line for line in lines[1:4]) == 1
+    assert {path.name for path in out.iterdir()} == {"table.csv", "table.md", "translation", "rigid"}
+    point = np.array([[40.0, 50.0]])
+    assert np.abs(load_transform(out / "rigid")(point) - point - SHIFT).max() < 0.3
+    assert (out / "table.csv").read_text(encoding="utf-8").startswith("method,verdict,best,local corr.")
+    assert "magic" in refused(capsys, *words[:3], "--methods", "rigid,magic")
+    assert cli.main([*map(str, words[:3]), "--method", "rigid"]) == 2
 
 
 def test_apply_repeats_the_warp_and_keeps_labels(pair: Path, registered: Path, tmp_path: Path) -> None:
@@ -276,6 +294,39 @@ def test_progress_is_shown_in_a_terminal_and_interrupt_cancels(pair: Path, tmp_p
     assert b"cancelled" in shown
     assert b"Traceback" not in shown
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_an_interrupted_comparison_keeps_what_is_finished(pair: Path, tmp_path: Path) -> None:
+    import pty
+    import termios
+
+    out = tmp_path / "out"
+    words = ["compare", pair / "fixed.nii.gz", pair / "moving.nii.gz", "-o", out]
+    # So many iterations that only a cancel can end the second method.
+    script = (
+        "import sys; from napari_voxreg import METHODS, cli;"
+        "METHODS['demons'].presets['same modality'].update(iterations=10000);"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", script, *map(str, words), "--methods", "translation,demons"]
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (25, 140))
+    process = subprocess.Popen(command, stderr=end, stdout=subprocess.PIPE, text=True)
+    os.close(end)
+    shown = b""
+    while b"demons, level" not in shown:
+        shown += os.read(terminal, 1000)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):
+        while more := os.read(terminal, 1000):
+            shown += more
+    printed = process.communicate(timeout=30)[0]
+    os.close(terminal)
+    assert process.returncode == 130
+    assert b"cancelled; 1 of the methods" in shown and b"Traceback" not in shown
+    assert "translation *" in printed and "demons" not in printed
+    assert {path.name for path in out.iterdir()} == {"table.csv", "table.md", "translation"}
 
 
 def test_points_are_read_from_any_plain_table(tmp_path: Path) -> None:

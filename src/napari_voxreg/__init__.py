@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .comparison import compare
     from .geometry import Grid, Image
     from .io.transforms import load_transform, save_transform
     from .method import Cancelled, Method, MethodUnavailable, Outcome
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "comparison": ("compare",),
     "geometry": ("Grid", "Image"),
     "io.transforms": ("load_transform", "save_transform"),
     "method": ("Cancelled", "Method", "MethodUnavailable", "Outcome"),
@@ -64,6 +66,7 @@ __all__ = [
     "StationaryVelocity",
     "ThinPlate",
     "Transform",
+    "compare",
     "load_transform",
     "register",
     "save_transform",

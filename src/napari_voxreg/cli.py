@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         options.command(options)
-    except (Cancelled, KeyboardInterrupt):
-        return _complain("cancelled; nothing was written", 130)
+    except (Cancelled, KeyboardInterrupt) as stopped:
+        return _complain(str(stopped) or "cancelled; nothing was written", 130)
     except ValueError as error:
         return _complain(str(error), 2)
     except (MethodUnavailable, OSError) as error:
@@ -91,9 +92,19 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     methods.add_argument("--markdown", action="store_true", help="the page docs/methods.md")
 
     register = command("register", _register, "Register the moving image to the fixed image.")
-    _add_register_options(register)
+    _add_pair_options(register)
+    register.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="for transform and warped image"
+    )
+    register.add_argument("--method", help=f"one of `{PROGRAM} methods` (default: that of the panel)")
+    register.add_argument("--preset", help=f"one of `{PROGRAM} methods METHOD` (default: its first)")
     if words[:1] == ["register"]:
         _add_parameters(register, words)
+
+    compare = command("compare", _compare, "Run several methods on one pair and print a table.")
+    _add_pair_options(compare)
+    compare.add_argument("--methods", metavar="A,B,C", help="these (default: one of each kind that fits)")
+    compare.add_argument("-o", "--output", type=Path, metavar="DIR", help="for the table and the transforms")
 
     apply = command("apply", _apply, "Warp another image with a saved transform.")
     apply.add_argument("transform", type=Path, help="a folder that register wrote, or its transform.h5")
@@ -103,14 +114,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_register_options(parser: argparse.ArgumentParser) -> None:
-    """The options that all methods share."""
+def _add_pair_options(parser: argparse.ArgumentParser) -> None:
+    """The pair, and the options that all methods share."""
     add = parser.add_argument
     add("fixed", type=Path, metavar="FIXED", help="the image that stays")
     add("moving", type=Path, metavar="MOVING", help="the image that is warped onto it")
-    add("-o", "--output", type=Path, required=True, metavar="DIR", help="for transform and warped image")
-    add("--method", help=f"one of `{PROGRAM} methods` (default: that of the panel)")
-    add("--preset", help=f"one of `{PROGRAM} methods METHOD` (default: its first)")
     add("--start", metavar="WHERE", help=f"{STARTS}, or a saved transform (default: present position)")
     for which in ("fixed", "moving"):
         add(f"--{which}-mask", type=Path, metavar="FILE", help="only its pixels that are not zero count")
@@ -215,10 +223,9 @@ def _register(options: argparse.Namespace) -> None:
     from .registration import DEFAULT_METHOD, register
     from .series import is_series, time_point, warp_series
 
-    points = _points(options.fixed_points, options.moving_points)
+    inputs = _inputs(options)
     fixed, moving = read_image(options.fixed), read_image(options.moving)
     still, first = time_point(fixed), time_point(moving)
-    masks = [None if path is None else read_image(path) for path in (options.fixed_mask, options.moving_mask)]
     with _terminal() as progress:
         result = register(
             still,
@@ -226,13 +233,8 @@ def _register(options: argparse.Namespace) -> None:
             method=options.method or DEFAULT_METHOD,
             preset=options.preset,
             params=_parameters(options),
-            initial=_start(options.start),
-            fixed_mask=masks[0],
-            moving_mask=masks[1],
-            points=points,
-            channel=_channel(options.channel),
-            seed=options.seed,
             progress=progress,
+            **inputs,
         )
     saved = result.save(options.output)
     # A slice keeps its thickness where both have one.
@@ -243,6 +245,39 @@ def _register(options: argparse.Namespace) -> None:
     if is_series(fixed) or is_series(moving):
         print("Of a series in time, the first time point was registered; all were warped.")
     print(f"\nWrote {saved}, {saved.with_suffix('.json').name} and {picture.name}.")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    """Run several methods on a pair of files; what is done when the user cancels is kept."""
+    from .comparison import BEFORE, Row, comma_separated, compare, markdown, table
+    from .io.files import replace_file
+    from .io.images import read_image
+    from .method import Cancelled
+    from .series import time_point
+
+    names = None if options.methods is None else [name.strip() for name in options.methods.split(",")]
+    inputs = _inputs(options)
+    fixed, moving = time_point(read_image(options.fixed)), time_point(read_image(options.moving))
+    rows: list[Row] = []
+    cancelled = False
+    try:
+        with _terminal() as progress:
+            compare(fixed, moving, methods=names, progress=progress, arrived=rows.append, **inputs)
+    except Cancelled:
+        cancelled = True
+    done = [row for row in rows if row.method != BEFORE]
+    if done:
+        print(table(rows))
+    if done and options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        for row in done:
+            if row.result is not None:
+                row.result.save(options.output / row.method)
+        for name, text in (("table.csv", comma_separated(rows)), ("table.md", markdown(rows))):
+            replace_file(options.output / name, partial(Path.write_text, data=text, encoding="utf-8"))
+        print(f"\nWrote table.csv, table.md and a folder for each transform to {options.output}.")
+    if cancelled:
+        raise Cancelled(f"cancelled; {len(done)} of the methods were finished" if done else "")
 
 
 def _apply(options: argparse.Namespace) -> None:
@@ -260,6 +295,22 @@ def _apply(options: argparse.Namespace) -> None:
     image = read_image(options.image)
     warped = warp_series(image, transform, fixed_grid(record), order=0 if options.labels else 1)
     print(f"Wrote {write_image(warped, options.output)}.")
+
+
+def _inputs(options: argparse.Namespace) -> dict[str, Any]:
+    """What `register` and `compare` take besides the pair."""
+    from .io.images import read_image
+
+    return {
+        "points": _points(options.fixed_points, options.moving_points),
+        "initial": _start(options.start),
+        **{
+            f"{which}_mask": None if path is None else read_image(path)
+            for which, path in (("fixed", options.fixed_mask), ("moving", options.moving_mask))
+        },
+        "channel": _channel(options.channel),
+        "seed": options.seed,
+    }
 
 
 def _parameters(options: argparse.Namespace) -> dict[str, Any]:
@@ -338,7 +389,7 @@ def _terminal() -> Iterator[Progress]:
 
             def report(fraction: float | None, message: str, metric: float | None = None) -> None:
                 if stop:
-                    raise Cancelled("Cancelled.")
+                    raise Cancelled
                 bar.set_postfix_str(message if metric is None else f"{message}, metric {metric:.5g}", False)
                 bar.update(0 if fraction is None else 100 * fraction - bar.n)
 
