@@ -9,9 +9,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
-# torch: nothing needs it yet, but a plain install on Linux would bring gigabytes of CUDA with it unasked.
-AHEAD = ("torch==2.13.0",)
 # Ourselves, and what installs the rest (the set-up takes a recent pip).
 LEFT_OUT = {"napari-voxreg", "pip", "setuptools"}
 ROOTS = ("napari-voxreg[all]", "pytest", "pytest-qt", "pytest-timeout", "psutil", "ruff", "mypy")
@@ -35,11 +34,12 @@ def pinned() -> list[str]:
         for need in map(Requirement, needs):
             if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in chosen):
                 waiting.append(need)
-    lines = list(AHEAD)
+    lines = []
     for name in extras:
         if name not in LEFT_OUT:
             try:
-                lines.append(f"{name}=={distribution(name).version}")
+                # "2.13.0+cpu" is this machine's build of 2.13.0.
+                lines.append(f"{name}=={Version(distribution(name).version).public}")
             except PackageNotFoundError:
                 continue
     return sorted(lines)

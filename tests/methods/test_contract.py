@@ -42,10 +42,11 @@ BOUNDS = {
     "demons": (0.3, 0.3),
     "diffeo": (0.2, 0.4),
     "elastix": (0.25, 0.5),
+    "flow": (0.15,),
     "tvl1": (0.2, 0.4),
     "ilk": (0.25, 0.45),
 }
-DEFORMABLE = ("bspline", "demons", "diffeo", "elastix", "tvl1", "ilk")
+DEFORMABLE = ("bspline", "demons", "diffeo", "elastix", "flow", "tvl1", "ilk")
 # Small images need neither all steps nor all samples.
 QUICK = {
     "elastix": {"iterations": 150, "samples": 1500, "resolutions": 3},

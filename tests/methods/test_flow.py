@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage import color, data, transform
 
 from napari_voxreg.geometry import Grid, Image
 from napari_voxreg.method import silent
-from napari_voxreg.methods import ilk, tvl1
+from napari_voxreg.methods import flow, ilk, tvl1
 from napari_voxreg.transforms import Affine, Displacement, Sequence, warp
 
-METHODS = {"tvl1": tvl1.METHOD, "ilk": ilk.METHOD}
+METHODS = {"flow": flow.METHOD, "tvl1": tvl1.METHOD, "ilk": ilk.METHOD}
 OBLIQUE = np.array([[0.8, -0.6], [0.6, 0.8]])
 
 
@@ -64,6 +65,8 @@ def moved_pair(grid, pixels=2.0):
     ids=["plain 2D", "oblique 2D", "flipped 3D"],
 )
 def test_a_known_motion_is_recovered_in_world_units(method, grid):
+    if grid.ndim not in method.ndims:
+        pytest.skip(f"{method.name} works in {method.ndims} dimensions")
     fixed, moving, truth = moved_pair(grid)
     before = error(Affine.identity(grid.ndim), truth, grid)
     after = error(run(method, fixed, moving).transform, truth, grid)
@@ -117,3 +120,63 @@ def test_no_overlap_is_refused_with_its_remedy(method):
 def test_presets_are_parameters(method):
     for preset in method.presets:
         method.parameters(preset)
+
+
+class TestInverseSearch:
+    """What `flow` promises beyond the other optical flows; it has two dimensions only."""
+
+    @staticmethod
+    def endpoint_error(name, fixed, moving, truth, known):
+        grid = Grid.from_spacing(fixed.shape)
+        found = run(METHODS[name], Image(fixed, grid), Image(moving, grid)).transform
+        moved = (found(grid.nodes()) - grid.nodes()).reshape(*grid.shape, 2)
+        return np.linalg.norm(moved - truth, axis=-1)[known].mean()
+
+    def test_a_stereo_pair_with_edges_in_depth(self):
+        left, right, disparity = data.stereo_motorcycle()
+        small = [transform.downscale_local_mean(color.rgb2gray(x[:498, :741]), 3) for x in (left, right)]
+        fixed, moving = (x.astype(np.float32) for x in small)
+        disparity = disparity[1:498:3, 1:741:3] / 3
+        known = np.isfinite(disparity)
+        known &= np.arange(fixed.shape[1]) > np.where(known, disparity, 0)  # seen by both cameras
+        truth = np.stack([np.zeros_like(disparity), -disparity], axis=-1)
+        errors = {name: self.endpoint_error(name, fixed, moving, truth, known) for name in ("flow", "tvl1")}
+        assert errors["flow"] < 1.1 and errors["flow"] < 0.75 * errors["tvl1"], errors
+
+    def test_two_motions_meet_at_an_edge(self):
+        # The lower half slides left, the upper half right; both are cut from wider pictures.
+        halves = [texture((60, 160), seed) for seed in (1, 2)]
+        fixed = np.concatenate([half[:, 20:-20] for half in halves])
+        moving = np.concatenate([halves[0][:, 15:-25], halves[1][:, 24:-16]])
+        truth = np.zeros((*fixed.shape, 2))
+        truth[:60, :, 1], truth[60:, :, 1] = 5, -4
+        inner = np.zeros(fixed.shape, bool)
+        inner[8:-8, 12:-12] = True
+        assert self.endpoint_error("flow", fixed, moving, truth, inner) < 0.25
+
+    def test_light_may_change(self):
+        grid = Grid.from_spacing((96, 110))
+        fixed, moving, truth = moved_pair(grid)
+        shade = 0.5 + 0.2 * np.linspace(0, 1, 110, dtype=np.float32)
+        darker = moving.with_data(shade * moving.data + 0.1)
+        assert error(run(METHODS["flow"], fixed, darker).transform, truth, grid) < 0.3
+
+    def test_small_and_thin_pictures(self):
+        for shape in ((5, 70), (12, 12)):
+            grid = Grid.from_spacing(shape)
+            image = Image(texture(shape), grid)
+            nodes = grid.nodes()
+            assert np.abs(run(METHODS["flow"], image, image).transform(nodes) - nodes).max() < 0.01
+
+    def test_tiles_leave_no_seams(self, monkeypatch):
+        fixed, moving, _ = moved_pair(Grid.from_spacing((150, 170)))
+        whole = run(METHODS["flow"], fixed, moving).transform
+        monkeypatch.setattr(flow, "_TILE", 80)
+        tiled = run(METHODS["flow"], fixed, moving).transform
+        assert np.abs(whole.field - tiled.field).max() < 0.02
+
+    def test_progress_never_falls(self):
+        fixed, moving, _ = moved_pair(Grid.from_spacing((96, 110)))
+        seen = []
+        flow.optical_flow(fixed.data, moving.data, flow.FlowParams(), lambda f, *_: seen.append(f))
+        assert seen == sorted(seen) and seen[-1] == pytest.approx(1) and len(seen) > 10
