@@ -12,7 +12,7 @@ from ..geometry import Array, Image
 from ..method import Progress, part
 from ..transforms import Affine
 from .pose import Pose
-from .volume_refine import Level, agreement, level, rank, refine
+from .volume_refine import Level, agreement, level, rank, refine, score, warped
 from .volume_search import SCALES, distinct, search, turns
 from .volume_view import Volume, extents, volume
 
@@ -22,6 +22,13 @@ CORRELATION = 48  # size of the correlation maps along a mean side
 KEPT = (32, 8, 3)  # candidates after the search and after each refinement
 RELIABLE = 0.3  # share of the structure that must fit best in place; wrong poses reach 0.2
 SURE = 0.5  # the same for a present pose that makes a search needless
+SURE_NO_MIRROR = 0.8  # the same where no mirror image can fit better
+CLEAR = 0.04  # part of what is missing to a perfect fit that must be gained for the present pose to be left
+MIRRORED = 36  # as CORRELATION, for mirror images
+MIRROR = (
+    "One image looks like a mirror image of the other: check the orientation in which they were stored; "
+    "nothing was flipped."
+)
 NOTHING = "No reliable pose was found; the images stay where they are."
 
 
@@ -49,11 +56,9 @@ class Pair:
         """The pair with about so many voxels along a mean side of the smaller volume."""
         return level(self.small, self.large, max(self.small.spacing, self.side / size))
 
-    def coarsest(self) -> Level:
-        """The pair at which all translations are searched."""
-        return level(
-            self.small, self.large, max(self.small.spacing, (self.side + 1.3 * self.reach) / CORRELATION)
-        )
+    def coarsest(self, size: int) -> Level:
+        """The pair so coarse that maps of all translations have about so many voxels along a mean side."""
+        return level(self.small, self.large, max(self.small.spacing, (self.side + 1.3 * self.reach) / size))
 
 
 def find_pose_3d(
@@ -120,23 +125,62 @@ def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progre
         shares = [agreement(middle, p) for p in _indices(middle, worlds)]
         best = int(np.argmax([s for s, _ in shares]))
         worlds, (share, blocks) = worlds[best : best + 1], shares[best]
-    confidence = float(np.clip((share - 0.1) / 0.4, 0, 1))
     if share < _needed(RELIABLE, blocks):
-        return Pose(Affine.identity(3), min(confidence, 0.4), False, (NOTHING,), tuple(trace))
-    progress(0.8, "refining the pose")
+        notes = (NOTHING, *_mirrored(pair, middle, share, worlds[0], part(progress, 0.75, 0.95)))
+        return Pose(Affine.identity(3), min(_confidence(share), 0.4), False, notes, tuple(trace))
+    progress(0.75, "refining the pose")
     fine = pair.at(FINE)
     worlds, ranks = _climbed(fine, worlds, kind, 6)
+    present = _ranked(fine, starts[:1])
+    progress(0.9, "comparing with the present pose")
+    if ranks[0] - present[0] < CLEAR * (1 - present[0]):
+        worlds, ranks = starts[:1], present
     trace.append(float(ranks[0]))
-    progress(0.95, "comparing with the present pose")
+    notes = _mirrored(pair, middle, share, worlds[0], None) if share < SURE_NO_MIRROR else ()
     matrix = np.linalg.inv(worlds[0]) if pair.swapped else worlds[0]
-    return Pose(Affine(matrix), confidence, True, (), tuple(trace))
+    return Pose(Affine(matrix), _confidence(share), True, notes, tuple(trace))
+
+
+def _mirrored(
+    pair: Pair, middle: Level, share: float, world: Array, progress: Progress | None
+) -> tuple[str, ...]:
+    """A note if the images fit clearly better when one is mirrored.
+
+    Parameters
+    ----------
+    share : float
+        How well they fit as they are.
+    world : ndarray, shape (4, 4)
+        The best pose found.
+    progress : Progress or None
+        None if the pose is good enough to start from; else all mirror images are searched.
+    """
+    flips = np.stack([np.diag([-1.0 if k == j else 1.0 for j in range(3)]) for k in range(3)])
+    frame = pair.small.to_world[:3, :3] / pair.small.spacing
+    flips = frame @ flips @ frame.T
+    if progress is None:
+        centre = middle.centroid()
+        worlds = np.tile(np.eye(4), (3, 1, 1))
+        worlds[:, :3, :3] = flips
+        worlds[:, :3, 3] = centre - flips @ centre
+        worlds = world @ worlds
+    else:
+        coarsest = pair.coarsest(MIRRORED)
+        linears = np.concatenate([turns() @ flip for flip in flips])
+        poses, _ = search(coarsest, linears, progress)
+        worlds = _worlds(coarsest, poses[distinct(poses, coarsest.fixed.shape, 3.0, KEPT[1])])
+        worlds, _ = _climbed(coarsest, worlds, "similarity", 10, KEPT[2])
+    worlds, _ = _climbed(pair.at(COARSE), worlds, "similarity", 8, 1)
+    worlds, _ = _climbed(middle, worlds, "affine", 6)
+    fits, blocks = agreement(middle, _indices(middle, worlds)[0])
+    return (MIRROR,) if fits > max(share + 0.15, _needed(SURE, blocks)) else ()
 
 
 def _searched(
     pair: Pair, middle: Level, kind: str, starts: Array, trace: list[float], progress: Progress
 ) -> Array:
     """World matrices (B, 4, 4) of the best poses of a search over all, refined at the middle level."""
-    coarsest = pair.coarsest()
+    coarsest = pair.coarsest(CORRELATION)
     linears = np.concatenate([turns() * s for s in SCALES])
     poses, values = search(coarsest, linears, part(progress, 0.0, 0.6))
     poses = poses[distinct(poses, coarsest.fixed.shape, 3.0, KEPT[0])]
@@ -163,6 +207,17 @@ def _climbed(
     if most is not None:
         order = order[distinct(poses[order], level.fixed.shape, 1.5, most)]
     return _worlds(level, poses[order]), ranks[order].cpu().numpy()
+
+
+def _ranked(level: Level, worlds: Array) -> Array:
+    """What poses are ranked by, as they are."""
+    poses = _indices(level, worlds)
+    return rank(*score(level, poses, *warped(level, poses))).cpu().numpy()
+
+
+def _confidence(share: float) -> float:
+    """From the share of the structure that fits best in place: 0.1 by chance, 0.5 at the least when right."""
+    return float(np.clip((share - 0.1) / 0.4, 0, 1))
 
 
 def _indices(level: Level, worlds: Array) -> Tensor:

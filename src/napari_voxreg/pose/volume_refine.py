@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..geometry import Array, apply_affine
 from .volume_view import Volume, along, weights
 
 PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
@@ -18,6 +19,7 @@ POOL = 0.8  # voxels: smoothing of the orientations
 FLAT = 0.7  # of the mean gradient: weaker ones count less
 ISOTROPIC = 0.8  # part of the mean over orientations that is taken away
 BLOCK = 6  # voxels: side of the blocks whose fit is looked at one by one
+STILL = 0.02  # voxels: shorter steps end a refinement
 REACH = 3  # voxels by which a block may fit elsewhere
 
 
@@ -38,6 +40,19 @@ class Level:
     moving_energy: float
     floors: tuple[float, float]
 
+    def centroid(self) -> Array:
+        """The middle of the fixed volume's structure in the world, (3,)."""
+        weight = self.features.square().sum(0).double()
+        total = weight.sum().clamp_min(1e-12)
+        index = [
+            float(
+                (weight.sum([j for j in range(3) if j != k]) * torch.arange(n, device=weight.device)).sum()
+                / total
+            )
+            for k, n in enumerate(weight.shape)
+        ]
+        return apply_affine(self.fixed.to_world, [index])[0]
+
 
 def level(fixed: Volume, moving: Volume, spacing: float) -> Level:
     """Both volumes at one spacing with the fixed one's features."""
@@ -57,22 +72,15 @@ def level(fixed: Volume, moving: Volume, spacing: float) -> Level:
 
 def gradient(pixels: Tensor, sigma: float) -> Tensor:
     """Derivatives of the smoothed volumes (B, a, b, c) along their axes, (B, 3, a, b, c)."""
-    smooth = [weights(np.arange(n), n, sigma).to(pixels.device) for n in pixels.shape[-3:]]
-    parts = []
-    for k in range(3):
-        part = pixels
-        for axis in range(3):
-            n = pixels.shape[1 + axis]
-            matrix = smooth[axis] if axis != k else central(n).to(pixels.device) @ smooth[axis]
-            part = along(part, matrix, axis - 3)
-        parts.append(part)
-    return torch.stack(parts, 1)
+    return torch.stack(torch.gradient(smoothed(pixels, sigma), dim=(-3, -2, -1)), 1)
 
 
-def central(n: int) -> Tensor:
-    """The matrix (n, n) of central differences, one-sided at the ends."""
-    eye = torch.eye(n)
-    return torch.gradient(eye, dim=0)[0] if n > 1 else torch.zeros(1, 1)
+def smoothed(field: Tensor, sigma: float) -> Tensor:
+    """A field smoothed by a Gaussian along its three last axes."""
+    for axis in (-3, -2, -1):
+        n = field.shape[axis]
+        field = along(field, weights(np.arange(n), n, sigma).to(field.device), axis)
+    return field
 
 
 def orientations(pixels: Tensor, floor: float) -> Tensor:
@@ -95,11 +103,7 @@ def orientations(pixels: Tensor, floor: float) -> Tensor:
     slope = slope / (slope.square().sum(1, keepdim=True) + floor**2).sqrt()
     mean = slope.square().sum(1) * (ISOTROPIC / 3)
     parts = [slope[:, i] ** 2 - mean if i == j else 2**0.5 * slope[:, i] * slope[:, j] for i, j in PAIRS]
-    field = torch.stack(parts, 1)
-    for axis in (-3, -2, -1):
-        n = field.shape[axis]
-        field = along(field, weights(np.arange(n), n, POOL).to(field.device), axis)
-    return field
+    return smoothed(torch.stack(parts, 1), POOL)
 
 
 def _floor(view: Volume) -> float:
@@ -135,13 +139,15 @@ def sampled(view: Volume, poses: Tensor, shape: tuple[int, ...]) -> tuple[Tensor
     return taken[:, 0], (taken[:, 1] > 0.5) & inside
 
 
-def score(level: Level, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def score(level: Level, poses: Tensor, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Correlation of the features where both vote, and the part of the structure that overlaps, (B,) each."""
+    # Edges are as thick at any scale, so their energy goes with their area.
+    area = torch.linalg.det(poses[:, :3, :3]).abs() ** (2 / 3)
     shared = mask[:, None] * level.features
     ours = (shared * level.features).sum((1, 2, 3, 4))
     theirs = (mask[:, None] * features.square()).sum((1, 2, 3, 4))
     both = (shared * features).sum((1, 2, 3, 4))
-    overlap = torch.minimum(ours / level.energy, theirs / level.moving_energy).clamp(0, 1)
+    overlap = torch.minimum(ours / level.energy, area * theirs / level.moving_energy).clamp(0, 1)
     return both / (ours * theirs).clamp_min(1e-12).sqrt(), overlap
 
 
@@ -193,12 +199,15 @@ def refine(level: Level, poses: Tensor, model: str, iterations: int) -> tuple[Te
     slopes = _slopes(level.features[None])
     damping = torch.full((len(poses),), 1e-3, device=poses.device)
     features, mask = warped(level, poses)
-    correlation, overlap = score(level, features, mask)
+    correlation, overlap = score(level, poses, features, mask)
     step = _step(level, features, mask, slopes, places, basis)
     for _ in range(iterations):
-        trial = poses @ _motion(level, step, damping, basis)
+        motion, length = _motion(level, step, damping, basis)
+        if float(length.max()) < STILL:
+            break
+        trial = poses @ motion
         new, votes = warped(level, trial)
-        c, o = score(level, new, votes)
+        c, o = score(level, trial, new, votes)
         better = rank(c, o) > rank(correlation, overlap)
         damping = torch.where(better, damping / 5, damping * 10).clamp(1e-6, 1e3)
         if better.any():
@@ -231,8 +240,7 @@ def _places(level: Level) -> Tensor:
 
 def _slopes(features: Tensor) -> Tensor:
     """Central differences of features (B, c, *shape), (B, c, 3, voxels)."""
-    parts = [along(features, central(features.shape[k]).to(features.device), k) for k in (-3, -2, -1)]
-    return torch.stack(parts, 2).flatten(3)
+    return torch.stack(torch.gradient(features, dim=(-3, -2, -1)), 2).flatten(3)
 
 
 def _step(
@@ -253,21 +261,23 @@ def _step(
     return torch.einsum("bijkl,pik,qjl->bpq", h, basis, basis), torch.einsum("bik,pik->bp", b, basis)
 
 
-def _motion(level: Level, step: tuple[Tensor, Tensor], damping: Tensor, basis: Tensor) -> Tensor:
-    """The small motion (B, 4, 4) in fixed indices that solves the damped normal equations."""
+def _motion(
+    level: Level, step: tuple[Tensor, Tensor], damping: Tensor, basis: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The small motion (B, 4, 4) that solves the damped normal equations, and its length (B,), in voxels."""
     middle, half = _frame(level)
     h, b = step[0].double(), step[1].double()
     diagonal = h.diagonal(dim1=1, dim2=2)
     diagonal = diagonal + 1e-3 * diagonal.mean(1, keepdim=True) + 1e-9
     solved = torch.linalg.solve(h + torch.diag_embed(damping[:, None].double() * diagonal), b)
     small = torch.zeros(len(b), 4, 4, dtype=torch.float64, device=b.device)
-    # Places are measured in halves of the lattice, slopes and shifts in voxels.
     small[:, :3] = torch.einsum("bp,pik->bik", solved, basis.double())
-    small[:, :3, :3] /= half
+    length = small.flatten(1).norm(dim=1)
+    small[:, :3, :3] /= half  # places are measured in halves of the lattice, shifts in voxels
     there = torch.eye(4, dtype=torch.float64, device=b.device)
     there[:3, 3] = middle
     back = torch.linalg.inv(there)
-    return (there @ torch.linalg.matrix_exp(small) @ back).float()
+    return (there @ torch.linalg.matrix_exp(small) @ back).float(), length
 
 
 def agreement(level: Level, pose: Tensor) -> tuple[float, int]:

@@ -18,6 +18,7 @@ STEP = 25.0  # degrees between rotations about each axis
 SCALES = (0.76, 1.0, 1.32)
 BATCH = 8
 PEAKS = 2  # translations kept of each rotation and scale
+APART = 2  # voxels between them
 SUPPORT = 0.15  # part of either image's structure that must overlap
 
 
@@ -103,10 +104,17 @@ def _correlate(
 
 
 def _peaks(row: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The highest local maxima of a map, as flat index and value."""
-    around = torch.nn.functional.max_pool3d(row[None, None], 3, 1, 1)[0, 0]
-    tops = torch.where(row == around, row, torch.zeros_like(row)).flatten().topk(PEAKS)
-    return list(zip(tops.indices, tops.values, strict=True))
+    """The highest values of a map that are some voxels apart, with their flat index."""
+    row, found = row.clone(), []
+    for _ in range(PEAKS):
+        at = row.argmax()
+        found.append((at, row.flatten()[at].clone()))
+        near = [
+            (torch.arange(-APART, APART + 1, device=row.device) + int(k)) % n
+            for k, n in zip(np.unravel_index(int(at), row.shape), row.shape, strict=True)
+        ]
+        row[torch.meshgrid(*near, indexing="ij")] = 0.0
+    return found
 
 
 def _shifted(

@@ -91,7 +91,7 @@ def weights(centres: Array, nodes: int, sigma: float) -> Tensor:
 
 
 def extents(image: Image) -> tuple[Array, Array, Array]:
-    """An orthonormal frame along an image's axes (3, 3), its box's lengths (3,) and its middle, world units."""
+    """An orthonormal frame along an image's axes (3, 3), its box's lengths (3,) and its middle."""
     u, _, vt = np.linalg.svd(image.grid.direction)
     frame = u @ vt
     ends = list(product(*[(-0.5, n - 0.5) for n in image.grid.shape]))
