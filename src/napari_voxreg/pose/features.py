@@ -44,11 +44,11 @@ def channels(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     rr, rc = _gradient(row)
     _, cc = _gradient(column)
     mean, bend = (rr + cc) / 2, torch.cat([(rr - cc) / 2, rc], 1)
-    strength = bend.norm(dim=1, keepdim=True) + 1e-6
+    strength = _length(bend)
     # A ridge bends one way only; a saddle, which bends both ways, has no orientation.
     z = z + RIDGE * bend * (mean / strength).clamp(-1, 1)
     z = blur(z * inner, 0.8)
-    length = z.norm(dim=1, keepdim=True)
+    length = _length(z)
     level = _typical(length, inner)
     return z / (length + 0.35 * level + 1e-6) * inner, inner
 
@@ -64,14 +64,20 @@ def normalised(pixels: Tensor, mask: Tensor, sigma: float = NORMAL) -> Tensor:
 def shrunk(mask: Tensor, margin: int) -> Tensor:
     """The mask without the pixels closer than `margin` to its border or to the picture's edge."""
     outside = F.pad(1 - mask, (1, 1, 1, 1), value=1.0)
-    grown = F.max_pool2d(outside, 2 * margin + 1, 1, margin)[..., 1:-1, 1:-1]
-    return 1 - grown
+    size = 2 * margin + 1
+    grown = F.max_pool2d(F.max_pool2d(outside, (size, 1), 1, (margin, 0)), (1, size), 1, (0, margin))
+    return 1 - grown[..., 1:-1, 1:-1]
 
 
 def _gradient(x: Tensor) -> tuple[Tensor, Tensor]:
     """Central differences along rows and columns, one-sided at the edge."""
     p = F.pad(x, (1, 1, 1, 1), mode="replicate")
     return (p[..., 2:, 1:-1] - p[..., :-2, 1:-1]) / 2, (p[..., 1:-1, 2:] - p[..., 1:-1, :-2]) / 2
+
+
+def _length(z: Tensor) -> Tensor:
+    """Lengths of the vectors (n, 2, h, w) as (n, 1, h, w)."""
+    return torch.sqrt(z[:, :1] ** 2 + z[:, 1:] ** 2 + 1e-12)
 
 
 def _typical(length: Tensor, mask: Tensor) -> Tensor:

@@ -11,12 +11,13 @@ import torch
 from ..geometry import Array, Image
 from ..method import Progress, part, silent
 from ..transforms import Affine, Transform
+from . import information
 from .models import Model, Poses
 from .pose import Pose
 from .refine import Level, Scored, refine
 from .search import Candidates, scales, search
-from .trust import Evidence, halves, simplest, stays, trust
-from .view import Picture, picture
+from .trust import Evidence, agreeing, halves, simplest, stays, trust
+from .view import Picture, on_dark_ground, picture
 
 FIRST = 64  # pixels on the long side at which the candidates are brought to their peaks
 KEPT = ((128, 20, 1.0), (256, 6, 0.7))  # size, poses kept, softening
@@ -35,6 +36,11 @@ class Scene:
     corners: Array
     centre: Array
     radius: float
+
+    @property
+    def objects(self) -> bool:
+        """Whether both pictures show something on a dark ground that reaches all around it."""
+        return on_dark_ground(self.fixed) and on_dark_ground(self.moving)
 
     @classmethod
     def of(cls, fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None) -> Scene:
@@ -107,7 +113,8 @@ def find_pose_2d(
     pixels = all(unit == "pixel" for unit in fixed.grid.units)
     found, evidence, trace = _find(scene, pixels, part(progress, 0.02, 0.8))
     if not evidence.reliable:
-        return _mirrored(scene, pixels, evidence, trace, part(progress, 0.8, 1.0))
+        grey = by_grey_values(scene, part(progress, 0.8, 0.9)) if scene.objects else None
+        return grey or _mirrored(scene, pixels, evidence, trace, part(progress, 0.9, 1.0))
     linear: Model = "similarity" if model == "similarity" else "affine"
     families: tuple[Model, ...] = (linear, "homography", "quadratic") if model == "auto" else (model,)
     best = found[:1]
@@ -145,7 +152,7 @@ def _find(
     level = Level(scene.fixed, scene.moving, scene.fixed.extent / FIRST, 1.5)
     scored = refine(level, poses, "similarity", 8).sorted()
     trace = [float(raw.scores[0]), float(scored.score[0])]
-    crowd = scored
+    crowd, small = scored, level
     for number, (size, keep, soften) in enumerate(KEPT):
         progress(0.7 + 0.15 * number, f"refining at {size} pixels")
         level = Level(scene.fixed, scene.moving, scene.fixed.extent / size, soften)
@@ -154,10 +161,33 @@ def _find(
         scored = refine(level, chosen, "affine", 8 if number == 0 else 6).sorted()
         trace.append(float(scored.score[0]))
         if number == 0:
-            crowd = scored
+            crowd, small = scored, level
     apart_from_best = scene.distance(crowd.poses, scored.poses[:1])[:, 0]
-    evidence = trust(apart_from_best, crowd, scored, halves(level, scored))
+    evidence = trust(apart_from_best, crowd, scored, halves(level, scored), agreeing(small, scored.poses))
     return scored, evidence, tuple(trace)
+
+
+def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
+    """The similarity of highest mutual information, for objects on a dark ground without a common edge.
+
+    PET with MRI, say: only the brain is bright in one and the whole head in the other.
+    """
+    matrices, _ = information.search(scene.fixed, scene.moving, part(progress, 0.0, 0.6))
+    poses = scene.poses(matrices)
+    poses = poses[scene.distinct(poses, 16)]
+    poses, values = information.refine(scene.fixed, scene.moving, poses, 64, 12)
+    progress(0.8, "refining by mutual information")
+    far = values[scene.distance(poses, poses[:1])[:, 0] > 0.1]
+    margin = float(values[0] / far.max() - 1) if len(far) and far.max() > 0 else 1.0
+    # Between a clear winner and a tie; never as sure as edges that meet.
+    confidence = 0.75 * min(1.0, margin / 0.18)
+    if confidence < 0.5:
+        return None
+    for size, steps, most in ((128, 20, 3), (192, 12, 1)):
+        poses = poses[scene.distinct(poses, most, 0.03)]
+        poses, values = information.refine(scene.fixed, scene.moving, poses, size, steps)
+    notes = ("The images have hardly an edge in common; mutual information found the pose: look at it.",)
+    return Pose(Affine(poses.matrices[0]), confidence, True, notes, (float(values[0]),))
 
 
 def _mirrored(

@@ -14,6 +14,7 @@ from .models import Model, Poses, freedoms
 from .search import FAVOUR
 from .view import Picture, blur, sample
 
+ENOUGH = 10_000  # pixels from which the curvature is taken
 LEAST = 0.25  # of the smaller view that must overlap
 OCTAVE = 1.3  # moving pictures are kept at spacings this far apart
 
@@ -218,7 +219,10 @@ class _System:
         self.descent = torch.einsum("cdp,kdp->kcp", slope, fields)  # (k, channel, p)
         k = len(self.motions)
         self.pairs = torch.triu_indices(k, k)
-        self.products = (self.descent[self.pairs[0]] * self.descent[self.pairs[1]]).sum(1)  # (pairs, p)
+        # The curvature needs but a part of the pixels.
+        self.part = slice(None, None, max(1, self.descent.shape[2] // ENOUGH))
+        some = self.descent[:, :, self.part]
+        self.products = (some[self.pairs[0]] * some[self.pairs[1]]).sum(1)  # (pairs, some of p)
 
     def scored(self, poses: Poses, z: Tensor, mask: Tensor) -> Scored:
         """Similarity and overlap of each pose."""
@@ -244,7 +248,8 @@ class _System:
         residual = (gain[:, None, None] * z - f) * weights[:, None]
         k = len(self.motions)
         right = residual.reshape(n, -1) @ self.descent.reshape(k, -1).T
-        upper = weights @ self.products.T
+        some = weights[:, self.part]
+        upper = some @ self.products.T * (weights.shape[1] / some.shape[1])
         matrix = torch.zeros((n, k, k))
         matrix[:, self.pairs[0], self.pairs[1]] = upper
         matrix[:, self.pairs[1], self.pairs[0]] = upper

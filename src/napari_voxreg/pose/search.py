@@ -23,6 +23,7 @@ SCALE = 1.13  # ratio of two neighbouring scales
 RANGE = 2.0  # scales from 1 / RANGE to RANGE
 OVERLAP = 0.3  # of the smaller view that a pose must keep
 FAVOUR = 0.25  # power of the overlap in the score: more of both pictures is better than less
+TILE = 4  # pixels: two translations kept are not in the same tile
 PEAKS = 6  # best translations kept for each rotation and scale
 
 
@@ -105,7 +106,9 @@ def _at_scale(fixed: Picture, moving: Picture, mirrored: bool) -> tuple[Array, A
     m, m_mask = channels(pixels, mask)
     if not f_mask.any() or not m_mask.any():
         return np.zeros((0, 3, 3)), np.zeros(0)
-    n = scipy.fft.next_fast_len(max(f.shape[2:]) + math.ceil(math.hypot(*m.shape[2:]) * 0.8), real=True)
+    n = max(f.shape[2:]) + math.ceil(math.hypot(*m.shape[2:]) * 0.8)
+    while n % TILE or scipy.fft.next_fast_len(n, real=True) != n:
+        n += 1
     least = OVERLAP * float(min(f_mask.sum(), m_mask.sum()))
     smaller = float(min(f_mask.sum(), m_mask.sum()))
     spectra = [_spectrum(_canvas(_quarter(f, k), _quarter(f_mask, k, 0), n)) for k in range(4)]
@@ -168,11 +171,15 @@ def _correlation(f: Tensor, m: Tensor, n: int, least: float, smaller: float) -> 
 
 
 def _peaks(score: Tensor) -> tuple[Tensor, Tensor]:
-    """The highest local maxima and their flat positions."""
-    best = F.max_pool2d(score[None, None], 5, 1, 2)[0, 0]
-    peaks = torch.where(score == best, score, -1.0)
-    values, at = peaks.flatten().topk(PEAKS)
-    return values, at
+    """The highest values, one a tile, and their flat positions."""
+    n = len(score)
+    tiles = score.reshape(n // TILE, TILE, n // TILE, TILE).transpose(1, 2).flatten(2)
+    best, inner = tiles.max(-1)
+    values, number = best.flatten().topk(PEAKS)
+    place = inner.flatten()[number]
+    row = number // (n // TILE) * TILE + place // TILE
+    column = number % (n // TILE) * TILE + place % TILE
+    return values, row * n + column
 
 
 def _matrices(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Array
 from .models import Model, Poses
 from .refine import Level, Scored, refine
 
+REACH, BLOCK = 6, 12  # pixels: largest local shift, and side of the blocks that are shifted
 BLOCKS = 6  # blocks along each side of the view, for fits on half of them
 CLEAR = 2.5  # standard errors by which a better model or pose must win
 
@@ -30,6 +33,8 @@ class Evidence:
         How far its score is above the mean of the poses elsewhere, in their standard deviations.
     halves : float
         Distance of two poses refined on half of the picture each, as part of the picture's length.
+    agree : float
+        Part of the structure that fits best where the pose puts it.
     confidence : float
         0 to 1.
     reliable : bool
@@ -41,12 +46,13 @@ class Evidence:
     margin: float = 0.0
     deviations: float = 0.0
     halves: float = 1.0
+    agree: float = 0.0
     confidence: float = 0.0
     reliable: bool = False
     notes: tuple[str, ...] = ()
 
 
-def trust(apart: Array, crowd: Scored, best: Scored, gap: float) -> Evidence:
+def trust(apart: Array, crowd: Scored, best: Scored, gap: float, agree: float) -> Evidence:
     """Judge the best pose against all others that were refined.
 
     Parameters
@@ -57,8 +63,8 @@ def trust(apart: Array, crowd: Scored, best: Scored, gap: float) -> Evidence:
         All candidates at the size where many were refined.
     best : Scored
         The few best at the next size, best first.
-    gap : float
-        See `Evidence.halves`.
+    gap, agree : float
+        See `Evidence`.
     """
     near = apart < 0.1
     score = crowd.score
@@ -68,14 +74,25 @@ def trust(apart: Array, crowd: Scored, best: Scored, gap: float) -> Evidence:
     spread = float(others.std()) if len(others) > 3 else 0.03
     margin = (top - second) / max(second, 0.1)
     deviations = (top - float(others.mean() if len(others) else second)) / max(spread, 0.01)
-    logit = 20 * (margin - 0.2) + 2 * np.clip(np.log10(0.012 / max(gap, 1e-4)), -1.5, 0.5)
-    confidence = float(1 / (1 + np.exp(-logit)))
+    confidence = _confidence(margin, gap, agree)
     reliable = confidence > 0.5
     notes: tuple[str, ...] = ()
     if reliable and best.overlap[0] < 0.4:
         notes += (f"Only {100 * best.overlap[0]:.0f} % of the smaller view overlaps; look at the result.",)
     similarity, overlap = float(best.similarity[0]), float(best.overlap[0])
-    return Evidence(similarity, overlap, margin, deviations, gap, confidence, reliable, notes)
+    return Evidence(similarity, overlap, margin, deviations, gap, agree, confidence, reliable, notes)
+
+
+def _confidence(margin: float, gap: float, agree: float) -> float:
+    """How likely the pose is right; each of the three must speak for it.
+
+    Right poses of real and simulated pairs have margins above 0.12, halves that end within 0.01 and more than
+    0.2 of the structure in place; chance fails at least one of them. The closer the halves, the less of the
+    structure needs to agree.
+    """
+    needed = 0.2 + 0.03 * np.clip(np.log2(max(gap, 1e-6) / 0.004), -2, 2)
+    logits = np.array([(margin - 0.08) / 0.025, (0.0115 - gap) / 0.001, (agree - needed) / 0.02])
+    return float(np.prod(1 / (1 + np.exp(-np.clip(logits, -30, 30)))))
 
 
 def halves(level: Level, scored: Scored) -> float:
@@ -85,6 +102,39 @@ def halves(level: Level, scored: Scored) -> float:
     ends = two.poses.at(u)
     length = 2 * scored.poses.radius * two.poses.scale()[0]
     return float(np.linalg.norm(ends[0] - ends[1], axis=-1).mean() / length)
+
+
+def agreeing(level: Level, poses: Poses) -> float:
+    """Part of the first pose's structure that locally fits best just where the pose puts it.
+
+    Each block of the fixed picture is compared with the moving one at all small shifts. At the right pose
+    most blocks fit best near no shift, whatever the modality; where chance brought a few edges together, the
+    best shifts of the others scatter.
+
+    Parameters
+    ----------
+    level : Level
+        About 128 pixels.
+    """
+    z, mask = level.warped(poses[:1])
+    f = level.z * mask
+    h, w = mask.shape[1:]
+    reach, size = REACH, BLOCK
+    padded = F.pad(z[0], (reach,) * 4)
+    pool = partial(F.avg_pool2d, kernel_size=size, ceil_mode=True)
+    energy = pool((f * f).sum(0)[None])[0]
+    maps = []
+    for row in range(2 * reach + 1):
+        for column in range(2 * reach + 1):
+            moved = padded[:, row : row + h, column : column + w] * mask
+            top = pool((f * moved).sum(0)[None])[0]
+            maps.append(top / torch.sqrt(energy * pool((moved * moved).sum(0)[None])[0]).clamp_min(1e-3))
+    best = torch.stack(maps).max(0)
+    row = torch.div(best.indices, 2 * reach + 1, rounding_mode="floor") - reach
+    column = best.indices % (2 * reach + 1) - reach
+    near = (torch.maximum(row.abs(), column.abs()) <= 2).float()
+    weight = torch.sqrt(energy)
+    return float((near * weight).sum() / weight.sum().clamp_min(1e-6))
 
 
 def simplest(level: Level, start: Poses, models: tuple[Model, ...]) -> Scored:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -53,11 +54,21 @@ class Picture:
         """Length of the longer side, world units."""
         return self.spacing * max(self.pixels.shape)
 
+    @cached_property
+    def half(self) -> Picture:
+        """Means of the pixels that vote in 2 x 2 blocks; an odd last row or column is left out."""
+        weight = F.avg_pool2d(self.mask[None, None], 2)
+        pixels = F.avg_pool2d((self.pixels * self.mask)[None, None], 2) / weight.clamp_min(1e-3)
+        origin = self.origin + self.spacing / 2
+        return Picture(pixels[0, 0], (weight[0, 0] > 0.5).float(), 2 * self.spacing, origin)
+
     def at(self, spacing: float) -> Picture:
         """The picture at another spacing, low-passed before it is coarsened."""
         factor = spacing / self.spacing
         if abs(factor - 1) < 1e-6:
             return self
+        if factor > 3:
+            return self.half.at(spacing)
         shape = tuple(max(8, round(n / factor)) for n in self.pixels.shape)
         # Both lattices share their outer edges' middle.
         start = [(n - 1) / 2 - (m - 1) / 2 * factor for n, m in zip(self.pixels.shape, shape, strict=True)]
@@ -112,6 +123,15 @@ def picture(image: Image, mask: Image | None) -> Picture:
         spacing,
         origin,
     )
+
+
+def on_dark_ground(picture: Picture) -> bool:
+    """Whether nearly all of the picture's rim votes and is dark, as around a head or a section of tissue."""
+    rim = max(2, max(picture.pixels.shape) // 50)
+    inner = torch.zeros_like(picture.mask)
+    inner[rim:-rim, rim:-rim] = 1
+    dark = (picture.pixels < 2 * DARK) & (picture.mask > 0)
+    return bool(dark[inner == 0].float().mean() > 0.7)
 
 
 def field_of_view(pixels: Array) -> Array:

@@ -1,0 +1,180 @@
+"""Mutual information over many poses, for pairs that have hardly any edge in common."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.fft
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..geometry import Array
+from ..method import Progress, silent
+from .models import Poses, freedoms
+from .view import Picture, blur, sample
+
+SIZE = 48  # pixels on the long side of the fixed picture in the search over all translations
+GREYS = 8  # grey values there
+ANGLES = np.arange(-30.0, 31.0, 6.0)  # degrees
+SCALES = (0.8, 0.9, 1.0, 1.12, 1.25)
+OVERLAP = 0.5  # of the smaller view
+BINS = 20  # of the joint histogram in the refinement
+BEST = 3  # translations kept for each rotation and scale
+
+
+def search(fixed: Picture, moving: Picture, progress: Progress = silent) -> tuple[Array, Array]:
+    """Mutual information at all translations for each rotation to 30 degrees and scale of 0.8 to 1.25.
+
+    The joint histograms at all translations are correlations of the pictures' grey levels, one a pair of
+    levels, by FFT (Ofverstedt, Lindblad and Sladoje, Pattern Recognition Letters 159, 2022).
+
+    Returns
+    -------
+    ndarray, shape (n, 3, 3)
+        World matrices, best first.
+    ndarray, shape (n,)
+        Mutual information in nats.
+    """
+    spacing = max(fixed.extent, moving.extent) / SIZE
+    a, b = fixed.at(spacing), moving.at(spacing)
+    n = scipy.fft.next_fast_len(
+        math.ceil(max(a.pixels.shape) + math.hypot(*b.pixels.shape) * 1.25), real=True
+    )
+    h, w = a.pixels.shape
+    levels = _levels(_even(a.pixels, a.mask), a.mask)
+    reference = torch.fft.rfft2(F.pad(levels, (0, n - w, 0, n - h)))
+    middle_a = a.origin + spacing * (np.array([h, w]) - 1) / 2
+    middle_b = b.origin + spacing * (np.array(b.pixels.shape) - 1) / 2
+    both = torch.stack([_even(b.pixels, b.mask), b.mask])[None]
+    rows = torch.arange(n) - n // 2
+    at = np.stack(np.meshgrid(rows.numpy(), rows.numpy(), indexing="ij"), -1).astype(float)
+    matrices, values = [], []
+    for number, (angle, scale) in enumerate((a, s) for a in np.deg2rad(ANGLES) for s in SCALES):
+        progress(number / (len(ANGLES) * len(SCALES)), "comparing grey values at all poses")
+        linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        index = torch.from_numpy(at @ linear.T + (np.array(b.pixels.shape) - 1) / 2).float()
+        pixels, mask = sample(both, index[None])[0]
+        mask = (mask > 0.99).float()
+        least = OVERLAP * float(min(a.mask.sum(), mask.sum()))
+        score = (
+            _information(reference, torch.fft.rfft2(_levels(pixels, mask)), n, least)
+            / a.mask.sum()
+            * min(1.0, scale**2)
+        )
+        top = score.flatten().topk(BEST)
+        shift = np.stack([top.indices.numpy() // n, top.indices.numpy() % n], -1).astype(float)
+        shift -= n * (
+            shift >= n / 2
+        )  # of the moving canvas against the fixed one, whose corner is its origin
+        offset = shift - n // 2 + (np.array([h, w]) - 1) / 2
+        found = np.zeros((BEST, 3, 3))
+        found[:, :2, :2], found[:, 2, 2] = linear, 1
+        found[:, :2, 2] = middle_b - middle_a @ linear.T + spacing * offset @ linear.T
+        matrices.append(found)
+        values.append(top.values.numpy())
+    order = np.argsort(-np.concatenate(values), kind="stable")
+    return np.concatenate(matrices)[order], np.concatenate(values)[order]
+
+
+def refine(fixed: Picture, moving: Picture, poses: Poses, size: int, steps: int) -> tuple[Poses, Array]:
+    """Pattern search of similarities for the highest mutual information, best first.
+
+    Parameters
+    ----------
+    size : int
+        Pixels on the long side.
+    steps : int
+        Rounds; a round that finds nothing better halves the step.
+    """
+    a = fixed.at(max(fixed.extent / size, fixed.spacing))
+    b = moving.at(max(fixed.extent / size, moving.spacing))
+    sigma = 1.0
+    target = _even(a.pixels, a.mask)
+    both = torch.stack([blur(_even(b.pixels, b.mask)[None, None], sigma)[0, 0], b.mask])[None]
+    target = blur(target[None, None], sigma)[0, 0]
+    index = np.indices(target.shape).reshape(2, -1).T
+    world = a.origin + a.spacing * index
+
+    def value(tried: Poses) -> Array:
+        place = (tried(world) - b.origin) / b.spacing
+        pixels, mask = sample(both, torch.from_numpy(place).float()).unbind(1)
+        value = _mutual(target.flatten(), a.mask.flatten(), pixels, (mask > 0.99).float())
+        scale = tried.scale()
+        possible = (scale > min(SCALES) / 1.1) & (scale < max(SCALES) * 1.1)
+        # A magnified moving picture has fewer pixels of its own to tell something.
+        return np.where(possible, value * np.minimum(1, scale**2), 0.0)
+
+    directions = freedoms("similarity")
+    moves = np.concatenate([directions, -directions])
+    step = np.full(len(poses), 0.08)
+    best = value(poses)
+    for _ in range(steps):
+        tried = poses[np.repeat(np.arange(len(poses)), len(moves))]
+        tried = tried.after(np.tile(moves, (len(poses), 1, 1)) * np.repeat(step, len(moves))[:, None, None])
+        values = value(tried).reshape(len(poses), len(moves))
+        winner = values.argmax(1)
+        better = values.max(1) > best
+        chosen = tried[np.arange(len(poses)) * len(moves) + winner]
+        numbers = np.where(better[:, None, None], chosen.numbers, poses.numbers)
+        poses = Poses(poses.model, numbers, poses.centre, poses.radius)
+        best = np.where(better, values.max(1), best)
+        step = np.where(better, step, step / 2)
+    order = np.argsort(-best, kind="stable")
+    return poses[order], best[order]
+
+
+def _even(pixels: Tensor, mask: Tensor) -> Tensor:
+    """Grey values between 0 and 1, every one about as frequent as any other, half evened only.
+
+    Dark backgrounds are one grey value: what is rare counts, but no noise is stretched.
+    """
+    seen = pixels[mask > 0]
+    if not len(seen):
+        return pixels
+    low, high = torch.quantile(seen, torch.tensor([0.005, 0.995]))
+    return ((pixels - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+
+
+def _levels(pixels: Tensor, mask: Tensor) -> Tensor:
+    """One picture a grey level, 1 where the pixel has it: (GREYS, h, w)."""
+    number = (pixels * GREYS).long().clamp(0, GREYS - 1)
+    return F.one_hot(number, GREYS).permute(2, 0, 1).float() * mask
+
+
+def _information(f: Tensor, m: Tensor, n: int, least: float) -> Tensor:
+    """Mutual information at each shift (n, n) from the spectra of both pictures' levels."""
+    joint = torch.fft.irfft2(f.conj()[:, None] * m[None], s=(n, n)).clamp_min(0)
+    total = joint.sum((0, 1))
+    p = joint / total.clamp_min(1e-3)
+    value = _plogp(p).sum((0, 1)) - _plogp(p.sum(0)).sum(0) - _plogp(p.sum(1)).sum(0)
+    return torch.where(total < least, 0.0, value * total)
+
+
+def _mutual(f: Tensor, f_mask: Tensor, m: Tensor, m_mask: Tensor) -> Array:
+    """Mutual information of one picture (p,) with several (n, p) where both see something."""
+    n = len(m)
+    weight = f_mask * m_mask
+    a, b = (f * (BINS - 1)).clamp(0, BINS - 1), (m * (BINS - 1)).clamp(0, BINS - 1)
+    low_a, low_b = a.floor().clamp_max(BINS - 2), b.floor().clamp_max(BINS - 2)
+    part_a, part_b = a - low_a, b - low_b
+    joint = torch.zeros(n * BINS * BINS)
+    first = torch.arange(n)[:, None] * BINS * BINS
+    # Each pixel is shared among the nearest bins, so that the value is smooth in the pose.
+    for up_a in (0, 1):
+        for up_b in (0, 1):
+            share = (part_a if up_a else 1 - part_a) * (part_b if up_b else 1 - part_b) * weight
+            place = first + ((low_a + up_a) * BINS + low_b + up_b).long()
+            joint += torch.bincount(place.flatten(), share.flatten(), len(joint))
+    p = joint.reshape(n, BINS, BINS)
+    total = p.sum((1, 2), keepdim=True)
+    p = p / total.clamp_min(1e-3)
+    value = _plogp(p).sum((1, 2)) - _plogp(p.sum(1)).sum(1) - _plogp(p.sum(2)).sum(1)
+    least = OVERLAP * torch.minimum(f_mask.sum(), m_mask.sum(1))
+    covered = total[:, 0, 0] / f_mask.sum()
+    return torch.where(total[:, 0, 0] < least, 0.0, value * covered).numpy().astype(float)
+
+
+def _plogp(p: Tensor) -> Tensor:
+    return torch.special.xlogy(p, p)
