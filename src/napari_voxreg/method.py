@@ -154,6 +154,8 @@ class Method:
         Whether corresponding points guide it; they judge the result in any case.
     anywhere : bool
         Whether it searches the whole world, so that the images need not overlap at the start.
+    loads : tuple of str
+        Modules that the child process may import ahead, because they take seconds.
     reference : str
         The paper or library behind it.
     """
@@ -167,6 +169,7 @@ class Method:
     isolate: bool = False
     landmarks: bool = False
     anywhere: bool = False
+    loads: tuple[str, ...] = ()
     reference: str = ""
 
     def parameters(

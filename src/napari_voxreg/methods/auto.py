@@ -233,5 +233,6 @@ METHOD = Method(
     isolate=True,
     landmarks=True,
     anywhere=True,
+    loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume", "napari_voxreg.diffeo.deform"),
     reference="the methods pose and diffeo; a deformation is kept where it holds on blocks left out of it",
 )

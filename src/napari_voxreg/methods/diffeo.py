@@ -95,5 +95,6 @@ METHOD = Method(
     },
     isolate=True,  # a step of a large volume takes longer than Cancel may
     landmarks=True,
+    loads=("napari_voxreg.diffeo.deform",),
     reference="Arsigny et al., MICCAI 2006; Vercauteren et al., MICCAI 2008; Avants et al., MedIA 12, 2008",
 )

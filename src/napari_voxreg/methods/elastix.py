@@ -241,5 +241,6 @@ METHOD = Method(
         "parameter files": {"stages": FILES},
     },
     landmarks=True,
+    loads=("napari_voxreg.methods.elastix_load",),
     reference="Klein et al., IEEE TMI 29, 2010 (doi:10.1109/TMI.2009.2035616); elastix.dev",
 )

@@ -93,5 +93,6 @@ METHOD = Method(
     },
     isolate=True,
     anywhere=True,
+    loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume"),
     reference="oriented channels free of polarity; masked correlation (Padfield, IEEE TIP 21, 2012)",
 )
