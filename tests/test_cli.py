@@ -153,13 +153,13 @@ def test_compare_prints_and_writes_a_table(
     words = ["compare", pair / "fixed.nii.gz", pair / "moving.nii.gz", "--methods", "translation, rigid"]
     assert cli.main([*map(str, words), "-o", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:4] == ["method", "verdict", "local", "corr."]
+    assert lines[0].split()[:4] == ["method", "verdict", "LCC", "SSIM"]
     assert [line.split()[0] for line in lines[1:4]] == ["before", "translation", "rigid"]
     assert sum(" * " in line for line in lines[1:4]) == 1
     assert {path.name for path in out.iterdir()} == {"table.csv", "table.md", "translation", "rigid"}
     point = np.array([[40.0, 50.0]])
     assert np.abs(load_transform(out / "rigid")(point) - point - SHIFT).max() < 0.3
-    assert (out / "table.csv").read_text(encoding="utf-8").startswith("method,verdict,best,local corr.")
+    assert (out / "table.csv").read_text(encoding="utf-8").startswith("method,verdict,best,LCC")
     assert "magic" in refused(capsys, *words[:3], "--methods", "rigid,magic")
     assert cli.main([*map(str, words[:3]), "--method", "rigid"]) == 2
 
@@ -371,7 +371,7 @@ def test_readme_examples_run(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=200)
     assert (tmp_path / "fundus" / "transform.h5").is_file()
     commands = re.findall(r"^    napari-voxreg (.*)$", readme, re.MULTILINE)
-    assert len(commands) == 4
+    assert len(commands) == 5
     for words in commands:
         command = [sys.executable, "-m", "napari_voxreg.cli", *words.split()]
         subprocess.run(command, cwd=tmp_path, check=True, timeout=200, env=os.environ)

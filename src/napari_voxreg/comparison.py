@@ -92,15 +92,20 @@ def _score(read: Callable[[Scores], float | None]) -> Callable[[Row], float | No
 
 COLUMNS = (
     Column(ERROR, ".3g", "mean landmark error, world units", _score(lambda s: s.landmark_error)),
-    Column("local corr.", ".3f", "local correlation where both overlap", lambda row: row.correlation),
+    Column(
+        "LCC",
+        ".3f",
+        "local correlation, on which verdicts rest, where both overlap",
+        lambda row: row.correlation,
+    ),
     Column("SSIM", ".3f", "structural similarity where both overlap", _score(lambda s: s.overlap["ssim"])),
-    Column("NCC", ".3f", "correlation where both overlap", _score(lambda s: s.overlap["ncc"])),
-    Column("NMI", ".3f", "normalised mutual information there", _score(lambda s: s.overlap["nmi"])),
-    Column("overlap %", ".0f", "of the fixed image", _score(lambda s: 100 * s.overlap_fraction)),
     Column("folds %", ".2g", "of the fixed image", _score(lambda s: s.folded)),
     Column(
         "s", ".1f", "seconds of the method itself", lambda row: row.result.seconds if row.result else None
     ),
+    Column("NCC", ".3f", "correlation where both overlap", _score(lambda s: s.overlap["ncc"])),
+    Column("NMI", ".3f", "normalised mutual information there", _score(lambda s: s.overlap["nmi"])),
+    Column("overlap %", ".0f", "of the fixed image", _score(lambda s: 100 * s.overlap_fraction)),
 )
 
 
@@ -266,7 +271,7 @@ def remarks(rows: Sequence[Row]) -> list[str]:
     done = [row for row in rows if row.result is not None]
     sentences = []
     if top is not None and top.scores is not None:
-        by = "local correlation" if top.scores.landmark_error is None else "landmark error"
+        by = "local correlation (LCC)" if top.scores.landmark_error is None else "landmark error"
         sentences.append(f"* best by {by}: {METHODS[top.method].title}.")
     elif done:
         sentences.append("No method made it better.")
@@ -293,9 +298,9 @@ def _row(name: str, ready: Ready, likeness: Likeness, seed: int, device: str, pr
 
 
 def _titled(title: str, progress: Progress) -> Progress:
-    """Progress that says which method is at work."""
+    """Progress that says which method is at work; metrics of different methods are no one curve."""
 
     def report(fraction: float | None, message: str, metric: float | None = None) -> None:
-        progress(fraction, f"{title}: {message}", metric)
+        progress(fraction, f"{title}: {message}")
 
     return report

@@ -1,12 +1,13 @@
-"""A registration as the worker gets it: everything it needs, and no layer or widget."""
+"""What the worker does: it gets everything it needs, and no layer or widget."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..comparison import Row, compare
 from ..geometry import Array, Grid, unit_factor
 from ..method import Progress, part
 from ..params import Params
@@ -16,8 +17,8 @@ from .results import LayerData, Show, result_layers
 
 
 @dataclass(frozen=True)
-class Job:
-    """What was chosen when Register was pressed.
+class Chosen:
+    """The pair and all that was chosen with it, but the method.
 
     Parameters
     ----------
@@ -27,18 +28,12 @@ class Job:
         The layers of their masks.
     points : tuple of ndarray or None
         Corresponding world points, in the units of their image.
-    method : str
-        The method's name.
-    params : Params
-        All its parameters.
     start : str, Result, Path or None
         As `register` takes it, or the file of a transform.
     channel : int, "luminance" or None
         Which channel drives.
     levels : tuple of int
         The levels of the fixed and the moving layer to register, 0 the finest.
-    show : Show
-        Which layers to make.
     """
 
     fixed: LayerSnapshot
@@ -46,42 +41,33 @@ class Job:
     fixed_mask: LayerSnapshot | ShapesSnapshot | None
     moving_mask: LayerSnapshot | ShapesSnapshot | None
     points: tuple[Array, Array] | None
-    method: str
-    params: Params
     start: str | Result | Path | None
     channel: int | str | None
     levels: tuple[int, int]
-    show: Show
 
-    def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
-        """Register and make the layers; see `register` for the errors."""
+    def inputs(self, progress: Progress) -> dict[str, Any]:
+        """What `register` and `compare` take; reads the pixels."""
         progress(0.0, "reading the images")
         fixed, moving = self.fixed.image(self.levels[0]), self.moving.image(self.levels[1])
         masks = [
             None if mask is None else mask.mask(image.grid)
             for mask, image in ((self.fixed_mask, fixed), (self.moving_mask, moving))
         ]
-        result = register(
-            fixed,
-            moving,
-            method=self.method,
-            params=self.params,
-            initial=self._initial(fixed.grid),
-            fixed_mask=masks[0],
-            moving_mask=masks[1],
-            points=self.points,
-            channel=self.channel,
-            progress=part(progress, 0.0, 0.9),
+        return {
+            "fixed": fixed,
+            "moving": moving,
+            "initial": self._initial(fixed.grid),
+            "fixed_mask": masks[0],
+            "moving_mask": masks[1],
+            "points": self.points,
+            "channel": self.channel,
+        }
+
+    def layers(self, result: Result, show: Show, progress: Progress) -> list[LayerData]:
+        """The layers of a result of this pair."""
+        return result_layers(
+            result, self.fixed, self.moving, show=show, channel=self.channel, progress=progress
         )
-        layers = result_layers(
-            result,
-            self.fixed,
-            self.moving,
-            show=self.show,
-            channel=self.channel,
-            progress=part(progress, 0.9, 1.0),
-        )
-        return result, layers
 
     def _initial(self, fixed: Grid) -> Any:
         """The start, read from its file if it is one; in other units it would mean another motion."""
@@ -96,6 +82,53 @@ class Job:
         if record is not None:
             _check_units(record["units"], fixed)
         return load_transform(self.start)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Registers the chosen pair with a method and makes the layers of the result."""
+
+    chosen: Chosen
+    method: str
+    params: Params
+    show: Show
+
+    def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
+        """Do it; see `register` for the errors."""
+        result = register(
+            **self.chosen.inputs(progress),
+            method=self.method,
+            params=self.params,
+            progress=part(progress, 0.0, 0.9),
+        )
+        return result, self.chosen.layers(result, self.show, part(progress, 0.9, 1.0))
+
+
+@dataclass(frozen=True)
+class CompareJob:
+    """Runs several methods on the chosen pair and hands each row over as it is done."""
+
+    chosen: Chosen
+    methods: tuple[str, ...]
+    arrived: Callable[[Row], None]
+
+    def __call__(self, progress: Progress) -> None:
+        """Do it; see `compare` for the errors."""
+        inputs = self.chosen.inputs(progress)
+        compare(**inputs, methods=self.methods, progress=progress, arrived=self.arrived)
+
+
+@dataclass(frozen=True)
+class ShowJob:
+    """Makes the layers of an earlier result of the chosen pair."""
+
+    chosen: Chosen
+    result: Result
+    show: Show
+
+    def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
+        """Do it."""
+        return self.result, self.chosen.layers(self.result, self.show, progress)
 
 
 def _check_units(units: Sequence[str], fixed: Grid) -> None:

@@ -29,7 +29,10 @@ class Memory:
     choices: dict[str, Any] = field(default_factory=dict)
 
     def keep(self, result: Result) -> str:
-        """Keep a result and return its title, which no other result has."""
+        """Keep a result, once, and return its title, which no other result has."""
+        for title, kept in self.results.items():
+            if kept is result:
+                return title
         plain = title = f"{result.names[1]} > {result.names[0]}, {result.method}"
         count = 1
         while title in self.results:

@@ -1,18 +1,59 @@
-"""Whether what is chosen can be registered: the checks that take no time."""
+"""What is chosen, and whether it can be registered: the checks that take no time."""
 
 from __future__ import annotations
 
-from napari.layers import Layer
+from napari.components import ViewerModel
 
+from ..geometry import Array, Grid
 from ..methods import METHODS
-from .layers import snapshot
+from .job import Chosen
+from .layers import mask_snapshot, points_from_layer, snapshot
 from .method_box import MethodBox
 from .pair import PairBox
+from .pixels import PixelsBox
 from .start import StartBox
 
 
+def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, start: StartBox) -> Chosen:
+    """What is chosen, as the worker gets it; there is no reason against the pair."""
+    fixed, moving, *masks = (box.layer for box in pair.boxes)
+    images = [snapshot(layer, viewer) for layer in (fixed, moving)]
+    covers = [None if mask is None else mask_snapshot(mask, viewer) for mask in masks]
+    return Chosen(
+        fixed=images[0],
+        moving=images[1],
+        fixed_mask=covers[0],
+        moving_mask=covers[1],
+        points=_points(start, images[0].grid(), images[1].grid()),
+        start=start.start,
+        channel=pixels.channel,
+        levels=pixels.levels(*images),
+    )
+
+
+def _points(start: StartBox, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
+    """The landmarks in the world."""
+    layers = [box.layer for box in start.boxes]
+    if layers[0] is None or layers[1] is None:
+        return None
+    return points_from_layer(layers[0], fixed), points_from_layer(layers[1], moving)
+
+
 def reason_against(pair: PairBox, method: MethodBox, start: StartBox) -> str:
-    """Why nothing can be registered now, in words with the remedy; empty if something can.
+    """Why the method cannot register what is chosen, in words with the remedy; empty if it can."""
+    reason = reason_against_pair(pair, start)
+    if reason:
+        return reason
+    try:
+        method.params()
+    except ValueError as error:
+        return str(error)
+    chosen, ndim = METHODS[method.method], common_ndim(pair)
+    return "" if ndim in chosen.ndims else f"{chosen.title} does not work in {ndim}D; choose another method."
+
+
+def reason_against_pair(pair: PairBox, start: StartBox) -> str:
+    """Why no method can register what is chosen; empty if one can.
 
     What takes time (pixels, overlap, masks, files) is checked by `register`, in the worker, before anything
     runs.
@@ -25,13 +66,9 @@ def reason_against(pair: PairBox, method: MethodBox, start: StartBox) -> str:
     if fixed is moving:
         return "Fixed and moving are the same layer; choose two."
     try:
-        ndim = _common_ndim(fixed, moving)
-        method.params()
+        common_ndim(pair)
     except ValueError as error:
         return str(error)
-    chosen = METHODS[method.method]
-    if ndim not in chosen.ndims:
-        return f"{chosen.title} does not work in {ndim}D; choose another method."
     points = [box.layer for box in start.boxes]
     if (points[0] is None) != (points[1] is None):
         which = "fixed" if points[0] is None else "moving"
@@ -44,9 +81,9 @@ def reason_against(pair: PairBox, method: MethodBox, start: StartBox) -> str:
     return ""
 
 
-def _common_ndim(fixed: Layer, moving: Layer) -> int:
-    """The number of axes of both images, one-pixel-thin ones not counted."""
-    grids = [snapshot(layer).grid() for layer in (fixed, moving)]
+def common_ndim(pair: PairBox) -> int:
+    """The number of axes of both images, one-pixel-thin ones not counted; a `ValueError` if they differ."""
+    grids = [snapshot(box.layer).grid() for box in (pair.fixed, pair.moving)]
     first, second = (grid.without(grid.thin_axes()) for grid in grids)
     if first.ndim != second.ndim:
         raise ValueError(f"Fixed is {first.ndim}D and moving {second.ndim}D; choose two with as many axes.")

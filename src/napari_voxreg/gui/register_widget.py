@@ -12,32 +12,32 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Image, Layer
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QFrame,
-    QMainWindow,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from .. import isolate
-from ..geometry import Array, Grid
+from ..comparison import Row
 from ..method import Cancelled, MethodUnavailable
 from ..registration import Result
 from .canvas_drops import CanvasDrops
+from .compare_table import CompareTable
+from .docked import Docked
 from .drop import LayerBox
 from .fold import Fold
-from .job import Job, warm_up
-from .layers import mask_snapshot, points_from_layer, snapshot
+from .job import Chosen, CompareJob, Job, ShowJob, warm_up
 from .memory import memory_of
 from .method_box import MethodBox
 from .outcome import OutcomeView
 from .pair import PairBox
 from .pixels import PixelsBox
-from .ready import reason_against
-from .results import LayerData
+from .ready import chosen_in, common_ndim, reason_against, reason_against_pair
+from .results import LayerData, pair_name
 from .run_bar import RunBar
 from .show_box import ShowBox
 from .start import StartBox
@@ -47,7 +47,7 @@ from .worker import Report, Runner
 _open: set[int] = set()  # the panels that may need the child process
 
 
-class RegisterWidget(QWidget):
+class RegisterWidget(Docked):
     """Choose two images, press Register, see what happened.
 
     Parameters
@@ -58,7 +58,8 @@ class RegisterWidget(QWidget):
     Attributes
     ----------
     pair, method, start, pixels, show_box : PairBox, MethodBox, StartBox, PixelsBox, ShowBox
-        The choices, which a program sets with their ``choose`` (the pair with that of its boxes).
+        The choices, which a program sets with their ``choose`` (the pair with that of its boxes; the methods
+        to compare with that of ``bar.compare``).
     result : Result or None
         Of the last run.
 
@@ -66,11 +67,14 @@ class RegisterWidget(QWidget):
     -------
     finished(result)
         A run has ended and its layers are there.
+    compared(rows)
+        A comparison has ended and its table is there.
     failed(sentence)
         A run has ended with an error, which the panel shows.
     """
 
     finished = Signal(object)
+    compared = Signal(object)
     failed = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -82,6 +86,7 @@ class RegisterWidget(QWidget):
         self._readers: dict[LayerBox | None, Runner] = {}
         self._began = 0.0
         self._stage = ""
+        self._compared: Chosen | None = None
         self._watch = LayerWatch(viewer, self._offer)
         self._pending: list[LayerData] = []
         self._adder = QTimer(self)
@@ -98,25 +103,33 @@ class RegisterWidget(QWidget):
 
     def run(self) -> None:
         """Register what is chosen, as a click on the button does; `finished` or `failed` follows."""
-        if self.busy:
-            return
-        self.result = None
-        self.outcome.begin()
-        self._began, self._stage = time.monotonic(), ""
-        try:
-            job = self._job()
-        except ValueError as error:
-            self._fail(error)
-            return
-        self.pair.settle()
-        self.bar.set_running(True)
-        self._start(self._runner, job, self._done, self._fail, self._report)
+        if not self.busy:
+
+            def job(chosen: Chosen) -> Job:
+                return Job(chosen, self.method.method, self.method.params(), self.show_box.show_choice)
+
+            self._begin(job, self.reason(), "Registering…", self._done)
+
+    def compare(self) -> None:
+        """Run the checked methods on what is chosen; `compared` or `failed` follows."""
+        if not self.busy:
+            methods = self.bar.compare.methods
+            nothing = "" if methods else "Check the methods to compare: the arrow of the button lists them."
+
+            def job(chosen: Chosen) -> CompareJob:
+                self._compared = chosen
+                title = pair_name(chosen.moving.name, chosen.fixed.name)
+                return CompareJob(chosen, methods, self.table.begin(title))
+
+            reason = reason_against_pair(self.pair, self.start) or nothing
+            self._begin(job, reason, "Comparing…", self._compare_done)
 
     def cancel(self) -> None:
         """Stop the run; the panel is idle at once, and the abandoned worker's answer is dropped."""
         if self.busy:
             self._runner.cancel()
             self._pending = []
+            self.table.end()
             self._fail(Cancelled())
 
     def reason(self) -> str:
@@ -138,6 +151,7 @@ class RegisterWidget(QWidget):
         self.start = StartBox()
         self.show_box = ShowBox()
         self.bar = RunBar()
+        self.table = CompareTable()
         self.outcome = OutcomeView()
         self.start_fold = Fold("Start from", self.start)
         parts = (
@@ -147,6 +161,7 @@ class RegisterWidget(QWidget):
             self.start_fold,
             Fold("Show", self.show_box),
             self.bar,
+            self.table,
             self.outcome,
         )
         content = QWidget()
@@ -171,7 +186,10 @@ class RegisterWidget(QWidget):
         self.method.changed.connect(self._refresh)
         self.start.changed.connect(self._refresh)
         self.bar.pressed.connect(self.run)
+        self.bar.compare_pressed.connect(self.compare)
         self.bar.cancelled.connect(self.cancel)
+        self.table.arrived.connect(self._row_arrived)
+        self.table.show_asked.connect(self._show_row)
         self.outcome.save_asked.connect(self._ask_where)
 
     # The viewer's layers --------------------------------------------------------------------------------
@@ -196,7 +214,10 @@ class RegisterWidget(QWidget):
 
     def _refresh(self) -> None:
         """Bring what follows from the choices up to date."""
-        self.bar.set_reason(self.reason())
+        against = reason_against_pair(self.pair, self.start)
+        self.bar.set_reason(self.reason(), against)
+        if not against:
+            self.bar.compare.offer(common_ndim(self.pair))
         self.start_fold.set_title(f"Start from: {self.start.title}")
         self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
 
@@ -218,33 +239,32 @@ class RegisterWidget(QWidget):
 
     # A run ----------------------------------------------------------------------------------------------
 
-    def _job(self) -> Job:
-        """What is chosen, as the worker gets it."""
-        reason = self.reason()
-        if reason:
-            raise ValueError(reason)
-        fixed, moving, *masks = (box.layer for box in self.pair.boxes)
-        images = [snapshot(layer, self._viewer) for layer in (fixed, moving)]
-        return Job(
-            fixed=images[0],
-            moving=images[1],
-            fixed_mask=None if masks[0] is None else mask_snapshot(masks[0], self._viewer),
-            moving_mask=None if masks[1] is None else mask_snapshot(masks[1], self._viewer),
-            points=self._points(images[0].grid(), images[1].grid()),
-            method=self.method.method,
-            params=self.method.params(),
-            start=self.start.start,
-            channel=self.pixels.channel,
-            levels=self.pixels.levels(*images),
-            show=self.show_box.show_choice,
-        )
+    def _begin(
+        self,
+        make: Callable[[Chosen], Callable[..., Any]],
+        reason: str,
+        doing: str,
+        done: Callable[[Any], None],
+    ) -> None:
+        """Start what is made of the present choices, or say what is against it."""
+        self.result = None
+        self.outcome.begin()
+        self._began, self._stage = time.monotonic(), ""
+        try:
+            if reason:
+                raise ValueError(reason)
+            job = make(chosen_in(self._viewer, self.pair, self.pixels, self.start))
+        except ValueError as error:
+            self._fail(error)
+            return
+        self.pair.settle()
+        self._work(job, doing, done)
 
-    def _points(self, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
-        """The landmarks in the world."""
-        layers = [box.layer for box in self.start.boxes]
-        if layers[0] is None or layers[1] is None:
-            return None
-        return points_from_layer(layers[0], fixed), points_from_layer(layers[1], moving)
+    def _work(self, job: Callable[..., Any], doing: str, done: Callable[[Any], None]) -> None:
+        """Do a job in the background, with its progress in the bar."""
+        self.bar.set_running(True, doing)
+        self.table.set_busy(True)
+        self._start(self._runner, job, done, self._fail, self._report)
 
     def _start(
         self,
@@ -282,6 +302,25 @@ class RegisterWidget(QWidget):
         self.outcome.show_result(self.result)
         self.finished.emit(self.result)
 
+    def _row_arrived(self, row: Row) -> None:
+        """A compared method is done: its result is a start, too."""
+        if row.result is not None:
+            self._memory.keep(row.result)
+            self.start.offer_results(self._memory.results)
+        self._log(f"{row.method}: {row.result.verdict.sentence if row.result else row.failure or 'measured'}")
+
+    def _compare_done(self, nothing: None) -> None:
+        self._idle()
+        self.table.show_best()
+        self.compared.emit(tuple(self.table.rows))
+
+    def _show_row(self, result: Result) -> None:
+        """Make the layers of a compared method."""
+        if self._compared is not None and not self.busy:
+            self.outcome.begin()
+            job = ShowJob(self._compared, result, self.show_box.show_choice)
+            self._work(job, "Making layers…", self._done)
+
     def _fail(self, error: Exception) -> None:
         """Go idle and say why."""
         self._idle()
@@ -307,6 +346,7 @@ class RegisterWidget(QWidget):
 
     def _idle(self) -> None:
         self.bar.set_running(False)
+        self.table.set_busy(False)
         self._refresh()
 
     def _log(self, line: str) -> None:
@@ -335,6 +375,7 @@ class RegisterWidget(QWidget):
             "start": self.start.kept(),
             "channel": self.pixels.channel_box.currentText(),
             "show": self.show_box.show_choice,
+            "compare": self.bar.compare.kept(),
         }
 
     def _restore(self) -> None:
@@ -353,42 +394,12 @@ class RegisterWidget(QWidget):
         self.start.restore(kept["start"])
         self.pixels.channel_box.setCurrentText(kept["channel"])
         self.show_box.choose(kept["show"])
-
-    def event(self, event: Any) -> bool:
-        """A dock closed by its cross lets its widget go without closing it."""
-        handled = bool(super().event(event))
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._detach()
-                # Only now can nobody have put it into another dock at once.
-                QTimer.singleShot(0, self._delete_if_left)
-            else:
-                self._attach()
-        return handled
-
-    def hideEvent(self, event: Any) -> None:
-        """Stop the run if the viewer was closed; a hidden or tabbed panel goes on."""
-        super().hideEvent(event)
-        window: QObject | None = self.parent()
-        while window is not None and not isinstance(window, QMainWindow):
-            window = window.parent()
-        if isinstance(window, QMainWindow) and not event.spontaneous() and not window.isVisible():
-            self._detach()
-            self._gone()
-
-    def showEvent(self, event: Any) -> None:
-        """Follow the layers again if the window was only hidden."""
-        super().showEvent(event)
-        self._attach()
+        self.bar.compare.restore(kept["compare"])
 
     def enterEvent(self, event: Any) -> None:
         """Look again at what may have changed unannounced."""
         super().enterEvent(event)
         self._refresh()
-
-    def _delete_if_left(self) -> None:
-        if self.parent() is None and not self.isVisible():
-            self.deleteLater()
 
     def _gone(self) -> None:
         """Leave no run and, after the last panel, no child process behind; touches nothing of Qt."""

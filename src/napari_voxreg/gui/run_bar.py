@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from .compare_button import CompareButton
 from .curve import MetricCurve
 from .worker import Report
 
@@ -18,15 +19,16 @@ BUTTON = (
 
 
 class RunBar(QWidget):
-    """Register; progress with Cancel; the live metric.
+    """Register and Compare methods; progress with Cancel; the live metric.
 
     Signals
     -------
-    pressed(), cancelled()
-        Register, or Cancel, was clicked.
+    pressed(), compare_pressed(), cancelled()
+        Register, Compare methods, or Cancel was clicked.
     """
 
     pressed = Signal()
+    compare_pressed = Signal()
     cancelled = Signal()
 
     def __init__(self) -> None:
@@ -34,6 +36,11 @@ class RunBar(QWidget):
         self.button = QPushButton("Register")
         self.button.setStyleSheet(BUTTON)
         self.button.clicked.connect(self.pressed)
+        self.compare = CompareButton()
+        self.compare.clicked.connect(self.compare_pressed)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.button, 1)
+        buttons.addWidget(self.compare)
         self.reason = QLabel()
         self.reason.setWordWrap(True)
         self.reason.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -52,30 +59,35 @@ class RunBar(QWidget):
         row.addWidget(self.cancel_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.button, self.reason, self._running, self.stage, self.curve):
+        layout.addLayout(buttons)
+        for widget in (self.reason, self._running, self.stage, self.curve):
             layout.addWidget(widget)
         self.curve.hide()
         self.set_running(False)
-        self.set_reason("")
+        self.set_reason("", "")
 
     @property
     def running(self) -> bool:
         """Whether a run is shown."""
         return not self._running.isHidden()
 
-    def set_reason(self, reason: str) -> None:
-        """Say why the button is disabled; nothing enables it."""
+    def set_reason(self, reason: str, pair_reason: str) -> None:
+        """Say why Register is disabled, and Compare methods; nothing enables them."""
         self.button.setEnabled(not reason and not self.running)
+        self.compare.setEnabled(not pair_reason and not self.running)
+        tip = "Run several methods on the pair and see a table; the arrow chooses which"
+        self.compare.setToolTip(pair_reason or tip)
         self.button.setToolTip(reason)
         self.reason.setText(reason)
         self.reason.setVisible(bool(reason) and not self.running)
 
-    def set_running(self, running: bool) -> None:
-        """Show the progress of a new run, or end it; the curve stays."""
+    def set_running(self, running: bool, doing: str = "") -> None:
+        """Show the progress of a new run, with a word for it, or end it; the curve stays."""
         self._running.setVisible(running)
         self.stage.setVisible(running)
-        self.button.setText("Registering…" if running else "Register")
-        self.button.setEnabled(not running)
+        self.button.setText(doing if running else "Register")
+        for button in (self.button, self.compare):
+            button.setEnabled(not running)
         if running:
             self.bar.setRange(0, 0)  # moves to and fro until a fraction is known
             self.stage.clear()

@@ -1,0 +1,53 @@
+"""A panel in a dock: it lets go when it is closed, and survives being moved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QMainWindow, QWidget
+
+
+class Docked(QWidget):
+    """A widget that hears of its dock's end, which reaches no `closeEvent`.
+
+    Its panel says what `_attach` (it is in a window), `_detach` (it was taken out) and `_gone` (it will not
+    come back) do; each may be called more than once.
+    """
+
+    def _attach(self) -> None: ...
+
+    def _detach(self) -> None: ...
+
+    def _gone(self) -> None: ...
+
+    def event(self, event: Any) -> bool:
+        """A dock closed by its cross lets its widget go without closing it."""
+        handled = bool(super().event(event))
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._detach()
+                # Only now can nobody have put it into another dock at once.
+                QTimer.singleShot(0, self._delete_if_left)
+            else:
+                self._attach()
+        return handled
+
+    def hideEvent(self, event: Any) -> None:
+        """Let go if the viewer was closed; a hidden or tabbed panel goes on."""
+        super().hideEvent(event)
+        window: QObject | None = self.parent()
+        while window is not None and not isinstance(window, QMainWindow):
+            window = window.parent()
+        if isinstance(window, QMainWindow) and not event.spontaneous() and not window.isVisible():
+            self._detach()
+            self._gone()
+
+    def showEvent(self, event: Any) -> None:
+        """Attach again if the window was only hidden."""
+        super().showEvent(event)
+        self._attach()
+
+    def _delete_if_left(self) -> None:
+        if self.parent() is None and not self.isVisible():
+            self.deleteLater()
