@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..geometry import Array, Grid, Image
-from ..method import Progress, silent
+from ..method import Progress, part, silent
 from ..nets.integrate import squarings
 from ..nets.similarity import mind_ssc
 from ..transforms import StationaryVelocity, Transform
@@ -18,16 +19,19 @@ from .forces import LocalCorrelation, MutualInformation, Squares
 from .lattice import Lattice, control_lattice
 from .optimise import Control, Force, Landmarks, Side, run_level
 from .prepare import Prepared, eroded, factors, level_factors, pooled, prepare
+from .refine import trial
 from .settings import Settings
 
 # Bending that suits each similarity, found where deformations are known; see `Settings.smoothness`.
 SMOOTHNESS = {
-    "local correlation": 0.1,
-    "self-similarity": 0.3,
-    "mutual information": 0.1,
-    "mean squares": 0.1,
+    "local correlation": 0.3,
+    "self-similarity": 20.0,
+    "mutual information": 3.0,
+    "mean squares": 0.3,
 }
-CELL = 2  # pixels of a level between its control points
+UNIFORM = 0.8  # of the relation between both images' brightness, see `Pull`
+CELL = 2  # pixels of a level between its control points, at least
+FAR = 16  # finest pixels between the control points that need not prove useful
 
 
 @dataclass(frozen=True)
@@ -111,15 +115,16 @@ def torch_device(name: str) -> torch.device:
 
 
 def guess_similarity(pair: Prepared) -> str:
-    """Local correlation for images whose brightness rises together, self-similarity for others."""
-    small = tuple(max(1, n // 64) for n in pair.shape)
-    a = pooled(pair.fixed, small)
-    b = pair.moving_lattice.pooled(small).resampled(
-        pooled(pair.moving, small), pair.fixed_lattice.pooled(small)
-    )
-    a, b = a - a.mean(), b - b.mean()
-    correlation = (a * b).sum() / ((a * a).sum() * (b * b).sum() + 1e-12).sqrt()
-    return "local correlation" if float(correlation) > 0.3 else "self-similarity"
+    """Local correlation where both brightnesses rise together, or one as the other falls, all over the image.
+
+    Where one tissue is brighter here and darker there, as between T1 and T2, self-similarity.
+    """
+    pool = factors(pair.spacing, max(1, min(max(pair.shape) // 96, min(pair.shape) // 8)))
+    force = LocalCorrelation(pooled(pair.fixed, pool), 7)
+    lattice = pair.fixed_lattice.pooled(pool)
+    moving = pair.moving_lattice.pooled(pool).resampled(pooled(pair.moving, pool), lattice)
+    uniform = force(moving, None).uniform()
+    return "local correlation" if uniform > UNIFORM else "self-similarity"
 
 
 def _coarse_to_fine(
@@ -131,40 +136,79 @@ def _coarse_to_fine(
     progress: Progress,
 ) -> tuple[Tensor, Control, list[float]]:
     """The velocity in finest pixels on its control grid, and the trace."""
-    levels = level_factors(pair.fixed_lattice.shape, pair.spacing, settings.levels, settings.finest)
-    # A level takes about eight times as long as the next coarser one (in 2D four times).
-    work = np.array([1.0 / (level / levels[-1]) ** len(pair.shape) for level in levels])
-    parts = np.concatenate([[0], np.cumsum(work) / work.sum()])
-    velocity: Tensor | None = None
-    control: Control | None = None
-    trace: list[float] = []
-    smoothness = SMOOTHNESS[similarity] * settings.smoothness
-    finest_cell = settings.control_spacing or CELL * levels[-1]
+    stages = _stages(pair, settings)
     features = (mind_ssc(pair.fixed), mind_ssc(pair.moving)) if similarity == "self-similarity" else None
-    for k, level in enumerate(levels):
-        name = f"deformation, level {k + 1} of {len(levels)}"
-        progress(0.02 + 0.98 * float(parts[k]), name)
-        cell = finest_cell * level / levels[-1]
-        lattice = control_lattice(pair.shape, [max(cell / s, 1.0) for s in pair.spacing])
+    landmarks = None
+    if targets is not None and settings.landmark_weight > 0:
+        landmarks = Landmarks(targets[0].to(device), targets[1].to(device), settings.landmark_weight)
+    control = Control(control_lattice(pair.shape, [1e9] * len(pair.shape)), pair.spacing, device)
+    velocity = torch.zeros(control.nodes.shape, device=device)
+    trace: list[float] = []
+    sides: list[Side] = []
+    last = 0
+    for stage in stages:
+        report = _reporter(part(progress, stage.start, stage.stop), stage.name, settings.iterations, trace)
+        lattice = control_lattice(pair.shape, [max(stage.cell / s, 1.0) for s in pair.spacing])
         finer = Control(lattice, pair.spacing, device)
-        if velocity is None or control is None:
-            velocity = torch.zeros((len(pair.shape), *lattice.shape), device=device)
-        else:
-            velocity = control.lattice.resampled(velocity, lattice)
+        start = control.lattice.resampled(velocity, lattice)
+        if stage.level != last:
+            sides = _sides(pair, similarity, settings, factors(pair.spacing, stage.level), features)
+        last = stage.level
+        smoothness: float | None = SMOOTHNESS[similarity] * settings.smoothness
+        anchor = None
+        if stage.tried:
+            anchor = start
+            start, smoothness = trial(sides, finer, start, SMOOTHNESS[similarity] * settings.smoothness)
+        if smoothness is None:
+            break
         control = finer
-
-        def report(step: int, cost: float, start: float = parts[k], stop: float = parts[k + 1]) -> None:
-            trace.append(cost)
-            done = start + (stop - start) * (step + 1) / (settings.iterations + 1)
-            progress(0.02 + 0.98 * float(done), name, cost)  # noqa: B023 (called within this round)
-
-        sides = _sides(pair, similarity, settings, factors(pair.spacing, level), features)
-        landmarks = None
-        if targets is not None and settings.landmark_weight > 0:
-            landmarks = Landmarks(targets[0].to(device), targets[1].to(device), settings.landmark_weight)
-        velocity = run_level(sides, control, velocity, smoothness, settings.iterations, landmarks, report)
-    assert velocity is not None and control is not None  # there is at least one level
+        velocity = run_level(
+            sides, control, start, smoothness, settings.iterations, landmarks, report, anchor
+        )
     return velocity, control, trace
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A level, the distance of its control points in finest pixels, and its part of the progress."""
+
+    level: int
+    cell: float
+    tried: bool  # whether these control points must first prove useful
+    name: str
+    start: float
+    stop: float
+
+
+def _stages(pair: Prepared, settings: Settings) -> list[_Stage]:
+    """Levels coarse to fine with far control points, then nearer ones at the finest level."""
+    levels = level_factors(pair.fixed_lattice.shape, pair.spacing, settings.levels, settings.finest)
+    finest = levels[-1]
+    far = settings.control_spacing or max(FAR, CELL * finest)
+    plan = [(level, max(far, CELL * level), False) for level in levels]
+    while not settings.control_spacing and far / 2 >= CELL * finest:
+        far /= 2
+        plan.append((finest, far, True))
+    work = np.array([(finest / level) ** len(pair.shape) for level, _, _ in plan])
+    ends = 0.02 + 0.98 * np.cumsum(work) / work.sum()
+    starts = [0.02, *ends[:-1]]
+    return [
+        _Stage(level, cell, tried, f"deformation, stage {k + 1} of {len(plan)}", float(a), float(b))
+        for k, ((level, cell, tried), a, b) in enumerate(zip(plan, starts, ends, strict=True))
+    ]
+
+
+def _reporter(
+    progress: Progress, name: str, iterations: int, trace: list[float]
+) -> Callable[[int, float], None]:
+    """What keeps the trace and reports each step of a stage."""
+    progress(0.0, name)
+
+    def report(step: int, cost: float) -> None:
+        trace.append(cost)
+        progress((step + 1) / (iterations + 1), name, cost)
+
+    return report
 
 
 def _sides(

@@ -7,6 +7,7 @@ the squared score, as in Fisher scoring).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,11 +21,16 @@ class Pull:
     """A similarity's value and what it asks of each pixel.
 
     `cost` is the mean over the pixels that count, `force` and `curvature` are (C, *shape).
+
+    `loss` gives each pixel's own part in the cost, (C, *shape), where neighbours' noise has no part in it;
+    `uniform` how uniformly both brightnesses rise, or one rises as the other falls, over the image, 0 to 1.
     """
 
     cost: Tensor
     force: Tensor
     curvature: Tensor | float
+    loss: Callable[[], Tensor] | None = None
+    uniform: Callable[[], float] = lambda: 1.0
 
 
 class Squares:
@@ -37,7 +43,9 @@ class Squares:
     def __call__(self, warped: Tensor, weight: Tensor | None) -> Pull:
         difference = self.fixed - warped
         cost = mean(difference**2, weight) * (self.scale * len(warped) / 2)
-        return Pull(cost, difference * self.scale, self.scale)
+        if len(warped) > 1:  # descriptors share pixels with their neighbours
+            return Pull(cost, difference * self.scale, self.scale)
+        return Pull(cost, difference * self.scale, self.scale, lambda: difference**2 * (self.scale / 2))
 
 
 class LocalCorrelation:
@@ -61,7 +69,15 @@ class LocalCorrelation:
         # Each window's derivative at its centre stands for all windows around a pixel.
         standard = (warped - average).div_(deviation)
         slope = rho / deviation
-        return Pull(cost, (self.standard - rho * standard).mul_(slope), slope * slope)
+        unexplained = self.standard - rho * standard
+        signed = rho * rho.abs()
+        return Pull(
+            cost,
+            unexplained * slope,
+            slope * slope,
+            lambda: unexplained**2 / 2,
+            lambda: float(mean(signed, weight).abs() / mean(signed.abs(), weight).clamp_min(1e-6)),
+        )
 
 
 class MutualInformation:

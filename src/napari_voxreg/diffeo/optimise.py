@@ -83,27 +83,30 @@ def run_level(
     iterations: int,
     landmarks: Landmarks | None,
     report: Callable[[int, float], None],
+    anchor: Tensor | None = None,
 ) -> Tensor:
     """Improve a velocity (d, *control shape), in finest pixels, until the cost stalls.
 
-    `report` is called after each step with its number and the cost, similarity and bending together.
+    What must be smooth is the difference from `anchor`, or the velocity itself if that is left out. `report`
+    is called after each step with its number and the cost, similarity and bending together.
     """
     stiff = [smoothness / float(c) ** 2 for c in control.cell.flatten()]
     gather = [_gatherer(side.target, control) for side in sides]
     longest = LONGEST * min(s * p for s, p in zip(sides[0].target.step, control.spacing, strict=True))
+    anchor = torch.zeros_like(velocity) if anchor is None else anchor
     lowest, best, stalled = float("inf"), velocity, 0
     for iteration in range(iterations):
         force, curvature, cost = _assemble(sides, gather, control, velocity)
         if landmarks is not None:
             _pull(landmarks, control, velocity, force, curvature)
-        cost += _bending(velocity, stiff)
+        cost += _bending(velocity - anchor, stiff)
         report(iteration, cost)
         stalled = 0 if cost < lowest * (1 - STALL) else stalled + 1
         if cost < lowest:
             lowest, best = cost, velocity
         if stalled == 2:
             break
-        x = step(force, curvature, velocity, stiff, CONJUGATE)
+        x = step(force, curvature, velocity - anchor, stiff, CONJUGATE)
         velocity = velocity + x / (x.norm(dim=0) / longest).clamp_min(1)
     else:
         best = velocity  # its cost was not measured, but every step so far has paid
@@ -134,7 +137,7 @@ def _assemble(
     d = control.d
     total, cost = None, 0.0
     for side, (fold, matrices) in zip(sides, gather, strict=True):
-        warped, weight = _warped(side, control, velocity)
+        warped, weight = warped_side(side, control, velocity)
         pull = side.force(warped, weight)
         terms = pooled(_terms(warped, pull, weight, side, control), (fold,) * d)
         terms = apply_along(terms, matrices)
@@ -151,7 +154,7 @@ def _assemble(
     return total[:d], curvature, cost / len(sides)
 
 
-def _warped(side: Side, control: Control, velocity: Tensor) -> tuple[Tensor, Tensor | None]:
+def warped_side(side: Side, control: Control, velocity: Tensor) -> tuple[Tensor, Tensor | None]:
     """The side's image on its target lattice, and where it counts there."""
     flow = control.flow(side.sign * velocity)
     start, step_ = control.column(side.source.start), control.column(side.source.step)
