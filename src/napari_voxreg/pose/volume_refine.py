@@ -19,6 +19,7 @@ POOL = 0.8  # voxels: smoothing of the orientations
 FLAT = 0.7  # of the mean gradient: weaker ones count less
 ISOTROPIC = 0.8  # part of the mean over orientations that is taken away
 BLOCK = 6  # voxels: side of the blocks whose fit is looked at one by one
+SUPPORT = 0.2  # part of one image's structure that must lie on the other
 STILL = 0.02  # voxels: shorter steps end a refinement
 REACH = 3  # voxels by which a block may fit elsewhere
 
@@ -140,20 +141,20 @@ def sampled(view: Volume, poses: Tensor, shape: tuple[int, ...]) -> tuple[Tensor
 
 
 def score(level: Level, poses: Tensor, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Correlation of the features where both vote, and the part of the structure that overlaps, (B,) each."""
+    """Correlation of the features where both vote, and the part of one image's that they cover, (B,)."""
     # Edges are as thick at any scale, so their energy goes with their area.
     area = torch.linalg.det(poses[:, :3, :3]).abs() ** (2 / 3)
     shared = mask[:, None] * level.features
     ours = (shared * level.features).sum((1, 2, 3, 4))
     theirs = (mask[:, None] * features.square()).sum((1, 2, 3, 4))
     both = (shared * features).sum((1, 2, 3, 4))
-    overlap = torch.minimum(ours / level.energy, area * theirs / level.moving_energy).clamp(0, 1)
+    overlap = torch.maximum(ours / level.energy, area * theirs / level.moving_energy).clamp(0, 1)
     return both / (ours * theirs).clamp_min(1e-12).sqrt(), overlap
 
 
 def rank(correlation: Tensor, overlap: Tensor) -> Tensor:
     """What poses are ranked by: correlation, less where little of the structure overlaps."""
-    return correlation * overlap.clamp_min(1e-6) ** 0.25 * (overlap > 0.1)
+    return correlation * overlap.clamp_min(1e-6) ** 0.25 * (overlap > SUPPORT)
 
 
 def generators(model: str) -> Tensor:

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from ..geometry import Array
 from ..method import Progress
-from .volume_refine import Level, orientations, sampled
+from .volume_refine import SUPPORT, Level, orientations, sampled
 
 STEP = 25.0  # degrees between rotations about each axis
 SCALES = (0.76, 1.0, 1.32)
 BATCH = 8
 PEAKS = 2  # translations kept of each rotation and scale
 APART = 2  # voxels between them
-SUPPORT = 0.15  # part of either image's structure that must overlap
 
 
 def turns() -> Array:
@@ -98,7 +97,7 @@ def _correlate(
     ours = back(fixed[1] * moving[2].conj())
     theirs = back(fixed[2] * moving[1].conj())
     total = (features.square().sum(1) * mask).sum((1, 2, 3))[:, None, None, None]
-    overlap = torch.minimum(ours / level.energy, theirs / total.clamp_min(1e-9)).clamp(0, 1)
+    overlap = torch.maximum(ours / level.energy, theirs / total.clamp_min(1e-9)).clamp(0, 1)
     correlation = both / (ours * theirs).clamp_min(1e-6 * level.energy**2).sqrt()
     return correlation * overlap**0.25 * (overlap > SUPPORT)
 

@@ -62,13 +62,10 @@ class Volume:
             return values
 
         weight = averaged(self.mask)
-        # Where nothing votes the plain mean goes on, so that the rim of a mask makes no edge.
-        voting = averaged(self.pixels * self.mask) / weight.clamp_min(1e-3)
-        plain = averaged(self.pixels)
         matrix = self.to_world.copy()
         matrix[:3, 3] = apply_affine(self.to_world, [start])[0]
         matrix[:3, :3] *= factor
-        return Volume(torch.where(weight > 0.05, voting, plain), (weight > 0.5).float(), matrix)
+        return Volume(averaged(self.pixels), (weight > 0.5).float(), matrix)
 
 
 def along(field: Tensor, matrix: Tensor, axis: int) -> Tensor:
@@ -117,19 +114,23 @@ def volume(image: Image, mask: Image | None, spacing: float, device: torch.devic
     steps = tuple(
         max(1, min(n, round(spacing / s))) for n, s in zip(image.grid.shape, image.grid.spacing, strict=True)
     )
-    small = block_mean(image.with_data(unit_range(image.data)), steps)
+    small = block_mean(image, steps)
+    small = small.with_data(unit_range(small.data))
     frame, lengths, middle = extents(image)
     shape = tuple(max(2, math.ceil(length / spacing - 1e-6)) for length in lengths)
     matrix = np.eye(4)
     matrix[:3, :3] = frame * spacing
     matrix[:3, 3] = middle - matrix[:3, :3] @ ((np.array(shape) - 1) / 2)
     pixels = _resampled(small.data, np.linalg.inv(small.grid.affine) @ matrix, shape)
-    # The rim of a sheared grid's box is no edge either: values go on there, and do not vote.
     covered = _inside(image, matrix, shape)
     if mask is not None:
         voting = mask_on(mask, image.grid)
         share = block_mean(voting.with_data(voting.data.astype(np.float32)), steps)
         covered &= _resampled(share.data, np.linalg.inv(share.grid.affine) @ matrix, shape) > 0.5
+    if not covered.all() and covered.any():
+        # What does not vote makes no edge either: the values at its rim go on, as they do outside an image.
+        nearest = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
+        pixels = pixels[tuple(nearest)]
     return Volume(
         torch.from_numpy(pixels).to(device), torch.from_numpy(covered.astype(np.float32)).to(device), matrix
     )
