@@ -63,7 +63,7 @@ REFUSED = {
     ),
     "empty points": (_pair, {"points": (np.zeros((0, 2)), np.zeros((0, 2)))}, "point sets are empty"),
     "points of another space": (_pair, {"points": (np.zeros((2, 3)), np.zeros((2, 3)))}, r"shape \(N, 2\)"),
-    "unknown method": (_pair, {"method": "magic"}, "no method 'magic'; choose from: elastix"),
+    "unknown method": (_pair, {"method": "magic"}, "no method 'magic'; choose from: "),
     "unknown preset": (_pair, {"preset": "best"}, "no preset 'best'; choose from: 'default'"),
     "unknown parameter": (_pair, {"params": {"speed": 1}}, "no parameter 'speed'; choose from: precision"),
     "bad parameter": (_pair, {"params": {"precision": 0}}, "precision cannot be 0; choose between 1"),

@@ -8,7 +8,7 @@ from .geometry import Array, Image
 from .measures import local_correlation
 from .method import Progress, part, silent
 from .preprocess import block_mean, field_of_view, steps_to, unit_range
-from .transforms import Transform, warp
+from .transforms import Displacement, Transform, displacement_on, is_affine, warp
 
 # Longest side at which pairs are compared: finer detail is mostly noise, and large images cost no more.
 SIZES = {2: 640, 3: 128}
@@ -46,6 +46,9 @@ class Likeness:
 
     def warped(self, transform: Transform | None) -> tuple[Array, Array]:
         """The moving image on the coarse fixed grid, and where both images show something."""
+        if transform is not None and not is_affine(transform):
+            # At the nodes the field is the transform; evaluated once, it serves the picture and its cover.
+            transform = Displacement(displacement_on(transform, self.fixed.grid), self.fixed.grid)
         inside = warp(self._covered, transform, self.fixed.grid, order=0).data & self._view
         return warp(self._moving, transform, self.fixed.grid).data, inside
 

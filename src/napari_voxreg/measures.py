@@ -11,7 +11,15 @@ import numpy.typing as npt
 from .geometry import Array, Grid, Image
 from .method import Progress, part, silent
 from .preprocess import unit_range
-from .transforms import Affine, Transform, displacement_on, is_affine, jacobian_determinant, warp
+from .transforms import (
+    Affine,
+    Displacement,
+    Transform,
+    displacement_on,
+    is_affine,
+    jacobian_determinant,
+    warp,
+)
 
 SSIM_WINDOW = 7
 LOCAL_WINDOW = 9
@@ -160,8 +168,7 @@ def folded_percentage(transform: Transform, grid: Grid) -> float:
     """Percentage of a grid's nodes where the Jacobian determinant is not positive."""
     if is_affine(transform):
         return 0.0  # a reflection turns space over everywhere but folds it nowhere
-    determinant = jacobian_determinant(displacement_on(transform, grid), grid)
-    return 100.0 * float(np.mean(determinant <= 0))
+    return _folded(displacement_on(transform, grid), grid)
 
 
 class Comparison:
@@ -206,8 +213,10 @@ class Comparison:
     def scores(self, transform: Transform | None, progress: Progress = silent) -> Scores:
         """All scores under a transform; None stands for the identity."""
         progress(0.0, "measuring")
-        picture, inside = self.warped(transform)
-        fixed = self.fixed.data
+        fixed, grid = self.fixed.data, self.fixed.grid
+        field = None if transform is None or is_affine(transform) else displacement_on(transform, grid)
+        # At the nodes the field is the transform; evaluated once, it serves the picture and the folds.
+        picture, inside = self.warped(transform if field is None else Displacement(field, grid))
         ssim = ssim_map(fixed, picture, part(progress, 0.1, 0.8))
         progress(0.8, "measuring")
         whole = _similarities(fixed, picture, ssim)
@@ -227,9 +236,14 @@ class Comparison:
             whole,
             overlap,
             np.count_nonzero(inside) / max(counted, 1),
-            0.0 if transform is None else folded_percentage(transform, self.fixed.grid),
+            0.0 if field is None else _folded(field, grid),
             error,
         )
+
+
+def _folded(field: Array, grid: Grid) -> float:
+    """Percentage of nodes where a displacement field folds."""
+    return 100.0 * float(np.mean(jacobian_determinant(field, grid) <= 0))
 
 
 def _similarities(a: Array, b: Array, ssim: Array) -> dict[str, float]:

@@ -190,6 +190,22 @@ def test_dense_field_is_exact_at_the_nodes(kind, d):
     assert np.allclose(displacement_on(transform, grid).reshape(-1, d), expected)
 
 
+def test_a_chain_is_sampled_as_its_points_say_whatever_its_members():
+    grid = _grid(2)
+    affine, velocity, homography = (_make(kind, 2) for kind in ("affine", "velocity", "homography"))
+    spline, quadratic = _make("bspline", 2), _make("quadratic", 2)
+    for members in (
+        (affine, velocity),  # ITK holds all of it
+        (velocity, affine, homography, spline),  # the first two
+        (quadratic, velocity),  # nothing
+    ):
+        transform = Sequence(members)
+        expected = transform(grid.nodes()) - grid.nodes()
+        assert np.allclose(displacement_on(transform, grid).reshape(-1, 2), expected, rtol=0, atol=1e-9)
+    itk = Sequence((affine, velocity)).to_itk(grid)
+    assert itk.GetName() == "CompositeTransform"  # exact between the nodes, too
+
+
 def test_homography_takes_four_points_to_four_points():
     square = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
     homography = Homography([[10 / 3, 0, 0], [0, 8 / 3, 0], [2 / 3, 1 / 3, 1]])

@@ -171,8 +171,8 @@ class Sequence:
         return invert(self, grid, tolerance)
 
     def to_itk(self, grid: Grid) -> sitk.Transform:
-        """An ITK composite of the members, or one dense field where ITK does not have a member's kind."""
-        if not all(is_native(member) for member in self.members):
+        """An ITK composite of the members, or one dense field where ITK cannot hold a member."""
+        if not all(is_exact_in_itk(member) for member in self.members):
             return dense_to_itk(self, grid)
         import SimpleITK as sitk
 
@@ -202,8 +202,34 @@ def dense_to_itk(transform: Transform, grid: Grid) -> sitk.Transform:
     """An ITK displacement field transform that is exact at the nodes of `grid` and linear between them."""
     from ..itk import displacement_to_itk
 
-    nodes = grid.nodes()
-    return displacement_to_itk((transform(nodes) - nodes).reshape(*grid.shape, grid.ndim), grid)
+    return displacement_to_itk(field_on(transform, grid), grid)
+
+
+def field_on(transform: Transform, grid: Grid) -> Array:
+    """World displacement T(x) - x at every node of a grid, shape (*grid.shape, d), float64."""
+    from ..itk import sample_displacement
+
+    members = transform.members if isinstance(transform, Sequence) else (transform,)
+    # ITK samples what it can hold on all cores; the rest of a chain goes on from there point by point.
+    count = next((k for k, member in enumerate(members) if not is_exact_in_itk(member)), len(members))
+    if count:
+        field = sample_displacement(chain(*members[:count]).to_itk(grid), grid)
+        if count == len(members):
+            return field
+    else:
+        field = np.zeros((*grid.shape, grid.ndim))
+    result = np.empty_like(field)
+    thick = max(1, 300_000 // max(1, int(np.prod(grid.shape[1:]))))
+    for start in range(0, grid.shape[0], thick):
+        slab = slice(start, start + thick)
+        index = np.indices(field[slab].shape[:-1], dtype=float).reshape(grid.ndim, -1).T
+        index[:, 0] += start
+        nodes = grid.to_world(index)
+        points = nodes + field[slab].reshape(nodes.shape)
+        for member in members[count:]:
+            points = member(points)
+        result[slab] = (points - nodes).reshape(result[slab].shape)
+    return result
 
 
 def is_affine(transform: Transform) -> bool:
@@ -214,6 +240,11 @@ def is_affine(transform: Transform) -> bool:
 def is_native(transform: Transform) -> bool:
     """Whether ITK has the transform's own kind, so that its `to_itk` is exact everywhere."""
     return bool(getattr(transform, "native", isinstance(transform, Affine)))
+
+
+def is_exact_in_itk(transform: Transform) -> bool:
+    """Whether ITK's version of the transform is exact everywhere, be it of another kind."""
+    return is_native(transform) or bool(getattr(transform, "exact_in_itk", False))
 
 
 def has_closed_inverse(transform: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..geometry import Array, Grid
-from .base import Transform
+from .base import Transform, field_on
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -98,6 +98,7 @@ class StationaryVelocity:
     grid: Grid
     steps: int = 7
     closed_inverse: ClassVar[bool] = True
+    exact_in_itk: ClassVar[bool] = True  # as a displacement field
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "velocity", _vectors(self.velocity, self.grid, "velocity"))
@@ -140,13 +141,11 @@ class StationaryVelocity:
 
 def displacement_on(transform: Transform, grid: Grid) -> Array:
     """World displacement T(x) - x at every node of a grid, shape (*grid.shape, d), float64."""
-    from ..itk import sample_displacement
-
     if isinstance(transform, StationaryVelocity):
         transform = transform.displacement
     if isinstance(transform, Displacement) and transform.grid.same_as(grid):
         return transform.field
-    return sample_displacement(transform.to_itk(grid), grid)
+    return field_on(transform, grid)
 
 
 def jacobian_determinant(displacement: Array, grid: Grid) -> Array:

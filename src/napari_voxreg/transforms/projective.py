@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..geometry import Array, Grid
+from ..geometry import Array, Grid, apply_affine
 from .base import Transform, dense_to_itk
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Homography:
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map world points, (N, 2) to (N, 2)."""
         points, denominator, _ = self._in_front(points)
-        mapped: Array = (points @ self.matrix[:2, :2].T + self.matrix[:2, 2]) / denominator[:, None]
+        mapped = apply_affine(self.matrix, points)
+        mapped /= denominator[:, None]
         return mapped
 
     def jacobian(self, points: npt.ArrayLike) -> Array:
@@ -80,7 +81,7 @@ class Homography:
         points = np.asarray(points, dtype=float)
         c, w = self.matrix[2, :2], self.matrix[2, 2]
         least = HORIZON * np.cbrt(abs(np.linalg.det(self.matrix)))
-        denominator = points @ c + w
+        denominator = np.einsum("ni,i->n", points, c) + w
         behind = denominator < least
         if not behind.any():
             return points, denominator, behind
@@ -132,7 +133,8 @@ class Quadratic:
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map world points, (N, 2) to (N, 2)."""
         a, b = self._units(points)
-        mapped: Array = np.stack([np.ones_like(a), a, b, a * a, a * b, b * b], axis=-1) @ self.coefficients.T
+        powers = np.stack([np.ones_like(a), a, b, a * a, a * b, b * b])
+        mapped: Array = (self.coefficients @ powers).T
         return mapped
 
     def jacobian(self, points: npt.ArrayLike) -> Array:
