@@ -24,10 +24,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# elastix through this package against itk-elastix directly, on real pairs (VOXREG_PAIRS says where they lie).
+# Everything in tests/bench, to docs/benchmarks.md; hours. BENCH="--quick" or BENCH="--only real/fundus_*" does a part.
+# The real pairs lie in ../shared/data or where VOXREG_PAIRS says.
 bench: $(READY)
-	$(BIN)/python tests/bench/elastix_direct.py > benchmarks.tmp
-	mv benchmarks.tmp docs/benchmarks.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group bench
+	$(BIN)/python tests/bench $(BENCH)
 
 docs: $(READY)
 	$(BIN)/napari-voxreg methods --markdown > methods.tmp

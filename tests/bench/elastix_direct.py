@@ -1,28 +1,25 @@
 """elastix through this package against itk-elastix called directly: the same maps, truth and time.
 
-Run ``python tests/bench/elastix_direct.py [PAIR ...]``. The real pairs are looked for in ``../shared/data``,
-beside the repository, or in the folder named by ``VOXREG_PAIRS``. Direct runs happen in a child process of
-their own, warm as well, alternated with ours. Prints a page of Markdown (``make bench`` keeps it as
-docs/benchmarks.md); exits with 1 if a bound is broken.
+Run ``python tests/bench/elastix_direct.py OUT.json [PAIR ...]``. Direct runs happen in a child process of
+their own, warm as well, alternated with ours. Writes a part of the benchmark page; exits with 1 if a bound is
+broken.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import multiprocessing
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
+from case import images, pairs_module
 
 from napari_voxreg import isolate
-from napari_voxreg.geometry import Array, Grid, Image
+from napari_voxreg.geometry import Array, Image
 from napari_voxreg.method import silent
 from napari_voxreg.methods.elastix import METHOD
 from napari_voxreg.methods.elastix_maps import Map, preset_maps
@@ -30,10 +27,6 @@ from napari_voxreg.methods.elastix_maps import Map, preset_maps
 REPEATS = 5
 ACCURACY, OVERHEAD = 1.02, 1.15
 HEAD = """\
-# Benchmarks
-
-Written by `make bench` (tests/bench/elastix_direct.py) on {machine}.
-
 elastix through this package against itk-elastix called directly, with the same float32 channel and the same
 parameter files (those of the preset "affine + B-spline"): mean landmark error in world units, and the median
 of {repeats} alternated warm runs in seconds, from the images in memory to the transform. Only ratios of one
@@ -41,46 +34,6 @@ run can be compared; machines are noisy.
 
 | pair | before | direct | here | s direct | s here | ratio |
 |---|---|---|---|---|---|---|"""
-
-
-def pairs_module() -> ModuleType | None:
-    """The reader of the real pairs, or None where they are missing."""
-    folder = os.environ.get("VOXREG_PAIRS") or Path(__file__).resolve().parents[3] / "shared" / "data"
-    path = Path(folder) / "pairs.py"
-    if not path.exists():
-        return None
-    spec = importlib.util.spec_from_file_location("pairs", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def machine() -> str:
-    """What this machine is, in words."""
-    name = platform.processor() or platform.machine()
-    cpus = Path("/proc/cpuinfo")
-    if cpus.exists():
-        models = (line.split(":", 1)[1] for line in cpus.read_text().splitlines() if "model name" in line)
-        name = next(models, name).strip()
-    return f"{os.cpu_count()} cores of {name}, {platform.system()}, Python {platform.python_version()}"
-
-
-def channel(pixels: Array, ndim: int) -> Array:
-    """One float32 channel; colours become their mean."""
-    return (pixels.mean(axis=-1) if pixels.ndim > ndim else pixels).astype(np.float32)
-
-
-def images(pair: dict) -> tuple[Image, Image]:
-    """Fixed and moving, with the geometry of the pair."""
-    fixed, moving = (
-        Image(
-            data := channel(pair[which], pair["ndim"]),
-            Grid.from_spacing(data.shape, pair[f"spacing_{which}"], pair[f"origin_{which}"]),
-        )
-        for which in ("fixed", "moving")
-    )
-    return fixed, moving
 
 
 def write_file(values: Map, path: Path) -> Path:
@@ -185,25 +138,24 @@ def measure(connection, pair: dict, folder: Path) -> tuple[str, bool, float]:
     return row, holds, slow
 
 
-def main(names: list[str]) -> int:
-    """Measure the named pairs, or all that have landmarks."""
+def main(out: str, names: list[str]) -> int:
+    """Measure the named pairs, or all that have landmarks, and write the page's part."""
     module = pairs_module()
     if module is None:
-        print("The real pairs are not here: skipped (name their folder in VOXREG_PAIRS).")
+        Path(out).write_text(json.dumps({"failed": "The real pairs are not here: skipped."}))
         return 0
     pairs = [module.load(name) for name in names] if names else list(module.pairs())
     isolate.warm("napari_voxreg.methods.elastix_load")
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     child = multiprocessing.get_context("spawn").Process(target=direct, args=(theirs,), daemon=True)
     child.start()
-    print(HEAD.format(machine=machine(), repeats=REPEATS))
-    good, ratios = True, []
+    lines, good, ratios = [HEAD.format(repeats=REPEATS)], True, []
     with tempfile.TemporaryDirectory() as folder:
         for pair in pairs:
             if pair["truth"] != "landmarks":
                 continue
             row, holds, slow = measure(ours, pair, Path(folder))
-            print(row, flush=True)
+            lines.append(row)
             good = good and holds
             ratios.append(slow)
     ours.send(None)
@@ -212,12 +164,13 @@ def main(names: list[str]) -> int:
     # Runs of a second scatter by more than the bound from one time to the next; their median does not.
     ratio = statistics.median(ratios)
     good = good and ratio <= OVERHEAD
-    print(
+    lines.append(
         f"\nThe median ratio is {ratio:.2f}. Bounds (every error within {ACCURACY - 1:.0%} of the direct "
         f"one, median ratio at most {OVERHEAD}): {'all hold' if good else 'broken'}."
     )
+    Path(out).write_text(json.dumps({"page": "\n".join(lines)}))
     return 0 if good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,79 @@
+"""Results as Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+Results = Mapping[tuple[str, str], Mapping[str, Any]]  # (case, method) -> what cell.py wrote
+NONE = "–"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def matrix(
+    results: Results, cases: Iterable[str], methods: Iterable[str], show: Callable[[Mapping[str, Any]], str]
+) -> str:
+    """One row a case, one column a method."""
+    methods = [m for m in methods if any(method == m for _, method in results)]
+    rows = []
+    for case in cases:
+        cells = [results.get((case, method)) for method in methods]
+        if any(cells):
+            rows.append([case, *(shown(cell, show) for cell in cells)])
+    return table(["pair", *methods], rows)
+
+
+def shown(cell: Mapping[str, Any] | None, show: Callable[[Mapping[str, Any]], str]) -> str:
+    """One cell, with a word where there is no number."""
+    if cell is None:
+        return NONE
+    return "failed" if "failed" in cell else show(cell)
+
+
+def error(cell: Mapping[str, Any]) -> str:
+    """The error, bold if within the limit; the Dice where there are no points."""
+    after = cell["after"]
+    if "error" in after:
+        text = f"{after['error']:.2f}"
+        return f"**{text}**" if after["error"] <= cell["limit"] else text
+    return f"{after['dice']:.3f} (Dice)" if "dice" in after else NONE
+
+
+def seconds(cell: Mapping[str, Any]) -> str:
+    """The seconds."""
+    return f"{cell['seconds']:.1f}"
+
+
+def summary(results: Results, cases: Iterable[str], methods: Iterable[str]) -> str:
+    """One row a method: successes, made worse, folds, seconds and memory over all cases."""
+    cases = list(cases)
+    rows = []
+    for method in methods:
+        cells = [results[case, method] for case in cases if (case, method) in results]
+        if not cells:
+            continue
+        good = [c for c in cells if "failed" not in c]
+        judged = [c for c in good if "error" in c["after"]]
+        fits = sum(c["after"]["error"] <= c["limit"] for c in judged)
+        failures = sum("failed" in c for c in cells)
+        worse = sum(c["after"]["error"] > c["before"]["error"] + 0.1 for c in judged)
+        rows.append(
+            [
+                method,
+                f"{fits} of {len(judged) + failures}",
+                str(worse),
+                f"{max((c['folds'] for c in good), default=0):.2g}",
+                f"{statistics.median([c['seconds'] for c in good]) if good else 0:.1f}",
+                f"{max((c['peak'] for c in good), default=0):.0f}",
+                f"{max((c['loaded'] for c in good), default=0):.0f}",
+            ]
+        )
+    head = ("method", "within 1 %", "made worse", "folds %, worst", "s, median", "MB, worst", "MB loaded")
+    return table(head, rows)
