@@ -27,7 +27,7 @@ SMOOTHNESS = {
     "local correlation": 0.3,
     "self-similarity": 20.0,
     "mutual information": 3.0,
-    "mean squares": 0.3,
+    "mean squares": 0.1,
 }
 UNIFORM = 0.8  # of the relation between both images' brightness, see `Pull`
 CELL = 2  # pixels of a level between its control points, at least
@@ -93,8 +93,9 @@ def deform(
     settings = Settings() if settings is None else settings
     where = torch_device(device)
     with torch.inference_mode():
-        pair = prepare(fixed, moving, initial, fixed_mask, moving_mask, where)
         similarity: str = settings.similarity
+        squares = similarity == "mean squares"
+        pair = prepare(fixed, moving, initial, fixed_mask, moving_mask, where, squares)
         notes = []
         if similarity == "auto":
             similarity = guess_similarity(pair)

@@ -49,8 +49,9 @@ def prepare(
     fixed_mask: Image | None,
     moving_mask: Image | None,
     device: torch.device,
+    same_scale: bool = False,
 ) -> Prepared:
-    """Bring a pair onto one lattice.
+    """Bring a pair onto one lattice, each image from 0 to 1 (with `same_scale` both by one scale).
 
     Raises
     ------
@@ -58,8 +59,12 @@ def prepare(
         If no pixels that count meet.
     """
     grid, d = fixed.grid, fixed.ndim
-    still = tensor(unit_range(fixed.data), device)
-    shifted = tensor(unit_range(moving.data), device)
+    if same_scale:
+        both = unit_range(np.concatenate([fixed.data.ravel(), moving.data.ravel()]))
+        still = tensor(both[: fixed.data.size].reshape(fixed.grid.shape), device)
+        shifted = tensor(both[fixed.data.size :].reshape(moving.grid.shape), device)
+    else:
+        still, shifted = (tensor(unit_range(image.data), device) for image in (fixed, moving))
     counted = None if moving_mask is None else tensor(moving_mask.data.astype(np.float32), device)
     if initial is None and moving.grid.same_as(grid):
         lattice = Lattice(grid.shape, (0.0,) * d, (1.0,) * d)

@@ -30,21 +30,14 @@ def trial(
     smoothness : float or None
         With which to go on; None if the refinement is not to be trusted.
     """
-    seen = _chequered(sides[0].target.shape, velocity)
-    before = _losses(sides[0], seen, control, velocity)
+    seen = [_chequered(side.target.shape, velocity) for side in sides]
+    before = _losses(sides, seen, control, velocity)
     if before is None:
         return velocity, None
-    refined = run_level(
-        [_only(sides[0], seen)],
-        control,
-        velocity,
-        smoothness * TRUSTED[0][1],
-        TRIAL,
-        None,
-        lambda _, __: None,
-        velocity,
-    )
-    after = _losses(sides[0], seen, control, refined)
+    halves = [_only(side, half) for side, half in zip(sides, seen, strict=True)]
+    bold = smoothness * TRUSTED[0][1]
+    refined = run_level(halves, control, velocity, bold, TRIAL, None, lambda _, __: None, velocity)
+    after = _losses(sides, seen, control, refined)
     if after is None:
         return velocity, None
     gain, shared = before[0] - after[0], before[1] - after[1]
@@ -67,15 +60,20 @@ def _only(side: Side, seen: Tensor) -> Side:
     return replace(side, target_weight=seen if side.target_weight is None else side.target_weight * seen)
 
 
-def _losses(side: Side, seen: Tensor, control: Control, velocity: Tensor) -> tuple[float, float] | None:
-    """Mean loss over the seen pixels and over the others; None if these cannot tell noise from structure."""
-    warped, inside = warped_side(side, control, velocity)
-    pull = side.force(warped, inside)
-    # Where the relation of the brightnesses changes from place to place, three tissues in a window mislead
-    # all pixels alike.
-    if pull.loss is None or pull.uniform() < UNIFORM:
-        return None
-    loss = pull.loss()
-    weights = (seen, 1 - seen) if inside is None else (seen * inside, (1 - seen) * inside)
-    first, second = (float((loss * w).sum() / w.sum().clamp_min(1)) for w in weights)
+def _losses(
+    sides: list[Side], seen: list[Tensor], control: Control, velocity: Tensor
+) -> tuple[float, float] | None:
+    """Loss of the seen pixels and of the others; None if these cannot tell noise from structure."""
+    first, second = 0.0, 0.0
+    for side, half in zip(sides, seen, strict=True):
+        warped, inside = warped_side(side, control, velocity)
+        pull = side.force(warped, inside)
+        # Where the relation of the brightnesses changes from place to place, three tissues in a window
+        # mislead all pixels alike.
+        if pull.loss is None or pull.uniform() < UNIFORM:
+            return None
+        loss = pull.loss() if inside is None else pull.loss() * inside
+        count = 1.0 if inside is None else inside
+        first += float((loss * half).sum() / (half * count).sum().clamp_min(1))
+        second += float((loss * (1 - half)).sum() / ((1 - half) * count).sum().clamp_min(1))
     return first, second

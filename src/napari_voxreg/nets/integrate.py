@@ -9,7 +9,7 @@ from torch import Tensor
 from .warp import identity, normalised, sample
 
 
-def squarings(longest: float, at_least: int = 2, at_most: int = 12) -> int:
+def squarings(longest: float, at_least: int = 4, at_most: int = 12) -> int:
     """How many squarings a velocity of that length needs, in nodes: its first step is below half a node."""
     return min(at_most, max(at_least, math.ceil(math.log2(max(2 * longest, 1.0)))))
 
