@@ -77,7 +77,8 @@ class CompareTable(QWidget):
         self.table.setWordWrap(False)
         # napari's theme has no style for items: its own would leave wide margins.
         self.table.setStyleSheet(
-            "QTableWidget::item {padding: 0 4px;} QHeaderView::section {padding: 2px 4px;}"
+            # Room at the right for the arrow of the sorted column.
+            "QTableWidget::item {padding: 0 12px 0 2px;} QHeaderView::section {padding: 2px 14px 2px 2px;}"
         )
         across, down = _header(self.table.horizontalHeader()), _header(self.table.verticalHeader())
         down.hide()
