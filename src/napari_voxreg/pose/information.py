@@ -27,6 +27,9 @@ BEST = 3  # translations kept for each rotation and scale
 def search(fixed: Picture, moving: Picture, progress: Progress = silent) -> tuple[Array, Array]:
     """Mutual information at all translations for each rotation to 30 degrees and scale of 0.8 to 1.25.
 
+    It is summed over the pixels that overlap, not their mean: half the likelihood ratio of dependence, which
+    does not favour a small overlap.
+
     The joint histograms at all translations are correlations of the pictures' grey levels, one a pair of
     levels, by FFT (Ofverstedt, Lindblad and Sladoje, Pattern Recognition Letters 159, 2022).
 
@@ -35,7 +38,7 @@ def search(fixed: Picture, moving: Picture, progress: Progress = silent) -> tupl
     ndarray, shape (n, 3, 3)
         World matrices, best first.
     ndarray, shape (n,)
-        Mutual information in nats.
+        Mutual information in nats, times the part of the fixed view that overlaps.
     """
     spacing = max(fixed.extent, moving.extent) / SIZE
     a, b = fixed.at(spacing), moving.at(spacing)
@@ -43,11 +46,11 @@ def search(fixed: Picture, moving: Picture, progress: Progress = silent) -> tupl
         math.ceil(max(a.pixels.shape) + math.hypot(*b.pixels.shape) * 1.25), real=True
     )
     h, w = a.pixels.shape
-    levels = _levels(_even(a.pixels, a.mask), a.mask)
+    levels = _levels(_grey(a.pixels, a.mask), a.mask)
     reference = torch.fft.rfft2(F.pad(levels, (0, n - w, 0, n - h)))
     middle_a = a.origin + spacing * (np.array([h, w]) - 1) / 2
     middle_b = b.origin + spacing * (np.array(b.pixels.shape) - 1) / 2
-    both = torch.stack([_even(b.pixels, b.mask), b.mask])[None]
+    both = torch.stack([_grey(b.pixels, b.mask), b.mask])[None]
     rows = torch.arange(n) - n // 2
     at = np.stack(np.meshgrid(rows.numpy(), rows.numpy(), indexing="ij"), -1).astype(float)
     matrices, values = [], []
@@ -58,16 +61,11 @@ def search(fixed: Picture, moving: Picture, progress: Progress = silent) -> tupl
         pixels, mask = sample(both, index[None])[0]
         mask = (mask > 0.99).float()
         least = OVERLAP * float(min(a.mask.sum(), mask.sum()))
-        score = (
-            _information(reference, torch.fft.rfft2(_levels(pixels, mask)), n, least)
-            / a.mask.sum()
-            * min(1.0, scale**2)
-        )
-        top = score.flatten().topk(BEST)
+        score = _information(reference, torch.fft.rfft2(_levels(pixels, mask)), n, least) / a.mask.sum()
+        # A magnified moving picture has fewer pixels of its own to tell something.
+        top = (score * min(1.0, scale**2)).flatten().topk(BEST)
         shift = np.stack([top.indices.numpy() // n, top.indices.numpy() % n], -1).astype(float)
-        shift -= n * (
-            shift >= n / 2
-        )  # of the moving canvas against the fixed one, whose corner is its origin
+        shift -= n * (shift >= n / 2)  # of the moving canvas's corner
         offset = shift - n // 2 + (np.array([h, w]) - 1) / 2
         found = np.zeros((BEST, 3, 3))
         found[:, :2, :2], found[:, 2, 2] = linear, 1
@@ -91,8 +89,8 @@ def refine(fixed: Picture, moving: Picture, poses: Poses, size: int, steps: int)
     a = fixed.at(max(fixed.extent / size, fixed.spacing))
     b = moving.at(max(fixed.extent / size, moving.spacing))
     sigma = 1.0
-    target = _even(a.pixels, a.mask)
-    both = torch.stack([blur(_even(b.pixels, b.mask)[None, None], sigma)[0, 0], b.mask])[None]
+    target = _grey(a.pixels, a.mask)
+    both = torch.stack([blur(_grey(b.pixels, b.mask)[None, None], sigma)[0, 0], b.mask])[None]
     target = blur(target[None, None], sigma)[0, 0]
     index = np.indices(target.shape).reshape(2, -1).T
     world = a.origin + a.spacing * index
@@ -125,11 +123,8 @@ def refine(fixed: Picture, moving: Picture, poses: Poses, size: int, steps: int)
     return poses[order], best[order]
 
 
-def _even(pixels: Tensor, mask: Tensor) -> Tensor:
-    """Grey values between 0 and 1, every one about as frequent as any other, half evened only.
-
-    Dark backgrounds are one grey value: what is rare counts, but no noise is stretched.
-    """
+def _grey(pixels: Tensor, mask: Tensor) -> Tensor:
+    """Grey values between 0 and 1 by the percentiles of the pixels that vote."""
     seen = pixels[mask > 0]
     if not len(seen):
         return pixels

@@ -15,7 +15,7 @@ from . import information
 from .models import Model, Poses
 from .pose import Pose
 from .refine import Level, Scored, refine
-from .search import Candidates, scales, search
+from .search import Candidates, scales, search, several_small_tasks
 from .trust import Evidence, agreeing, halves, simplest, stays, trust
 from .view import Picture, on_dark_ground, picture
 
@@ -111,10 +111,18 @@ def find_pose_2d(
     progress(0.0, "looking at the pictures")
     scene = Scene.of(fixed, moving, fixed_mask, moving_mask)
     pixels = all(unit == "pixel" for unit in fixed.grid.units)
-    found, evidence, trace = _find(scene, pixels, part(progress, 0.02, 0.8))
+    with several_small_tasks() as workers:
+        return _judged(scene, model, pixels, workers, progress)
+
+
+def _judged(
+    scene: Scene, model: Model | Literal["auto"], pixels: bool, workers: int, progress: Progress
+) -> Pose:
+    """Search, refine and judge; see `find_pose_2d`."""
+    found, evidence, trace = _find(scene, pixels, workers, part(progress, 0.02, 0.8))
     if not evidence.reliable:
         grey = by_grey_values(scene, part(progress, 0.8, 0.9)) if scene.objects else None
-        return grey or _mirrored(scene, pixels, evidence, trace, part(progress, 0.9, 1.0))
+        return grey or _mirrored(scene, pixels, workers, evidence, trace, part(progress, 0.9, 1.0))
     linear: Model = "similarity" if model == "similarity" else "affine"
     families: tuple[Model, ...] = (linear, "homography", "quadratic") if model == "auto" else (model,)
     best = found[:1]
@@ -136,11 +144,11 @@ def find_pose_2d(
 
 
 def _find(
-    scene: Scene, pixels: bool, progress: Progress, mirrored: bool = False
+    scene: Scene, pixels: bool, workers: int, progress: Progress, mirrored: bool = False
 ) -> tuple[Scored, Evidence, tuple[float, ...]]:
     """The best poses at 256 pixels, how far the first can be trusted, and the scores on the way."""
     tried = scales(scene.fixed, scene.moving, pixels)
-    raw: Candidates = search(scene.fixed, scene.moving, tried, part(progress, 0.0, 0.6), mirrored)
+    raw: Candidates = search(scene.fixed, scene.moving, tried, part(progress, 0.0, 0.6), mirrored, workers)
     if not len(raw.scores):
         return Scored(scene.poses(np.eye(3)[None]), np.zeros(1), np.zeros(1), np.zeros(1)), Evidence(), (0.0,)
     poses = scene.poses(raw.matrices[:600])
@@ -191,10 +199,10 @@ def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
 
 
 def _mirrored(
-    scene: Scene, pixels: bool, evidence: Evidence, trace: tuple[float, ...], progress: Progress
+    scene: Scene, pixels: bool, workers: int, evidence: Evidence, trace: tuple[float, ...], progress: Progress
 ) -> Pose:
     """No pose was found: is the moving image a mirror image?"""
-    _, other, _ = _find(scene, pixels, progress, mirrored=True)
+    _, other, _ = _find(scene, pixels, workers, progress, mirrored=True)
     notes = ("No reliable pose was found; the present pose is kept.", *evidence.notes)
     if other.reliable:
         notes += ("The moving image seems to be a mirror image of the fixed one; flip it and try again.",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -88,25 +88,15 @@ class Level:
             picture, values = self.moving(int(octave))
             z[which] = sample(values, self.index(poses[which], picture))
         linear = poses.linear()
+        mirrored = np.linalg.det(linear) < 0
+        linear[mirrored, :, 0] *= -1
         turn = np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
         c = torch.from_numpy(np.cos(2 * turn)).float()[:, None, None]
         s = torch.from_numpy(np.sin(2 * turn)).float()[:, None, None]
         mask = (z[:, 2] > 0.99).float() * self.mask
-        return torch.stack([c * z[:, 0] + s * z[:, 1], c * z[:, 1] - s * z[:, 0]], 1) * mask[:, None], mask
-
-    def exact(self, poses: Poses) -> tuple[Tensor, Tensor]:
-        """As `warped`, but the picture is warped first and its channels are taken then."""
-        n, (h, w) = len(poses), self.mask.shape
-        octaves = np.round(np.log(poses.scale()) / np.log(OCTAVE)).astype(int)
-        pixels = torch.zeros((n, 2, h, w))
-        for octave in np.unique(octaves):
-            which = np.flatnonzero(octaves == octave)
-            picture = self.whole.at(max(self.fixed.spacing * OCTAVE ** int(octave), self.whole.spacing))
-            both = torch.stack([picture.pixels, picture.mask])[None]
-            pixels[which] = sample(both, self.index(poses[which], picture))
-        z, mask = channels(pixels[:, :1], (pixels[:, 1:] > 0.99).float())
-        mask = mask[:, 0] * self.mask
-        return self._soft(z, mask[:, None]) * mask[:, None], mask
+        sign = torch.from_numpy(np.where(mirrored, -1.0, 1.0)).float()[:, None, None]
+        turned = torch.stack([c * z[:, 0] + s * z[:, 1], sign * (c * z[:, 1] - s * z[:, 0])], 1)
+        return turned * mask[:, None], mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +123,8 @@ class Scored:
     @property
     def score(self) -> Array:
         """What poses are ranked by."""
-        return np.where(self.overlap < LEAST, -1.0, self.similarity * self.covered**FAVOUR)
+        score: Array = np.where(self.overlap < LEAST, -1.0, self.similarity * self.covered**FAVOUR)
+        return score
 
     def __getitem__(self, index: Array | slice | list[int]) -> Scored:
         return Scored(self.poses[index], self.similarity[index], self.covered[index], self.overlap[index])
@@ -143,9 +134,7 @@ class Scored:
         return self[np.argsort(-self.score, kind="stable")]
 
 
-def refine(
-    level: Level, poses: Poses, model: Model, steps: int, weights: Tensor | None = None, exact: bool = False
-) -> Scored:
+def refine(level: Level, poses: Poses, model: Model, steps: int, weights: Tensor | None = None) -> Scored:
     """Gauss-Newton on the correlation of the channels, the best state of each pose kept.
 
     The gradient of the fixed channels serves all steps (inverse composition: Baker and Matthews, IJCV 56,
@@ -164,21 +153,20 @@ def refine(
         Of the optimiser.
     weights : Tensor, shape (h, w), optional
         How much each pixel of the fixed picture counts; all alike if left out.
-    exact : bool
-        Take the channels of the warped picture, not the warped channels: slower, and exact to the last.
     """
     system = _System(level, model, poses, weights)
     poses = poses.relaxed(model)
+    extent = poses.scale()
     best = None
     damping = np.ones(len(poses))
     for step in range(steps + 1):
-        z, mask = (level.exact if exact else level.warped)(poses)
+        z, mask = level.warped(poses)
         now = system.scored(poses, z, mask)
         if best is None:
             best = now
             better = np.ones(len(poses), dtype=bool)
         else:
-            better = now.score > best.score
+            better = np.asarray(now.score > best.score)
             best = _choose(better, now, best)
             damping = np.where(better, np.minimum(1.0, damping * 1.5), damping * 0.4)
         if step < steps:
@@ -189,9 +177,18 @@ def refine(
             else:
                 fresh = system.step(z, mask, now.similarity)
                 last = motions = np.where(better[:, None, None], fresh, last)
-            poses = best.poses.after(motions * damping[:, None, None])
+            poses = _sane(best.poses.after(motions * damping[:, None, None]), best.poses, extent)
     assert best is not None
     return best
+
+
+def _sane(poses: Poses, before: Poses, extent: Array) -> Poses:
+    """The poses, but those before where a step ran away: no number, or twice or half the first scale."""
+    finite: Array = np.isfinite(poses.numbers).reshape(len(poses), -1).all(1)
+    numbers = np.where(finite[:, None, None], poses.numbers, before.numbers)
+    ratio = replace(poses, numbers=numbers).scale() / extent
+    fine: Array = (ratio > 0.5) & (ratio < 2)
+    return replace(poses, numbers=np.where(fine[:, None, None], numbers, before.numbers))
 
 
 def _choose(which: Array, a: Scored, b: Scored) -> Scored:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +69,12 @@ def scales(fixed: Picture, moving: Picture, pixels: bool) -> Array:
 
 
 def search(
-    fixed: Picture, moving: Picture, tried: Array, progress: Progress = silent, mirrored: bool = False
+    fixed: Picture,
+    moving: Picture,
+    tried: Array,
+    progress: Progress = silent,
+    mirrored: bool = False,
+    workers: int = 1,
 ) -> Candidates:
     """Correlate oriented channels over all translations for each rotation and scale.
 
@@ -78,23 +86,43 @@ def search(
         Scales to try, see `scales`.
     mirrored : bool
         Flip the moving picture's rows first.
+    workers : int
+        Scales searched side by side.
 
     Returns
     -------
     Candidates
         The best few of each rotation and scale; neighbours are not yet merged.
     """
-    found: list[tuple[Array, Array]] = []
-    for number, scale in enumerate(tried):
-        progress(number / len(tried), f"searching all poses at scale {scale:.2g}")
+
+    def at(scale: float) -> tuple[Array, Array]:
         extents = fixed.extent, moving.extent / scale
         spacing = max(min(extents) / SIZE, max(extents) / LARGEST)
-        a, b = fixed.at(spacing), moving.at(spacing * scale)
-        found.append(_at_scale(a, b, mirrored))
+        return _at_scale(fixed.at(spacing), moving.at(spacing * scale), mirrored)
+
+    found: list[tuple[Array, Array]] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for number, result in enumerate(pool.map(at, tried)):
+            progress((number + 1) / len(tried), f"searching all poses, scale {number + 1} of {len(tried)}")
+            found.append(result)
     matrices = np.concatenate([m for m, _ in found])
     scores = np.concatenate([s for _, s in found])
     order = np.argsort(-scores, kind="stable")
     return Candidates(matrices[order], scores[order])
+
+
+@contextmanager
+def several_small_tasks() -> Iterator[int]:
+    """One thread for each tensor operation meanwhile; gives how many tasks to run side by side instead.
+
+    Threads that share the small tensors of this search wait for each other longer than they work.
+    """
+    workers = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield workers
+    finally:
+        torch.set_num_threads(workers)
 
 
 def _at_scale(fixed: Picture, moving: Picture, mirrored: bool) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from .refine import Level, Scored, refine
 
 REACH, BLOCK = 6, 12  # pixels: largest local shift, and side of the blocks that are shifted
 BLOCKS = 6  # blocks along each side of the view, for fits on half of them
+TIE = 0.1  # poses whose scores differ by less than this part are equally good
 CLEAR = 2.5  # standard errors by which a better model or pose must win
 
 
@@ -77,6 +78,8 @@ def trust(apart: Array, crowd: Scored, best: Scored, gap: float, agree: float) -
     confidence = _confidence(margin, gap, agree)
     reliable = confidence > 0.5
     notes: tuple[str, ...] = ()
+    if not reliable and margin < TIE and agree > 0.5 and gap < 0.01 and best.similarity[0] > 0.5:
+        notes += ("Several poses fit about equally well, as on repeated texture; start from points.",)
     if reliable and best.overlap[0] < 0.4:
         notes += (f"Only {100 * best.overlap[0]:.0f} % of the smaller view overlaps; look at the result.",)
     similarity, overlap = float(best.similarity[0]), float(best.overlap[0])
@@ -130,9 +133,9 @@ def agreeing(level: Level, poses: Poses) -> float:
             top = pool((f * moved).sum(0)[None])[0]
             maps.append(top / torch.sqrt(energy * pool((moved * moved).sum(0)[None])[0]).clamp_min(1e-3))
     best = torch.stack(maps).max(0)
-    row = torch.div(best.indices, 2 * reach + 1, rounding_mode="floor") - reach
-    column = best.indices % (2 * reach + 1) - reach
-    near = (torch.maximum(row.abs(), column.abs()) <= 2).float()
+    rows = torch.div(best.indices, 2 * reach + 1, rounding_mode="floor") - reach
+    columns = best.indices % (2 * reach + 1) - reach
+    near = (torch.maximum(rows.abs(), columns.abs()) <= 2).float()
     weight = torch.sqrt(energy)
     return float((near * weight).sum() / weight.sum().clamp_min(1e-6))
 

@@ -67,7 +67,7 @@ class Picture:
         factor = spacing / self.spacing
         if abs(factor - 1) < 1e-6:
             return self
-        if factor > 3:
+        if factor > 3 and min(self.pixels.shape) > 32:
             return self.half.at(spacing)
         shape = tuple(max(8, round(n / factor)) for n in self.pixels.shape)
         # Both lattices share their outer edges' middle.
@@ -116,7 +116,7 @@ def picture(image: Image, mask: Image | None) -> Picture:
     pixels = ndimage.map_coordinates(data, np.moveaxis(index, -1, 0), order=1, mode="nearest")
     voting = inside & field_of_view(pixels)
     if mask is not None:
-        voting &= mask_on(mask, Grid.from_spacing(shape, spacing, origin, grid.units)).data
+        voting &= mask_on(mask, Grid.from_spacing(shape, spacing, origin, units=grid.units)).data
     return Picture(
         torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)),
         torch.from_numpy(voting.astype(np.float32)),
