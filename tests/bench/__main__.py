@@ -1,7 +1,8 @@
 """Measure, and write docs/benchmarks.md: ``python tests/bench [--only PATTERN] [--quick] [--page]``.
 
 Every cell (a method on a pair) runs in a fresh process and leaves a JSON file under build/bench, so that a
-part can be measured anew with ``--only real/fundus_*/auto``; the page is made from all that is there.
+part can be measured anew with ``--only real/fundus_*/auto``; the page is made from all that is there. Without
+``--only`` everything is made and measured anew.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -117,6 +119,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few cells, to build/bench/quick.md")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page anew")
     chosen = parser.parse_args()
+    if not (chosen.page or chosen.only):
+        shutil.rmtree(BUILD, ignore_errors=True)
     for section in SECTIONS if not chosen.page else ():
         for cell in section.cells(chosen.quick):
             name = f"{section.name}/{cell.case}/{cell.method}"

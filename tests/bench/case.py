@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -99,15 +101,14 @@ def load(source: str) -> Case:
     if kind == "real":
         return real(name)
     path = BUILD / "made" / f"{name}.npz"
-    if not path.exists():
-        from made import make
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _save(make(name), path)
+    if not path.exists():  # in a process of its own, for making takes more memory than having
+        subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("made.py")), name, str(path)], check=True
+        )
     return _read(path)
 
 
-def _save(case: Case, path: Path) -> None:
+def save(case: Case, path: Path) -> None:
     """Write to an uncompressed file, under its name only when whole."""
     content: dict[str, object] = {"classes": case.classes, "unit": case.unit}
     pairs = {"image": (case.fixed, case.moving), "label": case.labels or ()}
@@ -118,13 +119,14 @@ def _save(case: Case, path: Path) -> None:
             content[f"{kind}_{which}_units"] = image.grid.units
     if case.points is not None:
         content["points_fixed"], content["points_moving"] = case.points
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"part-{path.name}")
     np.savez(part, **content)  # type: ignore[arg-type]
     part.replace(path)
 
 
 def _read(path: Path) -> Case:
-    """What `_save` wrote."""
+    """What `save` wrote."""
     with np.load(path) as content:
 
         def image(which: str) -> Image:

@@ -1,10 +1,13 @@
-"""Made pairs with a known map: samples, heads, sizes, flows."""
+"""Made pairs with a known map: samples, heads, sizes, flows; ``python made.py NAME OUT.npz``."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import flow_pairs
 import numpy as np
-from case import Case
+from case import Case, save
 
 from napari_voxreg.geometry import Array, Grid, Image
 from napari_voxreg.preprocess import driving_channel
@@ -117,3 +120,7 @@ def _float(scans: list[Image]) -> tuple[Image, Image]:
 
 def _short(unit: str) -> str:
     return {"millimeter": "mm", "micrometer": "µm", "meter": "m"}.get(unit, unit)
+
+
+if __name__ == "__main__":
+    save(make(sys.argv[1]), Path(sys.argv[2]))
