@@ -20,7 +20,7 @@ from .preflight import Pair, check_overlap, prepare
 from .transforms import Affine, Transform, chain
 from .verdict import Verdict, judge
 
-DEFAULT_METHOD = "elastix"  # of Python, the command line and the panel
+DEFAULT_METHOD = "auto"  # of Python, the command line and the panel
 
 
 @dataclass(frozen=True, eq=False)

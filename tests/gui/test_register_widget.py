@@ -90,7 +90,7 @@ def test_choose_run_and_see_all_layers(panel, viewer, qtbot):
     fixed, moving = viewer.layers
     before = fixed.data.copy(), moving.data.copy()
     assert (panel.pair.fixed.layer, panel.pair.moving.layer) == (fixed, moving)
-    assert (panel.method.method, panel.method.preset) == ("elastix", "affine + B-spline")
+    assert (panel.method.method, panel.method.preset) == ("auto", "any pair")
     panel.method.choose("elastix", "translation", **QUICK | {"iterations": 150})
     panel.show_box.choose(Show(True, True, True, True, True, True))
     result = run(panel, qtbot)

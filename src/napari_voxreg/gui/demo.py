@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 from ..geometry import Array
 from ..method import MethodUnavailable
 from ..preprocess import driving_channel
-from ..registration import Result
+from ..registration import DEFAULT_METHOD, Result
 from ..samples import Sample, make_sample
 from ..transforms import Affine, Transform
 
@@ -42,7 +42,7 @@ def demo(picture: Path | None, say: Callable[[str], None]) -> None:
     viewer.window.resize(*SIZE)
     viewer.open_sample("napari-voxreg", sample.name)
     _, panel = viewer.window.add_plugin_dock_widget("napari-voxreg", "Register")
-    panel.method.choose(sample.method, sample.preset)
+    panel.method.choose(DEFAULT_METHOD)
     failures: list[str] = []
 
     def done(result: Result) -> None:

@@ -141,12 +141,9 @@ def _check_units(units: Sequence[str], fixed: Grid) -> None:
 
 
 def warm_up() -> None:
-    """Load in a thread what the first run needs, in this process and in the child."""
+    """Load in a thread what the first run needs in this process."""
     import importlib
 
-    from .. import isolate
-
-    isolate.warm("napari_voxreg.methods.elastix_load")
     # Not pint: its registry breaks if two threads first use it at once, and napari loads it for its layers.
     for module in ("SimpleITK", "scipy.ndimage", "skimage.draw", "napari_voxreg.itk"):
         importlib.import_module(module)

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from .. import isolate
 from ..comparison import Row
 from ..method import Cancelled, MethodUnavailable
+from ..methods import METHODS
 from ..registration import Result
 from .canvas_drops import CanvasDrops
 from .compare_table import CompareTable
@@ -95,6 +96,8 @@ class RegisterWidget(Docked):
         self._build()
         self._restore()
         self._attach()
+        self.method.method_box.currentIndexChanged.connect(self._load_ahead)
+        self._load_ahead()
         # The worker may outlive the panel, and a panel may go without closing.
         self.destroyed.connect(lambda: self._gone())
         threading.Thread(target=warm_up, name="napari-voxreg-warm", daemon=True).start()
@@ -198,6 +201,10 @@ class RegisterWidget(Docked):
         """Follow the viewer's layers."""
         _open.add(id(self))
         self._watch.start()
+
+    def _load_ahead(self) -> None:
+        """Have the child process load what the chosen method needs, so that the first run need not wait."""
+        isolate.warm(*METHODS[self.method.method].loads)
 
     def _detach(self) -> None:
         """Let go of the viewer, stop the run and remember the choices."""

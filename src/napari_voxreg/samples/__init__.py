@@ -29,8 +29,6 @@ class Sample:
         The same anatomy in both images, integer labels on the images' grids; 0 is background.
     label_names : tuple of str
         What label 1, 2, ... means.
-    method, preset : str
-        What registers the pair well.
     """
 
     name: str
@@ -42,8 +40,6 @@ class Sample:
     labels_fixed: Image | None = None
     labels_moving: Image | None = None
     label_names: tuple[str, ...] = ()
-    method: str = "elastix"
-    preset: str = "affine + B-spline"
 
 
 @dataclass(frozen=True)
