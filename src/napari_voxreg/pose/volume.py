@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..geometry import Array, Image
-from ..method import Progress, part
+from ..method import Progress, part, silent
 from ..transforms import Affine
 from .pose import Pose
 from .volume_refine import Level, agreement, level, rank, refine, score, warped
@@ -19,20 +19,19 @@ from .volume_view import Volume, extents, volume
 FINE, MIDDLE, COARSE = 96, 48, 32  # voxels along a mean side of the smaller image at which poses are refined
 LONGEST = 128  # the same of the larger image at most
 CORRELATION = 40  # size of the correlation maps along a mean side
-KEPT = (32, 8, 3)  # candidates after the search and after each refinement
+KEPT = (48, 12, 4)  # candidates after the search and after each refinement
 RELIABLE = 0.25  # share of the structure that must fit best in place; wrong poses reach 0.2
 SURE = 0.42  # the same for a present pose that makes a search needless
 UNMATCHED = 0.8  # the same where no mirror image can fit better
-EQUAL = 0.85  # of the best pose's share: another pose that reaches it is as good
+EQUAL = 0.95  # of the best correlation: another shift that reaches it is as good
 CLEAR = 0.04  # part of what is missing to a perfect fit that must be gained for the present pose to be left
 MIRRORED = 36  # as CORRELATION, for mirror images
 MIRROR = (
     "One image looks like a mirror image of the other: check the orientation in which they were stored; "
     "nothing was flipped."
 )
-SEVERAL = (
-    "Several poses fit about equally well (repeated structure); the images stay where they are. "
-    "Bring them nearer to each other, or give landmarks."
+REPEATED = (
+    "Another shift fits about as well, because the structure repeats itself or runs on: check along it."
 )
 NOTHING = "No reliable pose was found; the images stay where they are."
 
@@ -123,18 +122,13 @@ def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progre
     worlds, ranks = _climbed(pair.at(COARSE), starts[:1], "similarity", 8)
     worlds, ranks = _climbed(middle, worlds, kind, 6)
     share, blocks = agreement(middle, _indices(middle, worlds)[0])
-    trace, alike = [float(ranks[0])], False
+    trace = [float(ranks[0])]
     if share < _needed(SURE, blocks):
         found = _searched(pair, middle, kind, starts, trace, part(progress, 0.2, 0.75))
         worlds = np.concatenate([found, worlds])
         shares = [agreement(middle, p) for p in _indices(middle, worlds)]
         order = np.argsort([-s for s, _ in shares], kind="stable")
-        poses = _indices(middle, worlds[order])
-        rivals = order[distinct(poses, middle.fixed.shape, 4.0, 2).cpu().numpy()]
         worlds, (share, blocks) = worlds[order[:1]], shares[order[0]]
-        alike = len(rivals) > 1 and shares[rivals[1]][0] > EQUAL * share
-    if alike and share >= _needed(RELIABLE, blocks):
-        return Pose(Affine.identity(3), 0.4, False, (SEVERAL,), tuple(trace))
     if share < _needed(RELIABLE, blocks):
         notes = (NOTHING, *_mirrored(pair, middle, share, worlds[0], part(progress, 0.75, 0.95)))
         return Pose(Affine.identity(3), min(_confidence(share), 0.4), False, notes, tuple(trace))
@@ -146,9 +140,19 @@ def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progre
     if ranks[0] - present[0] < CLEAR * (1 - present[0]):
         worlds, ranks = starts[:1], present
     trace.append(float(ranks[0]))
-    notes = _mirrored(pair, middle, share, worlds[0], None) if share < UNMATCHED else ()
+    notes = (REPEATED,) if _repeats(pair, worlds[0]) else ()
+    confidence = _confidence(share) * (0.6 if notes else 1.0)
+    if share < UNMATCHED:
+        notes += _mirrored(pair, middle, share, worlds[0], None)
     matrix = np.linalg.inv(worlds[0]) if pair.swapped else worlds[0]
-    return Pose(Affine(matrix), _confidence(share), True, notes, tuple(trace))
+    return Pose(Affine(matrix), confidence, True, notes, tuple(trace))
+
+
+def _repeats(pair: Pair, world: Array) -> bool:
+    """Whether another shift with the turn and scale of a pose fits about as well."""
+    coarsest = pair.coarsest(CORRELATION)
+    _, values = search(coarsest, world[None, :3, :3], silent)
+    return bool(values[1] > EQUAL * values[0])
 
 
 def _mirrored(
