@@ -39,7 +39,7 @@ class FlowParams(Params):
         3.0, "How closely the brightness itself must match; 0 where light has changed.", range=(0, 1000)
     )
     boundaries: int = param(
-        16,
+        12,
         "How many pixels around a motion boundary are asked which side a pixel moves with; "
         "0 leaves boundaries as they are and halves the time.",
         range=(0, 50),
