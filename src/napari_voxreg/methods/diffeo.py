@@ -91,7 +91,7 @@ METHOD = Method(
     run=run,
     presets={
         "default": {},
-        "thorough": {"finest": 1},
+        "between subjects": {"finest": 1, "control_spacing": 4.0, "smoothness": 0.33},
     },
     isolate=True,  # a step of a large volume takes longer than Cancel may
     landmarks=True,
