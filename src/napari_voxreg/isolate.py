@@ -142,8 +142,8 @@ class _Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
-                # Threads that wait shall sleep: spinning, they take the cores from those they wait for as soon
-                # as anything else runs on the machine, and a second of tensor work becomes a minute.
+                # Threads that wait shall sleep: spinning, they take the cores from those they wait for as
+                # soon as anything else runs on the machine, and a second of tensor work becomes a minute.
                 env={
                     "OMP_WAIT_POLICY": "PASSIVE",
                     **os.environ,

@@ -1,0 +1,145 @@
+"""`auto` does what helps, leaves alone what does not, and says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from napari_voxreg import Affine, Displacement, Grid, Image, register, warp
+from napari_voxreg.method import silent
+from napari_voxreg.methods import _heldout
+from napari_voxreg.methods.auto import motion
+from napari_voxreg.samples import make_sample
+
+
+def on_pixels(data):
+    return Image(np.asarray(data, np.float32), Grid.from_spacing(data.shape))
+
+
+def texture(shape, seed, sigma=2.0):
+    return gaussian_filter(np.random.default_rng(seed).normal(size=shape), sigma)
+
+
+def error(transform, truth, grid, where=None):
+    """Mean distance from the truth, world units, on the grid or where labels are."""
+    points = grid.coarsened(4).nodes()
+    if where is not None:
+        points = points[where.data[::4, ::4].ravel() > 0]
+    return float(np.linalg.norm(transform(points) - truth(points), axis=1).mean())
+
+
+@pytest.fixture(scope="module")
+def brain():
+    """A brain slice with a known deformation, the moving image then turned far away."""
+    sample = make_sample("brain2d")
+    turn = np.deg2rad(35)
+    matrix = np.eye(3)
+    matrix[:2, :2] = 1.15 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix[:2, 2] = [300.0, -40.0]
+    return sample, Affine(matrix)
+
+
+def test_pose_and_deformation_are_found_in_one_go_and_explained(brain):
+    sample, away = brain
+    moving = sample.moving.with_grid(sample.moving.grid.moved(away.matrix))
+    result = register(sample.fixed, moving, method="auto")
+    found = result.transform
+
+    def truth(points):
+        return away(sample.truth(points))
+
+    assert error(Affine.identity(2), truth, sample.fixed.grid, sample.labels_fixed) > 100
+    assert error(found, truth, sample.fixed.grid, sample.labels_fixed) < 1.5  # pixels of 1 mm
+    assert result.after.folded == 0
+    done, why = result.notes[:2]
+    assert done.startswith("Pose found (turned by 3")
+    assert "deformation of up to" in done
+    assert "holds" in why
+    assert result.confidence > 0.5
+
+
+def test_an_aligned_pair_stays_where_it_is():
+    # The same scene with other contrast and noise of its own.
+    scene = texture((200, 220), 0)
+    rng = np.random.default_rng(1)
+    fixed = scene + 0.1 * rng.normal(size=scene.shape) * scene.std()
+    moving = -np.tanh(scene / scene.std()) + 0.1 * rng.normal(size=scene.shape)
+    result = register(on_pixels(fixed), on_pixels(moving), method="auto")
+    assert error(result.transform, Affine.identity(2), result.fixed) < 0.1
+    assert result.verdict.outcome in ("unchanged", "better")
+
+
+def test_unrelated_images_are_left_alone():
+    result = register(
+        on_pixels(texture((200, 200), 0)), on_pixels(texture((200, 200), 9, sigma=3.0)), method="auto"
+    )
+    assert error(result.transform, Affine.identity(2), result.fixed) == 0
+    assert result.notes[0].startswith("Pose left as it was; no deformation")
+    assert "No pose could be relied on" in result.notes[1]
+
+
+def test_a_start_that_bends_is_continued(brain):
+    sample, _ = brain
+    grid = sample.fixed.grid.coarsened(8)
+    field = np.zeros((*grid.shape, 2))
+    field[..., 0] = 4 * np.sin(np.linspace(0, np.pi, grid.shape[1]))
+    bent = Displacement(field, grid)
+    result = register(sample.fixed, sample.moving, method="auto", params={"search": False}, initial=bent)
+    before = error(Displacement(field, grid), sample.truth, sample.fixed.grid, sample.labels_fixed)
+    after = error(result.transform, sample.truth, sample.fixed.grid, sample.labels_fixed)
+    assert after < 0.5 * before
+
+
+def test_landmarks_overrule_the_pixels(brain):
+    sample, _ = brain
+    fixed = sample.fixed.grid.to_world([[40, 40], [40, 150], [150, 40], [150, 150]])
+    result = register(
+        sample.fixed, sample.moving, method="auto", params={"deform": False}, points=(fixed, fixed)
+    )
+    assert result.notes[0] == "Pose left as it was."
+    assert error(result.transform, Affine.identity(2), sample.fixed.grid) == 0
+
+
+def test_what_is_left_out_tells_motion_from_noise():
+    # Candidates of the test's own: the true motion, none, and noise that bends every pixel.
+    scene = texture((256, 256), 4)
+    grid = Grid.from_spacing(scene.shape)
+    rows = np.arange(256)[:, None] * np.ones(256)
+    field = np.stack([3 * np.sin(rows / 40), np.zeros_like(rows)], axis=-1)
+    truth = Displacement(field, grid)
+    fixed = warp(on_pixels(scene), truth, grid)
+    wild = Displacement(4 * np.random.default_rng(2).normal(size=field.shape), grid)
+    candidates = {
+        "wild": lambda *images: wild,
+        "true": lambda *images: truth,
+        "none": lambda *images: Affine.identity(2),
+    }
+    trial = _heldout.best_left_out(fixed, on_pixels(scene), None, None, candidates, silent)
+    assert trial.name == "true"
+    assert trial.gain > 0.3
+    del candidates["true"]
+    assert _heldout.best_left_out(fixed, on_pixels(scene), None, None, candidates, silent).gain < 0.01
+
+
+def test_a_deformation_sees_only_its_own_blocks():
+    seen = []
+
+    def spy(fixed, moving, fixed_mask, moving_mask, progress):
+        seen.append(fixed_mask.data)
+        return Affine.identity(2)
+
+    image = on_pixels(texture((200, 120), 0))
+    _heldout.best_left_out(image, image, None, None, {"only": spy}, silent)
+    assert len(seen) == 2
+    assert not (seen[0] & seen[1]).any()
+    assert (seen[0] | seen[1]).all()
+
+
+def test_motion_in_words():
+    turn = np.deg2rad(20)
+    matrix = np.eye(3)
+    matrix[:2, :2] = 2 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    grid = Grid.from_spacing((101, 101), units="mm")
+    matrix[:2, 2] = np.array([50, 57]) - matrix[:2, :2] @ [50, 50]
+    assert motion(Affine(matrix), grid) == "turned by 20.0°, scaled by 2, shifted by 7 mm"
