@@ -184,7 +184,7 @@ def refine(level: Level, poses: Poses, model: Model, steps: int, weights: Tensor
 
 def _sane(poses: Poses, before: Poses, extent: Array) -> Poses:
     """The poses, but those before where a step ran away: no number, or twice or half the first scale."""
-    finite: Array = np.isfinite(poses.numbers).reshape(len(poses), -1).all(1)
+    finite: Array = np.isfinite(poses.numbers.sum((1, 2)))
     numbers = np.where(finite[:, None, None], poses.numbers, before.numbers)
     ratio = replace(poses, numbers=numbers).scale() / extent
     fine: Array = (ratio > 0.5) & (ratio < 2)
