@@ -17,7 +17,7 @@ from ..preprocess import unit_range
 from ..transforms import Transform, displacement_on
 from .lattice import Lattice
 
-LEVEL_PIXELS = 1_500_000
+LEVEL_PIXELS = 2_500_000
 SMALLEST = 12  # pixels that the longest side keeps at the coarsest level
 MARGIN = 0.125  # of each side by which the moving image is kept beyond the fixed image's rim
 FAINT = 0.02  # of an image's range: what surrounds it below that is background

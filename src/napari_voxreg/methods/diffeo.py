@@ -92,6 +92,7 @@ METHOD = Method(
     presets={
         "default": {},
         "between subjects": {"finest": 1, "control_spacing": 4.0, "smoothness": 0.33},
+        "between subjects, fine": {"finest": 1, "control_spacing": 2.0, "smoothness": 0.33},
     },
     isolate=True,  # a step of a large volume takes longer than Cancel may
     landmarks=True,
