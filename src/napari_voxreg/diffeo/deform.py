@@ -31,6 +31,7 @@ SMOOTHNESS = {
 }
 UNIFORM = 0.8  # of the relation between both images' brightness, see `Pull`
 CELL = 2  # pixels of a level between its control points, at least
+POLISH = 3  # steps at twice the resolution of the finest level that is worked out in full
 FAR = 16  # finest pixels between the control points that need not prove useful
 
 
@@ -144,28 +145,31 @@ def _coarse_to_fine(
         landmarks = Landmarks(targets[0].to(device), targets[1].to(device), settings.landmark_weight)
     control = Control(control_lattice(pair.shape, [1e9] * len(pair.shape)), pair.spacing, device)
     velocity = torch.zeros(control.nodes.shape, device=device)
+    usual = SMOOTHNESS[similarity] * settings.smoothness
+    anchor: Tensor | None = None
+    smoothness, trusted = usual, True
     trace: list[float] = []
     sides: list[Side] = []
     last = 0
     for stage in stages:
-        report = _reporter(part(progress, stage.start, stage.stop), stage.name, settings.iterations, trace)
-        lattice = control_lattice(pair.shape, [max(stage.cell / s, 1.0) for s in pair.spacing])
-        finer = Control(lattice, pair.spacing, device)
-        start = control.lattice.resampled(velocity, lattice)
+        report = _reporter(part(progress, stage.start, stage.stop), stage.name, stage.steps, trace)
         if stage.level != last:
             sides = _sides(pair, similarity, settings, factors(pair.spacing, stage.level), features)
         last = stage.level
-        smoothness: float | None = SMOOTHNESS[similarity] * settings.smoothness
-        anchor = None
-        if stage.tried:
-            anchor = start
-            start, smoothness = trial(sides, finer, start, SMOOTHNESS[similarity] * settings.smoothness)
-        if smoothness is None:
-            break
-        control = finer
-        velocity = run_level(
-            sides, control, start, smoothness, settings.iterations, landmarks, report, anchor
-        )
+        if stage.cell and trusted:
+            lattice = control_lattice(pair.shape, [max(stage.cell / s, 1.0) for s in pair.spacing])
+            finer = Control(lattice, pair.spacing, device)
+            start = control.lattice.resampled(velocity, lattice)
+            if stage.tried:
+                refined, chosen = trial(sides, finer, start, usual)
+                trusted = chosen is not None
+                if chosen is None:
+                    continue
+                smoothness, anchor, start = chosen, start, refined
+            control, velocity = finer, start
+        elif stage.cell:
+            continue
+        velocity = run_level(sides, control, velocity, smoothness, stage.steps, landmarks, report, anchor)
     return velocity, control, trace
 
 
@@ -174,8 +178,9 @@ class _Stage:
     """A level, the distance of its control points in finest pixels, and its part of the progress."""
 
     level: int
-    cell: float
+    cell: float  # 0 keeps those there are
     tried: bool  # whether these control points must first prove useful
+    steps: int
     name: str
     start: float
     stop: float
@@ -190,12 +195,16 @@ def _stages(pair: Prepared, settings: Settings) -> list[_Stage]:
     while not settings.control_spacing and far / 2 >= CELL * finest:
         far /= 2
         plan.append((finest, far, True))
-    work = np.array([(finest / level) ** len(pair.shape) for level, _, _ in plan])
+    steps = [settings.iterations] * len(plan)
+    if finest > 1 and not settings.finest and not settings.control_spacing:
+        plan.append((finest // 2, 0.0, False))
+        steps.append(POLISH)
+    work = np.array([n / level ** len(pair.shape) for n, (level, _, _) in zip(steps, plan, strict=True)])
     ends = 0.02 + 0.98 * np.cumsum(work) / work.sum()
     starts = [0.02, *ends[:-1]]
     return [
-        _Stage(level, cell, tried, f"deformation, stage {k + 1} of {len(plan)}", float(a), float(b))
-        for k, ((level, cell, tried), a, b) in enumerate(zip(plan, starts, ends, strict=True))
+        _Stage(*of_stage, count, f"deformation, stage {k + 1} of {len(plan)}", float(a), float(b))
+        for k, (of_stage, count, a, b) in enumerate(zip(plan, steps, starts, ends, strict=True))
     ]
 
 
