@@ -14,6 +14,7 @@ from ..preprocess import block_mean, steps_to
 from ..transforms import Transform
 
 SIZES = {2: 256, 3: 96}  # longest side, pixels: enough to see whether a smooth deformation holds
+MARGIN = 0.1  # of its gain by which a less simple candidate must be better
 BLOCK = 16  # pixels along a block's side: more than the windows of the measures, less than most motions
 
 Deform = Callable[[Image, Image, Image | None, Image | None, Progress], Transform]
@@ -62,7 +63,8 @@ def best_left_out(
     fixed_mask, moving_mask : Image or None
         Boolean, on the grids of `fixed` and `moving`.
     candidates : mapping
-        Name to ``deform(fixed, moving, fixed_mask, moving_mask, progress)``, which gives a transform.
+        Name to ``deform(fixed, moving, fixed_mask, moving_mask, progress)``, which gives a transform; the
+        simplest first: a later one must gain clearly more.
 
     Returns
     -------
@@ -87,7 +89,9 @@ def best_left_out(
             found = candidates[name](small, other, train, other_mask, stage)
             scores[name].append(likeness.compare(None, found)[0])
         names = sorted(names, key=lambda name: _gain(scores[name]), reverse=True)[: (len(names) + 1) // 2]
-    best = max(names, key=lambda name: _gain(scores[name]))
+    most = max(_gain(scores[name]) for name in names)
+    enough = most - MARGIN * abs(most)
+    best = next(name for name in candidates if name in names and _gain(scores[name]) >= enough)
     before, after = np.mean(scores[best], axis=0)
     return Trial(best, float(before), float(after))
 

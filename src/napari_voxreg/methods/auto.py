@@ -18,23 +18,20 @@ from . import diffeo, pose
 from ._heldout import Deform, best_left_out
 
 NOISE = 0.005  # change of the local correlation that interpolation alone may bring, as in the verdict
-GAIN, SHARE = (
-    0.005,
-    0.1,
-)  # of the local correlation on pixels left out, absolute and relative, that is believed
-# How a deformation may be found, from soft to stiff; which one is right is tried out on pixels left out.
-WAYS: dict[int, dict[str, dict[str, Any]]] = {
-    2: {
-        f"{similarity}, smoothness {smoothness:g}": {"similarity": similarity, "smoothness": smoothness}
-        for similarity in ("local correlation", "self-similarity")
-        for smoothness in (1.0, 5.0, 30.0)
-    },
-    3: {
-        f"{similarity}, smoothness 1": {"similarity": similarity}
-        for similarity in ("local correlation", "self-similarity")
-    },
-}
+# Of the local correlation on pixels left out, absolute and relative, from which a deformation is believed.
+GAIN, SHARE = 0.005, 0.05
 SCARCE = 0.05  # part of the fixed image: with less overlap at the start there is nothing to compare with
+# How a deformation may be found, the stiffest first; which one is right is tried out on pixels left out.
+WAYS: dict[int, tuple[tuple[str, float], ...]] = {
+    2: (
+        ("local correlation", 30.0),
+        ("local correlation", 5.0),
+        ("self-similarity", 2.0),
+        ("local correlation", 1.0),
+        ("self-similarity", 0.3),
+    ),
+    3: (("local correlation", 5.0), ("self-similarity", 1.0), ("local correlation", 1.0)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +161,10 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     if not posed.likeness.warped(None)[1].any():
         return Stage(stage.transform, stage.done, f"{stage.why}; nothing overlaps that could be deformed")
     images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
-    ways = {name: _deformer(posed, way) for name, way in WAYS[pair.fixed.ndim].items()}
+    ways = {
+        f"{similarity}, smoothness {smoothness:g}": _deformer(posed, similarity, smoothness)
+        for similarity, smoothness in WAYS[pair.fixed.ndim]
+    }
     trial = best_left_out(*images, ways, part(progress, 0.0, 0.4))
     held = f"local correlation{_from_to(trial.before, trial.after)} on pixels left out of it"
     if not trial.gain > max(GAIN, SHARE * trial.before):
@@ -179,9 +179,9 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     return Stage(chain(bent, stage.transform), done, f"{stage.why}; the deformation holds ({held})")
 
 
-def _deformer(pair: _Pair, way: dict[str, Any]) -> Deform:
+def _deformer(pair: _Pair, similarity: str, smoothness: float) -> Deform:
     """The deformable method in one of the ways, for images of the pair at any size."""
-    params = diffeo.METHOD.parameters(params=way)
+    params = diffeo.METHOD.parameters(params={"similarity": similarity, "smoothness": smoothness})
 
     def deform(
         fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None, progress: Progress

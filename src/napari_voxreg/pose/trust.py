@@ -17,6 +17,7 @@ from .refine import Level, Scored, refine
 REACH, BLOCK = 6, 12  # pixels: largest local shift, and side of the blocks that are shifted
 BLOCKS = 6  # blocks along each side of the view, for fits on half of them
 TIE = 0.1  # poses whose scores differ by less than this part are equally good
+ASIDE = 1.5  # pixels along both axes from the best pose at which the fits on half of the picture start
 CLEAR = 2.5  # standard errors by which a better model or pose must win
 
 
@@ -99,8 +100,14 @@ def _confidence(margin: float, gap: float, agree: float) -> float:
 
 
 def halves(level: Level, scored: Scored) -> float:
-    """How far two poses end from each other that start at the best and see half of the picture each."""
-    two = refine(level, scored.poses[[0, 0]], "affine", 4, _checkered(level))
+    """How far two poses end from each other that start beside the best and see half of the picture each.
+
+    They start on opposite sides of it, so that they meet only where both halves draw them there.
+    """
+    aside = np.zeros((2, 2, 6))
+    aside[0, :, 0] = ASIDE * level.fixed.spacing / scored.poses.radius
+    aside[1] = -aside[0]
+    two = refine(level, scored.poses[[0, 0]].after(aside), "affine", 6, _checkered(level))
     u = np.array([[a, b] for a in (-0.7, 0.0, 0.7) for b in (-0.7, 0.0, 0.7)])
     ends = two.poses.at(u)
     length = 2 * scored.poses.radius * two.poses.scale()[0]
