@@ -15,7 +15,7 @@ from ..transforms import Transform
 
 SIZES = {2: 256, 3: 96}  # longest side, pixels: enough to see whether a smooth deformation holds
 MARGIN = 0.1  # of its gain by which a less simple candidate must be better
-BLOCK = 16  # pixels along a block's side: more than the windows of the measures, less than most motions
+BLOCKS = {2: 16, 3: 12}  # pixels along a block's side: less than the reach of most motions
 
 Deform = Callable[[Image, Image, Image | None, Image | None, Progress], Transform]
 
@@ -109,8 +109,8 @@ def _coarse(mask: Image, size: int) -> Image:
 
 
 def _chessboard(grid: Grid) -> Array:
-    """Every other block of about `BLOCK` pixels of the finest spacing, as cubic as pixels allow."""
-    sides = [max(1, round(BLOCK * grid.spacing.min() / s)) for s in grid.spacing]
+    """Every other block of some pixels of the finest spacing, as cubic as pixels allow."""
+    sides = [max(1, round(BLOCKS[grid.ndim] * grid.spacing.min() / s)) for s in grid.spacing]
     colour = np.zeros(grid.shape, int)
     for index, side in zip(np.indices(grid.shape, sparse=True), sides, strict=True):
         colour = colour + index // side

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ WAYS: dict[int, tuple[tuple[str, float], ...]] = {
         ("self-similarity", 2.0),
         ("local correlation", 1.0),
         ("self-similarity", 0.3),
+        ("mutual information", 1.0),
     ),
     3: (("local correlation", 5.0), ("self-similarity", 1.0), ("local correlation", 1.0)),
 }
@@ -162,15 +164,18 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
         return Stage(stage.transform, stage.done, f"{stage.why}; nothing overlaps that could be deformed")
     images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
     ways = {
-        f"{similarity}, smoothness {smoothness:g}": _deformer(posed, similarity, smoothness)
+        f"{similarity}, smoothness {smoothness:g}": {"similarity": similarity, "smoothness": smoothness}
         for similarity, smoothness in WAYS[pair.fixed.ndim]
     }
-    trial = best_left_out(*images, ways, part(progress, 0.0, 0.4))
+    # In 3D far control points are enough for a trial, and need not prove their use.
+    quick = {"control_spacing": 8.0} if pair.fixed.ndim == 3 else {}
+    candidates = {name: _deformer(posed, way | quick) for name, way in ways.items()}
+    trial = best_left_out(*images, candidates, part(progress, 0.0, 0.4))
     held = f"local correlation{_from_to(trial.before, trial.after)} on pixels left out of it"
     if not trial.gain > max(GAIN, SHARE * trial.before):
         why = f"{stage.why}; a deformation would not hold ({held})"
         return Stage(stage.transform, f"{stage.done}; no deformation", why)
-    bent = ways[trial.name](*images, part(progress, 0.4, 1.0))
+    bent = _deformer(posed, ways[trial.name])(*images, part(progress, 0.4, 1.0))
     (first, last), _ = posed.likeness.compare(None, bent)
     if not last > first:
         why = f"{stage.why}; a deformation made it no better (local correlation{_from_to(first, last)})"
@@ -179,9 +184,9 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     return Stage(chain(bent, stage.transform), done, f"{stage.why}; the deformation holds ({held})")
 
 
-def _deformer(pair: _Pair, similarity: str, smoothness: float) -> Deform:
-    """The deformable method in one of the ways, for images of the pair at any size."""
-    params = diffeo.METHOD.parameters(params={"similarity": similarity, "smoothness": smoothness})
+def _deformer(pair: _Pair, way: Mapping[str, Any]) -> Deform:
+    """The deformable method with some parameters changed, for images of the pair at any size."""
+    params = diffeo.METHOD.parameters(params=way)
 
     def deform(
         fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None, progress: Progress
