@@ -52,9 +52,10 @@ def best_left_out(
 ) -> Trial:
     """The deformation that does best on blocks that it has not seen.
 
-    The blocks are the black and the white squares of a chessboard; each colour is left out once. A motion
-    that is real goes on smoothly into the blocks left out; what follows noise alone does not. So the same
-    test tells whether to deform at all, how stiffly, and by which similarity.
+    The blocks are the black and the white squares of a chessboard; in 2D each colour is left out once, in
+    3D, with its many blocks, one of them. A motion that is real goes on smoothly into the blocks left out;
+    what follows noise alone does not. So the same test tells whether to deform at all, how stiffly, and by
+    which similarity.
 
     Parameters
     ----------
@@ -79,7 +80,8 @@ def best_left_out(
     white = _chessboard(small.grid)
     names = list(candidates)
     scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in candidates}
-    for k, (seen, share) in enumerate(((white, 0.65), (~white, 0.35))):
+    turns = ((white, 0.65), (~white, 0.35)) if fixed.ndim == 2 else ((white, 1.0),)
+    for k, (seen, share) in enumerate(turns):
         train, test = (Image(allowed & blocks, small.grid) for blocks in (seen, ~seen))
         if not train.data.any() or not test.data.any():
             return Trial(names[0], float("nan"), float("nan"))
