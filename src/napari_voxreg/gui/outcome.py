@@ -121,7 +121,7 @@ class OutcomeView(QWidget):
         """Show a verdict and what it rests on."""
         self.sentence.say(result.verdict.sentence, result.verdict.outcome)
         self.table.setText(score_table(result))
-        self.notes.setText("\n".join(result.notes))
+        self.notes.setText("\n".join(result.notes).replace("->", "→"))
         for name, content in result.files.items():
             if name.endswith(".log"):
                 self.write(f"\n{name}:\n{content.decode(errors='replace')}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,11 +48,16 @@ class Auto(Params):
 
 @dataclass(frozen=True)
 class Stage:
-    """What the work has come to: a transform, and two lines about it."""
+    """What the work has come to: a transform, two lines about it, and its live metric."""
 
     transform: Transform
     done: str
     why: str
+    trace: tuple[float, ...] = ()
+
+    def without(self, why: str) -> Stage:
+        """The same, with the reason why nothing was added."""
+        return replace(self, done=f"{self.done}; no deformation", why=_joined(self.why, why))
 
 
 class _Pair:
@@ -114,7 +119,6 @@ def run(
     stage = Stage(Affine.identity(fixed.ndim), "Started as the images lie", "")
     notes: tuple[str, ...] = ()
     confidence: float | None = None
-    trace: tuple[float, ...] = ()
     if params.search:
         found = pose.finder(fixed.ndim)(
             pair.fixed,
@@ -127,12 +131,13 @@ def run(
             device=device,
             progress=part(progress, 0.0, 0.5),
         )
-        stage = _with_pose(pair, found)
-        notes, confidence, trace = found.notes, found.confidence, found.trace
+        stage = replace(_with_pose(pair, found), trace=tuple(found.trace))
+        notes, confidence = found.notes, found.confidence
     if params.deform:
         stage = _with_deformation(pair, stage, part(progress, 0.5, 1.0))
     transform = stage.transform if initial is None else chain(stage.transform, initial)
-    return Outcome(transform, (f"{stage.done}.", f"{stage.why}.", *notes), tuple(trace), confidence)
+    lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
+    return Outcome(transform, lines + notes, stage.trace, confidence)
 
 
 def _with_pose(pair: _Pair, found: Any) -> Stage:
@@ -161,7 +166,7 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     """The stage and a deformation, if that holds on pixels it has not seen."""
     posed = pair.posed(stage.transform)
     if not posed.likeness.warped(None)[1].any():
-        return Stage(stage.transform, stage.done, f"{stage.why}; nothing overlaps that could be deformed")
+        return stage.without("nothing overlaps that could be deformed")
     images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
     ways = {
         f"{similarity}, smoothness {smoothness:g}": {"similarity": similarity, "smoothness": smoothness}
@@ -169,42 +174,62 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     }
     # In 3D far control points and few steps are enough for a trial.
     quick = {"control_spacing": 8.0, "iterations": 4} if pair.fixed.ndim == 3 else {}
-    candidates = {name: _deformer(posed, way | quick) for name, way in ways.items()}
-    trial = best_left_out(*images, candidates, part(progress, 0.0, 0.4))
+    candidates = {name: _trial_of(posed, way | quick) for name, way in ways.items()}
+    trial = best_left_out(*images, candidates, _unmeasured(part(progress, 0.0, 0.4)))
     held = f"local correlation{_from_to(trial.before, trial.after)} on pixels left out of it"
     if not trial.gain > max(GAIN, SHARE * trial.before):
-        why = f"{stage.why}; a deformation would not hold ({held})"
-        return Stage(stage.transform, f"{stage.done}; no deformation", why)
-    bent = _deformer(posed, ways[trial.name])(*images, part(progress, 0.4, 1.0))
-    (first, last), _ = posed.likeness.compare(None, bent)
-    if not last > first:
-        why = f"{stage.why}; a deformation made it no better (local correlation{_from_to(first, last)})"
-        return Stage(stage.transform, f"{stage.done}; no deformation", why)
+        return stage.without(f"a deformation would not hold ({held})")
+    found = _deformed(posed, ways[trial.name], *images, part(progress, 0.4, 1.0))
+    bent = found.transform
+    (before, after), _ = posed.likeness.compare(None, bent)
+    if not after > before:
+        return stage.without(f"a deformation made it no better (local correlation{_from_to(before, after)})")
+    present, moved = posed.landmark_error(Affine.identity(pair.fixed.ndim)), posed.landmark_error(bent)
+    if present is not None and moved is not None and moved > present:
+        return stage.without(f"a deformation led away from the landmarks (error{_from_to(present, moved)})")
     done = f"{stage.done}; then a deformation of up to {_longest(bent, pair.fixed.grid)} ({trial.name})"
-    return Stage(chain(bent, stage.transform), done, f"{stage.why}; the deformation holds ({held})")
+    why = _joined(stage.why, f"the deformation holds ({held})")
+    return Stage(chain(bent, stage.transform), done, why, found.trace)
 
 
-def _deformer(pair: _Pair, way: Mapping[str, Any]) -> Deform:
-    """The deformable method with some parameters changed, for images of the pair at any size."""
-    params = diffeo.METHOD.parameters(params=way)
+def _deformed(
+    pair: _Pair,
+    way: Mapping[str, Any],
+    fixed: Image,
+    moving: Image,
+    fixed_mask: Image | None,
+    moving_mask: Image | None,
+    progress: Progress,
+) -> Outcome:
+    """The deformable method, with some parameters changed, on images of the pair at any size."""
+    return diffeo.METHOD.run(
+        fixed,
+        moving,
+        diffeo.METHOD.parameters(params=way),
+        initial=None,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+        points=pair.points,
+        seed=pair.seed,
+        device=pair.device,
+        progress=progress,
+    )
 
-    def deform(
-        fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None, progress: Progress
-    ) -> Transform:
-        return diffeo.METHOD.run(
-            fixed,
-            moving,
-            params,
-            initial=None,
-            fixed_mask=fixed_mask,
-            moving_mask=moving_mask,
-            points=pair.points,
-            seed=pair.seed,
-            device=pair.device,
-            progress=progress,
-        ).transform
 
-    return deform
+def _trial_of(pair: _Pair, way: Mapping[str, Any]) -> Deform:
+    """The deformable method in a form that can be tried out."""
+    return lambda *images_and_progress: _deformed(pair, way, *images_and_progress).transform
+
+
+def _unmeasured(progress: Progress) -> Progress:
+    """Progress without the metric: that of many small trials makes no curve."""
+    return lambda fraction, message, metric=None: progress(fraction, "trying whether a deformation holds")
+
+
+def _joined(*clauses: str) -> str:
+    """Clauses of a sentence, its first letter large."""
+    sentence = "; ".join(clause for clause in clauses if clause)
+    return sentence[:1].upper() + sentence[1:]
 
 
 def motion(transform: Transform, grid: Grid) -> str:
