@@ -53,7 +53,7 @@ def test_pose_and_deformation_are_found_in_one_go_and_explained(brain):
     assert error(found, truth, sample.fixed.grid, sample.labels_fixed) < 1.5  # pixels of 1 mm
     assert result.after.folded == 0
     done, why = result.notes[:2]
-    assert done.startswith("Pose found (turned by 3")
+    assert done.startswith("Pose found (turned by 4")  # 35 and the 6 of the sample itself
     assert "deformation of up to" in done
     assert "holds" in why
     assert result.confidence > 0.5
