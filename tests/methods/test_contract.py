@@ -33,6 +33,7 @@ from napari_voxreg.itk import image_to_itk
 SHAPES = {2: (120, 136), 3: (40, 48, 44)}
 # Mean error in fixed pixels inside the image, 2D and 3D, at a motion of some pixels (see `_truth`).
 BOUNDS = {
+    "auto": (0.2, 0.4),
     "pose": (0.1, 0.3),
     "translation": (0.15, 0.3),
     "rigid": (0.05, 0.05),
@@ -46,7 +47,7 @@ BOUNDS = {
     "tvl1": (0.2, 0.4),
     "ilk": (0.25, 0.45),
 }
-DEFORMABLE = ("bspline", "demons", "diffeo", "elastix", "flow", "tvl1", "ilk")
+DEFORMABLE = ("auto", "bspline", "demons", "diffeo", "elastix", "flow", "tvl1", "ilk")
 # Small images need neither all steps nor all samples.
 QUICK = {
     "elastix": {"iterations": 150, "samples": 1500, "resolutions": 3},
