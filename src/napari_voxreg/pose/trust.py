@@ -34,7 +34,8 @@ class Evidence:
     deviations : float
         How far its score is above the mean of the poses elsewhere, in their standard deviations.
     halves : float
-        Distance of two poses refined on half of the picture each, as part of the picture's length.
+        Distance of two poses refined from either side on half of the picture each, as part of the picture's
+        length.
     agree : float
         Part of the structure that fits best where the pose puts it.
     confidence : float
@@ -90,12 +91,12 @@ def trust(apart: Array, crowd: Scored, best: Scored, gap: float, agree: float) -
 def _confidence(margin: float, gap: float, agree: float) -> float:
     """How likely the pose is right; each of the three must speak for it.
 
-    Right poses of real and simulated pairs have margins above 0.12, halves that end within 0.01 and more than
-    0.2 of the structure in place; chance fails at least one of them. The closer the halves, the less of the
-    structure needs to agree.
+    Right poses of real and simulated pairs have margins above 0.12, halves that meet within 0.013 and more
+    than 0.2 of the structure in place; chance fails at least one of them. The closer the halves, the less of
+    the structure needs to agree.
     """
     needed = 0.2 + 0.03 * np.clip(np.log2(max(gap, 1e-6) / 0.004), -2, 2)
-    logits = np.array([(margin - 0.08) / 0.025, (0.0115 - gap) / 0.001, (agree - needed) / 0.02])
+    logits = np.array([(margin - 0.08) / 0.025, (0.0135 - gap) / 0.001, (agree - needed) / 0.02])
     return float(np.prod(1 / (1 + np.exp(-np.clip(logits, -30, 30)))))
 
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from ..geometry import Array, Image
-from ..method import Progress, part, silent
+from ..method import Progress, part
 from ..transforms import Affine
 from .pose import Pose
-from .volume_refine import Level, agreement, level, rank, refine, score, warped
-from .volume_search import SCALES, distinct, search, turns
+from .volume_refine import REACH, Level, agreement, level, rank, refine, score, warped
+from .volume_search import SCALES, distinct, elsewhere, search, turns
 from .volume_view import Volume, extents, volume
 
 FINE, MIDDLE, COARSE = 96, 48, 32  # voxels along a mean side of the smaller image at which poses are refined
@@ -23,7 +24,7 @@ KEPT = (48, 12, 4)  # candidates after the search and after each refinement
 RELIABLE = 0.25  # share of the structure that must fit best in place; wrong poses reach 0.2
 SURE = 0.42  # the same for a present pose that makes a search needless
 UNMATCHED = 0.8  # the same where no mirror image can fit better
-EQUAL = 0.95  # of the best correlation: another shift that reaches it is as good
+EQUAL = 0.9  # of the best correlation and agreement: another shift that reaches both is as good
 CLEAR = 0.04  # part of what is missing to a perfect fit that must be gained for the present pose to be left
 MIRRORED = 36  # as CORRELATION, for mirror images
 MIRROR = (
@@ -31,7 +32,8 @@ MIRROR = (
     "nothing was flipped."
 )
 REPEATED = (
-    "Another shift fits about as well, because the structure repeats itself or runs on: check along it."
+    "Several equally good poses were found: the structure repeats itself or runs on, and another shift fits "
+    "about as well; start from points."
 )
 NOTHING = "No reliable pose was found; the images stay where they are."
 
@@ -62,7 +64,13 @@ class Pair:
 
     def coarsest(self, size: int) -> Level:
         """The pair so coarse that maps of all translations have about so many voxels along a mean side."""
-        return level(self.small, self.large, max(self.small.spacing, (self.side + 1.3 * self.reach) / size))
+        reach = max(self.reach, 0.9 * self.longest)
+        return level(self.small, self.large, max(self.small.spacing, (self.side + 1.3 * reach) / size))
+
+    @property
+    def longest(self) -> float:
+        """The longest side of both boxes, much longer than `reach` in a few planes; world units."""
+        return max(max(v.shape) * v.spacing for v in (self.small, self.large))
 
 
 def find_pose_3d(
@@ -140,19 +148,38 @@ def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progre
     if ranks[0] - present[0] < CLEAR * (1 - present[0]):
         worlds, ranks = starts[:1], present
     trace.append(float(ranks[0]))
-    notes = (REPEATED,) if _repeats(pair, worlds[0]) else ()
-    confidence = _confidence(share) * (0.6 if notes else 1.0)
-    if share < UNMATCHED:
-        notes += _mirrored(pair, middle, share, worlds[0], None)
+    confidence = _confidence(share)
+    notes = _mirrored(pair, middle, share, worlds[0], None) if share < UNMATCHED else ()
+    if _repeats(middle, worlds[0], share):
+        if not np.array_equal(worlds[0], starts[0]):
+            notes = (NOTHING, REPEATED, *notes)
+            return Pose(Affine.identity(3), min(confidence, 0.4), False, notes, tuple(trace))
+        confidence, notes = 0.6 * confidence, (REPEATED, *notes)
     matrix = np.linalg.inv(worlds[0]) if pair.swapped else worlds[0]
     return Pose(Affine(matrix), confidence, True, notes, tuple(trace))
 
 
-def _repeats(pair: Pair, world: Array) -> bool:
-    """Whether another shift with the turn and scale of a pose fits about as well."""
-    coarsest = pair.coarsest(CORRELATION)
-    _, values = search(coarsest, world[None, :3, :3], silent)
-    return bool(values[1] > EQUAL * values[0])
+def _repeats(middle: Level, world: Array, share: float) -> bool:
+    """Whether another shift of a pose fits about as well where both images meet, or any turn, as in a ball."""
+    pose = _indices(middle, world[None])
+    round_about = _ranked(middle, np.concatenate([world[None], world @ _turned(middle.centroid())]))
+    if (round_about[1:] > EQUAL * round_about[0]).any():
+        return True
+    other, _, _ = refine(middle, elsewhere(middle, pose[0], REACH)[None], "similarity", 4)
+    both = torch.cat([pose, other])
+    correlation, _ = score(middle, both, *warped(middle, both))
+    if len(distinct(both, middle.fixed.shape, float(REACH), 2)) < 2:
+        return False
+    equal = bool(correlation[1] > EQUAL * correlation[0])
+    return equal and agreement(middle, other[0])[0] > EQUAL * share
+
+
+def _turned(centre: Array) -> Array:
+    """Turns of 20 degrees about a point and each of three axes, (3, 4, 4)."""
+    turns = np.tile(np.eye(4), (3, 1, 1))
+    turns[:, :3, :3] = Rotation.from_rotvec(20.0 * np.eye(3), degrees=True).as_matrix()
+    turns[:, :3, 3] = centre - turns[:, :3, :3] @ centre
+    return turns
 
 
 def _mirrored(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..geometry import Array
 from ..method import Progress
-from .volume_refine import SUPPORT, Level, orientations, sampled
+from .volume_refine import SUPPORT, Level, orientations, sampled, warped
 
 STEP = 25.0  # degrees between rotations about each axis
 SCALES = (0.76, 1.0, 1.32)
@@ -64,6 +64,19 @@ def search(level: Level, linears: Array, progress: Progress) -> tuple[Tensor, Te
     poses, values = (torch.stack(part) for part in zip(*found, strict=True))
     order = values.argsort(descending=True)
     return poses[order], values[order]
+
+
+def elsewhere(level: Level, pose: Tensor, apart: int) -> Tensor:
+    """The pose (4, 4) that differs from another by the best shift of more than some voxels along an axis."""
+    shape = level.fixed.shape
+    size = tuple(next_fast_len(2 * n - 1, real=True) for n in shape)
+    features, mask = warped(level, pose[None])
+    spectra = _spectra(level.features[None], level.fixed.mask[None], size)
+    row = _correlate(level, spectra, features, mask.float(), size)[0]
+    near = [torch.arange(-apart, apart + 1, device=row.device) % n for n in size]
+    row[torch.meshgrid(*near, indexing="ij")] = 0.0
+    at = row.argmax()
+    return _shifted(pose, at, size, shape, row.flatten()[at])[0]
 
 
 def _box(level: Level, inner: Array) -> tuple[int, ...]:
