@@ -312,7 +312,7 @@ def test_an_interrupted_comparison_keeps_what_is_finished(pair: Path, tmp_path: 
     command = [sys.executable, "-c", script, *map(str, words), "--methods", "translation,demons"]
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (25, 140))
-    process = subprocess.Popen(command, stderr=end, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=end, stdout=subprocess.PIPE, encoding="utf-8")
     os.close(end)
     shown = b""
     while b"demons, level" not in shown:
@@ -371,7 +371,7 @@ def test_readme_examples_run(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=200)
     assert (tmp_path / "fundus" / "transform.h5").is_file()
     commands = re.findall(r"^    napari-voxreg (.*)$", readme, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for words in commands:
         command = [sys.executable, "-m", "napari_voxreg.cli", *words.split()]
         subprocess.run(command, cwd=tmp_path, check=True, timeout=200, env=os.environ)

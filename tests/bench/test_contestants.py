@@ -39,4 +39,5 @@ def test_a_known_translation_comes_out_right(name, d):
     answer = contestants.answer(name, *pair)
     places = np.array([grids[0].centre, grids[0].centre + 3])
     expected = grids[0].affine[:-1, :-1] @ shift + offset
-    assert np.abs(answer.transform(places) - places - expected).max() < 0.5
+    # Less than the smallest shift: no two axes can be exchanged, no sign turned.
+    assert np.abs(answer.transform(places) - places - expected).max() < 0.9

@@ -34,7 +34,7 @@ SHAPES = {2: (120, 136), 3: (40, 48, 44)}
 # Mean error in fixed pixels inside the image, 2D and 3D, at a motion of some pixels (see `_truth`).
 BOUNDS = {
     "auto": (0.2, 0.4),
-    "pose": (0.1, 0.3),
+    "pose": (0.1, 0.1),
     "translation": (0.15, 0.3),
     "rigid": (0.05, 0.05),
     "similarity": (0.05, 0.05),
