@@ -24,6 +24,7 @@ LARGEST = 200  # pixels on the long side of the larger one
 ANGLE = 5.0  # degrees between two rotations; 90 is a multiple
 SCALE = 1.13  # ratio of two neighbouring scales
 RANGE = 2.0  # scales from 1 / RANGE to RANGE
+MOST = 6.0  # times as long: at this size a picture in the larger one is too few pixels to be told from chance
 OVERLAP = 0.3  # of the smaller view that a pose must keep
 FAVOUR = 0.25  # power of the overlap in the score: more of both pictures is better than less
 TILE = 4  # pixels: two translations kept are not in the same tile
@@ -53,13 +54,15 @@ def scales(fixed: Picture, moving: Picture, pixels: bool) -> Array:
     ----------
     pixels : bool
         Whether world units are mere pixels: then the same scene may have been scanned at very different
-        sizes, and the pictures' own ratio is tried as well.
+        sizes, and the pictures' own ratio is tried as well, or alone where it is extreme.
     """
     steps = math.ceil(math.log(RANGE) / math.log(SCALE))
     around = RANGE ** (np.arange(-steps, steps + 1) / steps)
     ratio = moving.extent / fixed.extent
     if not pixels or 1 / 1.2 < ratio < 1.2:
         return around
+    if not 1 / MOST < ratio < MOST:
+        return ratio * around
     both = np.concatenate([around, ratio * around])
     kept: list[float] = []
     for scale in np.sort(both):

@@ -160,7 +160,7 @@ def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progre
 
 
 def _repeats(middle: Level, world: Array, share: float) -> bool:
-    """Whether another shift of a pose fits about as well where both images meet, or any turn, as in a ball."""
+    """Whether another shift of a pose fits about as well where both images meet, or another turn."""
     pose = _indices(middle, world[None])
     round_about = _ranked(middle, np.concatenate([world[None], world @ _turned(middle.centroid())]))
     if (round_about[1:] > EQUAL * round_about[0]).any():
