@@ -92,6 +92,7 @@ METHOD = Method(
         "similarity": {"model": "similarity"},
     },
     isolate=True,
+    landmarks=True,
     anywhere=True,
     loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume"),
     reference="oriented channels free of polarity; masked correlation (Padfield, IEEE TIP 21, 2012)",
