@@ -26,7 +26,7 @@ MODELS = 256  # pixels on the long side at which models are compared
 LAST = 384  # and at which the last refinement is done
 APART = 0.06  # of the picture's length: nearer poses are one candidate
 MIRRORED = 0.3  # part of the structure in place from which a mirror image is worth a word
-START = 40  # candidates that are refined
+START = 28  # candidates by each score that are refined
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,14 +167,17 @@ def _find(
     raw: Candidates = search(scene.fixed, scene.moving, tried, part(progress, 0.0, 0.6), mirrored, workers)
     if not len(raw.scores):
         return Scored(scene.poses(np.eye(3)[None]), np.zeros(1), np.zeros(1), np.zeros(1)), Evidence(), (0.0,)
-    poses = scene.poses(raw.matrices[:600])
-    poses = poses[scene.distinct(poses, START)]
+    ranks = (np.argsort(-score, kind="stable")[:600] for score in raw.scores.T)
+    ranked = [scene.poses(raw.matrices[rank]) for rank in ranks]
+    first, second = (poses[scene.distinct(poses, START)] for poses in ranked)
+    poses = first.joined(second)
+    poses = poses[scene.distinct(poses, len(poses))]
     if not mirrored:
         poses = scene.poses(scene.starts).joined(poses)
     progress(0.6, "refining the best candidates")
     level = Level(scene.fixed, scene.moving, scene.fixed.extent / FIRST, 1.5)
     scored = refine(level, poses, "similarity", 8).sorted()
-    trace = [float(raw.scores[0]), float(scored.score[0])]
+    trace = [float(raw.scores[0, 0]), float(scored.score[0])]
     crowd, small = scored, level
     for number, (size, keep, soften) in enumerate(KEPT):
         progress(0.7 + 0.15 * number, f"refining at {size} pixels")

@@ -27,20 +27,23 @@ RANGE = 2.0  # scales from 1 / RANGE to RANGE
 MOST = 6.0  # times as long: at this size a picture in the larger one is too few pixels to be told from chance
 OVERLAP = 0.3  # of the smaller view that a pose must keep
 FAVOUR = 0.25  # power of the overlap in the score: more of both pictures is better than less
+# Chance fits small overlaps best: that power alone misses faint pairs that overlap widely, a higher one alone
+# those that overlap little.
+FAVOURS = (FAVOUR, 0.75)
 TILE = 4  # pixels: two translations kept are not in the same tile
 PEAKS = 6  # best translations kept for each rotation and scale
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Poses worth refining, best first.
+    """Poses worth refining, best by the first score first.
 
     Parameters
     ----------
     matrices : ndarray, shape (n, 3, 3)
         Homogeneous, from world points of the fixed picture to those of the moving picture.
-    scores : ndarray, shape (n,)
-        Similarity times overlap ** FAVOUR.
+    scores : ndarray, shape (n, 2)
+        Similarity times the overlap to the powers `FAVOURS`.
     """
 
     matrices: Array
@@ -110,7 +113,7 @@ def search(
             found.append(result)
     matrices = np.concatenate([m for m, _ in found])
     scores = np.concatenate([s for _, s in found])
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores[:, 0], kind="stable")
     return Candidates(matrices[order], scores[order])
 
 
@@ -136,7 +139,7 @@ def _at_scale(fixed: Picture, moving: Picture, mirrored: bool) -> tuple[Array, A
         pixels, mask = pixels.flip(2), mask.flip(2)
     m, m_mask = channels(pixels, mask)
     if not f_mask.any() or not m_mask.any():
-        return np.zeros((0, 3, 3)), np.zeros(0)
+        return np.zeros((0, 3, 3)), np.zeros((0, len(FAVOURS)))
     n = max(f.shape[2:]) + math.ceil(math.hypot(*m.shape[2:]) * 0.8)
     while n % TILE or scipy.fft.next_fast_len(n, real=True) != n:
         n += 1
@@ -150,7 +153,8 @@ def _at_scale(fixed: Picture, moving: Picture, mirrored: bool) -> tuple[Array, A
         spectrum = _spectrum(one[None])
         for quarter, reference in enumerate(spectra):
             score = _correlation(reference, spectrum, n, least, smaller)
-            values, at = _peaks(score)
+            at = torch.cat([_peaks(one) for one in score]).unique()
+            values = score.flatten(1)[:, at].T
             shift = torch.stack([at // n, at % n], -1).numpy().astype(float)
             shift -= n * (shift >= n / 2)  # circular
             scores.append(values.numpy())
@@ -190,27 +194,27 @@ def _spectrum(x: Tensor) -> Tensor:
 
 
 def _correlation(f: Tensor, m: Tensor, n: int, least: float, smaller: float) -> Tensor:
-    """Normalised correlation times overlap ** FAVOUR at each shift (n, n), -1 where too little overlaps."""
+    """Normalised correlation times powers of the overlap, (2, n, n); -1 where too little overlaps."""
     conj = f.conj()
     products = torch.stack(
         [(conj[0] * m[0]).add_(conj[1] * m[1]), conj[2] * m[3], conj[3] * m[2], conj[3] * m[3]]
     )
     top, energy_f, energy_m, overlap = torch.fft.irfft2(products, s=(n, n))
     score = top / torch.sqrt((energy_f * energy_m).clamp_min(1e-6))
-    score = score * (overlap / smaller).clamp(0, 1) ** FAVOUR
-    return torch.where(overlap < least, -1.0, score)
+    part = (overlap / smaller).clamp(0, 1)
+    return torch.where(overlap < least, -1.0, torch.stack([score * part**power for power in FAVOURS]))
 
 
-def _peaks(score: Tensor) -> tuple[Tensor, Tensor]:
-    """The highest values, one a tile, and their flat positions."""
+def _peaks(score: Tensor) -> Tensor:
+    """Flat positions of the highest values, one a tile."""
     n = len(score)
     tiles = score.reshape(n // TILE, TILE, n // TILE, TILE).transpose(1, 2).flatten(2)
     best, inner = tiles.max(-1)
-    values, number = best.flatten().topk(PEAKS)
+    number = best.flatten().topk(PEAKS).indices
     place = inner.flatten()[number]
     row = number // (n // TILE) * TILE + place // TILE
     column = number % (n // TILE) * TILE + place % TILE
-    return values, row * n + column
+    return row * n + column
 
 
 def _matrices(
