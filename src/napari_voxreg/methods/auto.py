@@ -133,7 +133,10 @@ def run(
         )
         stage = replace(_with_pose(pair, found), trace=tuple(found.trace))
         notes, confidence = found.notes, found.confidence
-    if params.deform:
+        if not found.reliable and params.deform:
+            # What bends images that may not show the same place only makes them look alike.
+            stage = stage.without("so nothing is bent (the preset 'deformation only' does)")
+    if params.deform and (not params.search or found.reliable):
         stage = _with_deformation(pair, stage, part(progress, 0.5, 1.0))
     transform = stage.transform if initial is None else chain(stage.transform, initial)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
