@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from .warp import identity, normalised, sample
+from .warp import identity, normalised, sample, warp_batch
 
 
 def squarings(longest: float, at_least: int = 4, at_most: int = 12) -> int:
@@ -24,4 +24,12 @@ def integrate(velocity: Tensor, steps: int) -> Tensor:
     field = velocity / 2**steps
     for _ in range(steps):
         field = field + sample(field, normalised(here + field, shape))
+    return field
+
+
+def integrate_batch(velocity: Tensor, steps: int) -> Tensor:
+    """The same for a batch of velocities (B, d, *shape), whose gradient takes little memory."""
+    field = velocity / 2**steps
+    for _ in range(steps):
+        field = field + warp_batch(field, field)
     return field
