@@ -1,0 +1,151 @@
+"""Where two images show structure, and where both show the same: a differentiable joint saliency map.
+
+Structure stands out where the local structure tensor differs from its neighbours'; a place counts for both
+images if it stands out in both and their tensors there are alike, which an added or missing object is not.
+
+Rests on Qin, Shen et al.'s joint saliency map for images with outliers, here on batches of 2D images,
+(B, 1, H, W), and with gradients that are finite everywhere, flat images included.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# A map whose values differ by less than this is flat: edges below 1/10,000 of the range show no structure.
+FLAT = 1e-8
+# Each pair of neighbours once, (rows, columns) from one to the other.
+NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
+
+
+class JointSaliency(NamedTuple):
+    """The saliency of two images and their joint saliency, (B, 1, H, W) each.
+
+    Parameters
+    ----------
+    fixed, moving : Tensor
+        How much each pixel stands out from its neighbours, not below 0; squared intensities.
+    joint : Tensor
+        0 to 1: 1 where most stands out in both images alike; 0 everywhere where nothing does.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    joint: Tensor
+
+
+def structure_tensor(images: Tensor, sigma: float = 1.0) -> Tensor:
+    """The products of the forward differences, averaged by a Gaussian.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, 1, H, W)
+    sigma : float
+        Of the Gaussian, pixels; it is cut at four of them (9 x 9 pixels for 1, 13 x 13 for 1.5).
+
+    Returns
+    -------
+    Tensor, shape (B, 3, H, W)
+        The symmetric tensor's (row, row), (row, column) and (column, column) entries. Beyond its rim an image
+        goes on with its border's values.
+    """
+    down = F.pad(images.diff(dim=2), (0, 0, 0, 1))
+    right = F.pad(images.diff(dim=3), (0, 1))
+    return _smooth(torch.cat([down * down, down * right, right * right], dim=1), sigma)
+
+
+def _smooth(images: Tensor, sigma: float) -> Tensor:
+    """A Gaussian over the rows and columns of (B, C, H, W)."""
+    radius = round(4 * sigma)
+    kernel = [math.exp(-0.5 * (k / sigma) ** 2) for k in range(radius + 1)]
+    total = kernel[0] + 2 * sum(kernel[1:])
+    images = F.pad(images, (radius,) * 4, mode="replicate")
+    # Shifted sums take a tenth of a convolution's time on a CPU, and autocast leaves them in float32.
+    for axis in (2, 3):
+        n = images.shape[axis] - 2 * radius
+        smooth = images.narrow(axis, radius, n) * (kernel[0] / total)
+        for k in range(1, radius + 1):
+            pair = images.narrow(axis, radius - k, n) + images.narrow(axis, radius + k, n)
+            smooth = torch.add(smooth, pair, alpha=kernel[k] / total)
+        images = smooth
+    return images
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    """How far two fields of structure tensors are apart, the tensors taken as diffusion profiles.
+
+    sqrt((8 pi / 15) (trace((A - B)^2) - trace(A - B)^2 / 3)), written so that no rounding makes the root's
+    argument negative.
+
+    Parameters
+    ----------
+    a, b : Tensor, shape (B, 3, H, W)
+        From `structure_tensor`.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, H, W)
+        Where both are equal its gradient is zero.
+    """
+    rows, mixed, columns = (a - b).unbind(1)
+    square = (rows**2 + (rows - columns) ** 2 + columns**2) / 3 + 2 * mixed**2
+    # The root's slope at zero is infinite; the floor is far below anything that counts, and flat.
+    return (8 * math.pi / 15 * square).clamp_min(1e-24).sqrt()[:, None]
+
+
+def saliency(tensors: Tensor) -> Tensor:
+    """How much each pixel stands out: a ninth of its tensor's summed distances from its eight neighbours'.
+
+    Parameters
+    ----------
+    tensors : Tensor, shape (B, 3, H, W)
+        From `structure_tensor`.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, H, W)
+        Neighbours outside the image do not count.
+    """
+    height, width = tensors.shape[2:]
+    total = torch.zeros_like(tensors[:, :1])
+    for rows, columns in NEIGHBOURS:
+        if rows >= height or abs(columns) >= width:
+            continue
+        one = tensors[..., : height - rows, max(0, -columns) : width - max(0, columns)]
+        other = tensors[..., rows:, max(0, columns) : width + min(0, columns)]
+        apart = distance(one, other)
+        left, right = max(0, -columns), max(0, columns)
+        # The distance counts for either pixel of the pair.
+        total = total + F.pad(apart, (left, right, 0, rows)) + F.pad(apart, (right, left, rows, 0))
+    return total / 9
+
+
+def joint_saliency(fixed: Tensor, moving: Tensor, sigma: float = 1.0) -> JointSaliency:
+    """Where two aligned images show the same structure.
+
+    norm(min(S_fixed, S_moving) / (1 + norm(D(T_fixed, T_moving)))) with the saliencies S, the structure
+    tensors T, their distance D, and norm bringing each image of the batch to [0, 1] by its range. The joint
+    map does not change when both images' contrast is scaled alike.
+
+    Parameters
+    ----------
+    fixed, moving : Tensor, shape (B, 1, H, W)
+        In [0, 1], the moving one already warped.
+    sigma : float
+        Of the structure tensors, pixels.
+    """
+    tensors = structure_tensor(torch.cat([fixed, moving]), sigma)
+    in_fixed, in_moving = saliency(tensors).chunk(2)
+    apart = distance(*tensors.chunk(2))
+    joint = torch.minimum(in_fixed, in_moving) / (1 + _by_range(apart))
+    return JointSaliency(in_fixed, in_moving, _by_range(joint))
+
+
+def _by_range(maps: Tensor) -> Tensor:
+    """Each map (1, H, W) of a batch from 0 to 1; a flat one becomes 0."""
+    low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
+    return (maps - low) / (high - low).clamp_min(FLAT)
