@@ -1,0 +1,171 @@
+"""Our own network: features of both images compared by correlation, coarse to fine.
+
+The idea is PWC-Net's (Sun et al., CVPR 2018); here one block makes every level of the features and one
+block refines every level of the displacement, so that a network trained on small pictures takes any number
+of levels.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .network import Network, Prediction, conv
+from .warp import warp_batch
+
+COARSEST = 4  # pixels of the shortest side at the coarsest level, at least
+MOST = 6  # levels, at most
+SLOPE = 0.1
+WINDOW = 9  # of the local contrast, pixels
+
+
+class Pyramid(Network):
+    """A siamese feature pyramid with local correlation.
+
+    Parameters
+    ----------
+    ndim : int
+        2 or 3.
+    features : int
+        Of each pixel at each level.
+    hidden : int
+        Channels of the block that refines the displacement.
+    context : int
+        Channels that it hands on to the next finer level.
+    radius : int
+        Of the shifts whose correlation is looked at, pixels of each level.
+    """
+
+    def __init__(
+        self, ndim: int = 2, features: int = 32, hidden: int = 48, context: int = 16, radius: int = 2
+    ) -> None:
+        arguments = {
+            "ndim": ndim,
+            "features": features,
+            "hidden": hidden,
+            "context": context,
+            "radius": radius,
+        }
+        super().__init__(ndim, 2 ** (3 if ndim == 2 else 2), arguments)
+        layer = conv(ndim)
+        self.radius = radius
+        self.context = context
+        half = features // 2
+        self.stem = nn.Sequential(
+            layer(2, half, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            _halved(ndim),
+            layer(half, features, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            layer(features, features, 3, padding=1),
+        )
+        self.down = nn.Sequential(
+            nn.LeakyReLU(SLOPE),
+            _halved(ndim),
+            layer(features, features, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            layer(features, features, 3, padding=1),
+        )
+        seen = (2 * radius + 1) ** ndim + features + context + ndim
+        self.refine = nn.Sequential(
+            layer(seen, hidden, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            layer(hidden, hidden, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            layer(hidden, features, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            layer(features, ndim + context, 3, padding=1),
+        )
+        last = self.refine[-1]
+        assert isinstance(last, nn.Conv2d | nn.Conv3d)
+        nn.init.normal_(last.weight, std=1e-3)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
+        """Register a batch; see `Network.forward`."""
+        return Prediction(self.levels(fixed, moving)[-1])
+
+    def levels(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
+        """The displacement after every level, coarse to fine, (B, d, *shape) in pixels of the images."""
+        shape = tuple(fixed.shape[2:])
+        return [_finer(flow, shape) for flow, _ in self.refined(fixed, moving)]
+
+    def refined(self, fixed: Tensor, moving: Tensor, finest: int = 1) -> list[tuple[Tensor, Tensor]]:
+        """Displacement and context at the resolution of every level, coarse to fine.
+
+        Parameters
+        ----------
+        fixed, moving : Tensor, shape (B, 1, *shape)
+        finest : int
+            The last level; level k has pixels of 2^k pixels of the images.
+
+        Returns
+        -------
+        list of (Tensor, Tensor)
+            (B, d, *coarse) in pixels of the images, and (B, context, *coarse) in [-1, 1].
+        """
+        count = len(fixed)
+        pyramid = [self.stem(_contrast(torch.cat([fixed, moving])))]
+        while len(pyramid) < MOST and min(pyramid[-1].shape[2:]) >= 2 * COARSEST:
+            pyramid.append(self.down(pyramid[-1]))
+        flow = fixed.new_zeros(count, self.ndim, *pyramid[-1].shape[2:])
+        context = fixed.new_zeros(count, self.context, *flow.shape[2:])
+        found = []
+        for level in range(len(pyramid), min(finest, len(pyramid)) - 1, -1):
+            features = pyramid[level - 1]
+            shape = tuple(features.shape[2:])
+            flow, context = _finer(flow, shape), _finer(context, shape)
+            here, there = F.normalize(features[:count], dim=1), F.normalize(features[count:], dim=1)
+            scale = 2.0**level
+            alike = correlation(here, warp_batch(there.float(), flow.float() / scale).to(here), self.radius)
+            answer = self.refine(torch.cat([alike, here, context, flow / scale], dim=1))
+            flow = flow + scale * answer[:, : self.ndim]
+            context = torch.tanh(answer[:, self.ndim :])
+            found.append((flow, context))
+        return found
+
+
+def correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
+    """Products of features with those at every shift up to `radius`, (B, (2 radius + 1)^d, *shape)."""
+    d, shape = here.ndim - 2, here.shape[2:]
+    padded = F.pad(there, (radius,) * (2 * d))
+    found = []
+    for shift in product(range(2 * radius + 1), repeat=d):
+        window = padded
+        for axis, (start, n) in enumerate(zip(shift, shape, strict=True)):
+            window = window.narrow(axis + 2, start, n)
+        found.append((here * window).sum(1))
+    return torch.stack(found, dim=1) * here.shape[1] ** 0.5
+
+
+def _halved(ndim: int) -> nn.Module:
+    """Means of two pixels along each axis: the coarse pixels stand in the middle of the fine ones."""
+    return nn.AvgPool2d(2) if ndim == 2 else nn.AvgPool3d(2)
+
+
+def _finer(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Linear interpolation between pixel middles; the exact partner of `_halved`."""
+    if tuple(values.shape[2:]) == shape:
+        return values
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    return F.interpolate(values, size=shape, mode=mode, align_corners=False)
+
+
+def _contrast(images: Tensor) -> Tensor:
+    """The images and their local contrast, (B, 2, *shape): brightness less its mean, over its deviation."""
+    pool = F.avg_pool2d if images.ndim == 4 else F.avg_pool3d
+    mean = _window_mean(images, pool)
+    spread = _window_mean(images**2, pool) - mean**2
+    local = (images - mean) / (spread.clamp_min(0) + 4e-4).sqrt()
+    return torch.cat([2 * images - 1, local], dim=1)
+
+
+def _window_mean(images: Tensor, pool) -> Tensor:  # type: ignore[no-untyped-def]
+    for axis in range(images.ndim - 2):
+        size = [WINDOW if k == axis else 1 for k in range(images.ndim - 2)]
+        half = [n // 2 for n in size]
+        images = pool(images, size, 1, half, count_include_pad=False)
+    return images

@@ -1,0 +1,1 @@
+"""Training: synthetic pairs, recipes, the loop."""

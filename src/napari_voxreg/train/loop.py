@@ -1,0 +1,156 @@
+"""Training on synthetic pairs: step by step, saved often, resumed exactly."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..nets.checkpoint import build, save_weights
+from ..nets.network import Network
+from .objectives import OBJECTIVES
+from .recipes import Recipe
+from .score import Score, score, unseen
+from .synth import make_batch
+
+AVERAGED = 0.999  # how much of the averaged weights stays at each step
+LONGEST_STEP = 1.0  # norm to which a gradient is clipped
+EASIEST = 1 / 3  # of the motion, at the first step
+WATCHED = 64  # pairs of validation in 2D; an eighth of that in 3D
+
+Report = Callable[[int, float, Score | None], None]
+
+
+@dataclass
+class State:
+    """Everything that a run needs to go on as if it had never stopped."""
+
+    net: Network
+    averaged: Network
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    step: int
+    seconds: float
+
+    @classmethod
+    def start(cls, recipe: Recipe, seed: int) -> State:
+        """At the first step."""
+        torch.manual_seed(seed)
+        net = build(recipe.architecture, recipe.arguments)
+        averaged = build(recipe.architecture, recipe.arguments)
+        averaged.load_state_dict(net.state_dict())
+        optimizer = torch.optim.Adam(net.parameters(), lr=recipe.rate)
+        return cls(net, averaged, optimizer, torch.Generator().manual_seed(seed), 0, 0.0)
+
+    def save(self, path: Path) -> None:
+        """Write it, all or nothing."""
+        values: dict[str, Any] = {
+            "net": self.net.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        part = path.with_suffix(".part")
+        torch.save(values, part)
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a file that `save` wrote."""
+        values = torch.load(path, weights_only=True)
+        self.net.load_state_dict(values["net"])
+        self.averaged.load_state_dict(values["averaged"])
+        self.optimizer.load_state_dict(values["optimizer"])
+        self.generator.set_state(values["generator"])
+        self.step, self.seconds = values["step"], values["seconds"]
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    seed: int = 0,
+    seconds: float = math.inf,
+    every: int = 250,
+    report: Report | None = None,
+) -> Network:
+    """Follow a recipe; what `folder` holds of an earlier run is gone on from.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    folder : Path
+        Gets ``NAME.state.pt`` (to resume), and ``NAME.safetensors`` with its card.
+    seed : int
+        Of the first weights and of the pairs.
+    seconds : float
+        Stops after that time, to be resumed later.
+    every : int
+        Steps between two saves and validations.
+    report : callable
+        Called with step, loss and (at each save) the validation score.
+
+    Returns
+    -------
+    Network
+        With the weights averaged over the last steps.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{recipe.name}.state.pt"
+    state = State.start(recipe, seed)
+    if path.exists():
+        state.load(path)
+    count = WATCHED if len(recipe.shape) == 2 else WATCHED // 8
+    watched = unseen(count, recipe.shape, recipe.motion, batch=recipe.batch)
+    began = time.perf_counter() - state.seconds
+    until = time.perf_counter() + seconds
+    while state.step < recipe.steps and time.perf_counter() < until:
+        loss = _step(state, recipe)
+        saving = state.step % every == 0 or state.step == recipe.steps
+        found = score(state.averaged, watched) if saving else None
+        if report is not None:
+            report(state.step, loss, found)
+        if found is not None:
+            state.seconds = time.perf_counter() - began
+            state.save(path)
+            save_weights(folder / f"{recipe.name}.safetensors", state.averaged, _card(recipe, state, found))
+    return state.averaged
+
+
+def _step(state: State, recipe: Recipe) -> float:
+    """One batch."""
+    grown = EASIEST + (1 - EASIEST) * min(1.0, state.step / max(1, recipe.ramp))
+    batch = make_batch(recipe.batch, recipe.shape, recipe.motion.times(grown), state.generator)
+    state.net.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss: Tensor = OBJECTIVES[recipe.loss](state.net, batch)
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.net.parameters(), LONGEST_STEP)
+    state.optimizer.step()
+    state.step += 1
+    keep = min(AVERAGED, state.step / (state.step + 10))
+    with torch.no_grad():
+        for mean, value in zip(state.averaged.parameters(), state.net.parameters(), strict=True):
+            mean.lerp_(value, 1 - keep)
+    return float(loss.detach())
+
+
+def _card(recipe: Recipe, state: State, found: Score) -> dict[str, Any]:
+    """What the weights' card says beside their architecture."""
+    return {
+        "recipe": recipe.name,
+        "data": "synthetic pairs of napari_voxreg.train.synth, no acquired images",
+        "licence": "BSD-3-Clause",
+        "steps": state.step,
+        "minutes": round(state.seconds / 60, 1),
+        "scores": {"unseen synthetic pairs": found.as_dict()},
+        "torch": torch.__version__,
+    }

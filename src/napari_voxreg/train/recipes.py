@@ -1,0 +1,107 @@
+"""How each shipped network is trained: what it is, what it sees, for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .synth import Motion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One network's training on synthetic pairs.
+
+    Parameters
+    ----------
+    name : str
+        Of the recipe and of the weights.
+    architecture : str
+        A name in `nets.checkpoint.ARCHITECTURES`.
+    arguments : mapping
+        Of the architecture.
+    loss : str
+        A name in `objectives.OBJECTIVES`.
+    shape : tuple of int
+        Of the training images.
+    batch : int
+        Pairs a step.
+    motion : Motion
+        The largest.
+    rate : float
+        Learning rate of Adam.
+    steps : int
+        Optimiser steps.
+    ramp : int
+        Steps over which the motion grows from a third to all of it.
+    """
+
+    name: str
+    architecture: str
+    loss: str
+    shape: tuple[int, ...]
+    batch: int
+    steps: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    motion: Motion = field(default_factory=Motion)
+    rate: float = 5e-4
+    ramp: int = 1000
+
+
+# What the affine networks meet: 30 degrees, 0.8 to 1.25, a fifth of the side, and a little bending.
+FAR = Motion(bend=0.01, turn=30.0, scale=0.25, shear=0.08, shift=0.2)
+
+_ALL = (
+    Recipe(
+        name="pyramid2d",
+        architecture="pyramid",
+        arguments={"ndim": 2, "features": 32, "hidden": 48, "context": 16, "radius": 2},
+        loss="levels",
+        shape=(96, 96),
+        batch=8,
+        steps=20_000,
+    ),
+    Recipe(
+        name="pyramid3d",
+        architecture="pyramid",
+        arguments={"ndim": 3, "features": 24, "hidden": 32, "context": 12, "radius": 1},
+        loss="levels",
+        shape=(64, 64, 64),
+        batch=2,
+        steps=8_000,
+    ),
+    Recipe(
+        name="affine2d",
+        architecture="pyramid affine",
+        arguments={"ndim": 2, "steps": 1, "features": 24, "hidden": 32, "context": 8, "radius": 2},
+        loss="affine",
+        shape=(64, 64),
+        batch=16,
+        steps=15_000,
+        motion=FAR,
+        ramp=3000,
+    ),
+    Recipe(
+        name="affine3d",
+        architecture="pyramid affine",
+        arguments={"ndim": 3, "steps": 1, "features": 24, "hidden": 32, "context": 8, "radius": 1},
+        loss="affine",
+        shape=(48, 48, 48),
+        batch=4,
+        steps=10_000,
+        motion=FAR,
+        ramp=3000,
+    ),
+    Recipe(
+        name="voxelmorph2d",
+        architecture="voxelmorph",
+        arguments={"ndim": 2},
+        loss="displacement",
+        shape=(64, 64),
+        batch=16,
+        steps=60_000,
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
