@@ -281,8 +281,8 @@ def remarks(rows: Sequence[Row]) -> list[str]:
 def _row(name: str, ready: Ready, likeness: Likeness, seed: int, device: str, progress: Progress) -> Row:
     """Run one method; whatever goes wrong becomes its row."""
     try:
-        check_method(name, ready.pair)
         values = METHODS[name].parameters()
+        check_method(name, values, ready.pair)
         result = run_method(name, values, ready, seed=seed, device=device, progress=progress)
     except Cancelled:
         raise

@@ -147,6 +147,8 @@ class Method:
         Preset name to the parameters that differ from the defaults; the first is the panel's default.
     ndims : tuple of int
         The numbers of axes it works on.
+    own_ndims : tuple of int
+        Those it works on with weights of the user's own, its parameter `weights`.
     isolate : bool
         Whether `run` is called in the warm child process (because it takes no callback or holds the
         interpreter lock).
@@ -154,6 +156,8 @@ class Method:
         Whether corresponding points guide it; they judge the result in any case.
     anywhere : bool
         Whether it searches the whole world, so that the images need not overlap at the start.
+    device : bool
+        Whether the user may choose where it computes.
     loads : tuple of str
         Modules that the child process may import ahead, because they take seconds.
     reference : str
@@ -166,11 +170,17 @@ class Method:
     run: Run
     presets: Mapping[str, Mapping[str, Any]]
     ndims: tuple[int, ...] = (2, 3)
+    own_ndims: tuple[int, ...] = ()
     isolate: bool = False
     landmarks: bool = False
     anywhere: bool = False
+    device: bool = False
     loads: tuple[str, ...] = ()
     reference: str = ""
+
+    def works_on(self, ndim: int, params: Params) -> bool:
+        """Whether it works on images of so many axes with these parameters."""
+        return ndim in (self.own_ndims if getattr(params, "weights", None) is not None else self.ndims)
 
     def parameters(
         self, preset: str | None = None, params: Params | Mapping[str, Any] | None = None

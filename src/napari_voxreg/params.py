@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,7 +16,9 @@ class Param:
     """What a form or a command line needs to know of one parameter.
 
     `kind` is ``bool``, ``int``, ``float``, ``str`` (with `choices`), ``Path`` (optional, may be None) or
-    ``tuple`` (of paths, in order). `range` is inclusive.
+    ``tuple`` (of paths, in order). `range` is inclusive. Of a ``Path``, `suffixes` are those that a file
+    dialog offers (all if empty), and ``says(type of the Params, path, progress=...)`` tells in one line what
+    the file holds or raises a `ValueError`; as that may take seconds, `isolate.call` can run it.
     """
 
     name: str
@@ -26,13 +28,22 @@ class Param:
     range: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     advanced: bool = False
+    suffixes: tuple[str, ...] = ()
+    says: Callable[..., str] | None = None
 
 
 def param(
-    default: Any, help: str, *, range: tuple[float, float] | None = None, advanced: bool = False
+    default: Any,
+    help: str,
+    *,
+    range: tuple[float, float] | None = None,
+    advanced: bool = False,
+    suffixes: tuple[str, ...] = (),
+    says: Callable[..., str] | None = None,
 ) -> Any:
-    """Declare one field of a `Params` class; `range` is inclusive, `advanced` folds it away."""
-    return dataclasses.field(default=default, metadata={"help": help, "range": range, "advanced": advanced})
+    """Declare one field of a `Params` class; `advanced` folds it away, the rest is described in `Param`."""
+    told = {"range": range, "advanced": advanced, "suffixes": suffixes, "says": says}
+    return dataclasses.field(default=default, metadata={"help": help, **told})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +105,7 @@ def _info(field: dataclasses.Field[Any], hint: Any) -> Param:
         kind = Path
     else:
         kind = hint
-    meta = field.metadata
-    return Param(field.name, kind, field.default, meta["help"], meta["range"], choices, meta["advanced"])
+    return Param(name=field.name, kind=kind, default=field.default, choices=choices, **field.metadata)
 
 
 def _checked(info: Param, value: Any) -> Any:

@@ -121,7 +121,7 @@ def register(
     seed : int
         Same seed, same result.
     device : str
-        "auto", "cpu", "cuda" or "mps", for networks.
+        "auto", "cpu", "cuda" or "mps", for methods that compute on tensors.
     progress : Progress, optional
         Called as the work goes on; raises `Cancelled` to stop it.
 
@@ -150,7 +150,7 @@ def register(
         points=in_fixed_units(points, fixed, moving),
         channel=channel,
     )
-    check_method(method, pair)
+    check_method(method, values, pair)
     ready = Ready.of(pair, (fixed, moving), part(report, 0.01, 0.08))
     return run_method(method, values, ready, seed=seed, device=device, progress=part(report, 0.08, 1.0))
 
@@ -191,10 +191,10 @@ def method_named(name: str) -> Method:
     return METHODS[name]
 
 
-def check_method(method: str, pair: Pair) -> None:
+def check_method(method: str, values: Params, pair: Pair) -> None:
     """Refuse a method, with a `ValueError`, that cannot work on a pair."""
     chosen = METHODS[method]
-    if pair.fixed.ndim not in chosen.ndims:
+    if not chosen.works_on(pair.fixed.ndim, values):
         raise ValueError(f"{chosen.title} does not work on {pair.fixed.ndim}D images; choose another method.")
     if not chosen.anywhere:
         check_overlap(pair)

@@ -45,11 +45,13 @@ def reason_against(pair: PairBox, method: MethodBox, start: StartBox) -> str:
     if reason:
         return reason
     try:
-        method.params()
+        params = method.params()
     except ValueError as error:
         return str(error)
     chosen, ndim = METHODS[method.method], common_ndim(pair)
-    return "" if ndim in chosen.ndims else f"{chosen.title} does not work in {ndim}D; choose another method."
+    if chosen.works_on(ndim, params):
+        return ""
+    return f"{chosen.title} does not work in {ndim}D; choose another method."
 
 
 def reason_against_pair(pair: PairBox, start: StartBox) -> str:

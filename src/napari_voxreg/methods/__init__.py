@@ -3,21 +3,26 @@
 from ..method import Method
 from . import (
     affine,
+    affinenet,
     auto,
+    avsm,
     bspline,
     demons,
     diffeo,
     elastix,
     flow,
     ilk,
+    jsm,
     pose,
+    pyramid,
     rigid,
     similarity,
     translation,
     tvl1,
+    voxelmorph,
 )
 
-# In the order of the panel: what does the whole work first, then linear, deformable and optical flow.
+# In the order of the panel: what does the whole work first, then linear, deformable, networks, optical flow.
 _MODULES = (
     auto,
     elastix,
@@ -26,12 +31,18 @@ _MODULES = (
     rigid,
     similarity,
     affine,
+    affinenet,
     diffeo,
     bspline,
     demons,
+    pyramid,
+    voxelmorph,
+    avsm,
+    jsm,
     flow,
     tvl1,
     ilk,
 )
 
-METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
+# A network whose weights are not there is no method.
+METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES if module.METHOD.ndims}

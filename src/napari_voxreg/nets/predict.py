@@ -13,7 +13,6 @@ from torch import Tensor
 from ..geometry import Grid, Image
 from ..method import Progress, silent
 from ..transforms import Displacement, StationaryVelocity, Transform, chain
-from .avsm import AffineSteps
 from .device import device_named, reason_to_leave
 from .frame import lattice_grid, network_grid, sampled, toned, vectors, world_affine
 from .network import Network, Prediction
@@ -196,7 +195,7 @@ def _bend(answer: Prediction, grid: Grid) -> Transform:
 def _images(name: str, values: Tensor, grid: Grid) -> Iterator[tuple[str, Image]]:
     """A tensor (C, *nodes) as an image of its own: a scalar, vectors, or one image a channel."""
     nodes = lattice_grid(grid, tuple(values.shape[1:]))
-    if len(values) == grid.ndim:
+    if len(values) == grid.ndim and not name.startswith("log"):  # logarithms have no direction
         yield name, Image(vectors(values, grid).astype(np.float32), nodes, name)
         return
     for k, channel in enumerate(values.cpu().numpy()):
