@@ -130,13 +130,29 @@ def test_in_training_every_level_answers_in_pixels_of_the_images(learnt):
     assert max(errors) < 2
 
 
+def test_every_level_hands_its_displacement_on_in_pixels_of_the_finest():
+    net = _small_net().eval()
+    with torch.inference_mode():
+        for head in net.coarse.heads:
+            head.weight.zero_()
+        net.coarse.heads[0].bias.copy_(torch.tensor([1.0, -2.0]))  # pixels of eight pixels
+        net.coarse.heads[2].bias.copy_(torch.tensor([0.5, 0.0]))  # pixels of two pixels
+        found = net.coarse(torch.rand(1, 2, 24, 32))
+    for flow, rows in zip(found, (8.0, 8.0, 9.0, 9.0), strict=True):
+        assert torch.equal(flow, torch.tensor([rows, -16.0]).view(1, 2, 1, 1).expand(1, 2, 24, 32))
+
+
 def test_the_correction_teaches_the_global_network_through_the_saliency_alone():
     fixed, moving, truth = _pair((40, 56))
     net = _small_net().train()
-    extras = net(fixed, moving).extras
-    coarse = extras["coarse displacement"].detach()  # the direct way is closed
-    correction = net.correction(net.local(torch.cat([extras["joint saliency"], coarse], 1)))
-    (correction - truth).square().sum().backward()
+    made = []
+    # The direct way, the displacement beside the saliency, is closed.
+    net.local.register_forward_pre_hook(
+        lambda _, seen: (torch.cat([seen[0][:, :1], seen[0][:, 1:].detach()], 1),)
+    )
+    net.correction.register_forward_hook(lambda _, seen, correction: made.append(correction))
+    net(fixed, moving)
+    (made[0] - truth).square().sum().backward()
     gradients = [p.grad for p in net.coarse.parameters()]
     assert all(g is not None and torch.isfinite(g).all() for g in gradients)
     assert all(float(g.abs().max()) > 0 for g in gradients)
