@@ -156,16 +156,17 @@ def _finer(values: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _contrast(images: Tensor) -> Tensor:
     """The images and their local contrast, (B, 2, *shape): brightness less its mean, over its deviation."""
-    pool = F.avg_pool2d if images.ndim == 4 else F.avg_pool3d
-    mean = _window_mean(images, pool)
-    spread = _window_mean(images**2, pool) - mean**2
+    mean = _window_mean(images)
+    spread = _window_mean(images**2) - mean**2
     local = (images - mean) / (spread.clamp_min(0) + 4e-4).sqrt()
     return torch.cat([2 * images - 1, local], dim=1)
 
 
-def _window_mean(images: Tensor, pool) -> Tensor:  # type: ignore[no-untyped-def]
-    for axis in range(images.ndim - 2):
-        size = [WINDOW if k == axis else 1 for k in range(images.ndim - 2)]
-        half = [n // 2 for n in size]
-        images = pool(images, size, 1, half, count_include_pad=False)
+def _window_mean(images: Tensor) -> Tensor:
+    """Means over windows; at the rim of those pixels that are there."""
+    d = images.ndim - 2
+    pool = F.avg_pool2d if d == 2 else F.avg_pool3d
+    for axis in range(d):
+        size = [WINDOW if k == axis else 1 for k in range(d)]
+        images = pool(images, size, 1, [n // 2 for n in size], count_include_pad=False)
     return images

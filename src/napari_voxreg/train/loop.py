@@ -132,7 +132,7 @@ def _step(state: State, recipe: Recipe) -> float:
     with torch.autocast("cpu", torch.bfloat16):
         loss: Tensor = OBJECTIVES[recipe.loss](state.net, batch)
     state.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), LONGEST_STEP)
     state.optimizer.step()
     state.step += 1

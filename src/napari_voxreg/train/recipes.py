@@ -67,7 +67,7 @@ _ALL = (
         architecture="pyramid",
         arguments={"ndim": 3, "features": 24, "hidden": 32, "context": 12, "radius": 1},
         loss="levels",
-        shape=(64, 64, 64),
+        shape=(48, 48, 48),
         batch=2,
         steps=8_000,
     ),

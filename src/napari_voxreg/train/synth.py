@@ -149,7 +149,7 @@ def _maps(
         resize(integrate_batch(sign * velocity / steps, SQUARINGS) * steps, whole) for sign in (1.0, -1.0)
     )
     # The fixed image is bent a little too, else only the moving one would be blurred by interpolation.
-    fixed_bend = smooth_noise(count, d, shape, longest / 3, generator)
+    fixed_bend = 0.01 * longest * smooth_noise(count, d, shape, longest / 3, generator)
     return forth, back, fixed_bend, random_affine(count, d, motion, longest, generator)
 
 

@@ -1,0 +1,98 @@
+"""The correlation pyramid and its affine sister."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_voxreg.nets import affines
+from napari_voxreg.nets.pyramid import Pyramid, correlation
+from napari_voxreg.nets.pyramid_affine import PyramidAffine, fitted
+
+
+def _pair(ndim: int, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.rand(2, 1, *(side,) * ndim, generator=generator) for _ in "ab")  # type: ignore[return-value]
+
+
+def _small(kind: type, ndim: int) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return kind(ndim=ndim, features=8, hidden=12, context=4, radius=1).eval()
+
+
+@pytest.mark.parametrize("ndim", (2, 3))
+def test_correlation_is_the_product_with_every_shift(ndim: int) -> None:
+    here, there = (torch.randn(2, 5, *(6, 7, 8)[:ndim]) for _ in "ab")
+    found = correlation(here, there, 1)
+    assert found.shape == (2, 3**ndim, *here.shape[2:])
+    middle = (2, 3, 4)[:ndim]
+    shift = (1, -1, 0)[:ndim]
+    index = 0
+    for s in shift:
+        index = index * 3 + s + 1
+    other = tuple(m + s for m, s in zip(middle, shift, strict=True))
+    wanted = (here[(0, slice(None), *middle)] * there[(0, slice(None), *other)]).sum() * 5**0.5
+    assert float(found[(0, index, *middle)]) == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize("ndim", (2, 3))
+@pytest.mark.parametrize("kind", (Pyramid, PyramidAffine))
+def test_an_untrained_network_moves_little_and_twice_the_same(kind: type, ndim: int) -> None:
+    net = _small(kind, ndim)
+    fixed, moving = _pair(ndim)
+    with torch.inference_mode():
+        found = net(fixed, moving).displacement
+        assert found.shape == (2, ndim, *fixed.shape[2:])
+        assert float(found.abs().max()) < 3
+        assert torch.equal(found, net(fixed, moving).displacement)
+
+
+def test_sides_may_be_any_multiple_of_the_stride_and_levels_follow_the_size() -> None:
+    net = _small(Pyramid, 2)
+    with torch.inference_mode():
+        for shape, levels in (((8, 8), 1), ((16, 24), 2), ((64, 40), 3), ((256, 512), 6)):
+            image = torch.rand(1, 1, *shape)
+            found = net.levels(image, image)
+            assert len(found) == levels
+            assert {tuple(f.shape[2:]) for f in found} == {shape}
+
+
+def test_bfloat16_gives_the_same_field() -> None:
+    net = _small(Pyramid, 2)
+    fixed, moving = _pair(2, 64)
+    with torch.inference_mode():
+        exact = net(fixed, moving).displacement
+        with torch.autocast("cpu", torch.bfloat16):
+            quick = net(fixed, moving).displacement
+    assert quick.dtype == torch.float32
+    assert float((exact - quick).abs().max()) < 0.05
+
+
+@pytest.mark.parametrize("ndim", (2, 3))
+def test_least_squares_finds_an_affine_map_where_it_is_trusted(ndim: int) -> None:
+    shape, coarse = (48, 40, 32)[:ndim], (12, 10, 8)[:ndim]
+    generator = torch.Generator().manual_seed(0)
+    truth = affines.identities(2, ndim, torch.zeros(1)).clone()
+    truth += 0.1 * torch.randn(truth.shape, generator=generator)
+    truth[:, :, -1] *= 20
+    exact = affines.displacement(truth, shape)
+    blocks = torch.nn.functional.avg_pool2d if ndim == 2 else torch.nn.functional.avg_pool3d
+    flow = blocks(exact, 4)
+    weight = torch.ones(2, 1, *coarse)
+    # What is not trusted may say anything.
+    flow[:, :, :3] += 50
+    weight[:, :, :3] = 0
+    error = (affines.displacement(fitted(flow, weight, shape), shape) - exact).abs().max()
+    assert float(error) < 0.02 * float(exact.abs().max())
+
+
+def test_steps_compose_and_may_be_changed_later() -> None:
+    net = _small(PyramidAffine, 2)
+    fixed, moving = _pair(2, 48)
+    with torch.inference_mode():
+        net.steps = 3
+        maps = net.all_steps(fixed, moving)
+        assert len(maps) == 3
+        assert torch.equal(maps[-1], net(fixed, moving).affine)
+        net.steps = 1
+        assert torch.allclose(maps[0], net(fixed, moving).affine)
