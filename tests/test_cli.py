@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from napari_voxreg import METHODS, cli, describe, load_transform
+from napari_voxreg import METHODS, Affine, cli, describe, load_transform
 from napari_voxreg.geometry import Grid, Image
 from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.io.points import read_points
+from napari_voxreg.method import Method, Outcome
+from napari_voxreg.params import Params
 
 ROOT = Path(__file__).parents[1]
 SHIFT = (3.0, -4.5)  # world units (millimetres), fixed to moving
@@ -144,6 +146,24 @@ def test_register_prints_verdict_and_scores(
     for word in ("NCC", "NMI", "SSIM", "overlap only", "folded", "warped.nii.gz"):
         assert word in shown.out
     assert shown.err == ""  # no bar where there is no terminal
+
+
+def test_the_device_reaches_the_method(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+
+    def run(fixed: Image, moving: Image, params: Params, *, device: str, **rest: object) -> Outcome:
+        told.append(device)
+        return Outcome(Affine.identity(2))
+
+    monkeypatch.setitem(METHODS, "anywhere", Method("anywhere", "Any", Params, run, {"x": {}}))
+    images = [str(pair / f"{which}.nii.gz") for which in ("fixed", "moving")]
+    assert cli.main(["register", *images, "-o", str(tmp_path), "--method", "anywhere"]) == 0
+    assert cli.main(["compare", *images, "--methods", "anywhere", "--device", "cuda"]) == 0
+    assert told == ["auto", "cuda"]
+    assert cli.main(["compare", *images, "--device", "tpu"]) == 2
+    assert "invalid choice: 'tpu'" in capsys.readouterr().err
 
 
 def test_compare_prints_and_writes_a_table(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Loaded inside the functions: everything else of the package, so that --help answers at once.
 
 PROGRAM = "napari-voxreg"
+DEVICES = ("auto", "cpu", "cuda", "mps")
 STARTS = "centres, moments, corners, points"
 MARK = "parameter "  # tells a method's parameters from our own options
 
@@ -127,6 +128,8 @@ def _add_pair_options(parser: argparse.ArgumentParser) -> None:
         add(f"--{which}-points", type=Path, metavar="CSV", help=text)
     add("--channel", help="the channel that drives: a number or luminance (default luminance)")
     add("--seed", type=int, default=0, help="same seed, same result (default 0)")
+    text = "where networks compute (default auto: a GPU if there is one)"
+    add("--device", choices=DEVICES, default=DEVICES[0], help=text)
 
 
 def _add_parameters(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -310,6 +313,7 @@ def _inputs(options: argparse.Namespace) -> dict[str, Any]:
         },
         "channel": _channel(options.channel),
         "seed": options.seed,
+        "device": options.device,
     }
 
 

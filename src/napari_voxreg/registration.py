@@ -262,7 +262,10 @@ def _run(method: str, params: Params, pair: Pair, seed: int, device: str, progre
         outcome = call(chosen.run, pair.fixed, moving, params, **arguments)
     else:
         outcome = chosen.run(pair.fixed, moving, params, **arguments)
-    return outcome if affine is None else replace(outcome, transform=chain(outcome.transform, affine))
+    if affine is None:
+        return outcome
+    shown = {k: chain(v, affine) if isinstance(v, Transform) else v for k, v in outcome.extras.items()}
+    return replace(outcome, transform=chain(outcome.transform, affine), extras=shown)
 
 
 def in_fixed_units(

@@ -46,8 +46,15 @@ BOUNDS = {
     "flow": (0.15,),
     "tvl1": (0.2, 0.4),
     "ilk": (0.25, 0.45),
+    # Networks are methods where their weights are there; their first preset refines.
+    "affinenet": (0.1, 0.1),
+    "pyramid": (0.2, 0.4),
+    "voxelmorph": (0.2, 0.4),
+    "avsm": (0.2, 0.4),
+    "jsm": (0.2, 0.4),
 }
-DEFORMABLE = ("auto", "bspline", "demons", "diffeo", "elastix", "flow", "tvl1", "ilk")
+NETWORKS = ("pyramid", "voxelmorph", "avsm", "jsm")
+DEFORMABLE = ("auto", "bspline", "demons", "diffeo", "elastix", "flow", "tvl1", "ilk", *NETWORKS)
 # Small images need neither all steps nor all samples.
 QUICK = {
     "elastix": {"iterations": 150, "samples": 1500, "resolutions": 3},
@@ -86,9 +93,9 @@ def _truth(name: str, grid: Grid) -> Transform:
         linear = Rotation.from_rotvec(turn * np.array([0.6, 0.0, 0.8])).as_matrix() if d == 3 else linear
         if d == 2:
             linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    if name in ("similarity", "affine", "pose"):
+    if name in ("similarity", "affine", "pose", "affinenet"):
         linear = linear * 1.05
-    if name in ("affine", "pose"):
+    if name in ("affine", "pose", "affinenet"):
         linear = linear @ (np.eye(d) + 0.03 * np.eye(d, k=1))
     matrix = np.eye(d + 1)
     matrix[:d, :d] = linear

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,8 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
     QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
-    QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QPushButton,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -26,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from ..params import Param, Params
 from .choice import Choice, tame
+from .files import FileBox, FileList
 from .fold import Fold
 
 LARGEST = 2**31 - 1
@@ -85,7 +81,7 @@ class ParamsForm(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         for info in infos:
-            editor, self._readers[info.name] = _editor(info, getattr(params, info.name), self.changed.emit)
+            editor, self._readers[info.name] = _editor(info, params, self.changed.emit)
             editor.setObjectName(info.name)
             editor.setToolTip(info.help)
             label = QLabel(words(info.name))
@@ -93,117 +89,6 @@ class ParamsForm(QWidget):
             label.setBuddy(editor)
             form.addRow(label, editor)
         return rows
-
-
-class FileList(QWidget):
-    """Paths in order, with buttons to add, remove and move them.
-
-    Signals
-    -------
-    changed()
-        The list was changed.
-    """
-
-    changed = Signal()
-
-    def __init__(self, paths: tuple[Path, ...]) -> None:
-        super().__init__()
-        self._paths = list(paths)
-        self._list = QListWidget()
-        self._list.setFixedHeight(64)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._list)
-        buttons = QHBoxLayout()
-        for text, tip, slot in (
-            ("+", "Add files at the end", self._ask),
-            ("−", "Take the chosen file off the list", self._remove),
-            ("▲", "Move the chosen file up", lambda: self._move(-1)),
-            ("▼", "Move the chosen file down", lambda: self._move(1)),
-        ):
-            button = QPushButton(text)
-            button.setToolTip(tip)
-            button.clicked.connect(slot)
-            button.setMinimumWidth(24)
-            buttons.addWidget(button)
-        layout.addLayout(buttons)
-        self._show(0)
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files in order."""
-        return tuple(self._paths)
-
-    def add(self, paths: list[Path]) -> None:
-        """Add files at the end."""
-        self._paths += paths
-        self._show(len(self._paths) - 1)
-        self.changed.emit()
-
-    def _ask(self) -> None:
-        names, _ = QFileDialog.getOpenFileNames(
-            self, "Parameter files", "", "Parameter files (*.txt *.toml);;All files (*)"
-        )
-        if names:
-            self.add([Path(name) for name in names])
-
-    def _remove(self) -> None:
-        row = self._list.currentRow()
-        if row >= 0:
-            del self._paths[row]
-            self._show(min(row, len(self._paths) - 1))
-            self.changed.emit()
-
-    def _move(self, by: int) -> None:
-        row = self._list.currentRow()
-        if row >= 0 and 0 <= row + by < len(self._paths):
-            self._paths.insert(row + by, self._paths.pop(row))
-            self._show(row + by)
-            self.changed.emit()
-
-    def _show(self, row: int) -> None:
-        self._list.clear()
-        for path in self._paths:
-            item = QListWidgetItem(path.name, self._list)
-            item.setToolTip(str(path))
-        self._list.setCurrentRow(row)
-
-
-class FileBox(QWidget):
-    """One path, or none.
-
-    Signals
-    -------
-    changed()
-        The path was changed.
-    """
-
-    changed = Signal()
-
-    def __init__(self, path: Path | None) -> None:
-        super().__init__()
-        self._line = QLineEdit("" if path is None else str(path))
-        self._line.setPlaceholderText("none")
-        self._line.editingFinished.connect(self.changed)
-        browse = QPushButton("…")
-        browse.setToolTip("Choose a file")
-        browse.clicked.connect(self._ask)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._line, 1)
-        layout.addWidget(browse)
-
-    @property
-    def path(self) -> Path | None:
-        """The file."""
-        text = self._line.text().strip()
-        return Path(text) if text else None
-
-    def _ask(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Choose a file")
-        if name:
-            self._line.setText(name)
-            self.changed.emit()
 
 
 class NumberBox(QDoubleSpinBox):
@@ -226,8 +111,9 @@ def words(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _editor(info: Param, value: Any, changed: Callable[[], None]) -> tuple[QWidget, Callable[[], Any]]:
+def _editor(info: Param, params: Params, changed: Callable[[], None]) -> tuple[QWidget, Callable[[], Any]]:
     """The editor of one parameter, and what reads its value."""
+    value = getattr(params, info.name)
     if info.choices:
         combo = Choice()
         combo.addItems(info.choices)
@@ -244,7 +130,7 @@ def _editor(info: Param, value: Any, changed: Callable[[], None]) -> tuple[QWidg
         files.changed.connect(changed)
         return files, lambda: files.paths
     if info.kind is Path:
-        file = FileBox(value)
+        file = FileBox(value, info.suffixes, None if info.says is None else partial(info.says, type(params)))
         file.changed.connect(changed)
         return file, lambda: file.path
     box: Any = QSpinBox() if info.kind is int else NumberBox()

@@ -91,6 +91,7 @@ class Job:
     chosen: Chosen
     method: str
     params: Params
+    device: str
     show: Show
 
     def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
@@ -99,6 +100,7 @@ class Job:
             **self.chosen.inputs(progress),
             method=self.method,
             params=self.params,
+            device=self.device,
             progress=part(progress, 0.0, 0.9),
         )
         return result, self.chosen.layers(result, self.show, part(progress, 0.9, 1.0))
@@ -110,12 +112,13 @@ class CompareJob:
 
     chosen: Chosen
     methods: tuple[str, ...]
+    device: str
     arrived: Callable[[Row], None]
 
     def __call__(self, progress: Progress) -> None:
         """Do it; see `compare` for the errors."""
         inputs = self.chosen.inputs(progress)
-        compare(**inputs, methods=self.methods, progress=progress, arrived=self.arrived)
+        compare(**inputs, methods=self.methods, device=self.device, progress=progress, arrived=self.arrived)
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ from .choice import Choice, heading
 from .fold import Fold
 from .form import ParamsForm
 
+DEVICES = {"auto": "Auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple MPS)"}
+
 
 class MethodBox(QWidget):
-    """Method, preset, and the method's parameters folded below.
+    """Method, preset, the device of methods that have a choice, and the method's parameters folded below.
 
-    What was changed is kept for each preset of each method.
+    What was changed is kept for each preset of each method, the device for all methods.
 
     Signals
     -------
@@ -33,18 +35,24 @@ class MethodBox(QWidget):
         self._edited: dict[tuple[str, str], dict[str, Any]] = {}
         self.method_box = Choice()
         self.preset_box = Choice()
+        self.device_box = Choice()
         self.form = ParamsForm()
         self.fold = Fold("Parameters", self.form)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(heading("Method", self.method_box), self.method_box)
         form.addRow(heading("Preset", self.preset_box), self.preset_box)
+        self._device_label = heading("Device", self.device_box)
+        form.addRow(self._device_label, self.device_box)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.fold)
         for name, method in METHODS.items():
             self.method_box.addItem(method.title, name)
+        for name, title in DEVICES.items():
+            self.device_box.addItem(title, name)
+        self.device_box.setToolTip("Where it computes; auto takes a GPU if there is one, else the CPU")
         self.method_box.currentIndexChanged.connect(self._method_changed)
         self.preset_box.currentIndexChanged.connect(self._preset_changed)
         self.form.changed.connect(self._edit)
@@ -59,6 +67,11 @@ class MethodBox(QWidget):
     def preset(self) -> str:
         """The preset's name."""
         return str(self.preset_box.currentText())
+
+    @property
+    def device(self) -> str:
+        """As `register` takes it; "auto" for a method without the choice."""
+        return str(self.device_box.currentData()) if METHODS[self.method].device else "auto"
 
     def params(self) -> Params:
         """All parameters as they stand in the form.
@@ -81,13 +94,23 @@ class MethodBox(QWidget):
         self.preset_box.setCurrentText(preset)
         self._preset_changed()
 
+    def choose_device(self, device: str) -> None:
+        """Choose "auto", "cpu", "cuda" or "mps"."""
+        self.device_box.setCurrentIndex(self.device_box.findData(device))
+
     def kept(self) -> dict[str, Any]:
         """What `restore` needs."""
-        return {"method": self.method, "preset": self.preset, "edited": dict(self._edited)}
+        return {
+            "method": self.method,
+            "preset": self.preset,
+            "device": self.device_box.currentData(),
+            "edited": dict(self._edited),
+        }
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Choose what was chosen before."""
         self._edited = dict(kept["edited"])
+        self.choose_device(kept["device"])
         self.choose(kept["method"], kept["preset"])
 
     def _method_changed(self) -> None:
@@ -97,6 +120,8 @@ class MethodBox(QWidget):
         self.preset_box.clear()
         self.preset_box.addItems(list(method.presets))
         self.preset_box.blockSignals(False)
+        for widget in (self._device_label, self.device_box):
+            widget.setVisible(method.device)
         self._preset_changed()
 
     def _preset_changed(self) -> None:

@@ -109,7 +109,8 @@ class RegisterWidget(Docked):
         if not self.busy:
 
             def job(chosen: Chosen) -> Job:
-                return Job(chosen, self.method.method, self.method.params(), self.show_box.show_choice)
+                method, show = self.method, self.show_box.show_choice
+                return Job(chosen, method.method, method.params(), method.device, show)
 
             self._begin(job, self.reason(), "Registering…", self._done)
 
@@ -122,7 +123,7 @@ class RegisterWidget(Docked):
             def job(chosen: Chosen) -> CompareJob:
                 self._compared = chosen
                 title = pair_name(chosen.moving.name, chosen.fixed.name)
-                return CompareJob(chosen, methods, self.table.begin(title))
+                return CompareJob(chosen, methods, self.method.device, self.table.begin(title))
 
             reason = reason_against_pair(self.pair, self.start) or nothing
             self._begin(job, reason, "Comparing…", self._compare_done)

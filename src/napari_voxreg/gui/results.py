@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from ..measures import Comparison, ssim_map
 from ..method import Progress, part, silent
 from ..preprocess import driving_channel
 from ..registration import Result
-from ..transforms import displacement_on, jacobian_determinant, warp
+from ..transforms import Transform, displacement_on, jacobian_determinant, warp
 from .drawings import Tile, arrow_length, arrows, deformed_grid, tiles
 from .layers import LayerSnapshot
 
@@ -49,6 +49,8 @@ class Show:
         How volume changes: the determinant of the Jacobian.
     ssim : bool
         Local structural similarity, with the values before and after written on it.
+    extras : bool
+        What else the method has to show.
     """
 
     warped: bool = True
@@ -57,6 +59,7 @@ class Show:
     magnitude: bool = False
     jacobian: bool = False
     ssim: bool = True
+    extras: bool = False
 
 
 def result_layers(
@@ -101,8 +104,10 @@ def result_layers(
     layers: list[LayerData] = []
     progress(0.0, "warping the moving image")
     source = _flat(moving.image(), grid.ndim)
+    if show.extras:
+        layers.extend(_extras(result, source, moving, place))
     if show.warped:
-        layers.append(_warped(result, source, moving, place))
+        layers.append(_warped(result.transform, source, moving, place))
     if show.magnitude or show.jacobian:
         progress(0.2, "measuring the displacement")
         displacement = displacement_on(result.transform, grid)
@@ -167,13 +172,32 @@ class _Place:
         )
 
 
-def _warped(result: Result, source: Image, moving: LayerSnapshot, place: _Place) -> LayerData:
+def _warped(
+    transform: Transform, source: Image, moving: LayerSnapshot, place: _Place, what: str = "", **more: Any
+) -> LayerData:
     """The moving layer as it looks, on the fixed grid."""
     order: Literal[0, 1] = 0 if moving.labels else 1
-    data = place.array(warp(source, result.transform, place.grid, order=order).data)
+    data = place.array(warp(source, transform, place.grid, order=order).data)
+    keywords = place.keywords(what, **moving.look, **more)
     if moving.labels:
-        return data, place.keywords(**moving.look), "labels"
-    return data, place.keywords(rgb=moving.rgb, blending="translucent", **moving.look), "image"
+        return data, keywords, "labels"
+    return data, {**keywords, "rgb": moving.rgb, "blending": "translucent"}, "image"
+
+
+def _extras(result: Result, source: Image, moving: LayerSnapshot, place: _Place) -> Iterator[LayerData]:
+    """What else the method has to show, hidden at first: transforms as the moving layer under them."""
+    for name, extra in result.extras.items():
+        if isinstance(extra, Transform):
+            yield _warped(extra, source, moving, place, name, visible=False)
+            continue
+        vectors = extra.channels is not None
+        values = np.linalg.norm(extra.data, axis=-1) if vectors else extra.data
+        values = warp(extra.with_data(values.astype(np.float32)), None, place.grid).data
+        low, high = (0.0 if vectors else float(values.min())), float(values.max())
+        title = f"{name} ({_symbol(place.grid.units[0])})" if vectors else name
+        limits = (low, high if high > low else low + 1)
+        data, keywords, kind = place.map(values, title, limits, "viridis" if vectors else "inferno")
+        yield data, {**keywords, "visible": False}, kind
 
 
 def _magnitude(displacement: Array, place: _Place) -> LayerData:

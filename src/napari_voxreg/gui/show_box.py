@@ -15,6 +15,7 @@ TEXTS = {
     "magnitude": ("flow magnitude", "How far each pixel is displaced"),
     "jacobian": ("Jacobian", "How volume changes: red grows, blue shrinks, yellow folds"),
     "ssim": ("SSIM map", "Local structural similarity, with its values before and after"),
+    "extras": ("inner workings", "What else a network has to show: velocity, affine part, steps, saliency"),
 }
 
 

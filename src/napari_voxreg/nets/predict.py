@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -37,12 +37,15 @@ class Predicted:
         Sentences for the user.
     seconds : float
         Of all passes, sampling included.
+    device : str
+        On which the network ran in the end: "cpu", "cuda" or "mps".
     """
 
     transform: Transform
     extras: dict[str, Image | Transform] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    device: str = "cpu"
 
 
 def predict(
@@ -92,17 +95,17 @@ def predict(
         )
     where, size = device_named(device), SIZES[fixed.ndim] if size is None else size
     for part in net.modules():
-        if isinstance(part, AffineSteps):
-            part.steps = (
-                1  # its further steps would see the first one's picture, cut at the fixed image's rim
-            )
+        if isinstance(part, Network) and hasattr(part, "steps"):
+            # Steps are taken here: those of its own would look at pictures cut off at the fixed image's rim.
+            part.steps = 1  # type: ignore[assignment]
     moved = shrunk = ""
     while True:
         began = time.perf_counter()
         try:
             found = _Pass(fixed, moving, net, initial, where, size).run(steps, progress)
             notes = tuple(note for note in (moved, shrunk) if note)
-            return Predicted(found.transform, found.extras, notes, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            return replace(found, notes=notes, seconds=seconds, device=where.type)
         except (RuntimeError, MemoryError) as error:
             why = reason_to_leave(error)
             if why is None:

@@ -1,0 +1,244 @@
+"""Methods that ask a network: with weights whose answer is known, for none are trained here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from napari_voxreg import METHODS, Affine, Grid, Image, Sequence, StationaryVelocity, register
+from napari_voxreg.method import silent
+from napari_voxreg.methods import _network, affinenet, avsm, jsm, pyramid, voxelmorph
+from napari_voxreg.methods._network import NetworkParams, look_into, run
+from napari_voxreg.nets.affine import STN
+from napari_voxreg.nets.checkpoint import save_weights
+from napari_voxreg.nets.voxelmorph import VoxelMorph
+
+MODULES = (pyramid, voxelmorph, avsm, jsm, affinenet)
+SHIFT = (3.0, -2.0, 1.5)  # pixels, fixed to moving
+
+
+def constant(shift, **arguments) -> VoxelMorph:
+    """A VoxelMorph that moves everything alike, whatever it sees."""
+    net = VoxelMorph(len(shift), (4, 4), (4, 4), (4,), **arguments)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        net.flow.bias.copy_(torch.tensor(shift))
+    return net
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Checkpoints by name: the right shift, a wrong one, for 3D, of another architecture."""
+    folder = tmp_path_factory.mktemp("weights")
+    nets = {
+        "right2": constant(SHIFT[:2], int_steps=0),
+        "right3": constant(SHIFT, int_steps=0),
+        "flow2": constant(SHIFT[:2], int_downsize=1),
+        "wrong2": constant((-8.0, 9.0), int_steps=0),
+        "stn2": STN(2),
+    }
+    return {name: save_weights(folder / f"{name}.safetensors", net, {}) for name, net in nets.items()}
+
+
+def pair(ndim=2, shift=None, size=None, seed=0):
+    """An image and the same moved by a number of pixels, 0.5 mm each."""
+    size = {2: 80, 3: 32}[ndim] if size is None else size
+    shift = SHIFT[:ndim] if shift is None else shift
+    data = gaussian_filter(np.random.default_rng(seed).normal(size=(size + 24,) * ndim), 2).astype(np.float32)
+    grid = Grid.from_spacing((size,) * ndim, 0.5, (4.0, -7.0, 9.0)[:ndim], units="mm")
+    axes = [np.arange(size) + 12 - s for s in shift]
+    from scipy.ndimage import map_coordinates
+
+    moved = map_coordinates(data, np.meshgrid(*axes, indexing="ij"), order=1)
+    return Image(data[(slice(12, 12 + size),) * ndim], grid), Image(moved.astype(np.float32), grid)
+
+
+def ask(fixed, moving, params, **rest):
+    """One run in this process."""
+    given = dict.fromkeys(("initial", "fixed_mask", "moving_mask", "points")) | rest
+    return run(fixed, moving, params, **{"seed": 0, "device": "cpu", "progress": silent} | given)
+
+
+def fast(path, kind=voxelmorph):
+    return kind.METHOD.parameters("fast", {"weights": path})
+
+
+def error(transform, fixed, shift=SHIFT):
+    """Mean distance from the shift, pixels, well inside."""
+    inner = tuple(slice(10, -10) for _ in fixed.grid.shape)
+    nodes = fixed.grid.nodes().reshape(*fixed.grid.shape, -1)[inner].reshape(-1, fixed.ndim)
+    truth = nodes + 0.5 * np.array(shift[: fixed.ndim])
+    return np.linalg.norm(transform(nodes) - truth, axis=1).mean() / 0.5
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_the_network_answer_is_kept_where_it_helps(ndim, weights):
+    fixed, moving = pair(ndim)
+    found = ask(fixed, moving, fast(weights[f"right{ndim}"]))
+    assert error(found.transform, fixed) < 0.01
+    assert found.notes[0].startswith("Weights: voxelmorph of napari-voxreg, ")
+    again = ask(fixed, moving, fast(weights[f"right{ndim}"]))
+    assert np.array_equal(again.transform.field, found.transform.field)
+    assert found.notes[1].startswith("Loading took ")
+    assert again.notes[1].startswith("The network was loaded already; its pass ")
+
+
+def test_an_answer_that_does_not_help_is_left_out_and_said(weights):
+    fixed, moving = pair()
+    found = ask(fixed, moving, fast(weights["wrong2"]))
+    assert error(found.transform, fixed, (0, 0)) == 0
+    assert found.notes[-1] == "The network's answer made the images no more alike, so it was left out."
+    # A start is kept as it is.
+    start = StationaryVelocity(np.full((*fixed.grid.shape, 2), 0.5), fixed.grid)
+    assert ask(fixed, moving, fast(weights["wrong2"]), initial=start).transform is start
+
+
+def test_refinement_goes_on_from_the_network(weights):
+    # Half of the motion is the network's, the rest is left to the optimiser.
+    fixed, moving = pair(shift=(4.0, -4.0))
+    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["right2"]})
+    before = error(ask(fixed, moving, fast(weights["right2"])).transform, fixed, (4, -4))
+    found = ask(fixed, moving, params)
+    assert before > 2
+    assert error(found.transform, fixed, (4, -4)) < 0.15
+    assert isinstance(found.transform, Sequence)
+    assert len(found.trace) > 5
+    # Where the network is of no use, it starts from the images as they lie.
+    alone = ask(fixed, moving, voxelmorph.METHOD.parameters("accurate", {"weights": weights["wrong2"]}))
+    assert error(alone.transform, fixed, (4, -4)) < 0.15
+    assert isinstance(alone.transform, StationaryVelocity)
+
+
+def test_landmarks_overrule_likeness(weights):
+    fixed, moving = pair()
+    points = fixed.grid.centre + np.array([[0.0, 0], [5, 3], [-4, 6]])
+    still = ask(fixed, moving, fast(weights["right2"]), points=(points, points))
+    assert error(still.transform, fixed, (0, 0)) == 0
+    apart = ask(fixed, moving, fast(weights["wrong2"]), points=(points, points + np.array([-4.0, 4.5])))
+    assert error(apart.transform, fixed, (-8, 9)) < 0.01
+
+
+def test_images_that_meet_by_more_than_before_are_preferred(weights):
+    fixed, moving = pair(shift=(0, 0))
+    # A rim is left of the overlap; the network shifts by 4 mm up and 4.5 mm to the right.
+    left, right = (
+        moving.with_grid(moving.grid.moved(Affine.translation([0.0, way * 38.5]).matrix)) for way in (-1, 1)
+    )
+    assert error(ask(fixed, left, fast(weights["wrong2"])).transform, fixed, (0, 0)) == 0
+    assert error(ask(fixed, right, fast(weights["wrong2"])).transform, fixed, (-8, 9)) < 0.01
+
+
+@pytest.mark.parametrize("ndim", [2])
+def test_affine_answers_are_refined_as_affine_maps(ndim, tmp_path):
+    net = STN(ndim)
+    with torch.no_grad():
+        net.head.out.weight.zero_()
+        net.head.out.bias.copy_(torch.tensor([0.0, 0.0, 0.06, 0.0, 0.0, -0.06]))  # of half a side
+    path = save_weights(tmp_path / "s.safetensors", net, {})
+    fixed, moving = pair()
+    params = {"weights": path, "steps": 1}
+    found = ask(fixed, moving, affinenet.METHOD.parameters("accurate", params))
+    assert isinstance(found.transform, Affine)
+    assert error(found.transform, fixed) < 0.1
+    assert isinstance(ask(fixed, moving, affinenet.METHOD.parameters("fast", params)).transform, Affine)
+
+
+def test_out_of_memory_while_refining_goes_on_on_the_cpu(weights, monkeypatch):
+    used = []
+
+    def refine(*images, device, **rest):
+        used.append(device)
+        if device != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(*images, device=device, **rest)
+
+    real = _network.diffeo.METHOD.run
+    from dataclasses import replace
+
+    monkeypatch.setattr(_network.diffeo, "METHOD", replace(_network.diffeo.METHOD, run=refine))
+    fixed, moving = pair()
+    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["right2"]})
+    rest = dict.fromkeys(("initial", "fixed_mask", "moving_mask", "points"))
+    found = _network._refined(params, fixed, moving, "cuda", seed=0, progress=silent, **rest)
+    assert used == ["cuda", "cpu"]
+    assert found.notes[0] == "The CUDA device has too little memory; the CPU refined."
+
+
+class TestInTheChild:
+    """Through `register`, in the child process, as users do."""
+
+    @pytest.fixture(autouse=True)
+    def there(self, monkeypatch):
+        for module in MODULES:
+            monkeypatch.setitem(METHODS, module.METHOD.name, module.METHOD)
+
+    def test_own_weights_serve_where_none_are_shipped(self, weights, tmp_path):
+        fixed, moving = pair(3)
+        result = register(
+            fixed, moving, method="voxelmorph", preset="fast", params={"weights": weights["right3"]}
+        )
+        assert error(result.transform, fixed) < 0.01
+        assert result.verdict.outcome == "better"
+        result.save(tmp_path)
+
+    def test_bad_input_ends_in_one_sentence(self, weights, tmp_path):
+        fixed, moving = pair()
+
+        def refusal(method="voxelmorph", device="cpu", **params):
+            with pytest.raises(ValueError) as caught:
+                register(fixed, moving, method=method, params=params, device=device)
+            [sentence] = str(caught.value).splitlines()
+            return sentence
+
+        assert "for 3D images and the pair is 2D" in refusal(weights=weights["right3"])
+        sentence = refusal(weights=weights["stn2"])
+        assert sentence == "stn2.safetensors is for the architecture 'stn'; this method takes 'voxelmorph'."
+        assert "There are no weights at" in refusal(weights=tmp_path / "nowhere.pt")
+        hostile = tmp_path / "hostile.pt"
+        torch.save({"net": Path("x")}, hostile)
+        assert "refused" in refusal(weights=hostile)
+        if not torch.cuda.is_available():
+            assert "no CUDA device" in refusal(weights=weights["right2"], device="cuda")
+
+    def test_a_start_that_is_affine_is_part_of_what_is_shown(self, weights):
+        fixed, moving = pair()
+        away = Affine.translation([500.0, -300.0])
+        moving = moving.with_grid(moving.grid.moved(away.matrix))
+        params = {"weights": weights["stn2"], "steps": 3, "refine": False}
+        result = register(fixed, moving, method="affinenet", params=params, initial=away)
+        shown = result.extras["step 1"]
+        assert np.allclose(shown([fixed.grid.centre])[0], fixed.grid.centre + np.array([500, -300]), atol=20)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.METHOD.name)
+def test_a_method_offers_the_axes_for_which_weights_are_there(module):
+    there = tuple(d for d in (2, 3) if _network.shipped(module.METHOD.params.stem, d).is_file())
+    assert module.METHOD.ndims == there
+    assert (module.METHOD.name in METHODS) == bool(there)
+    own = module.METHOD.parameters(params={"weights": "my.pt"})
+    assert all(module.METHOD.works_on(d, own) for d in (2, 3))
+    assert [d for d in (2, 3) if module.METHOD.works_on(d, module.METHOD.parameters())] == list(there)
+
+
+def test_weights_that_are_not_shipped_are_named():
+    @dataclass(frozen=True, kw_only=True)
+    class Nothing(NetworkParams):
+        stem: ClassVar[str] = "nothing"
+        architectures: ClassVar[tuple[str, ...]] = ("pyramid",)
+
+    with pytest.raises(ValueError, match="There are no weights nothing2d in the package; choose"):
+        ask(*pair(), Nothing())
+
+
+def test_a_checkpoint_is_described(weights):
+    said = look_into(voxelmorph.VoxelMorphParams, weights["flow2"], progress=silent)
+    assert "2D" in said
+    with pytest.raises(ValueError, match="takes 'jsm'"):
+        look_into(jsm.JSMParams, weights["flow2"], progress=silent)
