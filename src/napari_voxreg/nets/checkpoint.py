@@ -71,7 +71,8 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> Network:
     try:
         return network(**arguments)
     except (TypeError, RuntimeError, LookupError) as error:
-        raise ValueError(f"The arguments are not those of {architecture!r}: {error}") from error
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ValueError(f"The arguments are not those of {architecture!r}: {reason}.") from error
 
 
 def save_weights(path: str | Path, net: Network, card: Mapping[str, Any]) -> Path:
