@@ -375,6 +375,15 @@ def test_miccai_keras_squares_an_undivided_field_in_column_row_order(tmp_path, n
     assert "probabilistic, diffeomorphic at half resolution" in recognise(tmp_path / "h.h5")
 
 
+def test_a_legacy_model_may_say_that_its_field_is_in_column_row_order(tmp_path):
+    images = pair(2)
+    model, x = legacy_keras(images, 1)
+    flow = np.moveaxis(model.conv(x, 2, "flow", gain=0.6), -1, 0)
+    layer = {"class_name": "SpatialTransformer", "config": {"name": "warp", "indexing": "xy"}}
+    model.write(tmp_path / "xy.h5", {"class_name": "Model", "config": {"layers": [layer]}})
+    check(tmp_path / "xy.h5", flow[::-1], images, steps=0, half=False)
+
+
 def test_a_legacy_model_that_divides_says_so_in_its_configuration(tmp_path):
     images = pair(2)
     model, x = legacy_keras(images, 1, full=False)

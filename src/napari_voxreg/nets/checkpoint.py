@@ -33,6 +33,17 @@ ARCHITECTURES = {
     "stn": "affine:STN",
     "detector affine": "affine:DetectorAffine",
 }
+# What torch and h5py raise on files that are cut or altered.
+_DAMAGE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
@@ -227,7 +238,7 @@ def _unpickled(path: Path) -> Any:
                 "save model.state_dict() alone and load that."
             ) from error
         raise ValueError(f"{path.name} is no checkpoint that is known here, or damaged.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"{path.name} is truncated or no checkpoint; copy it again.") from error
 
 

@@ -56,17 +56,14 @@ def _read(path: Path) -> tuple[Layers, dict[str, Any]]:
     try:
         with h5py.File(path, "r") as file:
             file.get("model_weights", file).visititems(visit)
-            config = json.loads(file.attrs.get("model_config", "{}"))
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+            config = dict(json.loads(file.attrs.get("model_config", "{}")))
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} is truncated or damaged; copy it again.") from error
-    if not isinstance(config, dict):
-        config = {}
     for layer, found in kernels.items():
-        if set(found) != {"kernel", "bias"} or found["kernel"].ndim < 2 or found["kernel"].dtype.kind != "f":
+        if set(found) != {"kernel", "bias"} or any(values.dtype.kind != "f" for values in found.values()):
             raise ValueError(f"{path.name} is no VoxelMorph: its layer {layer!r} is no convolution.")
-    return {
-        layer: (_moved(found["kernel"]), _tensor(found["bias"])) for layer, found in kernels.items()
-    }, config
+    layers = {layer: (_moved(found["kernel"]), _tensor(found["bias"])) for layer, found in kernels.items()}
+    return layers, config
 
 
 def _release(layers: Layers, config: dict[str, Any], name: str) -> Foreign:
@@ -113,29 +110,42 @@ def _legacy(layers: Layers, config: dict[str, Any], name: str) -> Foreign:
     ordered = sorted(layers, key=lambda layer: int(layer.partition("_")[2] or 0))
     if not 9 <= len(ordered) <= len(_LEGACY):
         raise ValueError(f"{name} has {len(ordered)} convolutions; a legacy VoxelMorph has 9 to 11.")
-    made = dict(_model_layers(config))
-    integrated = next((given for kind, given in made.values() if kind == "VecInt"), None)
-    options: dict[str, Any] = {"down": "end", "int_steps": 0}
-    transposed = any(given.get("indexing") == "xy" for _, given in made.values())
-    if integrated is not None:
-        options["int_steps"] = integrated.get("int_steps", SQUARINGS)
-        resized = len(ordered) == 9 or any(layer in made for layer in ("flow-resize", "flow_resize"))
-        options["int_downsize"] = 2 if resized else 1
-    elif "log_sigma" in outputs:
-        options["int_steps"] = SQUARINGS
-        outputs = {layer: _unscaled(layer, *parameters) for layer, parameters in outputs.items()}
-        transposed = True
-    if transposed:
-        outputs = {layer: (_swapped(w), _swapped(b)) for layer, (w, b) in outputs.items()}
+    outputs, options = _integrated(outputs, dict(_model_layers(config)), half=len(ordered) == 9)
     layout = "legacy Keras"
-    if field == "disp":
+    if field == "disp" and outputs["flow"][0].ndim == 4:
         layout, options["shift"] = "SAR-VoxelMorph", -1.0  # trained on x / 255 - 1
     weights: dict[str, Tensor] = {}
     for ours, layer in zip(_LEGACY, ordered, strict=False):
         weights.update(_named(ours, layers[layer]))
     for ours, parameters in outputs.items():
         weights.update(_named(ours, parameters))
-    return Foreign(layout, arguments_of(weights, name, **options), weights)
+    return Foreign(layout, arguments_of(weights, name, down="end", **options), weights)
+
+
+def _integrated(outputs: Layers, made: Mapping[str, Any], half: bool) -> tuple[Layers, dict[str, Any]]:
+    """How a legacy model goes on from its field, and the field's layers for doing it our way.
+
+    A layer for the integration says so in the configuration. Without one there is none, but for the MICCAI
+    2018 runs, known by their log_sigma: they squared a field that they had not divided, in column-row order.
+    """
+    transposed = any(settings.get("indexing") == "xy" for _, settings in made.values())
+    options: dict[str, Any] = {"int_steps": 0}
+    integration = next((settings for kind, settings in made.values() if kind == "VecInt"), None)
+    if integration is not None:
+        reduced = half or "flow-resize" in made
+        options = {"int_steps": integration.get("int_steps", SQUARINGS), "int_downsize": 2 if reduced else 1}
+    elif "log_sigma" in outputs:
+        options, transposed = {"int_steps": SQUARINGS}, True
+        kernel, bias = outputs["flow"]
+        spread, log_variance = outputs["log_sigma"]
+        longer = 2**SQUARINGS
+        outputs = {
+            "flow": (kernel * longer, bias * longer),
+            "log_sigma": (spread, log_variance + 2 * math.log(longer)),
+        }
+    if transposed:
+        outputs = {layer: (_swapped(w), _swapped(b)) for layer, (w, b) in outputs.items()}
+    return outputs, options
 
 
 _LEGACY = (
@@ -156,13 +166,6 @@ def _model_layers(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, M
             yield str(settings.get("name")), (str(layer.get("class_name")), settings)
 
 
-def _unscaled(layer: str, kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """The MICCAI 2018 runs squared a field that they had not divided: the velocity is that much longer."""
-    if layer == "flow":
-        return kernel * 2**SQUARINGS, bias * 2**SQUARINGS
-    return kernel, bias + 2 * SQUARINGS * math.log(2)
-
-
 def _swapped(output: Tensor) -> Tensor:
     """The first two components of a field exchanged, from (column, row, ...) to array-axis order."""
     return torch.cat([output[1:2], output[:1], output[2:]])
@@ -170,7 +173,7 @@ def _swapped(output: Tensor) -> Tensor:
 
 def _moved(kernel: npt.NDArray[Any]) -> Tensor:
     """A Keras kernel (*size, in, out) as torch has it, (out, in, *size)."""
-    return _tensor(np.moveaxis(kernel, (-1, -2), (0, 1)))
+    return _tensor(np.moveaxis(kernel, (-1, -2), (0, 1)) if kernel.ndim > 1 else kernel)
 
 
 def _tensor(values: npt.NDArray[Any]) -> Tensor:
