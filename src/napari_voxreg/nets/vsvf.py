@@ -15,7 +15,8 @@ from .warp import apply_along, warp_batch
 
 SIGMAS = (0.05, 0.1, 0.15, 0.2, 0.25)  # of the image's sides
 WEIGHTS = (1 / 15, 2 / 15, 3 / 15, 4 / 15, 5 / 15)
-RK4_STEPS = 10
+RK4_STEPS = (10, 100)  # at least, at most
+FARTHEST = 2.5  # nodes in a step, summed over the axes: from 2.83 on the advection explodes
 LEAST_GAIN = 1e-8  # frequencies that the narrowest Gaussian weakens more than this are left out
 
 
@@ -50,11 +51,11 @@ def _gain(counts: list[int], like: Tensor) -> Tensor:
     return torch.stack(terms).sum(0)
 
 
-def advect(start: Tensor, velocity: Tensor, steps: int = RK4_STEPS) -> Tensor:
+def advect(start: Tensor, velocity: Tensor) -> Tensor:
     """Displacement at time 1 of the map phi with phi_t + Dphi v = 0 that begins as x + start(x).
 
-    The map becomes the start after the flow of -v. A node must move by less than 2.8 / d nodes in a
-    step on each axis, else the integration becomes unstable.
+    The map becomes the start after the flow of -v. Central differences, Runge and Kutta's fourth order in 10
+    steps, or more where the velocity is too fast for them.
     """
     d = velocity.shape[1]
     axes = tuple(range(2, d + 2))
@@ -66,15 +67,23 @@ def advect(start: Tensor, velocity: Tensor, steps: int = RK4_STEPS) -> Tensor:
             moved = moved + slope * velocity[:, axis : axis + 1]
         return -moved
 
-    return _rk4(rate, start, steps)
+    return _rk4(rate, start, _steps(velocity))
 
 
-def carry(start: Tensor, velocity: Tensor, steps: int = RK4_STEPS) -> Tensor:
+def carry(start: Tensor, velocity: Tensor) -> Tensor:
     """Displacement at time 1 of points that begin at x + start(x) and swim with v; constant beyond its rim.
 
     From the inverse of `advect`'s start it leads to the inverse of `advect`'s map: phi^-1_t = v o phi^-1.
     """
-    return _rk4(lambda field: warp_batch(velocity, field), start, steps)
+    return _rk4(lambda field: warp_batch(velocity, field), start, _steps(velocity))
+
+
+def _steps(velocity: Tensor) -> int:
+    """How many steps from time 0 to 1 keep the advection stable."""
+    least, most = RK4_STEPS
+    fastest = velocity.detach().abs().amax((0, *range(2, velocity.ndim)))
+    # In this order of arguments a velocity that is not a number gets the most steps, not an exception.
+    return max(least, math.ceil(min(most, float(fastest.sum()) / FARTHEST)))
 
 
 def _rk4(rate: Callable[[Tensor], Tensor], value: Tensor, steps: int) -> Tensor:
