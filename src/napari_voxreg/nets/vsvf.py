@@ -57,17 +57,28 @@ def advect(start: Tensor, velocity: Tensor) -> Tensor:
     The map becomes the start after the flow of -v. Central differences, Runge and Kutta's fourth order in 10
     steps, or more where the velocity is too fast for them.
     """
-    d = velocity.shape[1]
-    axes = tuple(range(2, d + 2))
+    shares = []
+    for axis, n in enumerate(velocity.shape[2:]):
+        # Neighbours lie two nodes apart, at the rim one.
+        apart = torch.full((n,), 0.5, dtype=velocity.dtype, device=velocity.device)
+        apart[[0, -1]] = 1
+        shares.append(velocity[:, axis : axis + 1] * apart.view(-1, *(1,) * (velocity.ndim - 3 - axis)))
 
     def rate(field: Tensor) -> Tensor:
-        slopes = torch.gradient(field, dim=axes)
         moved = velocity
-        for axis, slope in enumerate(slopes):
-            moved = moved + slope * velocity[:, axis : axis + 1]
+        for axis, share in enumerate(shares, 2):
+            moved = torch.addcmul(moved, _neighbours(field, axis), share)
         return -moved
 
     return _rk4(rate, start, _steps(velocity))
+
+
+def _neighbours(field: Tensor, axis: int) -> Tensor:
+    """The next node minus the one before; beyond the rim the field goes on with its last value."""
+    n = field.shape[axis]
+    after = torch.cat([field.narrow(axis, 1, n - 1), field.narrow(axis, n - 1, 1)], axis)
+    before = torch.cat([field.narrow(axis, 0, 1), field.narrow(axis, 0, n - 1)], axis)
+    return after - before
 
 
 def carry(start: Tensor, velocity: Tensor) -> Tensor:
