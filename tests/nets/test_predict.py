@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_voxreg import Affine, Grid, Image, Sequence, StationaryVelocity, warp
 from napari_voxreg.nets import predict as module
 from napari_voxreg.nets.avsm import AVSM
+from napari_voxreg.nets.device import free_memory
 from napari_voxreg.nets.frame import lattice_grid, network_grid, sampled, toned
 from napari_voxreg.nets.integrate import integrate_batch
 from napari_voxreg.nets.network import Network, Prediction
@@ -251,6 +252,14 @@ def test_too_little_memory_makes_pixels_larger_and_says_so():
     assert found.notes == ("Memory is short: the network saw 35 pixels along the longest side.",)
     with pytest.raises(ValueError, match="too little memory"):
         predict(image, image, Greedy([MemoryError()] * 9))
+
+
+def test_the_cpu_is_not_asked_for_more_than_there_is(monkeypatch):
+    image, net = awkward(2), Known(2)
+    assert free_memory() > 2**26
+    monkeypatch.setattr(module, "free_memory", lambda: 64 * 64 * module.NEED[2])
+    assert predict(image, image, net).notes[0].startswith("Memory is short: ")
+    assert net.seen[0][0].numel() <= 64 * 64
 
 
 def test_a_gpu_without_room_hands_over_to_the_cpu(monkeypatch):

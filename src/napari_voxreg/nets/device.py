@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+from pathlib import Path
+
 import torch
 
 # What torch says where it has no exception of its own for it.
@@ -34,3 +38,26 @@ def reason_to_leave(error: Exception) -> str | None:
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in str(error).lower() for w in _FULL):
         return "has too little memory"
     return None
+
+
+def free_memory() -> float:
+    """Bytes that this process may still fill, inside of a container's limit too; infinite where Linux is not.
+
+    Linux grants memory that it does not have and ends the process that fills it: one has to ask before.
+    """
+    free = math.inf
+    told = _text("/proc/meminfo")
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", told, re.MULTILINE)
+    if found:
+        free = 1024.0 * int(found[1])
+    limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        free = min(free, float(int(limit) - int(used)))
+    return free
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError:
+        return ""
