@@ -19,9 +19,20 @@ from napari_voxreg.methods import METHODS
 from napari_voxreg.preflight import prepare
 from napari_voxreg.transforms import Affine, Displacement, Transform, warp
 
-OURS = ("elastix", "pose", "diffeo", "auto")
+OURS = ("elastix", "pose", "diffeo", "pyramid", "voxelmorph", "auto")
 THEIRS = {"SyN": "antspyx", "SyN-quick": "antspyx", "ConvexAdam": "convexAdam"}
-ORDER = ("identity", "elastix", "SyN", "SyN-quick", "ConvexAdam", "pose", "diffeo", "auto")
+ORDER = (
+    "identity",
+    "elastix",
+    "SyN",
+    "SyN-quick",
+    "ConvexAdam",
+    "pose",
+    "diffeo",
+    "pyramid",
+    "voxelmorph",
+    "auto",
+)
 
 
 @dataclass(frozen=True, eq=False)

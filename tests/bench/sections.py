@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import network_page
 from case import pairs_module
 from contestants import ORDER, missing, refuses
 from tables import NONE, Results, error, matrix, seconds, shown, summary, table
@@ -240,6 +241,33 @@ def _within(trial: Mapping[str, Any], limits: float = 1) -> bool:
     return trial["error"] is not None and trial["error"] <= limits * trial["limit"]
 
 
+def _networks(quick: bool) -> list[Cell]:
+    """Whatever weights lie in the package, and untrained networks where weights do not matter."""
+    weights = network_page.shipped()
+    plans: list[tuple[str, str, tuple[str, ...]]] = []  # case, network, kind with its arguments
+    for d, pairs in ((2, 4 if quick else 64), (3, 1 if quick else 8)):
+        mine = [w for w in weights if w.ndim == d]
+        given = (str(d), str(pairs))
+        bending = [w for w in mine if not w.affine]
+        if bending:
+            alone = network_page.OPTIMISER
+            plans += [(f"unseen-{d}d", alone, ("unseen", alone, *given))]
+        plans += [(f"unseen-{d}d", w.name, ("unseen", str(w.path), *given)) for w in bending]
+        plans += [("objects", w.name, ("objects", str(w.path), given[1])) for w in bending if d == 2]
+        plans += [(f"far-{d}d", w.name, ("far", str(w.path), *given)) for w in mine if w.affine]
+        heads = HEADS if d == 3 and not quick else ()
+        plans += [(case, w.name, ("head", str(w.path), f"made:{case}")) for case in heads for w in mine]
+        own = {w.name: str(w.path) for w in mine}
+        bare = {name: name for name in network_page.UNTRAINED if f"{d}d" in name}
+        sides = [str(n) for n in network_page.WHOLE[d]]
+        timed = own | bare if d == 2 or not quick else {}
+        plans += [("speed", name, ("speed", what, *sides)) for name, what in timed.items()]
+        flows = {w.name: str(w.path) for w in mine if w.architecture == "avsm"}
+        flows = flows or {name: name for name in bare if "avsm" in name}
+        plans += [(f"vsvf-{d}d", name, ("vsvf", what, *given)) for name, what in flows.items()]
+    return [Cell(case, name, "networks.py", arguments) for case, name, arguments in plans]
+
+
 def _direct(quick: bool) -> list[Cell]:
     return [] if quick else [Cell("all", "elastix", "elastix_direct.py", ())]
 
@@ -255,5 +283,6 @@ SECTIONS = (
     Section("linear", "Cost against size", _linear, _linear_page),
     Section("variations", "Simulated changes of pose", _variations, _variations_page),
     Section("flow", "Optical flow", _flows, _flows_page),
+    Section("networks", "Networks", _networks, network_page.page),
     Section("direct", "elastix here against itk-elastix alone", _direct, _direct_page),
 )
