@@ -75,10 +75,11 @@ def test_what_is_saved_comes_back(saved):
 def test_a_file_is_replaced_at_once_or_not_at_all(saved, monkeypatch):
     net, path = saved
     before = {p.name: p.read_bytes() for p in path.parent.iterdir()}
+    written, write = [], Path.write_bytes
 
     def full(self, content):
-        with self.open("wb") as file:
-            file.write(content[: len(content) // 2])
+        written.append(self)
+        write(self, content[: len(content) // 2])
         raise OSError("No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
@@ -86,6 +87,12 @@ def test_a_file_is_replaced_at_once_or_not_at_all(saved, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_weights(path, net, {})
     assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
+    monkeypatch.setattr(
+        Path, "write_bytes", lambda self, content: written.append(self) or write(self, content)
+    )
+    save_weights(path, net, {})
+    assert len(written) == 3 and not {path, path.with_suffix(".json")} & set(written)
+    assert not load_weights(path).net.flow.weight.any()
 
 
 def test_only_networks_with_a_name_are_saved_under_the_right_ending(saved, tmp_path):
