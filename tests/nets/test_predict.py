@@ -126,6 +126,22 @@ class TestTheGrid:
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
+def test_pixels_that_need_no_sampling_are_taken_as_they_are(ndim):
+    image = awkward(ndim)
+    shape = tuple(n + 5 for n in image.grid.shape)
+    corner, step = image.grid.to_world([[-3] * ndim, [-3 + 1e-4] * ndim])
+    affines = [image.grid.affine.copy() for _ in range(2)]
+    affines[0][:-1, -1], affines[1][:-1, -1] = corner, step
+    cut, interpolated = (
+        sampled(image, Grid(shape, affine, image.grid.units), None, torch.device("cpu"))[0, 0].numpy()
+        for affine in affines
+    )
+    assert np.array_equal(cut[(slice(3, -2),) * ndim], image.data)
+    assert np.abs(cut - interpolated).max() < 1e-3
+    assert cut[(0,) * ndim] == image.data[(0,) * ndim]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("kind", [Known, Flowing])
 def test_the_transform_is_what_the_network_did(ndim, kind):
     fixed, moving = awkward(ndim), awkward(ndim, 1, turn=28.0)

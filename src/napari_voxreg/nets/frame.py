@@ -13,6 +13,8 @@ from ..preprocess import block_mean, unit_range
 from ..transforms import Affine, Transform, displacement_on
 from .warp import normalised, sample
 
+SAME = 1e-6  # pixels, by which matrices of the same grid may differ
+
 
 def network_grid(fixed: Grid, stride: int, size: int) -> Grid:
     """The grid on which a network sees a pair.
@@ -72,14 +74,32 @@ def sampled(image: Image, grid: Grid, through: Transform | None, device: torch.d
     """An image on a grid through a transform, (1, 1, *grid.shape); its border goes on outside."""
     d = grid.ndim
     to_index = np.linalg.inv(image.grid.affine)
-    affine = isinstance(through, Affine)
-    between = through.matrix if isinstance(through, Affine) else np.eye(d + 1)
-    index = _linear(to_index @ between @ grid.affine, grid.shape, device)
-    if through is not None and not affine:
+    bends = through is not None and not isinstance(through, Affine)
+    matrix = to_index @ (through.matrix if isinstance(through, Affine) else np.eye(d + 1)) @ grid.affine
+    if not bends and np.allclose(matrix, _shift(matrix), rtol=0, atol=SAME):
+        data = _cut(image.data, np.rint(matrix[:d, d]).astype(int), grid.shape)
+        return torch.from_numpy(np.ascontiguousarray(data, np.float32))[None, None].to(device)
+    index = _linear(matrix, grid.shape, device)
+    if through is not None and bends:
         field = displacement_on(through, grid) @ to_index[:d, :d].T
         index += torch.from_numpy(np.moveaxis(field, -1, 0).astype(np.float32)).to(device)
     pixels = torch.from_numpy(np.ascontiguousarray(image.data, np.float32))[None].to(device)
     return sample(pixels, normalised(index, image.grid.shape))[None]
+
+
+def _shift(matrix: Array) -> Array:
+    """The nearest shift by whole pixels."""
+    whole = np.eye(len(matrix))
+    whole[:-1, -1] = np.rint(matrix[:-1, -1])
+    return whole
+
+
+def _cut(data: Array, start: Array, shape: tuple[int, ...]) -> Array:
+    """Pixels from `start` on, the border going on outside; what sampling there would give, but at once."""
+    places = [
+        np.clip(np.arange(n) + int(s), 0, m - 1) for n, s, m in zip(shape, start, data.shape, strict=True)
+    ]
+    return data[np.ix_(*places)]
 
 
 def _linear(matrix: Array, shape: tuple[int, ...], device: torch.device) -> Tensor:
