@@ -20,6 +20,7 @@ COARSEST = 4  # pixels of the shortest side at the coarsest level, at least
 MOST = 6  # levels, at most
 SLOPE = 0.1
 WINDOW = 9  # of the local contrast, pixels
+SHARPNESS = 4.0  # of the choice among shifts, at first
 
 
 class Pyramid(Network):
@@ -79,6 +80,10 @@ class Pyramid(Network):
             nn.LeakyReLU(SLOPE),
             layer(features, ndim + context, 3, padding=1),
         )
+        # The mean shift that the correlation points to teaches the features from the first step on; what the
+        # block adds to it is learnt more slowly.
+        self.pull = nn.Parameter(torch.ones(1))
+        self.sharpness = nn.Parameter(torch.full((1,), SHARPNESS))
         last = self.refine[-1]
         assert isinstance(last, nn.Conv2d | nn.Conv3d)
         nn.init.normal_(last.weight, std=1e-3)
@@ -122,7 +127,8 @@ class Pyramid(Network):
             scale = 2.0**level
             alike = correlation(here, warp_batch(there.float(), flow.float() / scale).to(here), self.radius)
             answer = self.refine(torch.cat([alike, here, context, flow / scale], dim=1))
-            flow = flow + scale * answer[:, : self.ndim]
+            pointed = mean_shift(self.sharpness * alike.float(), self.radius)
+            flow = flow + scale * (self.pull * pointed + answer[:, : self.ndim])
             context = torch.tanh(answer[:, self.ndim :])
             found.append((flow, context))
         return found
@@ -139,6 +145,25 @@ def correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
             window = window.narrow(axis + 2, start, n)
         found.append((here * window).sum(1))
     return torch.stack(found, dim=1) * here.shape[1] ** 0.5
+
+
+def mean_shift(scores: Tensor, radius: int) -> Tensor:
+    """The mean of all shifts, weighted by the exponents of their scores.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (B, (2 radius + 1)^d, *shape)
+        In the order of `correlation`.
+    radius : int
+
+    Returns
+    -------
+    Tensor, shape (B, d, *shape)
+    """
+    d = scores.ndim - 2
+    steps = range(-radius, radius + 1)
+    shifts = torch.tensor(list(product(steps, repeat=d)), dtype=scores.dtype, device=scores.device)
+    return torch.einsum("bs...,sd->bd...", torch.softmax(scores, dim=1), shifts)
 
 
 def _halved(ndim: int) -> nn.Module:

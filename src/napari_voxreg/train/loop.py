@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..nets.checkpoint import build, save_weights
+from ..nets.checkpoint import build, load_weights, save_weights
 from ..nets.network import Network
 from .objectives import OBJECTIVES
 from .recipes import Recipe
@@ -39,10 +39,12 @@ class State:
     seconds: float
 
     @classmethod
-    def start(cls, recipe: Recipe, seed: int) -> State:
-        """At the first step."""
+    def start(cls, recipe: Recipe, seed: int, folder: Path) -> State:
+        """At the first step; `folder` has the weights that the recipe begins with, if it names any."""
         torch.manual_seed(seed)
         net = build(recipe.architecture, recipe.arguments)
+        if recipe.start:
+            _begin_with(net, folder / f"{recipe.start}.safetensors")
         averaged = build(recipe.architecture, recipe.arguments)
         averaged.load_state_dict(net.state_dict())
         optimizer = torch.optim.Adam(net.parameters(), lr=recipe.rate)
@@ -104,7 +106,7 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{recipe.name}.state.pt"
-    state = State.start(recipe, seed)
+    state = State.start(recipe, seed, folder)
     if path.exists():
         state.load(path)
     count = WATCHED if len(recipe.shape) == 2 else WATCHED // 8
@@ -122,6 +124,25 @@ def train(
             state.save(path)
             save_weights(folder / f"{recipe.name}.safetensors", state.averaged, _card(recipe, state, found))
     return state.averaged
+
+
+def _begin_with(net: Network, path: Path) -> None:
+    """Fill in the layers that another network has too, by the ends of their names.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not there.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path.name} is not in {path.parent}; follow the recipe {path.stem!r} first.")
+    known = load_weights(path).net.state_dict()
+    own = net.state_dict()
+    for name, value in own.items():
+        for other, found in known.items():
+            if name.endswith(other) and found.shape == value.shape:
+                own[name] = found
+    net.load_state_dict(own)
 
 
 def _step(state: State, recipe: Recipe) -> float:

@@ -35,6 +35,9 @@ class Recipe:
         Optimiser steps.
     ramp : int
         Steps over which the motion grows from a third to all of it.
+    start : str
+        The recipe whose result this one begins with, as far as names and shapes of the layers agree; none
+        begins with random weights.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Recipe:
     motion: Motion = field(default_factory=Motion)
     rate: float = 5e-4
     ramp: int = 1000
+    start: str = ""
 
 
 # What the affine networks meet: 30 degrees, 0.8 to 1.25, a fifth of the side, and a little bending.
@@ -74,24 +78,24 @@ _ALL = (
     Recipe(
         name="affine2d",
         architecture="pyramid affine",
-        arguments={"ndim": 2, "steps": 1, "features": 24, "hidden": 32, "context": 8, "radius": 2},
+        arguments={"ndim": 2, "steps": 1, "features": 32, "hidden": 48, "context": 16, "radius": 2},
         loss="affine",
         shape=(64, 64),
-        batch=16,
-        steps=15_000,
+        batch=8,
+        steps=6000,
         motion=FAR,
-        ramp=3000,
+        start="pyramid2d",
     ),
     Recipe(
         name="affine3d",
         architecture="pyramid affine",
-        arguments={"ndim": 3, "steps": 1, "features": 24, "hidden": 32, "context": 8, "radius": 1},
+        arguments={"ndim": 3, "steps": 1, "features": 24, "hidden": 32, "context": 12, "radius": 1},
         loss="affine",
         shape=(48, 48, 48),
-        batch=4,
-        steps=10_000,
+        batch=2,
+        steps=4000,
         motion=FAR,
-        ramp=3000,
+        start="pyramid3d",
     ),
     Recipe(
         name="voxelmorph2d",

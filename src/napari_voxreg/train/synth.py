@@ -36,11 +36,11 @@ class Motion:
         As part of the longest side.
     """
 
-    bend: float = 0.03
-    turn: float = 5.0
-    scale: float = 0.05
+    bend: float = 0.035
+    turn: float = 10.0
+    scale: float = 0.1
     shear: float = 0.03
-    shift: float = 0.03
+    shift: float = 0.06
 
     def times(self, factor: float) -> Motion:
         """The same, all of it larger or smaller."""
