@@ -13,7 +13,16 @@ from packaging.version import Version
 
 # Ourselves, and what installs the rest (the set-up takes a recent pip).
 LEFT_OUT = {"napari-voxreg", "pip", "setuptools"}
-ROOTS = ("napari-voxreg[all]", "pytest", "pytest-qt", "pytest-timeout", "psutil", "voxelmorph", "ruff", "mypy")
+ROOTS = (
+    "napari-voxreg[all]",
+    "pytest",
+    "pytest-qt",
+    "pytest-timeout",
+    "psutil",
+    "voxelmorph",
+    "ruff",
+    "mypy",
+)
 
 
 def pinned() -> list[str]:
