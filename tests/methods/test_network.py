@@ -11,12 +11,13 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import METHODS, Affine, Grid, Image, Sequence, StationaryVelocity, register
+from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, Sequence, StationaryVelocity, register
 from napari_voxreg.method import silent
 from napari_voxreg.methods import _network, affinenet, avsm, jsm, pyramid, voxelmorph
 from napari_voxreg.methods._network import NetworkParams, look_into, run
 from napari_voxreg.nets.affine import STN
 from napari_voxreg.nets.checkpoint import save_weights
+from napari_voxreg.nets.predict import Predicted
 from napari_voxreg.nets.voxelmorph import VoxelMorph
 
 MODULES = (pyramid, voxelmorph, avsm, jsm, affinenet)
@@ -110,6 +111,7 @@ def test_refinement_goes_on_from_the_network(weights):
     assert error(found.transform, fixed, (4, -4)) < 0.15
     assert isinstance(found.transform, Sequence)
     assert len(found.trace) > 5
+    assert "Refined from the network's answer." in found.notes
     # Where the network is of no use, it starts from the images as they lie.
     alone = ask(fixed, moving, voxelmorph.METHOD.parameters("accurate", {"weights": weights["wrong2"]}))
     assert error(alone.transform, fixed, (4, -4)) < 0.15
@@ -133,6 +135,23 @@ def test_images_that_meet_by_more_than_before_are_preferred(weights):
     )
     assert error(ask(fixed, left, fast(weights["wrong2"])).transform, fixed, (0, 0)) == 0
     assert error(ask(fixed, right, fast(weights["wrong2"])).transform, fixed, (-8, 9)) < 0.01
+
+
+def test_refinement_goes_on_from_the_start_where_that_leads_further(tmp_path, weights):
+    # The network brings a part of the picture home and tears the rest apart.
+    fixed, moving = pair(shift=(2.0, -2.0), size=120)
+    rows = np.clip((np.arange(120) - 40) / 8, 0, 1)[:, None, None]
+    field = 0.5 * np.array([2.0, -2.0]) * (1 - rows) + 0.5 * np.array([30.0, 25.0]) * rows
+    torn = Displacement(np.broadcast_to(field, (120, 120, 2)), fixed.grid)
+    asked = Predicted(torn, device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_voxreg.nets.predict.predict", lambda *images, **rest: asked)
+        params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["right2"]})
+        found = ask(fixed, moving, params)
+        left = ask(fixed, moving, fast(weights["right2"]))
+    assert left.transform is torn
+    assert error(found.transform, fixed, (2, -2)) < 0.15
+    assert "Refined from the images as they lay." in found.notes
 
 
 @pytest.mark.parametrize("ndim", [2])

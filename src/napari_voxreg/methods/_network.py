@@ -59,7 +59,7 @@ class NetworkParams(Params):
         says=look_into,
     )
     refine: bool = param(
-        True, "Go on from the network's answer with an optimiser on the pair itself, where that helps."
+        True, "Go on with an optimiser on the pair itself, from the network's answer or the start if better."
     )
 
     stem: ClassVar[str]  # of the names of the shipped weights, which end in 2d and 3d
@@ -165,25 +165,29 @@ def run(
         best = found.transform
     else:
         notes.append("The network's answer made the images no more alike, so it was left out.")
-    if params.refine:
+    # What bends may go on from either: where the network was wrong by more than can be mended from there, the
+    # images as they lay are the better start.
+    how: tuple[str, ...] = ("Refinement made the images no more alike, so it was left out.",)
+    origins = [best] if best is start or params.affine else [best, start]
+    for k, origin in enumerate(origins if params.refine else ()):
         refined = _refined(
             params,
             fixed,
             moving,
-            initial=None if best is start and initial is None else best,
+            initial=None if origin is start and initial is None else origin,
             fixed_mask=fixed_mask,
             moving_mask=moving_mask,
             points=points,
             seed=seed,
             device=found.device,
-            progress=part(progress, 0.5, 0.95),
+            progress=part(progress, *(0.45 + 0.5 * (k + n) / len(origins) for n in (0, 1))),
         )
         if judge.prefers(refined.transform, best):
             best, trace = refined.transform, refined.trace
-            notes += refined.notes
-        else:
-            notes.append("Refinement made the images no more alike, so it was left out.")
-    return Outcome(best, tuple(notes), trace, extras=found.extras)
+            where = "the network's answer" if origin is not start else "the images as they lay"
+            how = (f"Refined from {where}.", *refined.notes)
+    told = (*notes, *how) if params.refine else tuple(notes)
+    return Outcome(best, told, trace, extras=found.extras)
 
 
 class _Judge:
