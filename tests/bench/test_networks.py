@@ -79,6 +79,17 @@ def test_what_is_measured_is_what_the_page_shows(weights):
     assert text.count(network_page.NOT_MEASURED) == 3  # both kinds of unseen pairs, and the heads
 
 
+def test_a_network_that_moves_nothing_does_not_help_the_optimiser(weights, monkeypatch):
+    rungs = {name: networks.RUNGS[name] for name in ("1/2, 2 steps",)}
+    monkeypatch.setattr(networks, "RUNGS", rungs)
+    alone = networks.measure_unseen(network_page.OPTIMISER, "2", "2")
+    after = networks.measure_unseen(str(weights["bends2d"].path), "2", "2")
+    assert after["pass"]["after"] == pytest.approx(alone["rungs"]["1/2, 2 steps"]["before"], rel=0.01)
+    assert after["rungs"]["1/2, 2 steps"]["after"] == pytest.approx(
+        alone["rungs"]["1/2, 2 steps"]["after"], rel=0.01
+    )
+
+
 def rung(after, seconds):
     return {"before": 3.0, "after": after, "folds": 0.0, "worse": 0, "seconds": seconds}
 
