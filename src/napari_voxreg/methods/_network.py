@@ -182,7 +182,7 @@ def run(
             device=found.device,
             progress=part(progress, *(0.45 + 0.5 * (k + n) / len(origins) for n in (0, 1))),
         )
-        if judge.prefers(refined.transform, best):
+        if judge.prefers(refined.transform, best, near=origin is best):
             best, trace = refined.transform, refined.trace
             where = "the network's answer" if origin is not start else "the images as they lay"
             how = (f"Refined from {where}.", *refined.notes)
@@ -204,14 +204,19 @@ class _Judge:
         self.likeness = Likeness(fixed, moving, fixed_mask, moving_mask)
         self.points = points
 
-    def prefers(self, new: Transform, old: Transform) -> bool:
-        """By landmarks where there are any, else by local correlation on the pixels that both cover."""
+    def prefers(self, new: Transform, old: Transform, near: bool = False) -> bool:
+        """By landmarks where there are any, else by local correlation on the pixels that both cover.
+
+        What an optimiser made of the old one is `near`: chance has no part in that.
+        """
         if self.points is not None:
             after, before = (float(landmark_errors(t, *self.points).mean()) for t in (new, old))
             return after < before
         (before, after), (least, overlap) = self.likeness.compare(old, new)
         if np.isnan(before) or least < SCARCE:
             return overlap > least
+        if near:
+            return overlap >= KEPT * least and after > before
         windows = overlap * self.likeness.fixed.data.size / LOCAL_WINDOW**self.likeness.fixed.ndim
         gain = NOISE + CHANCE * (1 - before) / max(windows, 1.0) ** 0.5
         return overlap >= KEPT * least and after > before + gain
