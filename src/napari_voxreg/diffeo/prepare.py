@@ -66,17 +66,18 @@ def prepare(
     else:
         still, shifted = (tensor(unit_range(image.data), device) for image in (fixed, moving))
     counted = None if moving_mask is None else tensor(moving_mask.data.astype(np.float32), device)
+    rim = [math.ceil(MARGIN * n) + 2 for n in grid.shape]
+    lattice = Lattice(
+        tuple(n + 2 * r for n, r in zip(grid.shape, rim, strict=True)),
+        tuple(-float(r) for r in rim),
+        (1.0,) * d,
+    )
     if initial is None and moving.grid.same_as(grid):
-        lattice = Lattice(grid.shape, (0.0,) * d, (1.0,) * d)
+        around = [r for r in reversed(rim) for _ in range(2)]
+        counted = F.pad(torch.ones_like(shifted) if counted is None else counted, around)
+        shifted = F.pad(shifted[None], around, mode="replicate")[0]
     else:
-        rim = [math.ceil(MARGIN * n) + 2 for n in grid.shape]
-        lattice = Lattice(
-            tuple(n + 2 * r for n, r in zip(grid.shape, rim, strict=True)),
-            tuple(-float(r) for r in rim),
-            (1.0,) * d,
-        )
-        shifted, inside = _resampled(shifted, counted, moving.grid, initial, grid, lattice)
-        counted = inside
+        shifted, counted = _resampled(shifted, counted, moving.grid, initial, grid, lattice)
     weight = None if fixed_mask is None else tensor(fixed_mask.data.astype(np.float32), device)
     inner = tuple(slice(int(-s), int(-s) + n) for s, n in zip(lattice.start, grid.shape, strict=True))
     meeting = None if counted is None else counted[(slice(None), *inner)]
