@@ -319,3 +319,36 @@ def test_what_cannot_be_is_refused_in_one_sentence():
         predict(awkward(2), awkward(2), Known(3))
     with pytest.raises(ValueError, match="damaged"):
         predict(awkward(2), awkward(2), Known(2, size=float("nan")))
+
+
+class NearSighted(Centroid):
+    """Sees no motion of more than two of its pixels, and answers with a displacement."""
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
+        return Prediction(super().forward(fixed, moving).displacement)
+
+
+@pytest.mark.parametrize("ndim", (2, 3))
+def test_looks_from_coarse_to_fine_see_motions_that_one_look_does_not(ndim: int) -> None:
+    side, shift = 96, np.array([14.0, -9.0, 6.0][:ndim])
+    grid = Grid.from_spacing((side,) * ndim, 0.5, units="mm")
+    index = np.indices(grid.shape)
+    middle = side / 2 + np.zeros(ndim)
+
+    def blob(centre: np.ndarray) -> Image:
+        far = sum((i - c) ** 2 for i, c in zip(index, centre, strict=True))
+        return Image(np.exp(-far / 200).astype(np.float32), grid)
+
+    fixed, moving = blob(middle), blob(middle + shift)
+    net = NearSighted(ndim, most=2.0)
+    point = grid.to_world([middle])
+    once = predict(fixed, moving, net).transform(point) - point
+    assert np.abs(once).max() < 2.1 * 0.5
+    net.first_side = 12
+    found = predict(fixed, moving, net).transform(point) - point
+    assert found[0] == pytest.approx(0.5 * shift, abs=0.3)
+    # A start is kept, and only what is left is looked for.
+    matrix = np.eye(ndim + 1)
+    matrix[:ndim, ndim] = 0.4 * shift
+    again = predict(fixed, moving, net, initial=Affine(matrix)).transform(point) - point
+    assert again[0] == pytest.approx(0.5 * shift, abs=0.3)

@@ -79,7 +79,7 @@ def sampled(image: Image, grid: Grid, through: Transform | None, device: torch.d
     if not bends and np.allclose(matrix, _shift(matrix), rtol=0, atol=SAME):
         data = _cut(image.data, np.rint(matrix[:d, d]).astype(int), grid.shape)
         return torch.from_numpy(np.ascontiguousarray(data, np.float32))[None, None].to(device)
-    index = _linear(matrix, grid.shape, device)
+    index = index_map(matrix, grid.shape, device)
     if through is not None and bends:
         field = displacement_on(through, grid) @ to_index[:d, :d].T
         index += torch.from_numpy(np.moveaxis(field, -1, 0).astype(np.float32)).to(device)
@@ -102,7 +102,7 @@ def _cut(data: Array, start: Array, shape: tuple[int, ...]) -> Array:
     return data[np.ix_(*places)]
 
 
-def _linear(matrix: Array, shape: tuple[int, ...], device: torch.device) -> Tensor:
+def index_map(matrix: Array, shape: tuple[int, ...], device: torch.device) -> Tensor:
     """The nodes of a grid mapped by a homogeneous matrix, (d, *shape)."""
     d = len(shape)
     m = torch.tensor(matrix, dtype=torch.float64)

@@ -46,7 +46,15 @@ class Network(nn.Module):
         Sides must be multiples of it; whoever calls pads and crops.
     arguments : mapping
         The constructor's keyword arguments, as JSON could hold them.
+
+    Attributes
+    ----------
+    first_side : int or None
+        Where motions may be larger than those it was trained on: the pixels along the longest side of its
+        first look at a pair. Each further look is at twice as many, through what was found by then.
     """
+
+    first_side: int | None = None
 
     def __init__(self, ndim: int, stride: int, arguments: Mapping[str, Any]) -> None:
         super().__init__()

@@ -15,8 +15,9 @@ from ..geometry import Grid, Image
 from ..method import Progress, silent
 from ..transforms import Displacement, StationaryVelocity, Transform, chain
 from .device import device_named, free_memory, reason_to_leave
-from .frame import lattice_grid, network_grid, sampled, toned, vectors, world_affine
+from .frame import index_map, lattice_grid, network_grid, sampled, toned, vectors, world_affine
 from .network import Network, Prediction
+from .warp import normalised, sample, warp
 
 SIZES = {2: 512, 3: 224}  # pixels along the longest side that a network sees, at most
 SMALLEST = 32  # pixels to which that is lowered when memory is short
@@ -65,7 +66,8 @@ def predict(
     """Register a pair with a network.
 
     The network sees both images on a grid of its own: cubic pixels on the fixed image's axes, padded to what
-    it needs. If its device cannot hold that, it goes on on the CPU; if memory is short there, with larger
+    it needs. It looks once, or several times from coarse to fine (`Network.first_side`). If its device cannot
+    hold that, it goes on on the CPU; if memory is short there, with larger
     pixels.
 
     Parameters
@@ -106,7 +108,10 @@ def predict(
         began = time.perf_counter()
         try:
             _check_room(network_grid(fixed.grid, net.stride, size), where)
-            found = _Pass(fixed, moving, net, initial, where, size).run(steps, progress)
+            if net.first_side is None:
+                found = _Pass(fixed, moving, net, initial, where, size).run(steps, progress)
+            else:
+                found = _coarse_to_fine(fixed, moving, net, initial, where, size, progress)
             notes = tuple(note for note in (moved, shrunk) if note)
             seconds = time.perf_counter() - began
             return replace(found, notes=notes, seconds=seconds, device=where.type)
@@ -130,6 +135,52 @@ def _check_room(grid: Grid, device: torch.device) -> None:
     """Raise a `MemoryError` before the CPU is asked for more than there is; a GPU says so itself."""
     if device.type == "cpu" and math.prod(grid.shape) * NEED[grid.ndim] > free_memory():
         raise MemoryError
+
+
+def _coarse_to_fine(
+    fixed: Image,
+    moving: Image,
+    net: Network,
+    initial: Transform | None,
+    device: torch.device,
+    size: int,
+    progress: Progress,
+) -> Predicted:
+    """Looks at a pair from small to `size`, each through the displacement that was found by then."""
+    sides = _sides(net, min(size, max(network_grid(fixed.grid, 1, size).shape)))
+    work = np.cumsum([0, *(side**fixed.ndim for side in sides)]) / sum(side**fixed.ndim for side in sides)
+    found: tuple[Tensor, Grid] | None = None
+    for k, side in enumerate(sides):
+        progress(float(work[k]), f"network, look {k + 1} of {len(sides)}")
+        look = _Pass(fixed, moving, net, initial, device, side)
+        if found is None:
+            answer = look.answer(net, ())
+            field = answer.displacement[0].float()
+        else:
+            lead = _on_grid(*found, look.grid)
+            answer = look.answer(net, (Displacement(vectors(lead, look.grid), look.grid),))
+            field = answer.displacement[0].float()
+            field = field + warp(lead, field)
+        found = field, look.grid
+    bend = Displacement(vectors(field, look.grid), look.grid)
+    return Predicted(look.whole(bend), look.extras(answer))
+
+
+def _sides(net: Network, size: int) -> list[int]:
+    """Pixels along the longest side of each look: `size`, and half as many as long as that is enough."""
+    sides = [size]
+    while net.first_side is not None and sides[0] > 1.5 * net.first_side:
+        sides.insert(0, sides[0] // 2)
+    return sides
+
+
+def _on_grid(field: Tensor, old: Grid, new: Grid) -> Tensor:
+    """A displacement (d, *old.shape) in pixels of one grid, on another and in its pixels; its rim goes on."""
+    d = new.ndim
+    matrix = np.linalg.inv(old.affine) @ new.affine
+    carried = sample(field, normalised(index_map(matrix, new.shape, field.device), old.shape))
+    back = torch.from_numpy(np.linalg.inv(matrix[:d, :d])).to(carried)
+    return torch.einsum("ij,j...->i...", back, carried)
 
 
 class _Pass:
@@ -157,21 +208,21 @@ class _Pass:
         shown: dict[str, Image | Transform] = {}
         for k in range(steps):
             progress(k / (steps + 1), f"network, step {k + 1} of {steps}" if steps > 1 else "network")
-            answer = self._answer(lead, so_far)
+            answer = self.answer(lead, so_far)
             if answer.affine is None:
-                return Predicted(self._whole(_bend(answer, self.grid)), self._extras(answer))
+                return Predicted(self.whole(_bend(answer, self.grid)), self.extras(answer))
             so_far = (chain(world_affine(answer.affine[0], self.grid), *so_far),)
-            shown[f"step {k + 1}"] = self._whole(*so_far)
+            shown[f"step {k + 1}"] = self.whole(*so_far)
         if lead is self.net:
             del shown[f"step {steps}"]  # it is the result
-            return Predicted(self._whole(*so_far), {**shown, **self._extras(answer)})
+            return Predicted(self.whole(*so_far), {**shown, **self.extras(answer)})
         progress(steps / (steps + 1), "network")
-        answer = self._answer(self.net, so_far)
+        answer = self.answer(self.net, so_far)
         if answer.affine is not None:
-            shown["affine part"] = self._whole(world_affine(answer.affine[0], self.grid), *so_far)
-        return Predicted(self._whole(_bend(answer, self.grid), *so_far), {**shown, **self._extras(answer)})
+            shown["affine part"] = self.whole(world_affine(answer.affine[0], self.grid), *so_far)
+        return Predicted(self.whole(_bend(answer, self.grid), *so_far), {**shown, **self.extras(answer)})
 
-    def _answer(self, net: Network, so_far: tuple[Transform, ...]) -> Prediction:
+    def answer(self, net: Network, so_far: tuple[Transform, ...]) -> Prediction:
         """A network's answer to the pair as it lies by now, checked."""
         parts = (*so_far, *(() if self.initial is None else (self.initial,)))
         through = chain(*parts) if parts else None
@@ -182,11 +233,11 @@ class _Pass:
             raise ValueError(DAMAGED)
         return answer
 
-    def _whole(self, *parts: Transform) -> Transform:
+    def whole(self, *parts: Transform) -> Transform:
         """Parts in order, then the start."""
         return chain(*parts) if self.initial is None else chain(*parts, self.initial)
 
-    def _extras(self, answer: Prediction) -> dict[str, Image | Transform]:
+    def extras(self, answer: Prediction) -> dict[str, Image | Transform]:
         """What else the network has to show; the affine part is there as a transform already."""
         tensors = {name: t for name, t in answer.extras.items() if not name.startswith("affine")}
         if answer.velocity is not None:

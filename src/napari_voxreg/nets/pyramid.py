@@ -18,6 +18,7 @@ from .warp import warp_batch
 
 COARSEST = 4  # pixels of the shortest side at the coarsest level, at least
 MOST = 6  # levels, at most
+FIRST_SIDE = {2: 64, 3: 48}  # about that of the training images
 SLOPE = 0.1
 WINDOW = 9  # of the local contrast, pixels
 SHARPNESS = 4.0  # of the choice among shifts, at first
@@ -52,6 +53,7 @@ class Pyramid(Network):
         }
         super().__init__(ndim, 2 ** (3 if ndim == 2 else 2), arguments)
         layer = conv(ndim)
+        self.first_side = FIRST_SIDE[ndim]
         self.radius = radius
         self.context = context
         half = features // 2
@@ -96,7 +98,7 @@ class Pyramid(Network):
     def levels(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
         """The displacement after every level, coarse to fine, (B, d, *shape) in pixels of the images."""
         shape = tuple(fixed.shape[2:])
-        return [_finer(flow, shape) for flow, _ in self.refined(fixed, moving)]
+        return [halves_to(flow, shape) for flow, _ in self.refined(fixed, moving)]
 
     def refined(self, fixed: Tensor, moving: Tensor, finest: int = 1) -> list[tuple[Tensor, Tensor]]:
         """Displacement and context at the resolution of every level, coarse to fine.
@@ -122,7 +124,7 @@ class Pyramid(Network):
         for level in range(len(pyramid), min(finest, len(pyramid)) - 1, -1):
             features = pyramid[level - 1]
             shape = tuple(features.shape[2:])
-            flow, context = _finer(flow, shape), _finer(context, shape)
+            flow, context = halves_to(flow, shape), halves_to(context, shape)
             here, there = F.normalize(features[:count], dim=1), F.normalize(features[count:], dim=1)
             scale = 2.0**level
             alike = correlation(here, warp_batch(there.float(), flow.float() / scale).to(here), self.radius)
@@ -166,17 +168,17 @@ def mean_shift(scores: Tensor, radius: int) -> Tensor:
     return torch.einsum("bs...,sd->bd...", torch.softmax(scores, dim=1), shifts)
 
 
-def _halved(ndim: int) -> nn.Module:
-    """Means of two pixels along each axis: the coarse pixels stand in the middle of the fine ones."""
-    return nn.AvgPool2d(2) if ndim == 2 else nn.AvgPool3d(2)
-
-
-def _finer(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Linear interpolation between pixel middles; the exact partner of `_halved`."""
+def halves_to(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Linear interpolation of (B, C, *coarse) between pixel middles, the partner of means over blocks."""
     if tuple(values.shape[2:]) == shape:
         return values
     mode = "bilinear" if len(shape) == 2 else "trilinear"
     return F.interpolate(values, size=shape, mode=mode, align_corners=False)
+
+
+def _halved(ndim: int) -> nn.Module:
+    """Means of two pixels along each axis: the coarse pixels stand in the middle of the fine ones."""
+    return nn.AvgPool2d(2) if ndim == 2 else nn.AvgPool3d(2)
 
 
 def _contrast(images: Tensor) -> Tensor:

@@ -72,9 +72,14 @@ class PyramidAffine(Network):
 
     def step(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """One step's map, (B, d, d + 1)."""
-        flow, context = self.pyramid.refined(fixed, moving, FINEST)[-1]
+        return self.fit(fixed, moving)[0]
+
+    def fit(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """One step's map, and the displacement of every level that led to it, coarse to fine."""
+        found = self.pyramid.refined(fixed, moving, FINEST)
+        flow, context = found[-1]
         trust = torch.sigmoid(4 * context[:, :1].float()) + LEAST
-        return fitted(flow.float(), trust, tuple(fixed.shape[2:]))
+        return fitted(flow.float(), trust, tuple(fixed.shape[2:])), [flow for flow, _ in found]
 
 
 def fitted(flow: Tensor, weight: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..nets.checkpoint import build, load_weights, save_weights
 from ..nets.network import Network
+from .noise import uniform
 from .objectives import OBJECTIVES
 from .recipes import Recipe
 from .score import Score, score, unseen
@@ -22,6 +23,7 @@ from .synth import make_batch
 AVERAGED = 0.999  # how much of the averaged weights stays at each step
 LONGEST_STEP = 1.0  # norm to which a gradient is clipped
 EASIEST = 1 / 3  # of the motion, at the first step
+SMALLEST = 0.1  # part of the motion that a batch may have
 WATCHED = 64  # pairs of validation in 2D; an eighth of that in 3D
 
 Report = Callable[[int, float, Score | None], None]
@@ -148,7 +150,9 @@ def _begin_with(net: Network, path: Path) -> None:
 def _step(state: State, recipe: Recipe) -> float:
     """One batch."""
     grown = EASIEST + (1 - EASIEST) * min(1.0, state.step / max(1, recipe.ramp))
-    batch = make_batch(recipe.batch, recipe.shape, recipe.motion.times(grown), state.generator)
+    # Small motions too: who only knows large ones moves what lies right already.
+    motion = recipe.motion.times(grown * float(uniform(state.generator, SMALLEST, 1.0, 1)))
+    batch = make_batch(recipe.batch, recipe.shape, motion, state.generator)
     state.net.train()
     with torch.autocast("cpu", torch.bfloat16):
         loss: Tensor = OBJECTIVES[recipe.loss](state.net, batch)

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from ..nets import affines
+from ..nets.losses import diffusion
 from ..nets.network import Network
+from ..nets.pyramid import halves_to
 from .synth import Batch
 
 ELSEWHERE = 0.1  # weight of a flat pixel against a textured one: there the map can only be guessed
+
+ROUGH = 3.0  # weight of the squared slopes of the error against the error in pixels
 
 Objective = Callable[[Any, Batch], Tensor]
 
@@ -30,23 +34,29 @@ def of_displacement(net: Network, batch: Batch) -> Tensor:
 
 
 def of_levels(net: Any, batch: Batch) -> Tensor:
-    """The end-point errors after every level, half as important from one to the next coarser."""
+    """The end-point errors after every level, half as important from one to the next coarser.
+
+    The last one's error must be smooth too: what is wrong by different amounts from pixel to pixel folds.
+    """
     found = net.levels(batch.fixed, batch.moving)
     errors = [end_point(field, batch) for field in found]
     weights = [0.5 ** (len(errors) - 1 - k) for k in range(len(errors))]
     total = torch.stack([w * e for w, e in zip(weights, errors, strict=True)])
-    return total.sum() / sum(weights)
+    return total.sum() / sum(weights) + ROUGH * diffusion(found[-1].float() - batch.displacement)
 
 
 def of_affine(net: Any, batch: Batch) -> Tensor:
-    """Mean distance of the affine map from the true one over the image, in pixels, after every step."""
+    """Mean distance of one step's affine map from the true one over the image, in pixels.
+
+    The displacements that the map is fitted to are told the truth too, half as loudly: through the fit alone
+    they would learn it slowly.
+    """
     shape = tuple(batch.fixed.shape[2:])
-    truth = affines.displacement(batch.affine, shape)
-    errors = [
-        ((affines.displacement(found, shape) - truth) ** 2).sum(1).add(1e-4).sqrt().mean()
-        for found in net.all_steps(batch.fixed, batch.moving)
-    ]
-    return torch.stack(errors).mean()
+    found, flows = net.fit(batch.fixed, batch.moving)
+    apart = affines.displacement(found, shape) - affines.displacement(batch.affine, shape)
+    fit = (apart**2).sum(1).add(1e-4).sqrt().mean()
+    errors = [end_point(halves_to(flow, shape), batch) for flow in flows]
+    return fit + 0.5 * torch.stack(errors).mean()
 
 
 OBJECTIVES: dict[str, Objective] = {"displacement": of_displacement, "levels": of_levels, "affine": of_affine}

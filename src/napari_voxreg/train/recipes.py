@@ -84,6 +84,7 @@ _ALL = (
         batch=8,
         steps=6000,
         motion=FAR,
+        ramp=2000,
         start="pyramid2d",
     ),
     Recipe(
