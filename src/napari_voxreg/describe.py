@@ -78,7 +78,7 @@ def _overview() -> Iterable[tuple[str, ...]]:
 
 
 def _dimensions(method: Method) -> str:
-    return " and ".join(f"{d}D" for d in method.ndims)
+    return " and ".join(f"{d}D" for d in method.ndims) or "with weights of your own"
 
 
 def _changes(values: Any) -> str:

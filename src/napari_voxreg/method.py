@@ -178,9 +178,17 @@ class Method:
     loads: tuple[str, ...] = ()
     reference: str = ""
 
-    def works_on(self, ndim: int, params: Params) -> bool:
-        """Whether it works on images of so many axes with these parameters."""
-        return ndim in (self.own_ndims if getattr(params, "weights", None) is not None else self.ndims)
+    def refusal(self, ndim: int, params: Params) -> str:
+        """Why it cannot work on images of so many axes, and the remedy; empty if it can."""
+        own = getattr(params, "weights", None) is not None
+        if ndim in (self.own_ndims if own else self.ndims):
+            return ""
+        if not own and ndim in self.own_ndims:
+            return (
+                f"No weights for {ndim}D images come with the package for {self.title}; "
+                "choose weights of your own or another method."
+            )
+        return f"{self.title} does not work on {ndim}D images; choose another method."
 
     def parameters(
         self, preset: str | None = None, params: Params | Mapping[str, Any] | None = None

@@ -194,8 +194,9 @@ def method_named(name: str) -> Method:
 def check_method(method: str, values: Params, pair: Pair) -> None:
     """Refuse a method, with a `ValueError`, that cannot work on a pair."""
     chosen = METHODS[method]
-    if not chosen.works_on(pair.fixed.ndim, values):
-        raise ValueError(f"{chosen.title} does not work on {pair.fixed.ndim}D images; choose another method.")
+    refusal = chosen.refusal(pair.fixed.ndim, values)
+    if refusal:
+        raise ValueError(refusal)
     if not chosen.anywhere:
         check_overlap(pair)
 

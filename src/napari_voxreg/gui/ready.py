@@ -48,10 +48,7 @@ def reason_against(pair: PairBox, method: MethodBox, start: StartBox) -> str:
         params = method.params()
     except ValueError as error:
         return str(error)
-    chosen, ndim = METHODS[method.method], common_ndim(pair)
-    if chosen.works_on(ndim, params):
-        return ""
-    return f"{chosen.title} does not work in {ndim}D; choose another method."
+    return METHODS[method.method].refusal(common_ndim(pair), params)
 
 
 def reason_against_pair(pair: PairBox, start: StartBox) -> str:

@@ -44,5 +44,9 @@ _MODULES = (
     ilk,
 )
 
-# A network whose weights are not there is no method.
-METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES if module.METHOD.ndims}
+# A network without weights is no method, but for the one of which other programs write weights.
+METHODS: dict[str, Method] = {
+    module.METHOD.name: module.METHOD
+    for module in _MODULES
+    if module.METHOD.ndims or module is voxelmorph
+}

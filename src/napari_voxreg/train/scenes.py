@@ -34,6 +34,8 @@ class Scene:
         1 inside small blobs.
     view : Tensor
         1 inside the field of view, 0 in the black around it.
+    plain : Tensor
+        How far labels and grain differ, 0 to 1: where they hardly do, curves and cells are all there is.
     """
 
     labels: Tensor
@@ -41,6 +43,7 @@ class Scene:
     curves: Tensor
     cells: Tensor
     view: Tensor
+    plain: Tensor
 
 
 def make_scene(count: int, shape: tuple[int, ...], generator: torch.Generator) -> Scene:
@@ -65,7 +68,8 @@ def make_scene(count: int, shape: tuple[int, ...], generator: torch.Generator) -
     body = smooth_noise(count, 1, shape, longest / 2.5, generator) * 0.35 + 1.15 - _distance(shape)
     view = torch.sigmoid(12 * body)
     view = torch.maximum(view, 1 - chance(generator, 0.35, count, d))
-    return Scene(labels, texture, curves, cells, view)
+    plain = uniform(generator, 0.1, 2.0, count, *(1,) * (d + 1)).clamp_max(1)
+    return Scene(labels, texture, curves, cells, view, plain)
 
 
 def _distance(shape: tuple[int, ...]) -> Tensor:
@@ -118,6 +122,7 @@ def show(scene: Scene, contrast: Contrast, generator: torch.Generator) -> Tensor
     image = contrast.brightness.gather(1, flat).view_as(scene.labels)
     for k in range(scene.texture.shape[1]):
         image = image + contrast.grain[:, k].gather(1, flat).view_as(image) * scene.texture[:, k : k + 1]
+    image = 0.5 + scene.plain * (image - 0.5)
     lone = (count, *(1,) * (d + 1))
     for structure in (scene.curves, scene.cells):
         sign = 1 - 2 * chance(generator, 0.5, count, d)
