@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .network import Network, Prediction, conv
+from .similarity import box_mean
 from .warp import warp_batch
 
 COARSEST = 4  # pixels of the shortest side at the coarsest level, at least
 MOST = 6  # levels, at most
 FIRST_SIDE = {2: 64, 3: 48}  # about that of the training images
 SLOPE = 0.1
-WINDOW = 9  # of the local contrast, pixels
+WINDOW = 9  # pixels, of the local contrast and of what is taken from the neighbours
+FAINT = 0.05  # deviation of the brightness in a window, below which it tells little
+LEAST = 1e-3  # weight of what is not certain at all
 SHARPNESS = 4.0  # of the choice among shifts, at first
 
 
@@ -115,7 +118,9 @@ class Pyramid(Network):
             (B, d, *coarse) in pixels of the images, and (B, context, *coarse) in [-1, 1].
         """
         count = len(fixed)
-        pyramid = [self.stem(_contrast(torch.cat([fixed, moving])))]
+        seen, variance = _contrast(torch.cat([fixed, moving]))
+        certain = variance[:count] / (variance[:count] + FAINT**2)
+        pyramid = [self.stem(seen)]
         while len(pyramid) < MOST and min(pyramid[-1].shape[2:]) >= 2 * COARSEST:
             pyramid.append(self.down(pyramid[-1]))
         flow = fixed.new_zeros(count, self.ndim, *pyramid[-1].shape[2:])
@@ -131,6 +136,7 @@ class Pyramid(Network):
             answer = self.refine(torch.cat([alike, here, context, flow / scale], dim=1))
             pointed = mean_shift(self.sharpness * alike.float(), self.radius)
             flow = flow + scale * (self.pull * pointed + answer[:, : self.ndim])
+            flow = spread(flow, _blocks(certain, shape))
             context = torch.tanh(answer[:, self.ndim :])
             found.append((flow, context))
         return found
@@ -181,19 +187,41 @@ def _halved(ndim: int) -> nn.Module:
     return nn.AvgPool2d(2) if ndim == 2 else nn.AvgPool3d(2)
 
 
-def _contrast(images: Tensor) -> Tensor:
-    """The images and their local contrast, (B, 2, *shape): brightness less its mean, over its deviation."""
-    mean = _window_mean(images)
-    spread = _window_mean(images**2) - mean**2
-    local = (images - mean) / (spread.clamp_min(0) + 4e-4).sqrt()
-    return torch.cat([2 * images - 1, local], dim=1)
+def spread(flow: Tensor, certain: Tensor) -> Tensor:
+    """Where little is certain, the displacement of the neighbours for which more is.
+
+    Parameters
+    ----------
+    flow : Tensor, shape (B, d, *shape)
+    certain : Tensor, shape (B, 1, *shape)
+        0 to 1.
+
+    Returns
+    -------
+    Tensor, shape (B, d, *shape)
+    """
+    weight = certain + LEAST
+    around = window_mean(flow * weight) / window_mean(weight)
+    return torch.lerp(around, flow, certain)
 
 
-def _window_mean(images: Tensor) -> Tensor:
-    """Means over windows; at the rim of those pixels that are there."""
-    d = images.ndim - 2
-    pool = F.avg_pool2d if d == 2 else F.avg_pool3d
-    for axis in range(d):
-        size = [WINDOW if k == axis else 1 for k in range(d)]
-        images = pool(images, size, 1, [n // 2 for n in size], count_include_pad=False)
-    return images
+def _blocks(image: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Means over the blocks that make up an image (B, 1, *fine) of that coarser shape."""
+    size = [n // m for n, m in zip(image.shape[2:], shape, strict=True)]
+    return F.avg_pool2d(image, size) if len(shape) == 2 else F.avg_pool3d(image, size)
+
+
+def _contrast(images: Tensor) -> tuple[Tensor, Tensor]:
+    """The images with their local contrast, (B, 2, *shape), and their local variance, (B, 1, *shape).
+
+    Local contrast is brightness less its mean in a window, over its deviation there.
+    """
+    mean = window_mean(images)
+    variance = (window_mean(images**2) - mean**2).clamp_min(0)
+    local = (images - mean) / (variance + 4e-4).sqrt()
+    return torch.cat([2 * images - 1, local], dim=1), variance
+
+
+def window_mean(images: Tensor) -> Tensor:
+    """Means over windows of (B, C, *shape); beyond the rim the border goes on."""
+    return box_mean(images.flatten(0, 1), WINDOW).view_as(images)

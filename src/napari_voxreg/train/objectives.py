@@ -14,7 +14,7 @@ from ..nets.network import Network
 from ..nets.pyramid import halves_to
 from .synth import Batch
 
-ELSEWHERE = 0.1  # weight of a flat pixel against a textured one: there the map can only be guessed
+ELSEWHERE = 0.3  # weight of a flat pixel against a textured one: there the map can only be guessed
 
 ROUGH = 3.0  # weight of the squared slopes of the error against the error in pixels
 

@@ -67,7 +67,7 @@ def make_scene(count: int, shape: tuple[int, ...], generator: torch.Generator) -
     cells = cells * chance(generator, 0.4, count, d)
     body = smooth_noise(count, 1, shape, longest / 2.5, generator) * 0.35 + 1.15 - _distance(shape)
     view = torch.sigmoid(12 * body)
-    view = torch.maximum(view, 1 - chance(generator, 0.35, count, d))
+    view = torch.maximum(view, 1 - chance(generator, 0.5, count, d))
     plain = uniform(generator, 0.1, 2.0, count, *(1,) * (d + 1)).clamp_max(1)
     return Scene(labels, texture, curves, cells, view, plain)
 
