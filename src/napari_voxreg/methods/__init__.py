@@ -46,7 +46,5 @@ _MODULES = (
 
 # A network without weights is no method, but for the one of which other programs write weights.
 METHODS: dict[str, Method] = {
-    module.METHOD.name: module.METHOD
-    for module in _MODULES
-    if module.METHOD.ndims or module is voxelmorph
+    module.METHOD.name: module.METHOD for module in _MODULES if module.METHOD.ndims or module is voxelmorph
 }

@@ -15,6 +15,7 @@ from ..geometry import Grid, Image
 from ..method import Progress, silent
 from ..transforms import Displacement, StationaryVelocity, Transform, chain
 from .device import device_named, free_memory, reason_to_leave
+from .folds import unfolded
 from .frame import index_map, lattice_grid, network_grid, sampled, toned, vectors, world_affine
 from .network import Network, Prediction
 from .warp import normalised, sample, warp
@@ -162,6 +163,7 @@ def _coarse_to_fine(
             field = answer.displacement[0].float()
             field = field + warp(lead, field)
         found = field, look.grid
+    field = unfolded(field[None])[0]
     bend = Displacement(vectors(field, look.grid), look.grid)
     return Predicted(look.whole(bend), look.extras(answer))
 

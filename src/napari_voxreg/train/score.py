@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from ..nets.folds import jacobian_determinant
 from ..nets.network import Network
 from .synth import Batch, Motion, make_batch
 
@@ -68,10 +69,3 @@ def _of(displacement: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.T
     before = (batch.displacement.norm(dim=1).flatten(1) * weight).sum(1) / total
     after = ((displacement - batch.displacement).norm(dim=1).flatten(1) * weight).sum(1) / total
     return before, after, (jacobian_determinant(displacement) < 0).float().flatten(1).mean(1)
-
-
-def jacobian_determinant(displacement: torch.Tensor) -> torch.Tensor:
-    """Of x + u(x), by central differences, (B, *shape)."""
-    d = displacement.shape[1]
-    slopes = torch.stack(torch.gradient(displacement, dim=tuple(range(2, d + 2))), dim=-1)
-    return torch.linalg.det(slopes.movedim(1, -2) + torch.eye(d))

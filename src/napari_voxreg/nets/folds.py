@@ -1,0 +1,50 @@
+"""Where a displacement folds space, and how it is smoothed there until it no longer does."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .similarity import box_mean
+
+LEAST = 0.05  # of the Jacobian determinant
+ROUNDS = 50  # of smoothing, at most
+WINDOW = 5  # pixels
+
+
+def jacobian_determinant(displacement: Tensor) -> Tensor:
+    """Of x + u(x) by central differences, (B, *shape), for u (B, d, *shape) in pixels."""
+    d = displacement.shape[1]
+    # Row k of the matrix: what component k changes by along each axis.
+    rows = [
+        torch.stack(torch.gradient(displacement[:, k], dim=tuple(range(1, d + 1))), dim=1) for k in range(d)
+    ]
+    for k, row in enumerate(rows):
+        row[:, k] += 1
+    if d == 2:
+        return rows[0][:, 0] * rows[1][:, 1] - rows[0][:, 1] * rows[1][:, 0]
+    return (rows[0] * torch.linalg.cross(rows[1], rows[2], dim=1)).sum(1)
+
+
+def unfolded(displacement: Tensor) -> Tensor:
+    """The displacement, averaged with its neighbours where it folds until it does not, and only there.
+
+    Parameters
+    ----------
+    displacement : Tensor, shape (B, d, *shape)
+        In pixels. Sides of at least two pixels.
+
+    Returns
+    -------
+    Tensor, shape (B, d, *shape)
+    """
+    pool = F.max_pool2d if displacement.ndim == 4 else F.max_pool3d
+    for _ in range(ROUNDS):
+        folds = (jacobian_determinant(displacement) < LEAST)[:, None]
+        if not bool(folds.any()):
+            break
+        near = pool(folds.float(), WINDOW, 1, WINDOW // 2)
+        smooth = box_mean(displacement.flatten(0, 1), WINDOW).view_as(displacement)
+        displacement = torch.lerp(displacement, smooth, near)
+    return displacement
