@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,9 +15,10 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, Sequence, StationaryVelocity, register
 from napari_voxreg.method import silent
 from napari_voxreg.methods import _network, affinenet, avsm, jsm, pyramid, voxelmorph
+from napari_voxreg.methods._agreement import TRUST, agreement
 from napari_voxreg.methods._network import NetworkParams, look_into, run
 from napari_voxreg.nets.affine import STN
-from napari_voxreg.nets.checkpoint import save_weights
+from napari_voxreg.nets.checkpoint import save_weights, shipped
 from napari_voxreg.nets.predict import Predicted
 from napari_voxreg.nets.voxelmorph import VoxelMorph
 
@@ -46,6 +48,12 @@ def weights(tmp_path_factory):
         "stn2": STN(2),
     }
     return {name: save_weights(folder / f"{name}.safetensors", net, {}) for name, net in nets.items()}
+
+
+@pytest.fixture(autouse=True)
+def believed(monkeypatch):
+    """What moves everything alike whatever it sees contradicts itself when asked the other way round."""
+    monkeypatch.setattr(_network, "TRUST", 0.0)
 
 
 def pair(ndim=2, shift=None, size=None, seed=0):
@@ -99,6 +107,32 @@ def test_an_answer_that_does_not_help_is_left_out_and_said(weights):
     # A start is kept as it is.
     start = StationaryVelocity(np.full((*fixed.grid.shape, 2), 0.5), fixed.grid)
     assert ask(fixed, moving, fast(weights["wrong2"]), initial=start).transform is start
+
+
+def test_an_answer_that_contradicts_itself_is_left_out_and_said(weights, monkeypatch):
+    monkeypatch.setattr(_network, "TRUST", TRUST)
+    fixed, moving = pair()
+    found = ask(fixed, moving, fast(weights["right2"]))
+    assert error(found.transform, fixed, (0, 0)) == 0
+    assert found.confidence == 0
+    assert "contradicts itself at 100 % of the places" in found.notes[-1]
+    # Landmarks know better.
+    points = fixed.grid.centre + np.array([[0.0, 0], [5, 3], [-4, 6]])
+    told = ask(fixed, moving, fast(weights["right2"]), points=(points, points + 0.5 * np.array(SHIFT[:2])))
+    assert error(told.transform, fixed) < 0.01
+
+
+def test_agreement_counts_the_places_that_come_back():
+    grid = Grid.from_spacing((100, 100), 0.5)
+    there = Affine.translation([3.0, -2.0])
+    assert agreement(there, there.inverse(), grid, grid) == 1
+    assert agreement(there, there, grid, grid) == 0
+    assert agreement(Affine.translation([900.0, 0.0]), there, grid, grid) == 0
+    # Half of the way back is wrong.
+    field = np.zeros((100, 100, 2))
+    field[50:] = 5.0
+    half = agreement(Affine.identity(2), Displacement(field, grid), grid, grid)
+    assert half == pytest.approx(0.5, abs=0.03)
 
 
 def test_refinement_goes_on_from_the_network(weights):
@@ -199,11 +233,13 @@ class TestInTheChild:
             monkeypatch.setitem(METHODS, module.METHOD.name, module.METHOD)
 
     def test_own_weights_serve_where_none_are_shipped(self, weights, tmp_path):
-        fixed, moving = pair(3)
-        result = register(
-            fixed, moving, method="voxelmorph", preset="fast", params={"weights": weights["right3"]}
-        )
-        assert error(result.transform, fixed) < 0.01
+        fixed, moving = pair()
+        own = tmp_path / "mine.safetensors"
+        shutil.copy(shipped("pyramid2d"), own)
+        shutil.copy(shipped("pyramid2d").with_suffix(".json"), own.with_suffix(".json"))
+        result = register(fixed, moving, method="pyramid", preset="fast", params={"weights": own})
+        assert error(result.transform, fixed) < 0.7
+        assert result.confidence > 0.5
         assert result.verdict.outcome == "better"
         result.save(tmp_path)
 

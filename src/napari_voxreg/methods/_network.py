@@ -19,9 +19,11 @@ from ..method import Method, Outcome, Progress, part
 from ..params import Params, param
 from ..transforms import Affine, Transform, chain
 from . import affine, diffeo
+from ._agreement import TRUST, agreement
 
 if TYPE_CHECKING:
     from ..nets.checkpoint import Loaded
+    from ..nets.predict import Predicted
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
@@ -32,6 +34,8 @@ NOISE = 0.002  # of the local correlation, which interpolation alone may change 
 # correlation rises by chance at most, measured on random ones, in parts of what is missing to 1 and for a
 # picture of one window; more windows lower it by their square root.
 CHANCE = 0.6
+
+BACK = {2: 256, 3: 96}  # pixels along the longest side for the look back, which need not be fine
 
 Points = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
@@ -139,21 +143,9 @@ def run(
     """
     progress(0.0, "loading the network")
     began = time.perf_counter()
-    from ..nets.predict import predict
-
     loaded, fresh = _opened(params, params.file(fixed.ndim))
     loading = time.perf_counter() - began
-    sizes = params.sizes
-    found = predict(
-        fixed,
-        moving,
-        loaded.net,
-        initial=initial,
-        steps=params.looks,
-        size=None if sizes is None else sizes[fixed.ndim],
-        device=device,
-        progress=part(progress, 0.05, 0.4),
-    )
+    found, confidence = _asked(params, loaded, fixed, moving, initial, device, part(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
     notes = [f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes]
     judge = _Judge(fixed, moving, fixed_mask, moving_mask, points)
@@ -161,7 +153,12 @@ def run(
     progress(0.4, "comparing with the start")
     best: Transform = start
     trace: tuple[float, ...] = ()
-    if judge.prefers(found.transform, start):
+    if points is None and confidence < TRUST:
+        notes.append(
+            "The network's answer was left out: asked from the moving image to the fixed one, it contradicts "
+            f"itself at {100 * (1 - confidence):.0f} % of the places."
+        )
+    elif judge.prefers(found.transform, start):
         best = found.transform
     else:
         notes.append("The network's answer made the images no more alike, so it was left out.")
@@ -187,7 +184,43 @@ def run(
             where = "the network's answer" if origin is not start else "the images as they lay"
             how = (f"Refined from {where}.", *refined.notes)
     told = (*notes, *how) if params.refine else tuple(notes)
-    return Outcome(best, told, trace, extras=found.extras)
+    return Outcome(best, told, trace, confidence, extras=found.extras)
+
+
+def _asked(
+    params: NetworkParams,
+    loaded: Loaded,
+    fixed: Image,
+    moving: Image,
+    initial: Transform | None,
+    device: str,
+    progress: Progress,
+) -> tuple[Predicted, float]:
+    """The network's answer, and how far it agrees with that to the pair the other way round."""
+    from ..nets.predict import predict
+
+    size = None if params.sizes is None else params.sizes[fixed.ndim]
+    found = predict(
+        fixed,
+        moving,
+        loaded.net,
+        initial=initial,
+        steps=params.looks,
+        size=size,
+        device=device,
+        progress=part(progress, 0.0, 0.7),
+    )
+    back = predict(
+        moving,
+        fixed,
+        loaded.net,
+        initial=None if initial is None else initial.inverse(moving.grid),
+        steps=params.looks,
+        size=min(size or BACK[fixed.ndim], BACK[fixed.ndim]),
+        device=found.device,
+        progress=part(progress, 0.7, 1.0),
+    )
+    return found, agreement(found.transform, back.transform, fixed.grid, moving.grid)
 
 
 class _Judge:

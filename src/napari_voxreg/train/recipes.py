@@ -64,7 +64,7 @@ _ALL = (
         loss="levels",
         shape=(96, 96),
         batch=8,
-        steps=20_000,
+        steps=10_000,
     ),
     Recipe(
         name="pyramid3d",
@@ -101,11 +101,13 @@ _ALL = (
     Recipe(
         name="voxelmorph2d",
         architecture="voxelmorph",
-        arguments={"ndim": 2},
+        arguments={"ndim": 2, "half": True, "int_steps": 5},
         loss="displacement",
         shape=(64, 64),
         batch=16,
         steps=60_000,
+        rate=1e-3,
+        ramp=3000,
     ),
 )
 
