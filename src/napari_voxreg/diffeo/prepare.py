@@ -20,6 +20,7 @@ from .lattice import Lattice
 LEVEL_PIXELS = 2_500_000
 SMALLEST = 12  # pixels that the longest side keeps at the coarsest level
 MARGIN = 0.125  # of each side by which the moving image is kept beyond the fixed image's rim
+RIM = 2  # pixels more, so that places beyond are known not to be seen
 FAINT = 0.02  # of an image's range: what surrounds it below that is background
 
 
@@ -66,14 +67,16 @@ def prepare(
     else:
         still, shifted = (tensor(unit_range(image.data), device) for image in (fixed, moving))
     counted = None if moving_mask is None else tensor(moving_mask.data.astype(np.float32), device)
-    rim = [math.ceil(MARGIN * n) + 2 for n in grid.shape]
+    same = initial is None and moving.grid.same_as(grid)
+    # On the same grid the moving image has nothing to show beyond the rim; elsewhere it may have.
+    rim = [RIM if same else math.ceil(MARGIN * n) + RIM for n in grid.shape]
     lattice = Lattice(
         tuple(n + 2 * r for n, r in zip(grid.shape, rim, strict=True)),
         tuple(-float(r) for r in rim),
         (1.0,) * d,
     )
-    if initial is None and moving.grid.same_as(grid):
-        around = [r for r in reversed(rim) for _ in range(2)]
+    if same:
+        around = [RIM] * (2 * d)
         counted = F.pad(torch.ones_like(shifted) if counted is None else counted, around)
         shifted = F.pad(shifted[None], around, mode="replicate")[0]
     else:
