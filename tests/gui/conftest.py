@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from napari_voxreg import Image
+from napari_voxreg import Image, isolate
+from napari_voxreg.gui import register_widget
 from napari_voxreg.measures import Comparison
 from napari_voxreg.params import Params
 from napari_voxreg.preprocess import driving_channel
@@ -22,6 +23,15 @@ def viewer(request):
     ):
         pytest.skip("no display: run the tests with xvfb-run -a")
     return request.getfixturevalue("make_napari_viewer")(show=True)
+
+
+@pytest.fixture(scope="module")
+def warm_child():
+    """One child process for all tests of a module: as if another panel were open all the time."""
+    register_widget._open.add(-1)
+    yield
+    register_widget._open.discard(-1)
+    isolate.shutdown()
 
 
 @pytest.fixture

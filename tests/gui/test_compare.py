@@ -7,12 +7,13 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMainWindow
 
-from napari_voxreg import METHODS, Affine, isolate
-from napari_voxreg.gui import register_widget
+from napari_voxreg import METHODS, Affine
 from napari_voxreg.gui.register_widget import RegisterWidget
 from napari_voxreg.gui.results import Show
 from napari_voxreg.method import Method, Outcome
 from napari_voxreg.params import Params
+
+pytestmark = pytest.mark.usefixtures("warm_child")
 
 SHIFT = (2.0, -3.0)
 
@@ -25,15 +26,6 @@ def blobs(shift=(0.0, 0.0), size=72):
     for row, column in centres + shift:
         picture += np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 30)
     return picture
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_child():
-    """One child process for all tests: as if another panel were open all the time."""
-    register_widget._open.add(-1)
-    yield
-    register_widget._open.discard(-1)
-    isolate.shutdown()
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QPushButton
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import Affine, Grid, Image, isolate
-from napari_voxreg.gui import register_widget
+from napari_voxreg import Affine, Grid, Image
 from napari_voxreg.gui.files import FileBox
 from napari_voxreg.gui.form import ParamsForm
 from napari_voxreg.gui.layers import snapshot
@@ -21,14 +20,7 @@ from napari_voxreg.methods import METHODS
 from napari_voxreg.methods.voxelmorph import VoxelMorphParams
 from napari_voxreg.params import Params
 
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_child():
-    """One child process for all tests: as if another panel were open all the time."""
-    register_widget._open.add(-1)
-    yield
-    register_widget._open.discard(-1)
-    isolate.shutdown()
+pytestmark = pytest.mark.usefixtures("warm_child")
 
 
 @pytest.fixture

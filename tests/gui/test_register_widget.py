@@ -20,6 +20,8 @@ from napari_voxreg.gui.register_widget import RegisterWidget
 from napari_voxreg.gui.results import Show
 from napari_voxreg.io.images import write_image
 
+pytestmark = pytest.mark.usefixtures("warm_child")
+
 SPACING = (0.5, 0.25)
 QUICK = {"resolutions": 1, "iterations": 20, "samples": 1000}
 ENDLESS = {"resolutions": 1, "iterations": 100_000, "samples": 5000}
@@ -33,15 +35,6 @@ def blobs(shift=(0.0, 0.0), size=72):
     for row, column in centres + shift:
         picture += np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 30)
     return picture
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_child():
-    """One child process for all tests: as if another panel were open all the time."""
-    register_widget._open.add(-1)
-    yield
-    register_widget._open.discard(-1)
-    isolate.shutdown()
 
 
 @pytest.fixture

@@ -29,14 +29,14 @@ class Prepared:
     """Both images in [0, 1] on lattices in index coordinates of the fixed image.
 
     `fixed` (1, *shape) covers the part that has something to show, `moving` (1, *shape) the whole fixed grid
-    and, where it does not lie on that grid already, a margin around it. Weights (1, *shape) say where a pixel
+    and a margin around it, a narrow one where both images end together. Weights (1, *shape) say where a pixel
     counts, None where all do. `spacing` is that of the fixed grid, its finest being 1.
     """
 
     fixed: Tensor
     moving: Tensor
     fixed_weight: Tensor | None
-    moving_weight: Tensor | None
+    moving_weight: Tensor
     fixed_lattice: Lattice
     moving_lattice: Lattice
     shape: tuple[int, ...]
@@ -83,10 +83,10 @@ def prepare(
         shifted, counted = _resampled(shifted, counted, moving.grid, initial, grid, lattice)
     weight = None if fixed_mask is None else tensor(fixed_mask.data.astype(np.float32), device)
     inner = tuple(slice(int(-s), int(-s) + n) for s, n in zip(lattice.start, grid.shape, strict=True))
-    meeting = None if counted is None else counted[(slice(None), *inner)]
+    meeting = counted[(slice(None), *inner)]
     if weight is not None:
-        meeting = weight if meeting is None else meeting * weight
-    if meeting is not None and not bool((meeting > 0.5).any()):
+        meeting = meeting * weight
+    if not bool((meeting > 0.5).any()):
         raise ValueError(
             "The images (inside their masks) do not overlap; start from centres or choose other masks."
         )
@@ -171,7 +171,7 @@ def pooled(image: Tensor, factors: tuple[int, ...]) -> Tensor:
     return mean(image[None], factors)[0]
 
 
-def _box(fixed: Tensor, moving: Tensor, counted: Tensor | None) -> tuple[slice, ...]:
+def _box(fixed: Tensor, moving: Tensor, counted: Tensor) -> tuple[slice, ...]:
     """The part of the fixed grid outside of which both images are background or nothing counts."""
     shape = fixed.shape[1:]
     coarse = tuple(max(1, min(4, n // 8)) for n in shape)
@@ -180,8 +180,7 @@ def _box(fixed: Tensor, moving: Tensor, counted: Tensor | None) -> tuple[slice, 
         small = pooled(image, coarse)[0].cpu()
         rim = torch.cat([small.select(k, i).flatten() for k in range(small.ndim) for i in (0, -1)])
         seen |= (small - rim.median()).abs() > FAINT
-    if counted is not None:
-        seen &= pooled(counted, coarse)[0].cpu() > 0
+    seen &= pooled(counted, coarse)[0].cpu() > 0
     if not seen.any():
         return tuple(slice(0, n) for n in shape)
     box = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ..io.files import replace_file
 from .foreign import Foreign, from_torch
 from .keras import from_keras
 from .network import Network
@@ -119,8 +119,8 @@ def save_weights(path: str | Path, net: Network, card: Mapping[str, Any]) -> Pat
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
-    _write(path, content)
-    _write(path.with_suffix(".json"), text.encode())
+    replace_file(path, lambda target: target.write_bytes(content))
+    replace_file(path.with_suffix(".json"), lambda target: target.write_bytes(text.encode()))
     return path
 
 
@@ -185,16 +185,6 @@ def shipped(name: str) -> Path:
         listing = ", ".join(shipped_names()) or "there are none"
         raise ValueError(f"No weights {name!r} come with the package; choose from: {listing}.")
     return SHIPPED / f"{name}.safetensors"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file at once, so that whoever reads it never finds half of it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _content(path: Path) -> bytes:

@@ -19,11 +19,14 @@ def identity(shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 
 def normalised(coordinates: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Index coordinates (d, *grid) as `grid_sample` wants them: -1 to 1, last axis first, (*grid, d)."""
+    """Index coordinates (d, *grid) as `grid_sample` wants them: -1 to 1, last axis first, (*grid, d).
+
+    Those of a batch, (B, d, *grid), give (B, *grid, d).
+    """
     d = len(shape)
     scale = torch.tensor([2.0 / max(n - 1, 1) for n in shape], dtype=coordinates.dtype)
     scaled = coordinates * scale.to(coordinates.device).view(-1, *(1,) * d) - 1
-    return scaled.flip(0).movedim(0, -1)
+    return scaled.flip(-d - 1).movedim(-d - 1, -1)
 
 
 def sample(image: Tensor, grid: Tensor) -> Tensor:
@@ -61,10 +64,7 @@ def warp_batch(images: Tensor, displacement: Tensor) -> Tensor:
     """
     shape = tuple(images.shape[2:])
     out = tuple(displacement.shape[2:])
-    coordinates = identity(out, displacement) + displacement
-    scale = torch.tensor([2.0 / max(n - 1, 1) for n in shape], dtype=displacement.dtype)
-    scaled = coordinates * scale.to(displacement.device).view(-1, *(1,) * len(shape)) - 1
-    grid = scaled.flip(1).movedim(1, -1)
+    grid = normalised(identity(out, displacement) + displacement, shape)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..io.files import replace_file
 from ..nets.checkpoint import build, load_weights, save_weights
 from ..nets.network import Network
 from .noise import uniform
@@ -62,9 +63,7 @@ class State:
             "step": self.step,
             "seconds": self.seconds,
         }
-        part = path.with_suffix(".part")
-        torch.save(values, part)
-        part.replace(path)
+        replace_file(path, lambda target: torch.save(values, target))
 
     def load(self, path: Path) -> None:
         """Go on from a file that `save` wrote."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..nets import affines
-from ..nets.losses import diffusion
+from ..nets.losses import diffusion, endpoint_error
 from ..nets.network import Network
 from ..nets.pyramid import halves_to
 from .synth import Batch
@@ -24,8 +24,7 @@ Objective = Callable[[Any, Batch], Tensor]
 def end_point(displacement: Tensor, batch: Batch) -> Tensor:
     """Mean distance from the true map, pixels; flat pixels and those not seen count little."""
     weight = ELSEWHERE + (1 - ELSEWHERE) * batch.textured * batch.seen
-    distance = ((displacement.float() - batch.displacement) ** 2).sum(1, keepdim=True)
-    return ((distance + 1e-4).sqrt() * weight).sum() / weight.sum()
+    return endpoint_error(displacement.float(), batch.displacement, weight)
 
 
 def of_displacement(net: Network, batch: Batch) -> Tensor:
@@ -53,8 +52,7 @@ def of_affine(net: Any, batch: Batch) -> Tensor:
     """
     shape = tuple(batch.fixed.shape[2:])
     found, flows = net.fit(batch.fixed, batch.moving)
-    apart = affines.displacement(found, shape) - affines.displacement(batch.affine, shape)
-    fit = (apart**2).sum(1).add(1e-4).sqrt().mean()
+    fit = endpoint_error(*(affines.displacement(affine, shape) for affine in (found, batch.affine)))
     errors = [end_point(halves_to(flow, shape), batch) for flow in flows]
     return fit + 0.5 * torch.stack(errors).mean()
 

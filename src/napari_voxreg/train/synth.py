@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..nets import affines
 from ..nets.integrate import integrate_batch
 from ..nets.warp import identity, resize, warp_batch
 from .noise import smooth_noise, uniform
@@ -102,7 +103,7 @@ def make_batch(count: int, shape: tuple[int, ...], motion: Motion, generator: to
     here = identity(shape, fixed_bend)[None]
     # Fixed shows the scene at p(x) = x + bend(x), moving at q(y); the map between them is q^-1 after p.
     seen_by_fixed = here + fixed_bend
-    seen_by_moving = _affine_at(here, _inverse(affine), shape)
+    seen_by_moving = _affine_at(here, affines.invert(affine), shape)
     seen_by_moving = seen_by_moving + warp_at(back, seen_by_moving + corner)
     onward = seen_by_fixed + warp_at(forth, seen_by_fixed + corner)
     displacement = _affine_at(onward, affine, shape) - here
@@ -164,11 +165,6 @@ def random_affine(count: int, ndim: int, motion: Motion, longest: int, generator
     shear = torch.eye(ndim) + torch.triu(motion.shear * signed((ndim, ndim)), 1)
     shift = motion.shift * longest * signed((ndim, 1)) / math.sqrt(ndim) * math.sqrt(2)
     return torch.cat([rotation @ stretch @ shear, shift], dim=2)
-
-
-def _inverse(affine: Tensor) -> Tensor:
-    linear = torch.linalg.inv(affine[:, :, :-1])
-    return torch.cat([linear, -linear @ affine[:, :, -1:]], dim=2)
 
 
 def _affine_at(places: Tensor, affine: Tensor, shape: tuple[int, ...]) -> Tensor:
