@@ -45,7 +45,8 @@ MAY_IMPORT = {
     "comparison": GROUND | {"methods", "preflight", "registration", "verdict"},
     "describe": GROUND | {"methods"},
     "gui": GROUND | MIDDLE,
-    "cli": GROUND | MIDDLE | {"gui"},
+    "cli_pairs": GROUND,
+    "cli": GROUND | MIDDLE | {"gui", "cli_pairs"},
 }
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}
 HEAVY = {"itk", "SimpleITK", "torch"}

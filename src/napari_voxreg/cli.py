@@ -107,6 +107,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     compare.add_argument("--methods", metavar="A,B,C", help="these (default: one of each kind that fits)")
     compare.add_argument("-o", "--output", type=Path, metavar="DIR", help="for the table and the transforms")
 
+    pairs = command("pairs", _pairs, "List the pairs to train on in folders, lists and tables, or pack them.")
+    if words[:1] == ["pairs"]:
+        from .cli_pairs import add_pairs
+
+        add_pairs(pairs)
+
     apply = command("apply", _apply, "Warp another image with a saved transform.")
     apply.add_argument("transform", type=Path, help="a folder that register wrote, or its transform.h5")
     apply.add_argument("image", type=Path, help="lies where the moving image lay")
@@ -298,6 +304,13 @@ def _apply(options: argparse.Namespace) -> None:
     image = read_image(options.image)
     warped = warp_series(image, transform, fixed_grid(record), order=0 if options.labels else 1)
     print(f"Wrote {write_image(warped, options.output)}.")
+
+
+def _pairs(options: argparse.Namespace) -> None:
+    """List or pack pairs."""
+    with _terminal() as progress:
+        text = options.pairs(options, progress)
+    print(text)
 
 
 def _inputs(options: argparse.Namespace) -> dict[str, Any]:
