@@ -42,7 +42,7 @@ def test_steps_compose_to_one_affine_on_the_original_image(shape):
         whole = _square(affines.identities(2, len(shape), fixed))
         for k in range(3):
             field = affines.displacement(whole[:, :-1], shape)
-            whole = _square(net.step(fixed, warp_batch(moving, field))) @ whole
+            whole = whole @ _square(net.step(fixed, warp_batch(moving, field)))
             if k < 2:
                 at = affines.displacement(whole[:, :-1], shape)
                 assert torch.allclose(prediction.extras[f"step_{k + 1}"], at, atol=1e-4)

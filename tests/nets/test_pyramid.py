@@ -1,14 +1,12 @@
-"""The correlation pyramid and its affine sister."""
+"""The correlation pyramid."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from napari_voxreg.nets import affines
 from napari_voxreg.nets.checkpoint import open_checkpoint, shipped, shipped_names
-from napari_voxreg.nets.pyramid import Pyramid, correlation, mean_shift
-from napari_voxreg.nets.pyramid_affine import PyramidAffine, fitted
+from napari_voxreg.nets.pyramid import Pyramid, correlation
 from napari_voxreg.train.score import score, unseen
 from napari_voxreg.train.synth import Motion
 
@@ -18,9 +16,9 @@ def _pair(ndim: int, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(torch.rand(2, 1, *(side,) * ndim, generator=generator) for _ in "ab")  # type: ignore[return-value]
 
 
-def _small(kind: type, ndim: int) -> torch.nn.Module:
+def _small(ndim: int) -> Pyramid:
     torch.manual_seed(0)
-    return kind(ndim=ndim, features=8, hidden=12, context=4, radius=1).eval()
+    return Pyramid(ndim=ndim, features=8, hidden=12, context=4, radius=1).eval()
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
@@ -39,9 +37,8 @@ def test_correlation_is_the_product_with_every_shift(ndim: int) -> None:
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
-@pytest.mark.parametrize("kind", (Pyramid, PyramidAffine))
-def test_the_same_pair_gives_the_same_field_twice(kind: type, ndim: int) -> None:
-    net = _small(kind, ndim)
+def test_the_same_pair_gives_the_same_field_twice(ndim: int) -> None:
+    net = _small(ndim)
     fixed, moving = _pair(ndim)
     with torch.inference_mode():
         found = net(fixed, moving).displacement
@@ -50,21 +47,8 @@ def test_the_same_pair_gives_the_same_field_twice(kind: type, ndim: int) -> None
         assert torch.equal(found, net(fixed, moving).displacement)
 
 
-@pytest.mark.parametrize("ndim", (2, 3))
-def test_the_mean_shift_is_where_the_scores_are_high(ndim: int) -> None:
-    scores = torch.zeros(1, 5**ndim, *(2,) * ndim)
-    shift = (1, -2, 0)[:ndim]
-    index = 0
-    for s in shift:
-        index = index * 5 + s + 2
-    assert torch.allclose(mean_shift(scores, 2), torch.zeros(1, ndim, *(2,) * ndim), atol=1e-6)
-    scores[:, index] = 50
-    wanted = torch.tensor(shift, dtype=torch.float32).view(1, ndim, *(1,) * ndim)
-    assert torch.allclose(mean_shift(scores, 2), wanted.expand(1, ndim, *(2,) * ndim), atol=1e-5)
-
-
 def test_sides_may_be_any_multiple_of_the_stride_and_levels_follow_the_size() -> None:
-    net = _small(Pyramid, 2)
+    net = _small(2)
     with torch.inference_mode():
         for shape, levels in (((8, 8), 1), ((16, 24), 2), ((64, 40), 3), ((256, 512), 6)):
             image = torch.rand(1, 1, *shape)
@@ -92,33 +76,3 @@ def test_shipped_weights_bring_unseen_pairs_nearer(name: str) -> None:
     found = score(loaded.net, unseen(count, (side,) * loaded.net.ndim, Motion(), seed=5, batch=4))
     assert found.after < 0.65 * found.before
     assert found.folds < 1e-3
-
-
-@pytest.mark.parametrize("ndim", (2, 3))
-def test_least_squares_finds_an_affine_map_where_it_is_trusted(ndim: int) -> None:
-    shape, coarse = (48, 40, 32)[:ndim], (12, 10, 8)[:ndim]
-    generator = torch.Generator().manual_seed(0)
-    truth = affines.identities(2, ndim, torch.zeros(1)).clone()
-    truth += 0.1 * torch.randn(truth.shape, generator=generator)
-    truth[:, :, -1] *= 20
-    exact = affines.displacement(truth, shape)
-    blocks = torch.nn.functional.avg_pool2d if ndim == 2 else torch.nn.functional.avg_pool3d
-    flow = blocks(exact, 4)
-    weight = torch.ones(2, 1, *coarse)
-    # What is not trusted may say anything.
-    flow[:, :, :3] += 50
-    weight[:, :, :3] = 0
-    error = (affines.displacement(fitted(flow, weight, shape), shape) - exact).abs().max()
-    assert float(error) < 0.02 * float(exact.abs().max())
-
-
-def test_steps_compose_and_may_be_changed_later() -> None:
-    net = _small(PyramidAffine, 2)
-    fixed, moving = _pair(2, 48)
-    with torch.inference_mode():
-        net.steps = 3
-        maps = net.all_steps(fixed, moving)
-        assert len(maps) == 3
-        assert torch.equal(maps[-1], net(fixed, moving).affine)
-        net.steps = 1
-        assert torch.allclose(maps[0], net(fixed, moving).affine)

@@ -21,7 +21,7 @@ class AffineNetParams(SteppedParams):
 
     stem: ClassVar[str] = "affine"
     architectures: ClassVar[tuple[str, ...]] = (
-        "pyramid affine",
+        "matching affine",
         "detector affine",
         "multi-step affine",
         "stn",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .affines import displacement, half_side, identities
+from .compare import beside, channels
 from .network import Network, Prediction, conv
 from .warp import identity
 
@@ -69,17 +70,21 @@ class STN(Network):
         2 or 3.
     width : int
         Features of the first layer; the other three have twice as many.
+    compare : bool
+        Whether it sees beside the images where they resemble each other (`compared`), too.
     """
 
-    def __init__(self, ndim: int = 2, width: int = 16) -> None:
-        super().__init__(ndim, 1, {"ndim": ndim, "width": width})
-        self.localise = encoder(ndim, [2, width, 2 * width, 2 * width, 2 * width]).apply(awake)
+    def __init__(self, ndim: int = 2, width: int = 16, compare: bool = False) -> None:
+        super().__init__(ndim, 1, {"ndim": ndim, "width": width, "compare": compare})
+        self.compare = compare
+        count = 2 + compare * channels(ndim)
+        self.localise = encoder(ndim, [count, width, 2 * width, 2 * width, 2 * width]).apply(awake)
         self.head = AffineHead(ndim, 2 * width)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch (B, 1, *shape); the displacement is the affine map's."""
         shape = tuple(fixed.shape[2:])
-        affine = self.head(self.localise(torch.cat([fixed, moving], 1)), shape)
+        affine = self.head(self.localise(beside(fixed, moving, self.compare)), shape)
         return Prediction(displacement(affine, shape), affine=affine)
 
 

@@ -6,6 +6,8 @@ last column. They map places of the fixed image to places of the moving image, l
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,14 @@ def identities(count: int, ndim: int, like: Tensor) -> Tensor:
     """Maps (count, d, d + 1) that move nothing, of the type and on the device of `like`."""
     one = torch.eye(ndim, ndim + 1, dtype=like.dtype, device=like.device)
     return one.expand(count, ndim, ndim + 1)
+
+
+def turned(degrees: float, ndim: int, like: Tensor) -> Tensor:
+    """The map (1, d, d + 1) that turns by an angle in the plane of the last two axes."""
+    found = identities(1, ndim, like).clone()
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    found[0, -2:, -3:-1] = found.new_tensor([[c, -s], [s, c]])
+    return found
 
 
 def half_side(shape: tuple[int, ...]) -> float:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from . import affines
 from .affine import AffineHead, awake
+from .compare import beside, channels, compared
 from .network import Network, Prediction, conv
 from .vsvf import advect, carry, extent, smooth
 from .warp import resize, warp_batch
@@ -22,16 +23,20 @@ class AffineNet(nn.Module):
         2 or 3.
     width : int
         Features of the first layer, which both images share; 16 in the paper.
+    compare : bool
+        Whether it sees beside the images where they resemble each other (`compared`), too.
     """
 
-    def __init__(self, ndim: int, width: int = 16) -> None:
+    def __init__(self, ndim: int, width: int = 16, compare: bool = False) -> None:
         super().__init__()
+        self.compare = compare
         pool = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
         two, few = 2 * width, max(width // 4, 1)
         self.shared = nn.Sequential(conv(ndim)(1, width, 3, padding=1), nn.ReLU())
         # ceil_mode: the smallest images still have a pixel left at the end.
         layers: list[nn.Module] = [pool(2, ceil_mode=True)]
-        for before, after, stride in ((two, two, 1), (two, two, 2), (two, two, 1)):
+        seen = two + compare * channels(ndim)
+        for before, after, stride in ((seen, two, 1), (two, two, 2), (two, two, 1)):
             layers += [conv(ndim)(before, after, 3, stride, 1), nn.ReLU()]
         layers += [pool(2, ceil_mode=True)]
         for before, after, stride in ((two, two, 1), (two, width, 2), (width, width, 1), (width, few, 2)):
@@ -43,6 +48,8 @@ class AffineNet(nn.Module):
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
         """The map still missing."""
         both = torch.cat([self.shared(fixed), self.shared(warped)], 1)
+        if self.compare:
+            both = torch.cat([both, compared(fixed, warped)], 1)
         return self.head(self.joint(both), tuple(fixed.shape[2:]))
 
 
@@ -57,11 +64,14 @@ class AffineSteps(Network):
         Features of the first layer.
     steps : int
         How often; the attribute of this name may be set at any time (the paper trains 3 and uses 7).
+    compare : bool
+        Whether it sees beside the images where they resemble each other (`compared`), too.
     """
 
-    def __init__(self, ndim: int = 2, width: int = 16, steps: int = 3) -> None:
-        super().__init__(ndim, 1, {"ndim": ndim, "width": width, "steps": steps})
-        self.step = AffineNet(ndim, width)
+    def __init__(self, ndim: int = 2, width: int = 16, steps: int = 3, compare: bool = False) -> None:
+        arguments = {"ndim": ndim, "width": width, "steps": steps, "compare": compare}
+        super().__init__(ndim, 1, arguments)
+        self.step = AffineNet(ndim, width, compare)
         self.steps = steps
 
     def trajectory(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
@@ -78,7 +88,7 @@ class AffineSteps(Network):
         maps = [self.step(fixed, moving)]
         while len(maps) < self.steps:
             warped = warp_batch(moving, affines.displacement(maps[-1], shape))
-            maps.append(affines.compose(self.step(fixed, warped), maps[-1]))
+            maps.append(affines.compose(maps[-1], self.step(fixed, warped)))
         return maps
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
@@ -102,14 +112,17 @@ class MomentumNet(nn.Module):
         2 or 3.
     width : int
         Features of the first layer; 16 in the paper (5.94 million parameters in 3D).
+    compare : bool
+        Whether it sees beside the images where they resemble each other (`compared`), too.
     """
 
-    def __init__(self, ndim: int, width: int = 16) -> None:
+    def __init__(self, ndim: int, width: int = 16, compare: bool = False) -> None:
         super().__init__()
+        self.compare = compare
         layer = conv(ndim)
         up = nn.ConvTranspose2d if ndim == 2 else nn.ConvTranspose3d
         w = [width * 2**k for k in range(5)]
-        self.first = layer(2, w[0], 3, padding=1)
+        self.first = layer(2 + compare * channels(ndim), w[0], 3, padding=1)
         self.down = nn.ModuleList(layer(w[k], w[k + 1], 3, 2, 1) for k in range(4))
         counts = zip(w[1:], (2, 2, 2, 1), strict=True)
         self.inner = nn.ModuleList(
@@ -127,7 +140,7 @@ class MomentumNet(nn.Module):
 
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
         """The momentum that turns the warped image into the fixed one."""
-        x = F.relu(self.first(torch.cat([fixed, warped], 1)))
+        x = F.relu(self.first(beside(fixed, warped, self.compare)))
         levels = []
         for down, inner in zip(self.down, self.inner, strict=True):
             x = F.relu(down(x))
@@ -154,13 +167,28 @@ class AVSM(Network):
         The same of the affine network.
     steps : int
         Affine steps; ``net.affine.steps`` may be set at any time.
+    compare : bool
+        Whether both parts see beside the images where they resemble each other (`compared`), too.
     """
 
-    def __init__(self, ndim: int = 2, width: int = 8, affine_width: int = 16, steps: int = 3) -> None:
-        arguments = {"ndim": ndim, "width": width, "affine_width": affine_width, "steps": steps}
+    def __init__(
+        self,
+        ndim: int = 2,
+        width: int = 8,
+        affine_width: int = 16,
+        steps: int = 3,
+        compare: bool = False,
+    ) -> None:
+        arguments = {
+            "ndim": ndim,
+            "width": width,
+            "affine_width": affine_width,
+            "steps": steps,
+            "compare": compare,
+        }
         super().__init__(ndim, 16, arguments)
-        self.affine = AffineSteps(ndim, affine_width, steps)
-        self.momentum = MomentumNet(ndim, width)
+        self.affine = AffineSteps(ndim, affine_width, steps, compare)
+        self.momentum = MomentumNet(ndim, width, compare)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch (B, 1, *shape), sides multiples of 16.

@@ -26,7 +26,7 @@ from .voxelmorph import VoxelMorph
 ARCHITECTURES = {
     "voxelmorph": "voxelmorph:VoxelMorph",
     "pyramid": "pyramid:Pyramid",
-    "pyramid affine": "pyramid_affine:PyramidAffine",
+    "matching affine": "match:MatchAffine",
     "multi-step affine": "avsm:AffineSteps",
     "avsm": "avsm:AVSM",
     "jsm": "jsm:JSM",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .compare import beside, channels
 from .network import Network, Prediction
 from .saliency import joint_saliency
 from .similarity import box_mean
@@ -43,6 +44,8 @@ class JSM(Network):
         Of the published numbers of features, which take 33 million parameters; 0.25 takes two millions.
     side : int
         The longest side of the pair that the global network sees, pixels; a multiple of 8.
+    compare : bool
+        Whether it sees beside the images where they resemble each other (`compared`), too.
 
     Raises
     ------
@@ -50,7 +53,7 @@ class JSM(Network):
         If an argument is out of range.
     """
 
-    def __init__(self, width: float = 1.0, side: int = 128) -> None:
+    def __init__(self, width: float = 1.0, side: int = 128, compare: bool = False) -> None:
         if not 0 < width <= 4:
             raise ValueError(f"The width of a JSM network cannot be {width:g}; choose between 0 and 4.")
         if side % STRIDE or side < LEAST:
@@ -58,9 +61,9 @@ class JSM(Network):
                 f"The coarse side of a JSM network cannot be {side} pixels; "
                 f"choose a multiple of {STRIDE} from {LEAST} on."
             )
-        super().__init__(2, 1, {"width": width, "side": side})
+        super().__init__(2, 1, {"width": width, "side": side, "compare": compare})
         self.side = side
-        self.coarse = GlobalFlow(width)
+        self.coarse = GlobalFlow(width, compare)
         layers: list[nn.Module] = []
         before = 1 + 2  # joint saliency and displacement
         for features in (_count(n, width) for n in LOCAL):
@@ -111,12 +114,15 @@ class GlobalFlow(nn.Module):
     ----------
     width : float
         Of the published numbers of features.
+    compare : bool
+        Whether it sees beside the images where they resemble each other (`compared`), too.
     """
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, compare: bool = False) -> None:
         super().__init__()
+        self.compare = compare
         self.encoder = nn.ModuleList()
-        before, skips = 2, []
+        before, skips = 2 + compare * channels(2), []
         for k, (first, wide, second, narrow) in enumerate(ENCODER):
             first, second = _count(first, width), _count(second, width)
             stride = 2 if k else 1
@@ -138,7 +144,7 @@ class GlobalFlow(nn.Module):
         Sides must be multiples of 8.
         """
         skips = []
-        x = pairs - 0.5
+        x = beside(pairs[:, :1], pairs[:, 1:], self.compare) - 0.5
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)

@@ -7,19 +7,17 @@ of levels.
 
 from __future__ import annotations
 
-from itertools import product
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .compare import FIRST_SIDE, halves_to, mean_shift, shifted
 from .network import Network, Prediction, conv
 from .similarity import box_mean
 from .warp import warp_batch
 
 COARSEST = 4  # pixels of the shortest side at the coarsest level, at least
 MOST = 6  # levels, at most
-FIRST_SIDE = {2: 64, 3: 48}  # about that of the training images
 SLOPE = 0.1
 WINDOW = 9  # pixels, of the local contrast and of what is taken from the neighbours
 FAINT = 0.05  # deviation of the brightness in a window, below which it tells little
@@ -59,22 +57,7 @@ class Pyramid(Network):
         self.first_side = FIRST_SIDE[ndim]
         self.radius = radius
         self.context = context
-        half = features // 2
-        self.stem = nn.Sequential(
-            layer(2, half, 3, padding=1),
-            nn.LeakyReLU(SLOPE),
-            _halved(ndim),
-            layer(half, features, 3, padding=1),
-            nn.LeakyReLU(SLOPE),
-            layer(features, features, 3, padding=1),
-        )
-        self.down = nn.Sequential(
-            nn.LeakyReLU(SLOPE),
-            _halved(ndim),
-            layer(features, features, 3, padding=1),
-            nn.LeakyReLU(SLOPE),
-            layer(features, features, 3, padding=1),
-        )
+        self.stem, self.down = stem(ndim, features), down(ndim, features)
         seen = (2 * radius + 1) ** ndim + features + context + ndim
         self.refine = nn.Sequential(
             layer(seen, hidden, 3, padding=1),
@@ -118,7 +101,7 @@ class Pyramid(Network):
             (B, d, *coarse) in pixels of the images, and (B, context, *coarse) in [-1, 1].
         """
         count = len(fixed)
-        seen, variance = _contrast(torch.cat([fixed, moving]))
+        seen, variance = contrast(torch.cat([fixed, moving]))
         certain = variance[:count] / (variance[:count] + FAINT**2)
         pyramid = [self.stem(seen)]
         while len(pyramid) < MOST and min(pyramid[-1].shape[2:]) >= 2 * COARSEST:
@@ -144,42 +127,33 @@ class Pyramid(Network):
 
 def correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
     """Products of features with those at every shift up to `radius`, (B, (2 radius + 1)^d, *shape)."""
-    d, shape = here.ndim - 2, here.shape[2:]
-    padded = F.pad(there, (radius,) * (2 * d))
-    found = []
-    for shift in product(range(2 * radius + 1), repeat=d):
-        window = padded
-        for axis, (start, n) in enumerate(zip(shift, shape, strict=True)):
-            window = window.narrow(axis + 2, start, n)
-        found.append((here * window).sum(1))
+    found = [(here * window).sum(1) for window in shifted(there, radius)]
     return torch.stack(found, dim=1) * here.shape[1] ** 0.5
 
 
-def mean_shift(scores: Tensor, radius: int) -> Tensor:
-    """The mean of all shifts, weighted by the exponents of their scores.
-
-    Parameters
-    ----------
-    scores : Tensor, shape (B, (2 radius + 1)^d, *shape)
-        In the order of `correlation`.
-    radius : int
-
-    Returns
-    -------
-    Tensor, shape (B, d, *shape)
-    """
-    d = scores.ndim - 2
-    steps = range(-radius, radius + 1)
-    shifts = torch.tensor(list(product(steps, repeat=d)), dtype=scores.dtype, device=scores.device)
-    return torch.einsum("bs...,sd->bd...", torch.softmax(scores, dim=1), shifts)
+def stem(ndim: int, features: int) -> nn.Sequential:
+    """Brightness and local contrast of an image to features at half its resolution."""
+    layer, half = conv(ndim), features // 2
+    return nn.Sequential(
+        layer(2, half, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+        _halved(ndim),
+        layer(half, features, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+        layer(features, features, 3, padding=1),
+    )
 
 
-def halves_to(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Linear interpolation of (B, C, *coarse) between pixel middles, the partner of means over blocks."""
-    if tuple(values.shape[2:]) == shape:
-        return values
-    mode = "bilinear" if len(shape) == 2 else "trilinear"
-    return F.interpolate(values, size=shape, mode=mode, align_corners=False)
+def down(ndim: int, features: int) -> nn.Sequential:
+    """Features of a level to those of the next coarser one."""
+    layer = conv(ndim)
+    return nn.Sequential(
+        nn.LeakyReLU(SLOPE),
+        _halved(ndim),
+        layer(features, features, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+        layer(features, features, 3, padding=1),
+    )
 
 
 def _halved(ndim: int) -> nn.Module:
@@ -211,7 +185,7 @@ def _blocks(image: Tensor, shape: tuple[int, ...]) -> Tensor:
     return F.avg_pool2d(image, size) if len(shape) == 2 else F.avg_pool3d(image, size)
 
 
-def _contrast(images: Tensor) -> tuple[Tensor, Tensor]:
+def contrast(images: Tensor) -> tuple[Tensor, Tensor]:
     """The images with their local contrast, (B, 2, *shape), and their local variance, (B, 1, *shape).
 
     Local contrast is brightness less its mean in a window, over its deviation there.

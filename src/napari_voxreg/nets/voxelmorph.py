@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .compare import FIRST_SIDE, channels, compared
 from .integrate import integrate_batch
 from .network import Network, Prediction, conv
 from .unet import Activation, Down, Levels, UNet, Upsampling
@@ -38,6 +39,8 @@ class VoxelMorph(Network):
         By how much the velocity is reduced before; a half-resolution head has done so by 2.
     shift : float
         Added to the images, for networks whose black is not 0.
+    compare : bool
+        Whether the U-Net sees beside the images where they resemble each other (`compared`), too.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class VoxelMorph(Network):
         int_steps: int = 7,
         int_downsize: int = 2,
         shift: float = 0.0,
+        compare: bool = False,
     ) -> None:
         arguments = {
             "ndim": ndim,
@@ -75,6 +79,7 @@ class VoxelMorph(Network):
             "int_steps": int_steps,
             "int_downsize": int_downsize,
             "shift": shift,
+            "compare": compare,
         }
         super().__init__(ndim, 2 ** len(encoder), arguments)
         for name, value, most in (("int_steps", int_steps, 20), ("int_downsize", int_downsize, 8)):
@@ -82,12 +87,16 @@ class VoxelMorph(Network):
                 raise ValueError(f"{name} cannot be {value!r}; choose a whole number up to {most}.")
         if half and int_downsize != 2:
             raise ValueError(f"A half-resolution head goes with an int_downsize of 2, not {int_downsize}.")
-        self.unet = UNet(ndim, 2, encoder, decoder, remaining, down, activation, upsampling, half)
+        count = 2 + compare * channels(ndim)
+        self.unet = UNet(ndim, count, encoder, decoder, remaining, down, activation, upsampling, half)
         features = ndim if narrow else self.unet.features
         self.narrow = conv(ndim)(self.unet.features, ndim, 1) if narrow else None
         self.flow = _small(conv(ndim)(features, ndim, 3, 1, 1), 1e-5, 0.0)
         self.log_sigma = _small(conv(ndim)(features, ndim, 3, 1, 1), 1e-10, -10.0) if probabilistic else None
-        self.halved, self.int_steps, self.int_downsize, self.shift = half, int_steps, int_downsize, shift
+        self.halved, self.int_steps, self.int_downsize = half, int_steps, int_downsize
+        self.shift, self.compare = shift, compare
+        if compare:
+            self.first_side = FIRST_SIDE[ndim]
 
     @property
     def manner(self) -> str:
@@ -119,6 +128,8 @@ class VoxelMorph(Network):
                 f"{self.stride}, not {shape} and {tuple(moving.shape[2:])}; pad them."
             )
         images = torch.cat([moving, fixed], 1) + self.shift
+        if self.compare:
+            images = torch.cat([images, compared(fixed, moving)], 1)
         if images.device.type == "cpu" and not torch.is_grad_enabled():
             # There convolution and pooling are faster when the channels of a pixel lie side by side.
             layout = torch.channels_last if self.ndim == 2 else torch.channels_last_3d
