@@ -28,7 +28,18 @@ GROUND = {
     "transforms",
 }
 TORCH = {"nets", "pose", "diffeo", "train"}  # rooms that work on tensors; everything else imports them on use
-MIDDLE = {"methods", "series", "samples", "preflight", "verdict", "registration", "describe", "comparison"}
+MIDDLE = {
+    "methods",
+    "series",
+    "samples",
+    "preflight",
+    "verdict",
+    "registration",
+    "describe",
+    "comparison",
+    "evaluation",
+    "figures",
+}
 # Room -> the rooms it may import; downward only. A new room is added here on purpose.
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, GROUND),
@@ -44,9 +55,13 @@ MAY_IMPORT = {
     "registration": GROUND | {"methods", "preflight", "verdict"},
     "comparison": GROUND | {"methods", "preflight", "registration", "verdict"},
     "describe": GROUND | {"methods"},
+    "evaluation": GROUND | {"methods", "preflight", "registration", "verdict"},
+    "figures": GROUND | {"evaluation"},
     "gui": GROUND | MIDDLE,
+    "cli_options": GROUND | {"describe", "methods"},
     "cli_pairs": GROUND,
-    "cli": GROUND | MIDDLE | {"gui", "cli_pairs"},
+    "cli_evaluate": GROUND | {"cli_options", "cli_pairs", "evaluation", "figures", "registration"},
+    "cli": GROUND | MIDDLE | {"gui", "cli_options", "cli_pairs", "cli_evaluate"},
 }
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}
 HEAVY = {"itk", "SimpleITK", "torch"}

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .cli_options import add_parameters, add_run_options, parameters, run_options
+
 if TYPE_CHECKING:
     from .geometry import Array
     from .method import Progress
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
 # Loaded inside the functions: everything else of the package, so that --help answers at once.
 
 PROGRAM = "napari-voxreg"
-DEVICES = ("auto", "cpu", "cuda", "mps")
 STARTS = "centres, moments, corners, points"
-MARK = "parameter "  # tells a method's parameters from our own options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +100,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     register.add_argument("--method", help=f"one of `{PROGRAM} methods` (default: that of the panel)")
     register.add_argument("--preset", help=f"one of `{PROGRAM} methods METHOD` (default: its first)")
     if words[:1] == ["register"]:
-        _add_parameters(register, words)
+        add_parameters(register, _methods_in(words))
 
     compare = command("compare", _compare, "Run several methods on one pair and print a table.")
     _add_pair_options(compare)
@@ -112,6 +112,15 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         from .cli_pairs import add_pairs
 
         add_pairs(pairs)
+
+    evaluate = command(
+        "evaluate", _evaluate, "Run methods on many pairs; write a table, a summary and figures."
+    )
+    if words[:1] == ["evaluate"]:
+        from .cli_evaluate import add_evaluate
+
+        add_evaluate(evaluate)
+        add_parameters(evaluate, _methods_in(words))
 
     apply = command("apply", _apply, "Warp another image with a saved transform.")
     apply.add_argument("transform", type=Path, help="a folder that register wrote, or its transform.h5")
@@ -132,37 +141,16 @@ def _add_pair_options(parser: argparse.ArgumentParser) -> None:
     for which in ("fixed", "moving"):
         text = "corresponding points, one a line, world units in array order"
         add(f"--{which}-points", type=Path, metavar="CSV", help=text)
-    add("--channel", help="the channel that drives: a number or luminance (default luminance)")
-    add("--seed", type=int, default=0, help="same seed, same result (default 0)")
-    text = "where networks compute (default auto: a GPU if there is one)"
-    add("--device", choices=DEVICES, default=DEVICES[0], help=text)
+    add_run_options(parser)
 
 
-def _add_parameters(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """One option for each parameter of the chosen method."""
-    from .describe import default, kind
-    from .methods import METHODS
+def _methods_in(words: Sequence[str]) -> list[str]:
+    """The methods that the words name, the default one if none."""
     from .registration import DEFAULT_METHOD
 
     scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    scout.add_argument("--method", nargs="?", default=DEFAULT_METHOD)
-    name = scout.parse_known_args(words)[0].method
-    if name not in METHODS:
-        return  # register() refuses it with the list of those there are
-    method = METHODS[name]
-    for title, advanced in ((method.title, False), (f"{method.title}, advanced", True)):
-        group = parser.add_argument_group(title)
-        for info in method.params.infos():
-            if info.advanced != advanced:
-                continue
-            text = f"{info.help} ({kind(info)}; default {default(info)})".replace("%", "%%")
-            shape: dict[str, Any] = {"metavar": "VALUE"}
-            if info.kind is bool:
-                shape = {"action": argparse.BooleanOptionalAction}
-            elif info.kind is tuple:
-                shape = {"metavar": "FILE", "nargs": "+"}
-            option = f"--{info.name.replace('_', '-')}"
-            group.add_argument(option, dest=MARK + info.name, default=argparse.SUPPRESS, help=text, **shape)
+    scout.add_argument("-m", "--method", nargs="*")
+    return scout.parse_known_args(words)[0].method or [DEFAULT_METHOD]
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -241,7 +229,7 @@ def _register(options: argparse.Namespace) -> None:
             first,
             method=options.method or DEFAULT_METHOD,
             preset=options.preset,
-            params=_parameters(options),
+            params=parameters(options),
             progress=progress,
             **inputs,
         )
@@ -313,6 +301,17 @@ def _pairs(options: argparse.Namespace) -> None:
     print(text)
 
 
+def _evaluate(options: argparse.Namespace) -> None:
+    """Evaluate methods on pairs; what is done when the user cancels is kept."""
+    from .cli_evaluate import evaluate_pairs
+
+    with _terminal() as progress:
+        report = evaluate_pairs(options, progress)
+    print(report.text)
+    if report.stopped is not None:
+        raise report.stopped
+
+
 def _inputs(options: argparse.Namespace) -> dict[str, Any]:
     """What `register` and `compare` take besides the pair."""
     from .io.images import read_image
@@ -324,16 +323,8 @@ def _inputs(options: argparse.Namespace) -> dict[str, Any]:
             f"{which}_mask": None if path is None else read_image(path)
             for which, path in (("fixed", options.fixed_mask), ("moving", options.moving_mask))
         },
-        "channel": _channel(options.channel),
-        "seed": options.seed,
-        "device": options.device,
+        **run_options(options),
     }
-
-
-def _parameters(options: argparse.Namespace) -> dict[str, Any]:
-    """The parameters that were given; the method's own declaration checks them."""
-    marked = ((key.removeprefix(MARK), value) for key, value in vars(options).items() if key.startswith(MARK))
-    return dict(marked)
 
 
 def _start(where: str | None) -> str | Transform | None:
@@ -359,14 +350,6 @@ def _points(fixed: Path | None, moving: Path | None) -> tuple[Array, Array] | No
     if fixed is None or moving is None:
         raise ValueError("Landmarks come in pairs; give both --fixed-points and --moving-points.")
     return read_points(fixed), read_points(moving)
-
-
-def _channel(text: str | None) -> int | str | None:
-    """A channel's number where it is one."""
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        return text
 
 
 def _report(result: Result) -> str:

@@ -1,0 +1,30 @@
+"""A method on many pairs: scores before and after, a table that can be resumed, a summary, best and worst.
+
+`evaluate` runs it; `docs/evaluation.md` tells what each number is.
+"""
+
+from .rows import COLUMNS, FAILED, MEASURES, Column, Measure, Row, columns, open_row
+from .run import Evaluation, evaluate
+from .summary import Summary, interpolation, markdown, ranked, summaries, text
+from .table import TABLE, Table
+
+__all__ = [
+    "COLUMNS",
+    "FAILED",
+    "MEASURES",
+    "TABLE",
+    "Column",
+    "Evaluation",
+    "Measure",
+    "Row",
+    "Summary",
+    "Table",
+    "columns",
+    "evaluate",
+    "interpolation",
+    "markdown",
+    "open_row",
+    "ranked",
+    "summaries",
+    "text",
+]

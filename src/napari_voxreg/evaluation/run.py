@@ -1,0 +1,204 @@
+"""Run a method on many pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..io.pairs import Pair, PairSet, content_hash, read_pair
+from ..method import Cancelled, Progress, part, silent
+from ..params import Params
+from ..preflight import prepare
+from ..registration import DEFAULT_METHOD, Ready, check_method, in_fixed_units, method_named, run_method
+from .measure import measure
+from .rows import FAILED, Row
+from .table import Table, settings_digest
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a method did on a set of pairs.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        One a pair, in the set's order.
+    notes : tuple of str
+        Sentences for the user: what was left out and why, what was taken from an earlier run.
+    """
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(
+    pairs: PairSet | Sequence[Pair],
+    *,
+    method: str = DEFAULT_METHOD,
+    preset: str | None = None,
+    params: Params | Mapping[str, Any] | None = None,
+    channel: int | str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    folder: Path | str | None = None,
+    progress: Progress | None = None,
+    arrived: Callable[[Row], None] | None = None,
+) -> Evaluation:
+    """Run a method on every pair and measure each before and after.
+
+    A pair that cannot be read or registered is a row with its sentence, and the others go on.
+
+    Parameters
+    ----------
+    pairs : PairSet or sequence of Pair
+        Of a set, training and validation pairs alike; give one of the two to judge on it alone.
+    folder : path, optional
+        Where the table and the transforms are written, pair by pair. Pairs whose content was already
+        evaluated there by the same method with the same parameters are not run again. Without it the results
+        stay in memory.
+    arrived : callable, optional
+        Called with each row as soon as it is there; so rows outlive a `Cancelled`.
+    method, preset, params, channel, seed, device, progress
+        As in `register`.
+
+    Returns
+    -------
+    Evaluation
+        Each row can be opened again with `open_row`.
+
+    Raises
+    ------
+    ValueError
+        With one plain sentence, for an unknown method, parameter or weights that are not there.
+    Cancelled
+        If `progress` asked for it.
+    """
+    report = silent if progress is None else progress
+    values = method_named(method).parameters(preset, params)
+    settings = settings_digest(method, values, channel, seed, device)
+    table = None if folder is None else Table(Path(folder))
+    members = pairs.all if isinstance(pairs, PairSet) else tuple(pairs)
+    run = _Run(method, values, settings, channel, seed, device)
+    rows: list[Row] = []
+    kept = 0
+    for k, pair in enumerate(members):
+        here = _counted(part(report, k / len(members), (k + 1) / len(members)), pair, k, len(members))
+        here(0.0, "reading")
+        content, why = _content(pair)
+        row = table.find(pair, content, settings) if table is not None and content else None
+        kept += row is not None
+        known = row is not None and row.name == pair.name
+        if row is None:
+            row = run.failed(pair, content, why) if why else run(pair, content, here)
+        if table is not None and not known:
+            row = table.save(replace(row, name=pair.name))
+        rows.append(row)
+        if arrived is not None:
+            arrived(row)
+    notes = pairs.notes if isinstance(pairs, PairSet) else ()
+    return Evaluation(tuple(rows), (*notes, *_notes(rows, kept)))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A method with all that was chosen, ready for pair after pair."""
+
+    method: str
+    params: Params
+    settings: str
+    channel: int | str | None
+    seed: int
+    device: str
+
+    def __call__(self, pair: Pair, content: str, progress: Progress) -> Row:
+        """Read, register and measure a pair; whatever goes wrong becomes its row."""
+        try:
+            return self._row(pair, content, progress)
+        except Cancelled:
+            raise
+        except (ValueError, RuntimeError) as error:  # refusals, missing libraries, ITK's own errors
+            return self.failed(pair, content, str(error))
+        except Exception as error:  # noqa: BLE001 - a defect on one pair must not lose the others' rows
+            return self.failed(pair, content, f"{type(error).__name__}: {error}")
+
+    def failed(self, pair: Pair, content: str, why: str) -> Row:
+        """The row of a pair that has no result."""
+        return self._named(pair, content, FAILED, why.split("\n")[0])
+
+    def _row(self, pair: Pair, content: str, progress: Progress) -> Row:
+        loaded = read_pair(pair)
+        points = None
+        if loaded.fixed_landmarks is not None and loaded.moving_landmarks is not None:
+            points = in_fixed_units(
+                (loaded.fixed_landmarks, loaded.moving_landmarks), loaded.fixed, loaded.moving
+            )
+        prepared = prepare(
+            loaded.fixed,
+            loaded.moving,
+            fixed_mask=loaded.fixed_mask,
+            moving_mask=loaded.moving_mask,
+            points=points,
+            channel=self.channel,
+        )
+        check_method(self.method, self.params, prepared)
+        ready = Ready.of(prepared, (loaded.fixed, loaded.moving), part(progress, 0.02, 0.08))
+        result = run_method(
+            self.method,
+            self.params,
+            ready,
+            seed=self.seed,
+            device=self.device,
+            progress=part(progress, 0.08, 0.9),
+        )
+        found = measure(ready, loaded, result.transform, result.after, part(progress, 0.9, 1.0))
+        return self._named(
+            pair,
+            content,
+            result.verdict.outcome,
+            result.verdict.sentence,
+            before=found.before,
+            after=found.after,
+            interpolated=found.interpolated,
+            overlap=100 * result.after.overlap_fraction,
+            folds=result.after.folded,
+            seconds=result.seconds,
+            result=result,
+        )
+
+    def _named(self, pair: Pair, content: str, outcome: str, sentence: str, **more: Any) -> Row:
+        weights = getattr(self.params, "weights", None)
+        name = "" if weights is None else weights.name
+        return Row(pair.name, self.method, name, content, self.settings, outcome, sentence, pair=pair, **more)
+
+
+def _content(pair: Pair) -> tuple[str, str]:
+    """The pair's fingerprint, or why it has none."""
+    try:
+        return content_hash(pair), ""
+    except ValueError as error:
+        return "", str(error)
+
+
+def _notes(rows: Sequence[Row], kept: int) -> list[str]:
+    """What was not run, and what could not be."""
+    notes = []
+    if kept:
+        notes.append(f"{kept} of {len(rows)} pairs were already in the table and were not run again.")
+    failed = [row for row in rows if row.failed]
+    if failed:
+        first = f"{failed[0].name}: {failed[0].sentence}"
+        others = ", ".join(row.name for row in failed[1:6]) + (", ..." if len(failed) > 6 else "")
+        rest = f" Also left out: {others}." if others else ""
+        notes.append(f"{len(failed)} of {len(rows)} pairs could not be evaluated; {first}{rest}")
+    return notes
+
+
+def _counted(progress: Progress, pair: Pair, number: int, total: int) -> Progress:
+    """Progress that says which pair is at work; metrics of different pairs are no one curve."""
+
+    def report(fraction: float | None, message: str, metric: float | None = None) -> None:
+        progress(fraction, f"{number + 1} of {total}, {pair.name}: {message}")
+
+    return report

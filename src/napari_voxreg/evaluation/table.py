@@ -1,0 +1,157 @@
+"""The table on disk: written whole after each pair, read again to go on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ..io.files import replace_file
+from ..io.pairs import Pair
+from ..params import Params
+from ..registration import Result
+from .rows import COLUMNS, MEASURES, Row
+
+TABLE = "table.csv"
+_TEXTS = ("name", "method", "weights", "outcome", "sentence")
+_PRINTS = ("transform", "content", "settings")
+_HEAD = ("pair", *_TEXTS[1:], *(column.key for column in COLUMNS), *_PRINTS)
+
+
+class Table:
+    """The rows of all evaluations that were written into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        For ``table.csv`` and the folder ``transforms``; made if it is not there.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds another kind of ``table.csv``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[Row] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / TABLE
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                if reader.fieldnames is None or set(_HEAD) - set(reader.fieldnames):
+                    raise ValueError(f"{path} is no table of evaluations; choose another folder.")
+                self.rows = [self._row(cells) for cells in reader]
+
+    def find(self, pair: Pair, content: str, settings: str) -> Row | None:
+        """The row of a pair with the same content and settings, if its transform is still there."""
+        for row in self.rows:
+            same = (row.content, row.settings) == (content, settings)
+            if same and isinstance(row.result, Path) and (row.result / "transform.h5").is_file():
+                return replace(row, pair=pair)
+        return None
+
+    def save(self, row: Row) -> Row:
+        """Save a row's transform and write the table with it; what it holds instead of the result is a path.
+
+        A row of the same pair and settings is replaced.
+        """
+        if isinstance(row.result, Result):
+            folder = self.folder / "transforms" / _folder_name(row)
+            row.result.save(folder)
+            row = replace(row, result=folder)
+        same = (row.name, row.settings)
+        self.rows = [*(other for other in self.rows if (other.name, other.settings) != same), row]
+        write = partial(Path.write_text, data=self.text(), encoding="utf-8", newline="")
+        replace_file(self.folder / TABLE, write)
+        return row
+
+    def text(self) -> str:
+        """The table as CSV: all digits, empty where there is no number."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_HEAD)
+        writer.writerows(self._cells(row) for row in self.rows)
+        return file.getvalue()
+
+    def _cells(self, row: Row) -> list[str]:
+        numbers = (column.value(row) for column in COLUMNS)
+        place = row.result.relative_to(self.folder).as_posix() if isinstance(row.result, Path) else ""
+        return [
+            *(str(getattr(row, key)) for key in _TEXTS),
+            *("" if math.isnan(number) else repr(float(number)) for number in numbers),
+            place,
+            row.content,
+            row.settings,
+        ]
+
+    def _row(self, cells: dict[str, str]) -> Row:
+        def number(key: str) -> float:
+            return float(cells[key]) if cells[key] else math.nan
+
+        def side(which: str) -> dict[str, float]:
+            return {m.key: number(f"{m.key}_{which}") for m in MEASURES if cells[f"{m.key}_{which}"]}
+
+        return Row(
+            name=cells["pair"],
+            method=cells["method"],
+            weights=cells["weights"],
+            content=cells["content"],
+            settings=cells["settings"],
+            outcome=cells["outcome"],
+            sentence=cells["sentence"],
+            before=side("before"),
+            after=side("after"),
+            interpolated=number("ssim_interpolated"),
+            overlap=number("overlap_percent"),
+            folds=number("folds_percent"),
+            seconds=number("seconds"),
+            result=self.folder / cells["transform"] if cells["transform"] else None,
+        )
+
+
+def settings_digest(method: str, params: Params, channel: int | str | None, seed: int, device: str) -> str:
+    """The fingerprint of all that decides what a method finds; files count by what is in them.
+
+    Raises
+    ------
+    ValueError
+        If a file of the parameters is missing.
+    """
+    values = {
+        **params.as_dict(),
+        **{
+            info.name: [_file_digest(path) for path in _paths(params, info.name)]
+            for info in params.infos()
+            if info.kind in (Path, tuple)
+        },
+    }
+    told = {"method": method, "params": values, "channel": channel, "seed": seed, "device": device}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _paths(params: Params, name: str) -> Sequence[Path]:
+    value = getattr(params, name)
+    return () if value is None else value if isinstance(value, tuple) else (value,)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read; check the path.") from error
+
+
+def _folder_name(row: Row) -> str:
+    """A readable name that no other pair or setting has."""
+    plain = re.sub(r"[^\w.-]+", "_", row.name)[:60]
+    return f"{plain}-{hashlib.sha256(f'{row.name} {row.content} {row.settings}'.encode()).hexdigest()[:10]}"

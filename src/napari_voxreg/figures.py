@@ -1,0 +1,241 @@
+"""Every plot: before and after of each pair, the best and the worst, loss curves (matplotlib).
+
+Figures are objects of their own, never pyplot's: they can be made in any thread and leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .evaluation import MEASURES, Measure, Row, open_row, ranked
+from .geometry import Array
+from .io.files import replace_file
+from .preprocess import driving_channel, unit_range
+from .transforms import warp
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BEFORE, AFTER, ALONE = "#9aa3ab", "#2a6f97", "#d9593d"
+OUTSIDE = "#3b4147"  # where a picture shows nothing
+ENDINGS = (".png", ".svg", ".pdf")
+SIDES = {"training": ("training", "train"), "validation": ("validation", "val")}
+TILE = 2.0  # inches
+
+
+def save(figure: Figure, path: Path | str) -> Path:
+    """Write a figure, as PNG, SVG or PDF by the name's ending.
+
+    Raises
+    ------
+    ValueError
+        If the ending is another.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        raise ValueError(f"{path.name} is no figure; give a name that ends in {', '.join(ENDINGS)}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, lambda target: figure.savefig(target, dpi=150))
+    return path
+
+
+def before_after(rows: Sequence[Row], key: str = "ssim") -> Figure:
+    """A score of every pair before and after, in the order of the scores after.
+
+    For SSIM, what interpolation alone gives is marked too.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Those without the score are left out.
+    key : str
+        Of one of `MEASURES`.
+
+    Raises
+    ------
+    ValueError
+        If no row has the score.
+    """
+    measure = _measure(key)
+    if key == "ssim":
+        # On the same pixels, so that the three numbers can be compared.
+        key = "ssim_common"
+    known = [
+        row for row in rows if not math.isnan(row.before.get(key, math.nan) + row.after.get(key, math.nan))
+    ]
+    if not known:
+        raise ValueError(f"No pair has the score {measure.title}; choose another.")
+    known.sort(key=lambda row: row.after[key])
+    count = len(known)
+    figure = _figure(min(max(6.0, 0.22 * count), 16.0), 4.0)
+    axes = figure.add_subplot()
+    places = np.arange(1, count + 1)
+    before, after = (np.array([getattr(row, side)[key] for row in known]) for side in ("before", "after"))
+    size = float(np.clip(400 / count, 4, 36))
+    better = [measure.improved(a, b) for a, b in zip(before, after, strict=True)]
+    axes.vlines(places, before, after, colors=[AFTER if good else ALONE for good in better], lw=1, alpha=0.6)
+    axes.scatter(places, before, s=size, color=BEFORE, label="before", zorder=3)
+    axes.scatter(places, after, s=size, color=AFTER, label="after", zorder=3)
+    if key == "ssim_common":
+        alone = [row.interpolated for row in known]
+        axes.scatter(
+            places, alone, s=2 * size, color=ALONE, marker="_", label="interpolation alone", zorder=4
+        )
+    axes.set_ylabel(measure.title)
+    axes.set_xlim(0.3, count + 0.7)
+    if count <= 40:
+        names = [_short(row.name) for row in known]
+        axes.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+    else:
+        axes.set_xlabel("pairs, by their score after registration")
+    axes.set_title(f"{known[0].title}: {sum(better)} of {count} pairs improved", fontsize=9, loc="left")
+    figure.legend(frameon=False, fontsize=8, ncols=3, loc="outside upper right")
+    axes.grid(axis="y", alpha=0.25)
+    return figure
+
+
+def gallery(rows: Sequence[Row], count: int = 3) -> Figure:
+    """The best and the worst pairs: fixed, moving, registered, and the difference before and after.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Of one method; those that can be opened again are ranked by `ranked`. Of volumes the middle plane is
+        shown.
+    count : int
+        How many of each, at most.
+
+    Raises
+    ------
+    ValueError
+        If no row has a result.
+    """
+    by, order = ranked([row for row in rows if row.pair is not None and row.result is not None])
+    if not order:
+        raise ValueError("No pair has a result to be shown; look at the table for the reasons.")
+    count = min(count, len(order))
+    chosen = [(f"best {k + 1}", row) for k, row in enumerate(order[:count])]
+    left = order[count:][-count:]
+    chosen += [(f"worst {len(left) - k}", row) for k, row in enumerate(left)]
+    shown = [(rank, row, _pictures(row)) for rank, row in chosen]
+    heights = [TILE * pictures[0].shape[0] / pictures[0].shape[1] for *_, pictures in shown]
+    figure = _figure(5 * TILE, sum(heights) + 0.4 * len(shown) + 0.4)
+    grid = figure.subplots(len(shown), 5, squeeze=False, height_ratios=heights)
+    for line, (rank, row, pictures) in zip(grid, shown, strict=True):
+        for axes, picture, title in zip(line, pictures, _titles(row, rank), strict=True):
+            low, colours = (-1, "RdBu_r") if title.startswith("difference") else (0, "gray")
+            axes.imshow(picture, cmap=colours, vmin=low, vmax=1, interpolation="nearest")
+            axes.set_facecolor(OUTSIDE)
+            axes.set_title(title, fontsize=6.5)
+            axes.set_xticks([])
+            axes.set_yticks([])
+    figure.suptitle(f"{order[0].title}: best and worst by {by}", fontsize=9)
+    return figure
+
+
+def curves(history: Mapping[str, Sequence[float]], along: str = "epoch") -> Figure:
+    """Loss curves of a training, one panel a term, training and validation together.
+
+    Parameters
+    ----------
+    history : mapping
+        Columns of equal length by name, such as "epoch", "train total", "val_total" or "validation/folds": a
+        name that begins with train, training, val or validation belongs to that side of the term that
+        follows. Where a number is missing (nan) the curve goes on to the next.
+    along : str
+        The column along the horizontal axis; 1, 2, 3, ... if there is none.
+
+    Raises
+    ------
+    ValueError
+        If there is no column with a number besides it.
+    """
+    terms: dict[str, list[tuple[str, Array]]] = {}
+    for name, values in history.items():
+        column = np.asarray(values, dtype=float)
+        if name != along and np.isfinite(column).any():
+            side, term = _side_and_term(name)
+            terms.setdefault(term, []).append((side, column))
+    if not terms:
+        raise ValueError("The history holds no curve yet; train for at least one step.")
+    width = min(len(terms), 3)
+    height = -(-len(terms) // width)
+    figure = _figure(3.6 * width, 2.8 * height)
+    panels = figure.subplots(height, width, squeeze=False).ravel()
+    for axes, (term, lines) in zip(panels, terms.items(), strict=False):
+        for side, column in lines:
+            steps = np.asarray(history.get(along, np.arange(1, len(column) + 1)), dtype=float)
+            known = np.isfinite(column)
+            axes.plot(
+                steps[known],
+                column[known],
+                color=ALONE if side == "validation" else AFTER,
+                lw=1.4,
+                marker="." if known.sum() < 30 else None,
+                label=side,
+            )
+        axes.set_title(term, fontsize=9)
+        axes.set_xlabel(along, fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.25)
+        if len(lines) > 1 or lines[0][0]:
+            axes.legend(frameon=False, fontsize=7)
+    for axes in panels[len(terms) :]:
+        axes.remove()
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), layout="constrained", facecolor="white")
+
+
+def _measure(key: str) -> Measure:
+    for measure in MEASURES:
+        if measure.key == key:
+            return measure
+    raise ValueError(f"There is no score {key!r}; choose from: {', '.join(m.key for m in MEASURES)}.")
+
+
+def _pictures(row: Row) -> tuple[Array, ...]:
+    """Fixed, moving on the fixed grid, registered (in [0, 1], nan outside), and fixed minus either."""
+    pair, result = open_row(row)
+    fixed, moving = driving_channel(pair.fixed), driving_channel(pair.moving)
+    moving = moving.with_data(unit_range(moving.data))
+    target = _plane(unit_range(fixed.data))
+    before, after = (
+        _plane(warp(moving, transform, fixed.grid, fill=math.nan).data)
+        for transform in (None, result.transform)
+    )
+    return target, before, after, target - before, target - after
+
+
+def _plane(data: Array) -> Array:
+    """An image, or the middle plane of a volume."""
+    return data if data.ndim == 2 else data[data.shape[0] // 2]
+
+
+def _titles(row: Row, rank: str) -> tuple[str, ...]:
+    ssim = [f"SSIM {getattr(row, side).get('ssim_common', math.nan):.2f}" for side in ("before", "after")]
+    name = f"{rank}: {_short(row.name)}"
+    return name, f"moving, {ssim[0]}", f"registered, {ssim[1]}", "difference before", "difference after"
+
+
+def _side_and_term(name: str) -> tuple[str, str]:
+    """Of "val_total" the side "validation" and the term "total"; other names are terms of no side."""
+    words = name.replace("/", " ").replace("_", " ").split()
+    for side, names in SIDES.items():
+        if len(words) > 1 and words[0].lower() in names:
+            return side, " ".join(words[1:])
+    return "", " ".join(words)
+
+
+def _short(name: str) -> str:
+    """A name of at most 24 characters, its middle left out."""
+    return name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"

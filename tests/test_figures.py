@@ -1,0 +1,111 @@
+"""Figures: what is drawn, and the files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from napari_voxreg import METHODS, Affine, Grid, Image, figures, warp
+from napari_voxreg.evaluation import Row, evaluate
+from napari_voxreg.io.pairs import Pair
+from napari_voxreg.method import Method, Outcome
+from napari_voxreg.params import Params
+
+SHIFT = (2.0, -3.0)
+
+
+def rows_of(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], count: int) -> tuple[Row, ...]:
+    """Rows whose answer is right, of images that are shifted by more and more."""
+    shift = (0.0,) * (len(shape) - 2) + SHIFT
+
+    def run(fixed, moving, params, **rest):  # type: ignore[no-untyped-def]
+        return Outcome(Affine.translation(shift))
+
+    monkeypatch.setitem(METHODS, "known", Method("known", "Known", Params, run, {"default": {}}))
+    rng = np.random.default_rng(0)
+    grid = Grid.from_spacing(shape)
+    pairs = []
+    for k in range(count):
+        fixed = Image(gaussian_filter(rng.normal(size=shape), 2).astype(np.float32), grid)
+        pairs.append(Pair(f"P{k}", fixed, warp(fixed, Affine.translation(np.negative(shift)), grid)))
+    return evaluate(pairs, method="known").rows
+
+
+def test_before_and_after_of_every_pair_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rows = rows_of(monkeypatch, (32, 40), 5)
+    failed = Row("bad", "known", "", "", "", "failed", "Not read.")
+    figure = figures.before_after((*rows, failed))
+    (axes,) = figure.axes
+    before, after, alone = (np.asarray(dots.get_offsets())[:, 1] for dots in axes.collections[1:])
+    assert len(before) == 5 and list(after) == sorted(after) and (after > before).all()
+    order = sorted(rows, key=lambda row: row.after["ssim_common"])
+    assert list(alone) == [row.interpolated for row in order]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [row.name for row in order]
+    assert "5 of 5 pairs improved" in axes.get_title(loc="left")
+    for ending, magic in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
+        path = figures.save(figure, tmp_path / "new" / f"plot{ending}")
+        assert path.read_bytes().startswith(magic)
+    with pytest.raises(ValueError, match=r"plot\.bmp is no figure"):
+        figures.save(figure, tmp_path / "plot.bmp")
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_a_score_that_shall_fall_and_one_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(monkeypatch, (32, 40), 2)
+    figure = figures.before_after(rows, "rmse_lit")
+    assert len(figure.axes[0].collections) == 3  # without the marks of interpolation
+    assert "2 of 2 pairs improved" in figure.axes[0].get_title(loc="left")
+    with pytest.raises(ValueError, match="No pair has the score Dice"):
+        figures.before_after(rows, "dice")
+    with pytest.raises(ValueError, match="no score 'psnr'"):
+        figures.before_after(rows, "psnr")
+
+
+@pytest.mark.parametrize("shape", [(32, 40), (8, 24, 32)])
+def test_the_gallery_shows_the_best_first_and_the_worst_last(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(monkeypatch, shape, 5)
+    figure = figures.gallery(rows, count=2)
+    order = sorted(rows, key=lambda row: -row.beyond)
+    lines = np.reshape(np.array(figure.axes, dtype=object), (4, 5))
+    names = [line[0].get_title() for line in lines]
+    assert names == [
+        f"best 1: {order[0].name}",
+        f"best 2: {order[1].name}",
+        f"worst 2: {order[3].name}",
+        f"worst 1: {order[4].name}",
+    ]
+    pictures = [axes.images[0].get_array() for axes in lines[0]]
+    assert all(picture.shape == shape[-2:] for picture in pictures)
+    before, after = (np.abs(picture).mean() for picture in pictures[3:])
+    assert after < before / 3
+    assert pictures[2].mask.any()  # where nothing is to be seen
+    assert len(figures.gallery(rows[:1]).axes) == 5
+    with pytest.raises(ValueError, match="No pair has a result"):
+        figures.gallery([Row("bad", "known", "", "", "", "failed", "Not read.")])
+
+
+def test_curves_put_training_and_validation_of_a_term_together() -> None:
+    epochs = np.arange(1, 7)
+    history = {
+        "epoch": epochs,
+        "train_total": 1 / epochs,
+        "val total": [np.nan, 0.9, np.nan, 0.5, np.nan, 0.4],
+        "validation/smoothness": epochs * 0.1,
+        "learning rate": np.full(6, 1e-4),
+        "empty": np.full(6, np.nan),
+    }
+    figure = figures.curves(history)
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    assert list(panels) == ["total", "smoothness", "learning rate"]
+    training, validation = panels["total"].lines
+    assert (training.get_label(), validation.get_label()) == ("training", "validation")
+    assert list(validation.get_xdata()) == [2, 4, 6] and list(validation.get_ydata()) == [0.9, 0.5, 0.4]
+    assert panels["learning rate"].get_legend() is None
+    with pytest.raises(ValueError, match="no curve yet"):
+        figures.curves({"epoch": [], "train total": []})
