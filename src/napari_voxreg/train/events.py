@@ -1,0 +1,139 @@
+"""What a training tells while it runs, as plain values that can be sent from one process to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from ..geometry import Array, Grid
+
+Wish = Literal["go", "pause", "stop"]
+Control = Callable[[], Wish]
+"""Asked between any two steps, and every tenth of a second while waiting or paused."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Means over pairs; `total` is what training makes small, with symmetry and Dice where they are chosen.
+
+    `error` is the mean distance from the true displacements in pixels, where pairs have them.
+    """
+
+    total: float
+    similarity: float
+    smoothness: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of history: an epoch, or with number 0 the validation before the first step.
+
+    `seconds` are those of all training so far.
+    """
+
+    epoch: int
+    step: int
+    training: Losses | None
+    validation: Losses | None
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """One value a column; None where there is none."""
+        values: dict[str, Any] = {"epoch": self.epoch, "step": self.step}
+        for prefix, losses in (("train", self.training), ("val", self.validation)):
+            for field in fields(Losses):
+                values[f"{prefix}_{field.name}"] = losses and getattr(losses, field.name)
+        return values | {"seconds": self.seconds}
+
+
+@dataclass(frozen=True)
+class Began:
+    """A run is under way: where, with how many pairs, pixels and parameters."""
+
+    folder: Path
+    training: int
+    validation: int
+    shape: tuple[int, ...]
+    device: str
+    parameters: int
+    epochs: int
+    steps: int
+    history: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A step was taken; sent at most ten times a second.
+
+    `seconds_left` until the last epoch; `memory` is what the GPU holds in bytes, None on the CPU; `waited` is
+    the part of the time in which training waited for pairs.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    losses: Losses
+    seconds_left: float
+    memory: int | None
+    waited: float
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch is over and validated; `best` if none was better."""
+
+    row: Row
+    best: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """The example pair as the network brings it together now.
+
+    Images are (*grid.shape) in [0, 1], the displacement (d, *grid.shape) in pixels of the grid.
+    """
+
+    step: int
+    name: str
+    grid: Grid
+    fixed: Array
+    moving: Array
+    warped: Array
+    displacement: Array
+
+
+@dataclass(frozen=True)
+class Paused:
+    """The run waits, everything saved; the next `Stepped` says that it goes on."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence for the user: a pair that cannot be read, say."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The run is over.
+
+    `reason` is "done" (all epochs), "early" (no better validation), "stopped" (by the user) or "not a number"
+    (the loss); `text` says so. `best` and `last` are the weights, where there are any.
+    """
+
+    reason: Literal["done", "early", "stopped", "not a number"]
+    text: str
+    epoch: int
+    best: Path | None
+    last: Path | None
+
+
+Event = Began | Stepped | EpochDone | Example | Paused | Said | Ended
+Report = Callable[[Event], None]

@@ -1,0 +1,220 @@
+"""What can be chosen for a training on one's own pairs; loads no torch, so that forms and help are quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..params import Params, param
+
+Network = Literal[
+    "voxelmorph",
+    "voxelmorph displacement",
+    "voxelmorph probabilistic",
+    "sar-voxelmorph",
+    "pyramid",
+    "matching affine",
+    "multi-step affine",
+    "avsm",
+    "jsm",
+    "stn",
+    "detector affine",
+]
+Loss = Literal["MSE", "NCC", "LNCC", "mk-LNCC", "NMI", "MIND", "edges", "seen NCC", "Dice", "end-point error"]
+Smoothness = Literal["diffusion", "bending", "Charbonnier"]
+Start = Literal["scratch", "shipped", "weights"]
+
+# What smoothness weighs beside each loss if the user does not say: SAR-VoxelMorph's for MSE, VoxelMorph's for
+# local correlation, JSM's for its own loss; the others by the size of the loss.
+SMOOTHNESS: Mapping[str, float] = {
+    "MSE": 0.01,
+    "NCC": 0.1,
+    "LNCC": 1.0,
+    "mk-LNCC": 1.0,
+    "NMI": 0.1,
+    "MIND": 0.1,
+    "edges": 1.0,
+    "seen NCC": 0.1,
+    "Dice": 1.0,
+    "end-point error": 0.0,
+}
+SIZES = {2: 128, 3: 96}
+BATCHES = {2: 8, 3: 1}
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
+AUGMENTATIONS = ("rotation", "shift", "scale", "flips", "elastic", "intensity", "speckle", "bias")
+"""The options that change pairs, for a form to show together."""
+LATER = ("epochs", "patience", "every", "show_every", "workers", "device")
+"""The options that may be others when a run is resumed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Params):
+    """How to train on one's own pairs; the panel, the command line and Python take the same names."""
+
+    architecture: Network = param("voxelmorph", "The network.")
+    start: Start = param(
+        "scratch", "Where to begin: from scratch, from the weights shipped for the network, or from a file."
+    )
+    weights: Path | None = param(
+        None, 'The file of weights to begin with, if start is "weights".', suffixes=SUFFIXES
+    )
+    loss: Loss = param(
+        "MSE",
+        "What tells how alike the images are; edges is Charbonnier and gradient, seen NCC ignores black "
+        "borders, Dice needs labels and end-point error true displacements.",
+    )
+    smoothness_weight: float = param(
+        0.0,
+        "Weight of smoothness (lambda); 0 takes what suits the loss: "
+        + ", ".join(f"{name} {value:g}" for name, value in SMOOTHNESS.items())
+        + ".",
+        range=(0.0, 1e6),
+    )
+    learning_rate: float = param(1e-3, "Learning rate of Adam.", range=(1e-8, 1.0))
+    epochs: int = param(100, "Passes through the training pairs.", range=(1, 1_000_000))
+    batch_size: int = param(
+        0, f"Pairs a step; 0 takes {BATCHES[2]} in 2D and {BATCHES[3]} in 3D.", range=(0, 4096)
+    )
+    size: int = param(
+        0,
+        "Pixels along the longest side of the training images; any other size may be registered later. "
+        f"0 takes {SIZES[2]} in 2D and {SIZES[3]} in 3D.",
+        range=(0, 4096),
+    )
+
+    smoothness: Smoothness = param("diffusion", "How smoothness is measured.", advanced=True)
+    symmetry: float = param(
+        0.0,
+        "Weight of the squared distance to where going there and back leads, in sides of the image.",
+        range=(0.0, 1e6),
+        advanced=True,
+    )
+    dice: float = param(
+        0.0, "Weight of 1 - Dice beside the loss, where pairs have labels.", range=(0.0, 1e6), advanced=True
+    )
+    compare: bool = param(
+        True,
+        "Show the network where the images resemble each other, too; it learns far sooner. Off, networks are "
+        "as published.",
+        advanced=True,
+    )
+    affine_epochs: int = param(
+        0,
+        "Epochs of AVSM in which only its affine part is trained; 0 takes a third of all.",
+        range=(0, 1_000_000),
+        advanced=True,
+    )
+    steps: int = param(
+        0, "Steps an epoch; 0 takes all training pairs once.", range=(0, 10_000_000), advanced=True
+    )
+    patience: int = param(
+        0,
+        "Stop after so many epochs without a better validation; 0 never does.",
+        range=(0, 1_000_000),
+        advanced=True,
+    )
+    every: int = param(
+        0,
+        "Keep the weights of every so many epochs; 0 keeps the best and the last only.",
+        range=(0, 1_000_000),
+        advanced=True,
+    )
+    show_every: int = param(
+        50,
+        "Steps between two pictures of the example pair; 0 shows none.",
+        range=(0, 10_000_000),
+        advanced=True,
+    )
+    seed: int = param(0, "Same seed, same curve.", range=(0, 2**31), advanced=True)
+    device: Literal["auto", "cpu", "cuda", "mps"] = param("auto", "Where to compute.", advanced=True)
+    precision: Literal["float32", "bfloat16"] = param(
+        "float32", "Numbers of the network; losses and fields are always float32.", advanced=True
+    )
+    workers: int = param(
+        2, "Processes that read pairs; 0 reads in the training process.", range=(0, 64), advanced=True
+    )
+
+    rotation: float = param(
+        0.0, "Turn both images together by up to so many degrees.", range=(0.0, 180.0), advanced=True
+    )
+    shift: float = param(
+        0.0, "Shift both together by up to this part of the longest side.", range=(0.0, 0.5), advanced=True
+    )
+    scale: float = param(
+        0.0, "Enlarge or shrink both together by up to this part.", range=(0.0, 1.0), advanced=True
+    )
+    flips: bool = param(False, "Mirror both together, each axis every other time.", advanced=True)
+    elastic: float = param(
+        0.0,
+        "Bend both together, root mean square as part of the longest side.",
+        range=(0.0, 0.1),
+        advanced=True,
+    )
+    intensity: float = param(
+        0.0,
+        "Change brightness, contrast and exponent of each image by about this part.",
+        range=(0.0, 1.0),
+        advanced=True,
+    )
+    speckle: float = param(
+        0.0,
+        "Multiply each image by noise of up to this standard deviation.",
+        range=(0.0, 1.0),
+        advanced=True,
+    )
+    bias: float = param(
+        0.0,
+        "Multiply each image by a smooth field of up to this standard deviation.",
+        range=(0.0, 1.0),
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.start == "weights") != (self.weights is not None):
+            raise ValueError('To begin with a file of weights, give it and set start to "weights".')
+        if self.architecture == "voxelmorph probabilistic" and self.loss != "MSE":
+            raise ValueError(f"The probabilistic VoxelMorph is trained with MSE, not with {self.loss}.")
+
+    @property
+    def smooth(self) -> float:
+        """Weight of smoothness."""
+        return self.smoothness_weight or SMOOTHNESS[self.loss]
+
+    @property
+    def augmented(self) -> bool:
+        """Whether pairs are changed at all."""
+        return any(getattr(self, name) for name in AUGMENTATIONS)
+
+    def pairs_a_step(self, ndim: int) -> int:
+        """The batch size."""
+        return self.batch_size or BATCHES[ndim]
+
+    def side(self, ndim: int) -> int:
+        """Pixels along the longest side of the training images."""
+        return self.size or SIZES[ndim]
+
+    def affine_part(self) -> int:
+        """Epochs that AVSM begins with its affine part alone."""
+        return self.affine_epochs or -(-self.epochs // 3)
+
+    def changed(self, **values: Any) -> TrainOptions:
+        """With other values for a resumed run.
+
+        Raises
+        ------
+        ValueError
+            If one of them cannot change any more.
+        """
+        for name, value in values.items():
+            if name not in LATER and value != self.as_dict().get(name):
+                raise ValueError(
+                    f"{name} cannot change when a run goes on; start another one, or change only "
+                    f"{', '.join(LATER)}."
+                )
+        return self.from_dict(self.as_dict() | values)
+
+
+ARCHITECTURES: tuple[str, ...] = get_args(Network)

@@ -1,0 +1,179 @@
+"""Training on one's own pairs: in steps that can be paused, stopped, killed and gone on from exactly."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..geometry import Grid
+from ..io.pairs import Pair, PairSet, read_pair
+from . import runs
+from .augment import augmented
+from .events import Control, Ended, Example, Report
+from .networks import first_network, same_network
+from .options import TrainOptions
+from .prepare import prepare, training_shape
+from .session import Session, go, quiet
+from .state import Place, place_from, read_state
+from .team import Alone, Team
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def train_pairs(
+    pairs: PairSet,
+    options: TrainOptions,
+    folder: Path | str,
+    *,
+    report: Report = quiet,
+    control: Control = go,
+    team: Team | None = None,
+) -> Ended:
+    """Train a network on pairs.
+
+    Parameters
+    ----------
+    pairs : PairSet
+        From `io.pairs.open_pairs`.
+    options : TrainOptions
+    folder : path
+        Made if need be. Gets options.json, pairs.csv, history.csv, TensorBoard events, the weights of the
+        last and of the best epoch with their cards, and state.pt to go on from.
+    report : callable
+        Gets the events of `train.events`, in this thread.
+    control : callable
+        Says "go", "pause" or "stop"; asked between steps and, while waiting, ten times a second.
+    team : Team, optional
+        The processes that train together; this one alone if left out.
+
+    Returns
+    -------
+    Ended
+        The last event, too.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a run, no pair can be read, the weights do not fit, the loss needs what the pairs
+        do not have, or the device is not there or too small.
+    OSError
+        If the disk is full, or the folder cannot be written; what was saved before stays.
+    """
+    folder, team = Path(folder).expanduser().absolute(), team or Alone()
+    if runs.holds_run(folder):
+        raise ValueError(f"{folder} holds a run already; resume it, or choose another folder.")
+    if not pairs.training:
+        raise ValueError("There are no pairs to train on; choose a smaller part for validation.")
+    grid, ndim = _first_grid(pairs.training)
+    net = first_network(options, ndim)
+    shape = training_shape(grid, net.stride, options.side(ndim))
+    team.agree("go")  # nobody begins to write before all have looked
+    with _room(folder):
+        if team.rank == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            pairs = runs.kept_on_disk(pairs, folder)
+            runs.write_pairs(folder, pairs, {})
+            runs.write_options(folder, options, shape)
+        return Session(folder, pairs, options, shape, net, Place(), team, report, control).whole(None)
+
+
+def resume(
+    folder: Path | str,
+    *,
+    report: Report = quiet,
+    control: Control = go,
+    team: Team | None = None,
+    **changes: Any,
+) -> Ended:
+    """Go on with a run that was stopped or killed, with the same curve as if it had not been.
+
+    Parameters
+    ----------
+    folder : path
+        Of the run.
+    report, control, team
+        As for `train_pairs`.
+    **changes
+        Other values of the options named in `options.LATER`.
+
+    Returns
+    -------
+    Ended
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no run, or it is damaged; else as `train_pairs`.
+    OSError
+        As `train_pairs`.
+    """
+    folder, team = Path(folder).expanduser().absolute(), team or Alone()
+    info = runs.read_run(folder)
+    options, pairs = info.options.changed(**changes), runs.read_pairs(folder)
+    device = team.device(options.device)
+    state = read_state(folder / runs.STATE, device) if info.resumable else None
+    if state is None:
+        net, place = first_network(options, info.ndim), Place()
+    else:
+        net, place = same_network(options, state["arguments"]), place_from(state)
+    with _room(folder):
+        if team.rank == 0:
+            runs.write_options(folder, options, info.shape)
+        return Session(folder, pairs, options, info.shape, net, place, team, report, control).whole(state)
+
+
+def preview(options: TrainOptions, pair: Pair, seed: int = 0) -> tuple[Example, Example]:
+    """A pair as training sees it, unchanged and as the options change it, for the user to look at.
+
+    Both come with no displacement; `warped` is the moving image.
+
+    Raises
+    ------
+    ValueError
+        If the pair cannot be read or the weights cannot be used.
+    """
+    grid, ndim = _first_grid([pair])
+    shape = training_shape(grid, first_network(options, ndim).stride, options.side(ndim))
+    plain = prepare(pair, shape, frozenset())
+    generator = torch.Generator().manual_seed(seed)
+    other = augmented(plain.tensors, options, generator) if options.augmented else plain.tensors
+    still = torch.zeros(ndim, *shape).numpy()
+    shown = []
+    for tensors in (plain.tensors, other):
+        fixed, moving = (tensors[side][0].numpy() for side in ("fixed", "moving"))
+        shown.append(Example(0, pair.name, plain.grid, fixed, moving, moving, still))
+    return shown[0], shown[1]
+
+
+def _first_grid(pairs: Iterable[Pair]) -> tuple[Grid, int]:
+    """The grid of the first fixed image that can be read, and its number of axes."""
+    why, count = "", 0
+    for pair in pairs:
+        count += 1
+        try:
+            grid = read_pair(pair).fixed.grid
+        except (ValueError, OSError) as error:
+            why = why or str(error)
+            continue
+        return grid, grid.ndim
+    which = "The pair" if count == 1 else f"None of the {count} training pairs"
+    raise ValueError(f"{which} cannot be read; the first one says: {why}")
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """Say in one sentence that the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(
+            error.errno,
+            f"The disk of {folder} is full; what was saved before is whole: make room and resume the run.",
+        ) from error
