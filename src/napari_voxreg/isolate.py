@@ -118,6 +118,65 @@ def shutdown() -> None:
             child.kill()
 
 
+def launch(module: str, stderr: BinaryIO) -> subprocess.Popen[bytes]:
+    """Start ``python -m module PARENT`` at low priority, with pipes to and from it.
+
+    Parameters
+    ----------
+    module : str
+        Calls `settle` first thing.
+    stderr : file
+        For its last words.
+
+    Raises
+    ------
+    OSError
+        If Python cannot be started.
+    """
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.BELOW_NORMAL_PRIORITY_CLASS | subprocess.CREATE_NO_WINDOW
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", module, str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        # Threads that wait shall sleep: spinning, they take the cores from those they wait for as
+        # soon as anything else runs on the machine, and a second of tensor work becomes a minute.
+        env={
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(_path()),
+        },
+        creationflags=flags,
+    )
+
+
+def last_words(process: subprocess.Popen[bytes], stderr: BinaryIO) -> tuple[str, str]:
+    """How a process that `launch` started ended (a signal's name or an exit code), and what it said last."""
+    code = process.wait()
+    cause = f"exit code {code}"
+    if code < 0:
+        with contextlib.suppress(ValueError):  # a number that has no name
+            cause = signal.Signals(-code).name
+    stderr.seek(0)
+    lines = stderr.read().decode(errors="replace").splitlines()
+    # Python's report of a crash ends with the names of hundreds of modules.
+    words = "\n".join(x for x in lines if not x.startswith("Extension modules:")).strip()[-LAST_WORDS:]
+    return cause, words
+
+
+def settle() -> BinaryIO:
+    """What a child does first; returns the pipe to its parent, in which nothing that is printed gets."""
+    faulthandler.enable()  # a crash leaves last words
+    reports = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the parent's business
+    if hasattr(os, "nice"):
+        os.nice(5)
+    return reports
+
+
 class _Child:
     """A child process and the thread that started it and listens to it."""
 
@@ -133,24 +192,8 @@ class _Child:
         self._listener.start()
 
     def _listen(self) -> None:
-        flags = 0
-        if sys.platform == "win32":
-            flags = subprocess.BELOW_NORMAL_PRIORITY_CLASS | subprocess.CREATE_NO_WINDOW
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "napari_voxreg.isolate", str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._stderr,
-                # Threads that wait shall sleep: spinning, they take the cores from those they wait for as
-                # soon as anything else runs on the machine, and a second of tensor work becomes a minute.
-                env={
-                    "OMP_WAIT_POLICY": "PASSIVE",
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(_path()),
-                },
-                creationflags=flags,
-            )
+            self._process = launch("napari_voxreg.isolate", self._stderr)
         except OSError as error:
             self._failure = error
             return
@@ -196,15 +239,7 @@ class _Child:
         if self.dismissed:
             return Cancelled("The work was stopped because the child process was shut down.")
         assert self._process is not None  # it has been listened to
-        code = self._process.wait()
-        cause = f"exit code {code}"
-        if code < 0:
-            with contextlib.suppress(ValueError):  # a number that has no name
-                cause = signal.Signals(-code).name
-        self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").splitlines()
-        # Python's report of a crash ends with the names of hundreds of modules.
-        words = "\n".join(x for x in lines if not x.startswith("Extension modules:")).strip()[-LAST_WORDS:]
+        cause, words = last_words(self._process, self._stderr)
         said = f" Its last words were:\n{words}" if words else " It said nothing."
         return MethodUnavailable(
             f"The child process died ({cause}); nothing is lost, and the next run gets a new one.{said}"
@@ -298,12 +333,7 @@ def _read(folder: Path, name: str, mapped: bool = False) -> Any:
 
 def _serve(parent: int) -> None:
     """The child's life: take requests in order until the parent is gone."""
-    faulthandler.enable()  # a crash leaves last words
-    reports = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # from here on nothing that a library prints can get among the reports
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the parent's business
-    if hasattr(os, "nice"):
-        os.nice(5)
+    reports = settle()
     _die_with(parent)
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 

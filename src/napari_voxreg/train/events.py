@@ -135,5 +135,16 @@ class Ended:
     last: Path | None
 
 
-Event = Began | Stepped | EpochDone | Example | Paused | Said | Ended
+@dataclass(frozen=True)
+class Failed:
+    """The run ended by an error, `text` in a sentence, `details` for experts; what was saved is whole.
+
+    Sent only by a run in a process of its own; elsewhere the exception says it.
+    """
+
+    text: str
+    details: str = ""
+
+
+Event = Began | Stepped | EpochDone | Example | Paused | Said | Ended | Failed
 Report = Callable[[Event], None]

@@ -53,7 +53,7 @@ LATER = ("epochs", "patience", "every", "show_every", "workers", "device")
 class TrainOptions(Params):
     """How to train on one's own pairs; the panel, the command line and Python take the same names."""
 
-    architecture: Network = param("voxelmorph", "The network.")
+    architecture: Network = param("pyramid", "The network; pyramid learns quickest.")
     start: Start = param(
         "scratch", "Where to begin: from scratch, from the weights shipped for the network, or from a file."
     )

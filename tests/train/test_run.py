@@ -1,0 +1,352 @@
+"""Training on own pairs: it learns, stops, goes on exactly, and says in a sentence what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import resource
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_voxreg import Grid, Image, register
+from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
+from napari_voxreg.nets.checkpoint import ARCHITECTURES, load_weights
+from napari_voxreg.train import session
+from napari_voxreg.train.events import Began, Ended, EpochDone, Example, Paused, Said, Stepped
+from napari_voxreg.train.networks import arguments_of
+from napari_voxreg.train.options import ARCHITECTURES as NETWORKS
+from napari_voxreg.train.options import TrainOptions
+from napari_voxreg.train.run import preview, resume, train_pairs
+from napari_voxreg.train.runs import list_runs, read_history, read_run, weights_of_runs
+
+QUICK = TrainOptions(
+    architecture="stn", epochs=3, batch_size=2, size=32, workers=0, rotation=10, elastic=0.02, bias=0.2
+)
+
+
+def curve(folder: Path) -> list[dict[str, str]]:
+    """history.csv without the seconds."""
+    with (folder / "history.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = (load_weights(path).net.state_dict() for path in (one, other))
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def stop_after(steps: int):
+    """A control that lets so many steps be."""
+    asked = iter(["go"] * steps)
+    return lambda: next(asked, "stop")
+
+
+def test_a_run_leaves_all_that_was_promised(some_pairs, tmp_path: Path) -> None:
+    events = []
+    pairs, folder = some_pairs(), tmp_path / "run"
+    ended = train_pairs(pairs, replace(QUICK, every=2, show_every=4), folder, report=events.append)
+    assert ended == events[-1]
+    assert ended.reason == "done"
+    kinds = [type(event) for event in events]
+    assert kinds[0] is Began
+    assert kinds.count(EpochDone) == 3
+    assert kinds.count(Example) == 3  # before the first step, at steps 4 and 8
+    assert any(isinstance(event, Stepped) and event.step == event.steps == 9 for event in events)
+    rows = read_history(folder)
+    assert [row.epoch for row in rows] == [0, 1, 2, 3]
+    assert rows[0].training is None
+    assert [row.step for row in rows] == [0, 3, 6, 9]
+    for row in rows[1:]:
+        assert row.training.total == pytest.approx(
+            row.training.similarity + 0.01 * row.training.smoothness, rel=1e-5
+        )
+        assert row.validation.error > 0
+    card = json.loads((folder / "best.json").read_text())
+    assert [entry["pair"] for entry in card["data"]] == [pair.name for pair in pairs.all]
+    assert all(len(entry["sha256"]) == 64 for entry in card["data"])
+    assert card["options"]["rotation"] == 10
+    assert card["scores"]["validation"]["total"] == min(row.validation.total for row in rows[1:])
+    assert {"torch", "napari-voxreg"} <= card["versions"].keys()
+    assert (folder / "epoch-00002.safetensors").is_file()
+    assert list(folder.glob("events.out.tfevents.*"))
+    assert not (folder / "cache").exists()
+    with (folder / "pairs.csv").open() as file:
+        listed = list(csv.DictReader(file))
+    assert [row["set"] for row in listed] == ["train"] * 6 + ["val"] * 2
+    assert all(len(row["sha256"]) == 64 for row in listed)
+    (run,) = list_runs(tmp_path)
+    assert run.resumable
+    assert weights_of_runs(tmp_path, ("stn",)) == (folder / "best.safetensors",)
+    assert weights_of_runs(tmp_path, ("voxelmorph",)) == ()
+
+
+def test_the_events_file_tells_what_the_history_tells(some_pairs, tmp_path: Path) -> None:
+    import struct
+
+    from tensorboardX.proto import event_pb2
+
+    folder = tmp_path / "run"
+    train_pairs(some_pairs(), QUICK, folder)
+    (file,) = folder.glob("events.out.tfevents.*")
+    content, found = file.read_bytes(), {}
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        event = event_pb2.Event.FromString(content[12 : 12 + length])
+        content = content[16 + length :]
+        for value in event.summary.value:
+            found[value.tag, event.step] = value.simple_value
+    for row in read_history(folder):
+        assert found["val/total", row.step] == pytest.approx(row.validation.total, rel=1e-6)
+    assert ("step/similarity", 9) in found
+
+
+@pytest.mark.parametrize(("network", "steps"), [("stn", 4), ("voxelmorph probabilistic", 3), ("avsm", 5)])
+def test_a_run_that_was_stopped_goes_on_with_the_same_curve(
+    some_pairs, tmp_path: Path, network: str, steps: int
+) -> None:
+    """In the middle of an epoch, with augmentation, numbers that the network draws, and AVSM's two stages."""
+    pairs, options = some_pairs(), replace(QUICK, architecture=network)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train_pairs(pairs, options, whole)
+    # The control is asked once after each batch of validation, too.
+    ended = train_pairs(pairs, options, parts, control=stop_after(steps))
+    assert ended.reason == "stopped"
+    assert len(curve(parts)) < len(curve(whole))
+    assert resume(parts).reason == "done"
+    assert curve(parts) == curve(whole)
+    assert same_weights(parts / "last.safetensors", whole / "last.safetensors")
+
+
+def test_reading_in_other_processes_changes_nothing(some_pairs, tmp_path: Path) -> None:
+    pairs = some_pairs()
+    train_pairs(pairs, QUICK, tmp_path / "here")
+    train_pairs(pairs, replace(QUICK, workers=1), tmp_path / "there")
+    assert curve(tmp_path / "here") == curve(tmp_path / "there")
+    until = time.monotonic() + 20
+    while multiprocessing.active_children() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_pause_waits_with_everything_saved(some_pairs, tmp_path: Path) -> None:
+    events, asked = [], []
+
+    def control() -> str:
+        asked.append(None)
+        return "pause" if 3 < len(asked) < 7 else "go"
+
+    folder = tmp_path / "run"
+    train_pairs(some_pairs(), QUICK, folder, report=events.append, control=control)
+    (paused,) = [event for event in events if isinstance(event, Paused)]
+    steps = [event.step for event in events[: events.index(paused)] if isinstance(event, Stepped)]
+    assert max(steps, default=0) <= paused.step
+    train_pairs(some_pairs(), QUICK, tmp_path / "straight")
+    assert curve(folder) == curve(tmp_path / "straight")
+
+
+def test_training_learns_from_pairs_and_does_well_on_others(some_pairs, tmp_path: Path) -> None:
+    options = TrainOptions(epochs=8, batch_size=4, size=48, workers=0, show_every=0)
+    ended = train_pairs(some_pairs(training=12, validation=4, shape=(48, 48)), options, tmp_path / "run")
+    error = load_weights(ended.best).card["scores"]["validation"]["error"]
+    assert error < 0.6 * 2.0 * 2**0.5  # what the pairs' motions are, root mean square
+
+
+def test_trained_weights_register(some_pairs, tmp_path: Path) -> None:
+    options = TrainOptions(architecture="voxelmorph", epochs=1, size=32, workers=0)
+    ended = train_pairs(some_pairs(), options, tmp_path / "run")
+    rng, grid = np.random.default_rng(0), Grid.from_spacing((40, 36))
+    images = [Image(rng.random((40, 36)).astype(np.float32), grid) for _ in range(2)]
+    result = register(*images, method="voxelmorph", params={"weights": ended.best, "refine": False})
+    assert "voxelmorph of napari-voxreg" in result.notes[0]
+
+
+def test_more_epochs_follow_later(some_pairs, tmp_path: Path) -> None:
+    pairs, folder = some_pairs(), tmp_path / "run"
+    train_pairs(pairs, replace(QUICK, epochs=2), folder)
+    assert resume(folder, epochs=3).reason == "done"
+    train_pairs(pairs, QUICK, tmp_path / "whole")
+    assert curve(folder) == curve(tmp_path / "whole")
+    with pytest.raises(ValueError, match="learning_rate cannot change"):
+        resume(folder, learning_rate=1.0)
+
+
+def test_it_stops_early_when_validation_gets_no_better(some_pairs, tmp_path: Path) -> None:
+    options = replace(QUICK, learning_rate=0.3, epochs=50, patience=2)
+    ended = train_pairs(some_pairs(), options, tmp_path / "run")
+    assert ended.reason == "early"
+    totals = [row.validation.total for row in read_history(tmp_path / "run")[1:]]
+    assert min(totals) == totals[-3]
+    assert load_weights(ended.best).card["epoch"] == len(totals) - 2
+
+
+def test_a_loss_that_is_no_number_ends_it_and_the_best_weights_stay(
+    some_pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = session.Cost.__call__, []
+
+    def cost(self, net, batch, epoch, judging=False):
+        terms, answer = real(self, net, batch, epoch, judging)
+        calls.append(judging)
+        return (terms if calls.count(False) < 5 else replace(terms, total=terms.total * torch.nan)), answer
+
+    monkeypatch.setattr(session.Cost, "__call__", cost)
+    ended = train_pairs(some_pairs(), QUICK, tmp_path / "run")
+    assert ended.reason == "not a number"
+    assert "smaller learning rate" in ended.text
+    assert load_weights(ended.best).card["epoch"] == 1
+    assert [row.epoch for row in read_history(tmp_path / "run")] == [0, 1]
+
+
+def test_a_full_disk_is_one_sentence_and_earlier_files_stay_whole(some_pairs, tmp_path: Path) -> None:
+    """The limit on the size of a file does what a full disk does."""
+    pairs, folder = some_pairs(), tmp_path / "run"
+    train_pairs(pairs, replace(QUICK, epochs=1), folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if "events" not in file.name}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="is full; what was saved before is whole") as raised:
+            resume(folder, epochs=3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.strerror.count(". ") == 0
+    for name in ("best.safetensors", "last.safetensors", "state.pt"):
+        assert (folder / name).read_bytes() == before[name]
+    assert resume(folder).reason == "done"
+    train_pairs(pairs, QUICK, tmp_path / "whole")
+    assert curve(folder) == curve(tmp_path / "whole")
+
+
+def test_a_picture_that_cannot_be_read_is_named_counted_and_left_out(some_pairs, tmp_path: Path) -> None:
+    """Damaged before the first step, and in the middle of a run."""
+    pairs, said = some_pairs(), []
+    pairs.training[1].moving.write_bytes(b"no picture")
+
+    def control() -> str:
+        if read_history(tmp_path / "run")[-1:] and not said[1:]:
+            for pair in pairs.training:
+                pair.fixed.write_bytes(b"gone") if pair.name == "02" else None
+        return "go"
+
+    def report(event) -> None:
+        if isinstance(event, Said):
+            said.append(event.text)
+
+    # No store, so that every epoch reads anew.
+    keep = session.STORED
+    session.STORED = 0.0
+    try:
+        ended = train_pairs(pairs, QUICK, tmp_path / "run", report=report, control=control)
+    finally:
+        session.STORED = keep
+    assert ended.reason == "done"
+    assert [text.split()[2] for text in said] == ["01", "02"]
+    assert "(2 so far)" in said[1]
+    assert "01.tif" in said[0]
+    card = load_weights(ended.last).card
+    assert sorted(card["left out"]) == ["01", "02"]
+
+
+def test_no_picture_that_can_be_read_is_one_sentence(some_pairs, tmp_path: Path) -> None:
+    pairs = some_pairs()
+    for pair in pairs.training:
+        pair.fixed.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="None of the 6 training pairs can") as raised:
+        train_pairs(pairs, QUICK, tmp_path / "run")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_pair_is_enough(some_pairs, tmp_path: Path) -> None:
+    pairs = open_pairs(some_pairs(training=1, validation=0).training)
+    said = []
+    ended = train_pairs(pairs, replace(QUICK, batch_size=8), tmp_path / "run", report=said.append)
+    assert ended.reason == "done"
+    assert read_history(tmp_path / "run")[-1].step == 3
+    assert any(isinstance(event, Said) for event in said)  # that it is judged by itself
+
+
+def test_images_in_memory_are_kept_so_that_the_run_can_go_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [Image(rng.random((32, 32)).astype(np.float32), Grid.from_spacing((32, 32)), n) for n in "abcd"]
+    folder = tmp_path / "run"
+    pairs = open_pairs(images, pairing="all", validation=0)
+    train_pairs(pairs, replace(QUICK, epochs=1), folder)
+    train_pairs(pairs, replace(QUICK, epochs=2), tmp_path / "whole")
+    assert resume(folder, epochs=2).reason == "done"
+    assert curve(folder) == curve(tmp_path / "whole")
+
+
+def test_what_cannot_be_trained_is_refused_in_a_sentence(some_pairs, tmp_path: Path) -> None:
+    pairs, folder = some_pairs(), tmp_path / "run"
+    bare = PairSet(tuple(Pair(p.name, p.fixed, p.moving) for p in pairs.training), ())
+    refusals = (
+        (pairs, replace(QUICK, start="shipped"), "weights"),
+        (PairSet((), pairs.training), QUICK, "no pairs to train on"),
+        (bare, replace(QUICK, loss="Dice"), "no labels"),
+        (bare, replace(QUICK, loss="end-point error"), "no true displacements"),
+        (pairs, replace(QUICK, start="weights", weights=tmp_path / "none.safetensors"), "none.safetensors"),
+    )
+    for k, (some, options, words) in enumerate(refusals):
+        with pytest.raises(ValueError, match=words) as raised:
+            train_pairs(some, options, tmp_path / f"refused{k}")
+        assert "\n" not in str(raised.value)
+    train_pairs(pairs, replace(QUICK, epochs=1), folder)
+    with pytest.raises(ValueError, match="holds a run already"):
+        train_pairs(pairs, QUICK, folder)
+    with pytest.raises(ValueError, match="holds no training run"):
+        resume(tmp_path)
+    (folder / "state.pt").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="damaged"):
+        resume(folder)
+
+
+def test_the_users_own_weights_are_a_start(some_pairs, tmp_path: Path) -> None:
+    pairs = some_pairs()
+    first = train_pairs(pairs, QUICK, tmp_path / "first")
+    options = replace(QUICK, start="weights", weights=first.last)
+    train_pairs(pairs, options, tmp_path / "second")
+    row = read_history(tmp_path / "second")[0]
+    assert row.validation == read_history(tmp_path / "first")[-1].validation
+    with pytest.raises(ValueError, match="for 'stn'"):
+        train_pairs(pairs, replace(options, architecture="pyramid"), tmp_path / "third")
+
+
+def test_a_preview_shows_what_the_options_do(some_pairs) -> None:
+    pair = some_pairs().training[0]
+    plain, changed = preview(replace(QUICK, flips=True), pair)
+    assert plain.fixed.shape == changed.fixed.shape == (32, 32)
+    assert abs(plain.fixed - changed.fixed).mean() > 0.01
+    same = preview(TrainOptions(size=32), pair)
+    assert np.array_equal(same[0].moving, same[1].moving)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_trains(some_pairs, tmp_path: Path, network: str) -> None:
+    assert {arguments_of(name, 2, True)[0] for name in NETWORKS} == set(ARCHITECTURES)
+    pairs = some_pairs(training=2, validation=1, shape=(32, 40))
+    options = TrainOptions(
+        architecture=network, epochs=2, batch_size=2, size=40, workers=0, symmetry=0.1, show_every=1
+    )
+    ended = train_pairs(pairs, options, tmp_path / "run")
+    assert ended.reason == "done"
+    assert load_weights(ended.best).net.ndim == 2
+    info = read_run(tmp_path / "run")
+    assert info.options == options
+    assert all(np.isfinite(row.validation.total) for row in info.history)
+
+
+@pytest.mark.parametrize("network", ["voxelmorph", "pyramid", "avsm"])
+def test_volumes_train(some_pairs, tmp_path: Path, network: str) -> None:
+    pairs = some_pairs(training=1, validation=1, shape=(16, 16, 16))
+    options = TrainOptions(architecture=network, epochs=1, size=16, workers=0, elastic=0.02, flips=True)
+    ended: Ended = train_pairs(pairs, options, tmp_path / "run")
+    assert load_weights(ended.best).net.ndim == 3
+    with pytest.raises(ValueError, match="2D images"):
+        train_pairs(pairs, replace(options, architecture="jsm"), tmp_path / "jsm")
