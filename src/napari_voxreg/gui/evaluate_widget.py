@@ -107,7 +107,7 @@ class EvaluateWidget(Docked):
         self._viewer = viewer
         self._runner, self._opener, self._saver = Runner(), Runner(), Runner()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self._layers: list[Layer] = []
+        self._layers: list[tuple[Layer, str]] = []
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(200)
@@ -316,12 +316,13 @@ class EvaluateWidget(Docked):
     def _show_pair(self, row: Row, found: tuple[Result, list[LayerData]]) -> None:
         """Add the images, then have the layers of the result made from them."""
         result, data = found
-        for layer in self._layers:
-            if layer in self._viewer.layers:
+        for layer, name in self._layers:
+            if layer in self._viewer.layers and layer.name == name:  # a new name means that it is wanted
                 self._viewer.layers.remove(layer)
-        self._layers = [self._viewer.add_layer(Layer.create(*one)) for one in data]
+        self._layers = []
+        layers = self._add(data)
         fixed, moving = (
-            snapshot(next(layer for layer in self._layers if layer.metadata.get("voxreg role") == role))
+            snapshot(next(layer for layer in layers if layer.metadata.get("voxreg role") == role))
             for role in ("fixed", "moving")
         )
         self._start(
@@ -331,9 +332,15 @@ class EvaluateWidget(Docked):
         )
 
     def _show_result(self, row: Row, data: list[LayerData]) -> None:
-        self._layers += [self._viewer.add_layer(Layer.create(*one)) for one in data]
+        self._add(data)
         self.stage.setVisible(self.busy)
         self.opened.emit(row)
+
+    def _add(self, data: list[LayerData]) -> list[Layer]:
+        """Add layers, and remember them until the next pair is opened."""
+        layers = [self._viewer.add_layer(Layer.create(*one)) for one in data]
+        self._layers += [(layer, layer.name) for layer in layers]
+        return layers
 
     def _ask_where(self) -> None:
         """Save summary and figures into a folder that the user chooses."""
