@@ -61,7 +61,8 @@ MAY_IMPORT = {
     "cli_options": GROUND | {"describe", "methods"},
     "cli_pairs": GROUND,
     "cli_evaluate": GROUND | {"cli_options", "cli_pairs", "evaluation", "figures", "registration"},
-    "cli": GROUND | MIDDLE | {"gui", "cli_options", "cli_pairs", "cli_evaluate"},
+    "cli_train": GROUND | {"cli_options", "cli_pairs", "train"},
+    "cli": GROUND | MIDDLE | {"gui", "cli_options", "cli_pairs", "cli_evaluate", "cli_train"},
 }
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}
 HEAVY = {"itk", "SimpleITK", "torch"}

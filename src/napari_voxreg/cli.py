@@ -122,6 +122,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         add_evaluate(evaluate)
         add_parameters(evaluate, _methods_in(words))
 
+    train = command("train", _train, "Train a network on your own pairs, or go on with a run.")
+    if words[:1] == ["train"]:
+        from .cli_train import add_train
+
+        add_train(train)
+
     apply = command("apply", _apply, "Warp another image with a saved transform.")
     apply.add_argument("transform", type=Path, help="a folder that register wrote, or its transform.h5")
     apply.add_argument("image", type=Path, help="lies where the moving image lay")
@@ -310,6 +316,16 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(report.text)
     if report.stopped is not None:
         raise report.stopped
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train; what is learnt when the user cancels is kept."""
+    from .cli_train import train_from
+
+    with _terminal() as progress:
+        text = train_from(options, progress)
+    if text:
+        print(text)
 
 
 def _inputs(options: argparse.Namespace) -> dict[str, Any]:

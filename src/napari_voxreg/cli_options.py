@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .params import Param
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 MARK = "parameter "  # tells a method's parameters from our own options
@@ -33,27 +36,31 @@ def add_parameters(parser: argparse.ArgumentParser, methods: Sequence[str]) -> N
 
     Names that are no methods are left to whoever runs them.
     """
-    from .describe import default, kind
     from .methods import METHODS
 
-    known = set()
+    known: set[str] = set()
     for method in (METHODS[name] for name in methods if name in METHODS):
-        for title, advanced in ((method.title, False), (f"{method.title}, advanced", True)):
-            group = parser.add_argument_group(title)
-            for info in method.params.infos():
-                if info.advanced != advanced or info.name in known:
-                    continue
-                known.add(info.name)
-                text = f"{info.help} ({kind(info)}; default {default(info)})".replace("%", "%%")
-                shape: dict[str, Any] = {"metavar": "VALUE"}
-                if info.kind is bool:
-                    shape = {"action": argparse.BooleanOptionalAction}
-                elif info.kind is tuple:
-                    shape = {"metavar": "FILE", "nargs": "+"}
-                option = f"--{info.name.replace('_', '-')}"
-                group.add_argument(
-                    option, dest=MARK + info.name, default=argparse.SUPPRESS, help=text, **shape
-                )
+        add_declared(parser, method.title, [i for i in method.params.infos() if i.name not in known])
+        known |= {info.name for info in method.params.infos()}
+
+
+def add_declared(parser: argparse.ArgumentParser, title: str, infos: Sequence[Param]) -> None:
+    """One option for each declared parameter, the advanced ones in a group of their own."""
+    from .describe import default, kind
+
+    for heading, advanced in ((title, False), (f"{title}, advanced", True)):
+        group = parser.add_argument_group(heading)
+        for info in infos:
+            if info.advanced != advanced:
+                continue
+            text = f"{info.help} ({kind(info)}; default {default(info)})".replace("%", "%%")
+            shape: dict[str, Any] = {"metavar": "VALUE"}
+            if info.kind is bool:
+                shape = {"action": argparse.BooleanOptionalAction}
+            elif info.kind is tuple:
+                shape = {"metavar": "FILE", "nargs": "+"}
+            option = f"--{info.name.replace('_', '-')}"
+            group.add_argument(option, dest=MARK + info.name, default=argparse.SUPPRESS, help=text, **shape)
 
 
 def parameters(options: argparse.Namespace) -> dict[str, Any]:
