@@ -10,6 +10,7 @@ from qtpy.QtGui import QDropEvent
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Grid, Image, warp
+from napari_voxreg.evaluation import MEASURES, Row
 from napari_voxreg.gui.evaluate_widget import EvaluateWidget
 from napari_voxreg.io.images import write_image
 from napari_voxreg.method import Method, Outcome
@@ -63,7 +64,6 @@ def choose(panel, qtbot, source, method="known", **more):
 def evaluate(panel, qtbot):
     with qtbot.waitSignal(panel.finished, timeout=60_000) as blocker:
         panel.button.click()
-    qtbot.waitUntil(lambda: not panel._redraw.isActive())
     return blocker.args[0]
 
 
@@ -171,3 +171,21 @@ def test_a_dropped_folder_is_the_source(panel, qtbot, source):
     panel.source.source.dropEvent(drop)
     qtbot.waitUntil(lambda: panel.source.pairs is not None, timeout=10_000)
     assert panel.source.source.path == source
+
+
+def test_a_thousand_rows_at_once_leave_the_screen_quick(panel, qtbot):
+    values = np.random.default_rng(0).random((1000, 2, len(MEASURES)))
+    keys = [measure.key for measure in MEASURES]
+    put = panel.table.begin()
+    for k, (before, after) in enumerate(values.tolist()):
+        scores = dict(zip(keys, before, strict=True)), dict(zip(keys, after, strict=True))
+        put(Row(f"p{k}", "m", "", "", "s", "better", "Better.", *scores, interpolated=0.2))
+    began = time.perf_counter()
+    qtbot.waitUntil(lambda: panel.table.rowCount() == 1000, timeout=10_000)
+    assert time.perf_counter() - began < 3  # one by one they would take many times as long
+    panel.table.sortByColumn(1, Qt.SortOrder.AscendingOrder)
+    numbers = [float(text) for text in column(panel.table, "End-point error before")]
+    assert numbers == sorted(numbers)
+    panel.table.select(panel.table.rows[7])
+    assert panel.table.item(panel.table.currentRow(), 0).text() == "p7"
+    assert len(panel.plot.rows) == 1000 and "1000 pairs" in panel.summary.text()

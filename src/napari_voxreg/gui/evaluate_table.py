@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWidget, QTableWidgetItem
 
@@ -16,6 +16,9 @@ HIDDEN = ("ssim_common_before", "ssim_common_after", "ssim_interpolated")  # the
 FIRST = ("ssim_before", "ssim_after", "ssim_beyond")
 LINES = 12  # shown at once at most
 PAIR = 150  # pixels for the name of a pair
+PERIOD = 100  # milliseconds between two times that rows are written
+BATCH = 100  # rows at a time
+DECORATION = Qt.ItemDataRole.DecorationRole
 ARROW = 14  # pixels for the arrow of the sorted column
 
 
@@ -24,13 +27,13 @@ class EvaluateTable(QTableWidget):
 
     Signals
     -------
-    arrived(row)
-        A pair is done.
+    grown()
+        There are more pairs.
     picked(row)
         A pair with a result was clicked.
     """
 
-    arrived = Signal(object)
+    grown = Signal()
     picked = Signal(object)
 
     def __init__(self) -> None:
@@ -57,6 +60,10 @@ class EvaluateTable(QTableWidget):
         across.setMinimumSectionSize(24)
         across.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         across.setHighlightSections(False)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PERIOD)
+        self._timer.timeout.connect(self._tick)
         self.itemClicked.connect(self._clicked)
         self.hide()
 
@@ -64,7 +71,7 @@ class EvaluateTable(QTableWidget):
         """Empty, for a new run; returns what its worker calls with each row."""
         self.end()
         self.rows = []
-        self._fill(())
+        self._set_columns(())
         self.hide()
         run, arrivals = self._run, Arrivals()
         arrivals.row.connect(self._receive, Qt.ConnectionType.QueuedConnection)
@@ -76,26 +83,46 @@ class EvaluateTable(QTableWidget):
 
     def select(self, row: Row) -> None:
         """Select a pair's line."""
+        self.flush()
         for line in range(self.rowCount()):
             item = self.item(line, 0)
             if item is not None and self.rows[item.data(ROW)] is row:
                 self.selectRow(line)
 
-    def _receive(self, run: int, row: Row) -> None:
-        if run != self._run:
+    def flush(self) -> None:
+        """Write all rows that wait."""
+        self._timer.stop()
+        self._write(len(self.rows))
+
+    def _tick(self) -> None:
+        """Write some of the rows that wait, so that the screen never stands still."""
+        self._write(self.rowCount() + BATCH)
+        if self.rowCount() < len(self.rows):
+            self._timer.start()
+
+    def _write(self, stop: int) -> None:
+        """Write the rows that are not yet there up to a number."""
+        waiting = self.rows[self.rowCount() : stop]
+        if not waiting:
             return
-        self.rows.append(row)
-        more = {column.key for column in _shown((row,))} - {column.key for column in self._columns}
-        if more:  # a first pair, or the first with labels: all is written anew, which is seldom
-            self._fill(_shown(self.rows))
-        else:
-            self._add(len(self.rows) - 1)
+        if {column.key for column in _shown(waiting)} - {column.key for column in self._columns}:
+            shown = self.rows[: self.rowCount()] + waiting
+            self._set_columns(_shown(shown))  # the first pairs, or the first with labels
+            waiting = shown
+        self._add(waiting)
         self._fit()
         self.show()
-        self.arrived.emit(row)
+        self.grown.emit()
 
-    def _fill(self, columns: tuple[Column, ...]) -> None:
-        """Write all rows with these columns."""
+    def _receive(self, run: int, row: Row) -> None:
+        """Keep a row; of a run that is taken from an earlier table, hundreds come in a second."""
+        if run == self._run:
+            self.rows.append(row)
+            if not self._timer.isActive():
+                self._timer.start()
+
+    def _set_columns(self, columns: tuple[Column, ...]) -> None:
+        """Empty, with these columns."""
         self._columns = columns
         self.setSortingEnabled(False)
         self.clear()
@@ -107,30 +134,31 @@ class EvaluateTable(QTableWidget):
             head.setToolTip(tip)
             head.setTextAlignment(side)
             self.setHorizontalHeaderItem(k, head)
-        for number in range(len(self.rows)):
-            self._add(number)
-        self.resizeColumnToContents(0)
-        self.setColumnWidth(0, min(self.columnWidth(0), PAIR))
         width = self.fontMetrics().horizontalAdvance
         for k, column in enumerate(columns, 1):
             # Left alone, Qt takes a heading of two lines for one.
             words = *column.title.rsplit(" ", 1), format(-0.0, column.form)
             self.setColumnWidth(k, max(map(width, words)) + ARROW + 4)
 
-    def _add(self, number: int) -> None:
-        """Write one row more."""
-        self.setSortingEnabled(False)  # or the line would move while it is written
-        row, line = self.rows[number], self.rowCount()
-        self.insertRow(line)
-        items = [QTableWidgetItem(row.name), *(Item(c.text(row), c.value(row)) for c in self._columns)]
-        items[0].setData(Qt.ItemDataRole.DecorationRole, QColor(COLOURS.get(row.outcome, COLOURS["quiet"])))
-        for k, item in enumerate(items):
-            item.setData(ROW, number)
-            item.setToolTip(f"{row.name}\n{row.sentence}")
-            if k:
-                item.setTextAlignment(RIGHT)
-            self.setItem(line, k, item)
+    def _add(self, rows: list[Row]) -> None:
+        """Write these below."""
+        self.setSortingEnabled(False)  # or lines would move while they are written
+        first = self.rowCount()
+        self.setRowCount(first + len(rows))
+        for number, row in enumerate(rows, first):
+            cells = (Item(column.text(row), float(column.value(row))) for column in self._columns)
+            items = [QTableWidgetItem(row.name), *cells]
+            items[0].setData(DECORATION, QColor(COLOURS.get(row.outcome, COLOURS["quiet"])))
+            for k, item in enumerate(items):
+                item.setData(ROW, number)
+                item.setToolTip(f"{row.name}\n{row.sentence}")
+                if k:
+                    item.setTextAlignment(RIGHT)
+                self.setItem(number, k, item)
         self.setSortingEnabled(True)
+        if first == 0:
+            self.resizeColumnToContents(0)
+            self.setColumnWidth(0, min(self.columnWidth(0), PAIR))
 
     def _fit(self) -> None:
         """As high as the rows, up to a limit from which they scroll."""
@@ -146,7 +174,7 @@ class EvaluateTable(QTableWidget):
             self.picked.emit(row)
 
 
-def _shown(rows: list[Row] | tuple[Row, ...]) -> tuple[Column, ...]:
+def _shown(rows: list[Row]) -> tuple[Column, ...]:
     """The columns that these rows have; SSIM comes together with what is of registration in it."""
     there = [c for c in COLUMNS if c.key not in HIDDEN and any(c.value(row) == c.value(row) for row in rows)]
     known = [c for c in there if c.key.startswith(("end_point", "landmark", "dice"))]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -108,10 +108,6 @@ class EvaluateWidget(Docked):
         self._runner, self._opener, self._saver = Runner(), Runner(), Runner()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._layers: list[tuple[Layer, str]] = []
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.setInterval(200)
-        self._redraw.timeout.connect(self._show_rows)
         self._build()
         self._refresh()
         _open.add(id(self))  # the child process stays as long as any panel may need it
@@ -226,7 +222,7 @@ class EvaluateWidget(Docked):
         self.method.method_box.currentIndexChanged.connect(self._load_ahead)
         self.button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.cancel)
-        self.table.arrived.connect(lambda row: self._redraw.isActive() or self._redraw.start())
+        self.table.grown.connect(self._show_rows)
         self.table.picked.connect(self.open)
         self.plot.picked.connect(self.open)
         self.save_button.clicked.connect(self._ask_where)
@@ -277,7 +273,7 @@ class EvaluateWidget(Docked):
         self._refresh()
 
     def _show_rows(self) -> None:
-        """Bring plot and summary up to date; seldom enough for the screen to stay quick."""
+        """Bring plot and summary up to date."""
         rows = self.table.rows
         self.plot.set_rows(rows)
         self.save_button.setVisible(any(not row.failed for row in rows))
@@ -286,7 +282,7 @@ class EvaluateWidget(Docked):
 
     def _done(self, found: Evaluation) -> None:
         self._set_running(False)
-        self._show_rows()
+        self.table.flush()
         self.notes.setText("\n".join(found.notes))
         self.notes.setVisible(bool(found.notes))
         self.finished.emit(found.rows)
@@ -295,7 +291,7 @@ class EvaluateWidget(Docked):
         """Go idle and say why."""
         if not self._runner.busy:
             self._set_running(False)
-        self._show_rows()
+            self.table.flush()
         self.stage.hide()
         self.notes.show()
         if isinstance(error, Cancelled):
