@@ -95,7 +95,8 @@ def test_curves_put_training_and_validation_of_a_term_together() -> None:
     history = {
         "epoch": epochs,
         "train_total": 1 / epochs,
-        "val total": [np.nan, 0.9, np.nan, 0.5, np.nan, 0.4],
+        "val total": [np.nan, 0.9, None, 0.5, np.nan, 0.4],
+        "seconds": 2 * epochs,
         "validation/smoothness": epochs * 0.1,
         "learning rate": np.full(6, 1e-4),
         "empty": np.full(6, np.nan),

@@ -25,6 +25,7 @@ BEFORE, AFTER, ALONE = "#9aa3ab", "#2a6f97", "#d9593d"
 OUTSIDE = "#3b4147"  # where a picture shows nothing
 ENDINGS = (".png", ".svg", ".pdf")
 SIDES = {"training": ("training", "train"), "validation": ("validation", "val")}
+CLOCKS = ("epoch", "step", "seconds")  # columns of a history that are no curves
 TILE = 2.0  # inches
 
 
@@ -146,7 +147,8 @@ def curves(history: Mapping[str, Sequence[float]], along: str = "epoch") -> Figu
     history : mapping
         Columns of equal length by name, such as "epoch", "train total", "val_total" or "validation/folds": a
         name that begins with train, training, val or validation belongs to that side of the term that
-        follows. Where a number is missing (nan) the curve goes on to the next.
+        follows; "epoch", "step" and "seconds" are no curves. Where a number is missing (nan or None) the
+        curve goes on to the next.
     along : str
         The column along the horizontal axis; 1, 2, 3, ... if there is none.
 
@@ -158,7 +160,7 @@ def curves(history: Mapping[str, Sequence[float]], along: str = "epoch") -> Figu
     terms: dict[str, list[tuple[str, Array]]] = {}
     for name, values in history.items():
         column = np.asarray(values, dtype=float)
-        if name != along and np.isfinite(column).any():
+        if name not in (along, *CLOCKS) and np.isfinite(column).any():
             side, term = _side_and_term(name)
             terms.setdefault(term, []).append((side, column))
     if not terms:
