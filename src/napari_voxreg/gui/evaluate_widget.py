@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,50 +26,23 @@ from qtpy.QtWidgets import (
 )
 
 from .. import isolate
-from ..evaluation import Evaluation, Row, evaluate, markdown, open_row, summaries
-from ..io.files import replace_file
-from ..io.pairs import Pair
-from ..method import Cancelled, MethodUnavailable, Progress
+from ..evaluation import Evaluation, Row
+from ..method import Cancelled, MethodUnavailable
 from ..methods import METHODS
-from ..params import Params
 from ..registration import Result
 from .before_after import BeforeAfter
 from .choice import heading
 from .docked import Docked
+from .evaluate_job import EvaluateJob, in_short, opened, save
 from .evaluate_table import EvaluateTable
 from .layers import snapshot
 from .method_box import MethodBox
 from .outcome import Sentence
-from .readers import image_layers, labels_layers
 from .register_widget import _open
 from .results import LayerData, result_layers
 from .run_bar import BUTTON
 from .source_box import PathLine, SourceBox
 from .worker import Report, Runner
-
-
-@dataclass(frozen=True)
-class EvaluateJob:
-    """Evaluates a method on pairs and hands each row over as it is done."""
-
-    pairs: tuple[Pair, ...]
-    method: str
-    params: Params
-    device: str
-    folder: Path
-    arrived: Callable[[Row], None]
-
-    def __call__(self, progress: Progress) -> Evaluation:
-        """Do it; see `evaluate` for the errors."""
-        return evaluate(
-            self.pairs,
-            method=self.method,
-            params=self.params,
-            device=self.device,
-            folder=self.folder,
-            progress=progress,
-            arrived=self.arrived,
-        )
 
 
 class EvaluateWidget(Docked):
@@ -149,7 +121,7 @@ class EvaluateWidget(Docked):
         self.table.select(row)
         self.stage.setText(f"Opening {row.name}…")
         self.stage.show()
-        self._start(self._opener, lambda progress: _opened(row), partial(self._show_pair, row))
+        self._start(self._opener, lambda progress: opened(row), partial(self._show_pair, row))
 
     def reason(self) -> str:
         """Why nothing can be evaluated now; empty if something can."""
@@ -278,7 +250,7 @@ class EvaluateWidget(Docked):
         self.plot.set_rows(rows)
         self.save_button.setVisible(any(not row.failed for row in rows))
         if rows:
-            self.summary.say(*_summary(rows))
+            self.summary.say(*in_short(rows))
 
     def _done(self, found: Evaluation) -> None:
         self._set_running(False)
@@ -346,20 +318,8 @@ class EvaluateWidget(Docked):
 
     def save(self, folder: Path) -> None:
         """Save summary and figures into a folder, in the background."""
-        rows = [row for row in self.table.rows if not row.failed]
-        every = list(self.table.rows)
-
-        def job(progress: Progress) -> Path:
-            from .. import figures
-
-            folder.mkdir(parents=True, exist_ok=True)
-            page = markdown(summaries(every))
-            replace_file(folder / "summary.md", partial(Path.write_text, data=page, encoding="utf-8"))
-            figures.save(figures.before_after(rows), folder / "before-after.png")
-            figures.save(figures.gallery(rows), folder / "gallery.png")
-            return folder
-
-        self._start(self._saver, job, self._saved)
+        rows = list(self.table.rows)
+        self._start(self._saver, lambda progress: save(rows, folder), self._saved)
 
     def _saved(self, folder: Path) -> None:
         self.notes.setText(f"Saved summary.md, before-after.png and gallery.png in {folder}.")
@@ -379,36 +339,6 @@ class EvaluateWidget(Docked):
         _open.discard(id(self))
         if not _open:
             isolate.shutdown()
-
-
-def _opened(row: Row) -> tuple[Result, list[LayerData]]:
-    """A row's result, and the layers of its pair."""
-    pair, result = open_row(row)
-    data: list[LayerData] = []
-    for role in ("fixed", "moving"):
-        labels = getattr(pair, f"{role}_labels")
-        if labels is not None:
-            data += labels_layers(labels, name=f"{row.name}: {role} labels", visible=False)
-        data += image_layers(
-            getattr(pair, role), name=f"{row.name}: {role}", metadata={"voxreg role": role}, visible=True
-        )
-    return result, data
-
-
-def _summary(rows: list[Row]) -> tuple[str, str]:
-    """The rows in a few words, and the tone."""
-    (found,) = summaries(rows)
-    parts = [f"{found.pairs} pairs" + (f", {found.failed} without a result" if found.failed else "")]
-    for line in found.lines:
-        improved = f"{100 * line.improved:.0f}\N{NO-BREAK SPACE}% improved"
-        if line.measure.key in ("end_point_error", "landmark_error", "dice"):
-            means = " -> ".join(format(side.mean, line.measure.form) for side in (line.before, line.after))
-            parts.append(f"{line.measure.title} {means}, {improved}")
-        elif line.measure.key == "ssim_common":
-            parts.append(f"{improved} in SSIM")
-    text = f"{'; '.join(parts)}. {found.interpolation}".strip()
-    smooth = found.interpolation.endswith(("not of registration.", "no gain.", "the rest of smoothing."))
-    return text, "quiet" if not found.lines else "unclear" if smooth else "better"
 
 
 def _wrapped() -> QLabel:
