@@ -170,7 +170,7 @@ def kept_on_disk(pairs: PairSet, folder: Path) -> PairSet:
     if _same(pairs.training, pairs.validation):
         # Nothing could be divided; what the file cannot tell stays as it was.
         return replace(pairs, training=found.all, validation=found.all)
-    return replace(found, notes=pairs.notes, names=())
+    return replace(found, notes=(*pairs.notes, *found.notes), names=())
 
 
 def write_pairs(folder: Path, pairs: PairSet, hashes: Mapping[str, str]) -> None:
