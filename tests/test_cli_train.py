@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
 import subprocess
 import sys
@@ -131,6 +132,8 @@ def test_two_processes_learn_as_one_with_the_doubled_batch(folder: Path, tmp_pat
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("All 2 epochs are done.") == 1
+        card = json.loads((tmp_path / name / "best.json").read_text())
+        assert all(len(entry["sha256"]) == 64 for entry in card["data"])
     one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
     np.testing.assert_allclose(one, two, rtol=1e-4)
     assert np.ptp(np.array(one)[1:, 0]) > 0

@@ -69,7 +69,7 @@ class Stepped:
     """A step was taken; sent at most ten times a second.
 
     `seconds_left` until the last epoch; `memory` is what the GPU holds in bytes, None on the CPU; `waited` is
-    the part of the time in which training waited for pairs.
+    the part of this epoch's time in which training waited for pairs.
     """
 
     epoch: int

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..io.files import replace_file
 from ..nets.checkpoint import build, load_weights, save_weights
 from ..nets.network import Network
+from .descent import descend
 from .noise import uniform
 from .objectives import OBJECTIVES
 from .recipes import Recipe
@@ -22,7 +23,6 @@ from .score import Score, score, unseen
 from .synth import make_batch
 
 AVERAGED = 0.999  # how much of the averaged weights stays at each step
-LONGEST_STEP = 1.0  # norm to which a gradient is clipped
 EASIEST = 1 / 3  # of the motion, at the first step
 SMALLEST = 0.1  # part of the motion that a batch may have
 WATCHED = 64  # pairs of validation in 2D; an eighth of that in 3D
@@ -155,10 +155,7 @@ def _step(state: State, recipe: Recipe) -> float:
     state.net.train()
     with torch.autocast("cpu", torch.bfloat16):
         loss: Tensor = OBJECTIVES[recipe.loss](state.net, batch)
-    state.optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(state.net.parameters(), LONGEST_STEP)
-    state.optimizer.step()
+    descend(loss, state.optimizer, list(state.net.parameters()))
     state.step += 1
     keep = min(AVERAGED, state.step / (state.step + 10))
     with torch.no_grad():

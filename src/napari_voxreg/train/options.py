@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -199,6 +199,10 @@ class TrainOptions(Params):
     def affine_part(self) -> int:
         """Epochs that AVSM begins with its affine part alone."""
         return self.affine_epochs or -(-self.epochs // 3)
+
+    def settled(self) -> TrainOptions:
+        """With what follows from the number of epochs written out, so that it stays when that changes."""
+        return replace(self, affine_epochs=self.affine_part()) if self.architecture == "avsm" else self
 
     def changed(self, **values: Any) -> TrainOptions:
         """With other values for a resumed run.

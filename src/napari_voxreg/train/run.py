@@ -64,7 +64,7 @@ def train_pairs(
     OSError
         If the disk is full, or the folder cannot be written; what was saved before stays.
     """
-    folder, team = Path(folder).expanduser().absolute(), team or Alone()
+    folder, team, options = Path(folder).expanduser().absolute(), team or Alone(), options.settled()
     if runs.holds_run(folder):
         raise ValueError(f"{folder} holds a run already; resume it, or choose another folder.")
     if not pairs.training:

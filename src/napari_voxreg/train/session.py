@@ -6,12 +6,13 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
-from ..io.pairs import Pair, PairSet
+from ..io.pairs import Pair, PairSet, content_hash
 from ..nets.device import reason_to_leave
 from ..nets.network import Network
 from ..nets.warp import warp_batch
@@ -20,6 +21,7 @@ from .boards import Board
 from .card import save_with_card
 from .cost import Cost
 from .data import Batch, Draw, Feed, PairData, Plan, Store, in_order, seed_of, together
+from .descent import descend
 from .events import (
     Began,
     Control,
@@ -38,9 +40,8 @@ from .events import (
 from .options import TrainOptions
 from .prepare import LABELS, MASKS, TRUTH, members
 from .state import Place, Sums, save_state
-from .team import Team, share_gradients
+from .team import Team
 
-LONGEST_STEP = 1.0  # norm to which a gradient is clipped
 SAVE_EVERY = 300.0  # seconds between two saves within an epoch
 REPORT_EVERY = 0.1  # seconds between two reports of a step
 STORED = 20e9  # bytes of prepared pairs kept on disk at most, and half of what is free
@@ -130,7 +131,7 @@ class Session:
             ended = self._ended(
                 "not a number",
                 f"The loss is not a number any more in epoch {place.epoch}, so training stopped; "
-                "choose a smaller learning rate. The best weights are kept.",
+                "choose a smaller learning rate. The weights saved before are kept.",
             )
         except (RuntimeError, MemoryError) as error:
             self._too_little(error)
@@ -152,6 +153,7 @@ class Session:
         batches = iter(feed)
         try:
             while place.epoch <= options.epochs and not self._patience_is_over():
+                self.waited = self.worked = 0.0
                 while place.step < self.plan.length:
                     asked = time.perf_counter()
                     batch = next(batches)
@@ -193,13 +195,8 @@ class Session:
         if not math.isfinite(total):
             raise _NotANumber
         learning = self.cost.learning(self.net, place.epoch)
-        self.optimizer.zero_grad()
-        terms.total.backward()
-        share_gradients(self.team, learning)
-        length = torch.nn.utils.clip_grad_norm_(learning, LONGEST_STEP)
-        if not bool(torch.isfinite(length)):
+        if not descend(terms.total, self.optimizer, learning, self.team):
             raise _NotANumber
-        self.optimizer.step()
         losses = Losses(total, alike, smooth, None if terms.error is None else float(terms.error.detach()))
         place.step += 1
         place.sums.add(losses, len(batch.names))
@@ -367,9 +364,16 @@ class Session:
         self.saved = time.perf_counter()
 
     def _save_weights(self, names: list[str], row: Row) -> None:
-        if self.team.rank == 0:
-            for name in names:
-                save_with_card(self.folder / name, self.net, self.options, self.pairs, self.place, row)
+        if self.team.rank:
+            return
+        if self.team.size > 1:
+            # What the other processes have read by now.
+            for pair in self.pairs.training:
+                if pair.name not in self.place.hashes:
+                    with suppress(ValueError):
+                        self.place.hashes[pair.name] = content_hash(pair)
+        for name in names:
+            save_with_card(self.folder / name, self.net, self.options, self.pairs, self.place, row)
 
     def _began(self) -> None:
         place, options = self.place, self.options

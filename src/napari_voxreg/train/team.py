@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -95,12 +95,11 @@ class FabricTeam:
         return WISHES[round(float(self.mean(number)) * self.size)]
 
 
-def share_gradients(team: Team, parameters: Iterable[torch.nn.Parameter]) -> None:
+def share_gradients(team: Team, learning: Sequence[torch.nn.Parameter]) -> None:
     """Give every process the mean of all gradients."""
     if team.size == 1:
         return
     # A parameter may have no gradient here and have one elsewhere: all must speak of the same numbers.
-    learning = list(parameters)
     flat = torch.cat(
         [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in learning]
     )
