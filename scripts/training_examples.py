@@ -103,8 +103,7 @@ EXAMPLES = {
         80,
         chips,
         "lists",
-        "--architecture sar-voxelmorph --loss MSE --smoothness-weight 0.01 --learning-rate 1e-4 "
-        "--batch-size 16 --size 128",
+        "--architecture sar-voxelmorph --loss MSE --smoothness-weight 0.01 --batch-size 16 --size 128",
     ),
     "voxelmorph": Example(
         "VoxelMorph (CVPR 2018): local NCC + gradient on 2D slices, T1 and T2",

@@ -126,3 +126,9 @@ def test_bfloat16_gives_float32_losses(batch: Batch) -> None:
     terms, _ = Cost(TrainOptions(architecture="voxelmorph", precision="bfloat16"))(net, batch, 1)
     assert terms.total.dtype == torch.float32
     assert torch.isfinite(terms.total)
+
+
+def test_networks_that_jump_learn_slowly_unless_told_otherwise() -> None:
+    assert TrainOptions(architecture="jsm").rate == 1e-4
+    assert TrainOptions(architecture="pyramid").rate == 1e-3
+    assert TrainOptions(architecture="jsm", learning_rate=0.01).rate == 0.01

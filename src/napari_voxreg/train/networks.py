@@ -59,7 +59,8 @@ def arguments_of(name: str, ndim: int, compare: bool) -> tuple[str, dict[str, An
     if name != "jsm":
         arguments["ndim"] = ndim
     if architecture in _COMPARING and name != "sar-voxelmorph":
-        arguments["compare"] = compare
+        # Images, not features: those would have to be learnt first.
+        arguments["compare"] = "images" if compare else ""
     return architecture, arguments
 
 

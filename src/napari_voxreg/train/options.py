@@ -40,6 +40,8 @@ SMOOTHNESS: Mapping[str, float] = {
     "Dice": 1.0,
     "end-point error": 0.0,
 }
+# Networks that a step of the usual length throws far away.
+SLOW = ("sar-voxelmorph", "multi-step affine", "avsm", "jsm")
 SIZES = {2: 128, 3: 96}
 BATCHES = {2: 8, 3: 1}
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
@@ -72,7 +74,13 @@ class TrainOptions(Params):
         + ".",
         range=(0.0, 1e6),
     )
-    learning_rate: float = param(1e-3, "Learning rate of Adam.", range=(1e-8, 1.0))
+    learning_rate: float = param(
+        0.0,
+        "Learning rate of Adam; 0 takes 0.0001 for "
+        + ", ".join(SLOW)
+        + ", as their authors do, and 0.001 for the others.",
+        range=(0.0, 1.0),
+    )
     epochs: int = param(100, "Passes through the training pairs.", range=(1, 1_000_000))
     batch_size: int = param(
         0, f"Pairs a step; 0 takes {BATCHES[2]} in 2D and {BATCHES[3]} in 3D.", range=(0, 4096)
@@ -182,6 +190,11 @@ class TrainOptions(Params):
     def smooth(self) -> float:
         """Weight of smoothness."""
         return self.smoothness_weight or SMOOTHNESS[self.loss]
+
+    @property
+    def rate(self) -> float:
+        """The learning rate."""
+        return self.learning_rate or (1e-4 if self.architecture in SLOW else 1e-3)
 
     @property
     def augmented(self) -> bool:

@@ -328,7 +328,7 @@ class Session:
         chosen = set(map(id, learning))
         for parameter in self.net.parameters():
             parameter.requires_grad_(id(parameter) in chosen)
-        return torch.optim.Adam(learning, lr=self.options.learning_rate)
+        return torch.optim.Adam(learning, lr=self.options.rate)
 
     def _stage(self) -> bool:
         return self.cost.stage(self.net, min(self.place.epoch, self.options.epochs)) is self.net
