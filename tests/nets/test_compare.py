@@ -7,18 +7,11 @@ import torch
 from torch.nn import functional as F
 
 from napari_voxreg.nets.avsm import AVSM
-from napari_voxreg.nets.compare import SCALES, SIZE, channels, compared, mean_shift, shifted
+from napari_voxreg.nets.compare import correlation, mean_shift
+from napari_voxreg.nets.comparison import SIZE, Comparison
 from napari_voxreg.nets.jsm import JSM
 from napari_voxreg.nets.network import Network
 from napari_voxreg.nets.voxelmorph import VoxelMorph
-
-
-def _texture(shape: tuple[int, ...]) -> torch.Tensor:
-    """Grain of about three pixels."""
-    noise = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(0))
-    pool = F.avg_pool2d if len(shape) == 2 else F.avg_pool3d
-    smooth = pool(noise, 3, 1, 1)
-    return (smooth - smooth.min()) / (smooth.max() - smooth.min())
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
@@ -35,44 +28,48 @@ def test_the_mean_shift_is_where_the_scores_are_high(ndim: int) -> None:
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
-def test_the_finest_scale_tells_a_shift_by_one_pixel_whatever_the_contrast(ndim: int) -> None:
-    shape = (36, 40, 44)[:ndim]
-    fixed = _texture(shape)
-    moving = 1 - fixed.roll(1, dims=ndim + 1) ** 2  # along the last axis, inverted and bent
-    found = compared(fixed, moving)
-    assert found.shape == (1, channels(ndim), *shape)
+def test_correlation_is_the_product_with_every_shift(ndim: int) -> None:
+    here, there = (torch.randn(2, 5, *(6, 7, 8)[:ndim]) for _ in "ab")
+    found = correlation(here, there, 1)
+    assert found.shape == (2, 3**ndim, *here.shape[2:])
+    middle = (2, 3, 4)[:ndim]
+    shift = (1, -1, 0)[:ndim]
+    index = 0
+    for s in shift:
+        index = index * 3 + s + 1
+    other = tuple(m + s for m, s in zip(middle, shift, strict=True))
+    wanted = (here[(0, slice(None), *middle)] * there[(0, slice(None), *other)]).sum() * 5**0.5
+    assert float(found[(0, index, *middle)]) == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize("ndim", (2, 3))
+def test_images_tell_a_shift_by_one_pixel_whatever_the_contrast(ndim: int) -> None:
+    shape = (40, 48, 44)[:ndim]
+    noise = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(0))
+    fixed = (F.avg_pool2d if ndim == 2 else F.avg_pool3d)(noise, 3, 1, 1)
+    fixed = (fixed - fixed.min()) / (fixed.max() - fixed.min())
+    moving = 1 - fixed.roll(1, dims=ndim + 1) ** 2
+    found = Comparison(ndim, "images")(fixed, moving)
     inner = (slice(None), slice(None), *(slice(6, -6),) * ndim)
-    shift, best = found[:, :ndim][inner] / SIZE, found[:, ndim : ndim + 1][inner]
+    shift, alike = found[:, :ndim][inner] / SIZE, found[:, ndim : ndim + 1][inner]
     truth = torch.tensor([0.0] * (ndim - 1) + [1.0]).view(1, ndim, *(1,) * ndim)
     assert float((shift - truth).abs().mean()) < 0.2
-    assert float(best.mean()) > 0.8
-    assert float(compared(fixed, _texture(shape).flip(2))[:, ndim : ndim + 1][inner].mean()) < 0.6
+    assert float(alike.mean()) > 0.8
+    flat = torch.full_like(fixed, 0.4)
+    assert float(Comparison(ndim, "images")(flat, flat).abs().max()) < 1e-4
 
 
-def test_coarser_scales_tell_shifts_that_finer_ones_cannot_reach() -> None:
-    fixed = F.interpolate(_texture((16, 16)), size=(96, 96), mode="bicubic").clamp(0, 1)
-    found = compared(fixed, fixed.roll(6, dims=2))[:, 6:8, 16:-16, 16:-16] / SIZE
-    assert SCALES[2] == 4
-    assert float((found[:, 0] - 6).abs().median()) < 1.5
-    assert float(found[:, 1].abs().median()) < 1.5
-
-
-def test_flat_images_tell_no_shift() -> None:
-    flat = torch.full((1, 1, 17, 23), 0.4)
-    assert float(compared(flat, flat).abs().max()) < 1e-4
-
-
-def test_shifts_come_in_order_and_beyond_the_rim_is_nothing_or_the_border() -> None:
-    image = torch.arange(1.0, 7.0).view(1, 1, 2, 3)
-    seen = shifted(image, 1)
-    assert len(seen) == 9
-    assert torch.equal(seen[4], image)
-    assert seen[0][0, 0].tolist() == [[0, 0, 0], [0, 1, 2]]
-    assert shifted(image, 1, "replicate")[0][0, 0].tolist() == [[1, 1, 2], [1, 1, 2]]
+def test_comparing_nothing_adds_nothing_and_anything_else_is_refused() -> None:
+    image = torch.rand(2, 1, 16, 16)
+    assert Comparison(2, "")(image, image).shape == (2, 0, 16, 16)
+    assert not list(Comparison(2, "images").parameters())
+    with pytest.raises(ValueError, match="choose from: '', 'images', 'pyramid'"):
+        VoxelMorph(2, compare="edges")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    "net", (VoxelMorph(2, compare=True), JSM(0.1, 64, compare=True), AVSM(3, 2, 4, 1, compare=True))
+    "net",
+    (VoxelMorph(2, compare="images"), JSM(0.1, 64, compare="pyramid"), AVSM(3, 2, 4, 1, compare="images")),
 )
 def test_networks_that_compare_can_be_built_again_and_take_a_pair(net: Network) -> None:
     again = type(net)(**net.arguments)

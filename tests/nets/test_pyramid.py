@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_voxreg.nets.checkpoint import open_checkpoint, shipped, shipped_names
-from napari_voxreg.nets.pyramid import Pyramid, correlation
+from napari_voxreg.nets.pyramid import Pyramid
 from napari_voxreg.train.score import score, unseen
 from napari_voxreg.train.synth import Motion
 
@@ -19,21 +19,6 @@ def _pair(ndim: int, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
 def _small(ndim: int) -> Pyramid:
     torch.manual_seed(0)
     return Pyramid(ndim=ndim, features=8, hidden=12, context=4, radius=1).eval()
-
-
-@pytest.mark.parametrize("ndim", (2, 3))
-def test_correlation_is_the_product_with_every_shift(ndim: int) -> None:
-    here, there = (torch.randn(2, 5, *(6, 7, 8)[:ndim]) for _ in "ab")
-    found = correlation(here, there, 1)
-    assert found.shape == (2, 3**ndim, *here.shape[2:])
-    middle = (2, 3, 4)[:ndim]
-    shift = (1, -1, 0)[:ndim]
-    index = 0
-    for s in shift:
-        index = index * 3 + s + 1
-    other = tuple(m + s for m, s in zip(middle, shift, strict=True))
-    wanted = (here[(0, slice(None), *middle)] * there[(0, slice(None), *other)]).sum() * 5**0.5
-    assert float(found[(0, index, *middle)]) == pytest.approx(float(wanted), rel=1e-5)
 
 
 @pytest.mark.parametrize("ndim", (2, 3))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .affines import displacement, half_side, identities
-from .compare import beside, channels
+from .comparison import STRIDE, Compare, Comparison
 from .network import Network, Prediction, conv
 from .warp import identity
 
@@ -70,21 +70,24 @@ class STN(Network):
         2 or 3.
     width : int
         Features of the first layer; the other three have twice as many.
-    compare : bool
-        Whether it sees beside the images where they resemble each other (`compared`), too.
+    compare : {"", "images", "pyramid"}
+        What it sees compared beside the images; see `Comparison`.
     """
 
-    def __init__(self, ndim: int = 2, width: int = 16, compare: bool = False) -> None:
-        super().__init__(ndim, 1, {"ndim": ndim, "width": width, "compare": compare})
-        self.compare = compare
-        count = 2 + compare * channels(ndim)
+    def __init__(self, ndim: int = 2, width: int = 16, compare: Compare = "") -> None:
+        stride = STRIDE if compare else 1
+        super().__init__(ndim, stride, {"ndim": ndim, "width": width, "compare": compare})
+        self.comparison = Comparison(ndim, compare)
+        count = 2 + self.comparison.channels
         self.localise = encoder(ndim, [count, width, 2 * width, 2 * width, 2 * width]).apply(awake)
         self.head = AffineHead(ndim, 2 * width)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch (B, 1, *shape); the displacement is the affine map's."""
         shape = tuple(fixed.shape[2:])
-        affine = self.head(self.localise(beside(fixed, moving, self.compare)), shape)
+        images = torch.cat([fixed, moving], 1)
+        images = torch.cat([images, self.comparison(fixed, moving)], 1)
+        affine = self.head(self.localise(images), shape)
         return Prediction(displacement(affine, shape), affine=affine)
 
 

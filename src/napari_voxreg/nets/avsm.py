@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from . import affines
 from .affine import AffineHead, awake
-from .compare import beside, channels, compared
+from .comparison import STRIDE, Compare, Comparison
 from .network import Network, Prediction, conv
 from .vsvf import advect, carry, extent, smooth
 from .warp import resize, warp_batch
@@ -23,19 +23,19 @@ class AffineNet(nn.Module):
         2 or 3.
     width : int
         Features of the first layer, which both images share; 16 in the paper.
-    compare : bool
-        Whether it sees beside the images where they resemble each other (`compared`), too.
+    compare : {"", "images", "pyramid"}
+        What it sees compared beside the images; see `Comparison`.
     """
 
-    def __init__(self, ndim: int, width: int = 16, compare: bool = False) -> None:
+    def __init__(self, ndim: int, width: int = 16, compare: Compare = "") -> None:
         super().__init__()
-        self.compare = compare
+        self.comparison = Comparison(ndim, compare)
         pool = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
         two, few = 2 * width, max(width // 4, 1)
         self.shared = nn.Sequential(conv(ndim)(1, width, 3, padding=1), nn.ReLU())
         # ceil_mode: the smallest images still have a pixel left at the end.
         layers: list[nn.Module] = [pool(2, ceil_mode=True)]
-        seen = two + compare * channels(ndim)
+        seen = two + self.comparison.channels
         for before, after, stride in ((seen, two, 1), (two, two, 2), (two, two, 1)):
             layers += [conv(ndim)(before, after, 3, stride, 1), nn.ReLU()]
         layers += [pool(2, ceil_mode=True)]
@@ -48,8 +48,7 @@ class AffineNet(nn.Module):
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
         """The map still missing."""
         both = torch.cat([self.shared(fixed), self.shared(warped)], 1)
-        if self.compare:
-            both = torch.cat([both, compared(fixed, warped)], 1)
+        both = torch.cat([both, self.comparison(fixed, warped)], 1)
         return self.head(self.joint(both), tuple(fixed.shape[2:]))
 
 
@@ -64,13 +63,13 @@ class AffineSteps(Network):
         Features of the first layer.
     steps : int
         How often; the attribute of this name may be set at any time (the paper trains 3 and uses 7).
-    compare : bool
-        Whether it sees beside the images where they resemble each other (`compared`), too.
+    compare : {"", "images", "pyramid"}
+        What it sees compared beside the images; see `Comparison`.
     """
 
-    def __init__(self, ndim: int = 2, width: int = 16, steps: int = 3, compare: bool = False) -> None:
+    def __init__(self, ndim: int = 2, width: int = 16, steps: int = 3, compare: Compare = "") -> None:
         arguments = {"ndim": ndim, "width": width, "steps": steps, "compare": compare}
-        super().__init__(ndim, 1, arguments)
+        super().__init__(ndim, STRIDE if compare else 1, arguments)
         self.step = AffineNet(ndim, width, compare)
         self.steps = steps
 
@@ -112,17 +111,18 @@ class MomentumNet(nn.Module):
         2 or 3.
     width : int
         Features of the first layer; 16 in the paper (5.94 million parameters in 3D).
-    compare : bool
-        Whether it sees beside the images where they resemble each other (`compared`), too.
+    compare : {"", "images", "pyramid"}
+        What it sees compared beside the images; see `Comparison`.
     """
 
-    def __init__(self, ndim: int, width: int = 16, compare: bool = False) -> None:
+    def __init__(self, ndim: int, width: int = 16, compare: Compare = "") -> None:
         super().__init__()
-        self.compare = compare
+        self.comparison = Comparison(ndim, compare)
+        seen = 2 + self.comparison.channels
         layer = conv(ndim)
         up = nn.ConvTranspose2d if ndim == 2 else nn.ConvTranspose3d
         w = [width * 2**k for k in range(5)]
-        self.first = layer(2 + compare * channels(ndim), w[0], 3, padding=1)
+        self.first = layer(seen, w[0], 3, padding=1)
         self.down = nn.ModuleList(layer(w[k], w[k + 1], 3, 2, 1) for k in range(4))
         counts = zip(w[1:], (2, 2, 2, 1), strict=True)
         self.inner = nn.ModuleList(
@@ -140,7 +140,9 @@ class MomentumNet(nn.Module):
 
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
         """The momentum that turns the warped image into the fixed one."""
-        x = F.relu(self.first(beside(fixed, warped, self.compare)))
+        images = torch.cat([fixed, warped], 1)
+        images = torch.cat([images, self.comparison(fixed, warped)], 1)
+        x = F.relu(self.first(images))
         levels = []
         for down, inner in zip(self.down, self.inner, strict=True):
             x = F.relu(down(x))
@@ -167,8 +169,8 @@ class AVSM(Network):
         The same of the affine network.
     steps : int
         Affine steps; ``net.affine.steps`` may be set at any time.
-    compare : bool
-        Whether both parts see beside the images where they resemble each other (`compared`), too.
+    compare : {"", "images", "pyramid"}
+        What it sees compared beside the images; see `Comparison`.
     """
 
     def __init__(
@@ -177,7 +179,7 @@ class AVSM(Network):
         width: int = 8,
         affine_width: int = 16,
         steps: int = 3,
-        compare: bool = False,
+        compare: Compare = "",
     ) -> None:
         arguments = {
             "ndim": ndim,

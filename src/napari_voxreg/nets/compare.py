@@ -1,8 +1,4 @@
-"""What a look around tells: channels that say where the moving image resembles the fixed one, and how well.
-
-A U-Net that sees nothing but two images must first find out by itself how to compare them, which takes it
-tens of thousands of steps. With these channels beside the images it learns from the first hundred on.
-"""
+"""How alike two images are around each place, and where that points to."""
 
 from __future__ import annotations
 
@@ -15,63 +11,15 @@ from torch.nn import functional as F
 from .similarity import box_mean
 
 FIRST_SIDE = {2: 64, 3: 48}  # pixels of the first look of what compares nearby: about those of training
-SCALES = (1, 2, 4)  # pixels averaged along each axis before images are compared
-RADIUS = {2: 2, 3: 1}  # of the shifts, in such pixels
 WINDOW = 5  # in which images are compared
-FAINT = 4e-4  # variance below which a window tells little
-SHARPNESS = 15.0  # of the choice among shifts
-SIZE = 0.25  # brings displacements in pixels to about the size of the images' values
+FAINT = 4e-4  # variance below which a window of an image tells little
 
 
-def channels(ndim: int) -> int:
-    """How many there are."""
-    return len(SCALES) * (ndim + 1)
-
-
-def compared(fixed: Tensor, moving: Tensor) -> Tensor:
-    """Where squared local correlation leads, and how high it is there.
-
-    Being squared, it does not mind inverted contrast. Nothing is learnt through it.
-
-    Parameters
-    ----------
-    fixed, moving : Tensor, shape (B, 1, *shape)
-        In [0, 1].
-
-    Returns
-    -------
-    Tensor, shape (B, channels, *shape)
-        For each of `SCALES` the mean shift in pixels of the images times `SIZE`, and the best correlation.
-    """
-    shape = tuple(fixed.shape[2:])
-    radius = RADIUS[len(shape)]
-    found = []
-    with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
-        for scale in SCALES:
-            here, there = (_averaged(image.float(), scale) for image in (fixed, moving))
-            alike = _correlations(here, there, radius)
-            shift = scale * SIZE * mean_shift(SHARPNESS * alike, radius)
-            found.append(halves_to(torch.cat([shift, alike.amax(1, keepdim=True)], 1), shape))
-    return torch.cat(found, 1)
-
-
-def beside(fixed: Tensor, moving: Tensor, compare: bool) -> Tensor:
-    """Both images as channels, (B, 2, *shape), followed by those of `compared` if wanted."""
-    images = torch.cat([fixed, moving], 1)
-    return torch.cat([images, compared(fixed, moving)], 1) if compare else images
-
-
-def _averaged(image: Tensor, size: int) -> Tensor:
-    """Means over blocks, cut ones at the end included."""
-    pool = F.avg_pool2d if image.ndim == 4 else F.avg_pool3d
-    return image if size == 1 else pool(image, size, ceil_mode=True)
-
-
-def _correlations(here: Tensor, there: Tensor, radius: int) -> Tensor:
-    """Squared local correlation with the other image at every shift, (B, (2 radius + 1)^d, *shape)."""
+def local_correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
+    """Squared correlation in windows of images (B, 1, *shape) at every shift, ordered as `correlation`."""
     means, variances = zip(*(_moments(image) for image in (here, there)), strict=True)
-    others = [shifted(x, radius, "replicate") for x in (there, means[1], variances[1])]
     found = []
+    others = (shifted(x, radius, "replicate") for x in (there, means[1], variances[1]))
     for image, mean, variance in zip(*others, strict=True):
         covariance = _window_mean(here * image) - means[0] * mean
         found.append(covariance**2 / ((variances[0] + FAINT) * (variance + FAINT)))
@@ -85,6 +33,15 @@ def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
 
 def _window_mean(image: Tensor) -> Tensor:
     return box_mean(image.flatten(0, 1), WINDOW).view_as(image)
+
+
+def correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
+    """Products of features with those at every shift up to `radius`, (B, (2 radius + 1)^d, *shape).
+
+    Of features (B, C, *shape) of length 1, times the root of C; the first axis' shift is the slowest.
+    """
+    found = [(here * window).sum(1) for window in shifted(there, radius)]
+    return torch.stack(found, dim=1) * here.shape[1] ** 0.5
 
 
 def shifted(images: Tensor, radius: int, beyond: str = "constant") -> list[Tensor]:
@@ -112,7 +69,7 @@ def mean_shift(scores: Tensor, radius: int) -> Tensor:
     Parameters
     ----------
     scores : Tensor, shape (B, (2 radius + 1)^d, *shape)
-        In the order of `shifted`.
+        In the order of `correlation`.
     radius : int
 
     Returns

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .compare import beside, channels
+from .comparison import Compare, Comparison
 from .network import Network, Prediction
 from .saliency import joint_saliency
 from .similarity import box_mean
@@ -44,8 +44,8 @@ class JSM(Network):
         Of the published numbers of features, which take 33 million parameters; 0.25 takes two millions.
     side : int
         The longest side of the pair that the global network sees, pixels; a multiple of 8.
-    compare : bool
-        Whether it sees beside the images where they resemble each other (`compared`), too.
+    compare : {"", "images", "pyramid"}
+        What it sees compared beside the images; see `Comparison`.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class JSM(Network):
         If an argument is out of range.
     """
 
-    def __init__(self, width: float = 1.0, side: int = 128, compare: bool = False) -> None:
+    def __init__(self, width: float = 1.0, side: int = 128, compare: Compare = "") -> None:
         if not 0 < width <= 4:
             raise ValueError(f"The width of a JSM network cannot be {width:g}; choose between 0 and 4.")
         if side % STRIDE or side < LEAST:
@@ -114,15 +114,15 @@ class GlobalFlow(nn.Module):
     ----------
     width : float
         Of the published numbers of features.
-    compare : bool
-        Whether it sees beside the images where they resemble each other (`compared`), too.
+    compare : {"", "images", "pyramid"}
+        What it sees compared beside the images; see `Comparison`.
     """
 
-    def __init__(self, width: float, compare: bool = False) -> None:
+    def __init__(self, width: float, compare: Compare = "") -> None:
         super().__init__()
-        self.compare = compare
+        self.comparison = Comparison(2, compare)
         self.encoder = nn.ModuleList()
-        before, skips = 2 + compare * channels(2), []
+        before, skips = 2 + self.comparison.channels, []
         for k, (first, wide, second, narrow) in enumerate(ENCODER):
             first, second = _count(first, width), _count(second, width)
             stride = 2 if k else 1
@@ -144,7 +144,8 @@ class GlobalFlow(nn.Module):
         Sides must be multiples of 8.
         """
         skips = []
-        x = beside(pairs[:, :1], pairs[:, 1:], self.compare) - 0.5
+        x = pairs - 0.5
+        x = torch.cat([x, self.comparison(pairs[:, :1], pairs[:, 1:])], 1)
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)

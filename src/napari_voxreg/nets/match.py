@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from . import affines
 from .compare import halves_to
+from .features import SLOPE, contrast, down, stem
 from .network import Network, Prediction, conv
-from .pyramid import SLOPE, contrast, down, stem
 from .warp import identity, warp_batch
 
 LEVELS = (2, 3, 4)  # of the features; level k has pixels of 2^k pixels, places are those of the first
@@ -24,6 +24,8 @@ SHARPNESS = 10.0  # of matches, at first
 NEAR = 1  # places around the best one, whose mean is the match
 # Degrees by which the moving image is turned to begin with: the way of which more agrees is gone on.
 TURNS = {2: (0.0, -26.0, -13.0, 13.0, 26.0), 3: (0.0,)}
+# Part of all places whose matches agree, from which no other turn is tried: wrong maps stay below it.
+ENOUGH = 0.08
 ROUNDS = 30  # of the robust fit
 RESIDUALS = (0.4, 0.05)  # in half sides: those taken seriously in the first rounds, and in the last
 SHRINK = 0.8  # from the one to the other, in each round
@@ -116,6 +118,8 @@ class MatchAffine(Network):
             step, agreement = fitted(self.matches(fixed, seen), shape)
             ways.append(affines.compose(way, step))
             agreed.append(agreement)
+            if torch.stack(agreed).amax(0).min() > ENOUGH:
+                break
         best = torch.stack(agreed).argmax(0)
         return torch.stack(ways)[best, torch.arange(len(fixed), device=best.device)]
 
@@ -155,7 +159,7 @@ def fitted(matches: Matches, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     -------
     affine : Tensor, shape (B, d, d + 1)
     agreement : Tensor, shape (B,)
-        How many matches agree, each as far as it is sure.
+        Part of all places whose matches agree, each as far as it is sure.
     """
     where, sure = matches.best()
     d, half = len(shape), affines.half_side(shape)
@@ -175,4 +179,4 @@ def fitted(matches: Matches, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         weight = sure / (1 + (residual / width) ** 2) ** 2
         width = max(RESIDUALS[1], SHRINK * width)
     length = change.new_tensor([1.0] * d + [half])
-    return affines.identities(len(sure), d, change) + change.mT * length, weight.sum(1)
+    return affines.identities(len(sure), d, change) + change.mT * length, weight.mean(1)

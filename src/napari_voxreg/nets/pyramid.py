@@ -11,18 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .compare import FIRST_SIDE, halves_to, mean_shift, shifted
+from .compare import FIRST_SIDE, correlation, halves_to, mean_shift
+from .features import SLOPE, contrast, down, stem, window_mean
 from .network import Network, Prediction, conv
-from .similarity import box_mean
 from .warp import warp_batch
 
 COARSEST = 4  # pixels of the shortest side at the coarsest level, at least
 MOST = 6  # levels, at most
-SLOPE = 0.1
-WINDOW = 9  # pixels, of the local contrast and of what is taken from the neighbours
 FAINT = 0.05  # deviation of the brightness in a window, below which it tells little
 LEAST = 1e-3  # weight of what is not certain at all
 SHARPNESS = 4.0  # of the choice among shifts, at first
+
+# What the shipped weights were built with.
+SHIPPED: dict[int, dict[str, int]] = {
+    2: {"ndim": 2, "features": 32, "hidden": 48, "context": 16, "radius": 2},
+    3: {"ndim": 3, "features": 24, "hidden": 32, "context": 12, "radius": 1},
+}
 
 
 class Pyramid(Network):
@@ -125,42 +129,6 @@ class Pyramid(Network):
         return found
 
 
-def correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
-    """Products of features with those at every shift up to `radius`, (B, (2 radius + 1)^d, *shape)."""
-    found = [(here * window).sum(1) for window in shifted(there, radius)]
-    return torch.stack(found, dim=1) * here.shape[1] ** 0.5
-
-
-def stem(ndim: int, features: int) -> nn.Sequential:
-    """Brightness and local contrast of an image to features at half its resolution."""
-    layer, half = conv(ndim), features // 2
-    return nn.Sequential(
-        layer(2, half, 3, padding=1),
-        nn.LeakyReLU(SLOPE),
-        _halved(ndim),
-        layer(half, features, 3, padding=1),
-        nn.LeakyReLU(SLOPE),
-        layer(features, features, 3, padding=1),
-    )
-
-
-def down(ndim: int, features: int) -> nn.Sequential:
-    """Features of a level to those of the next coarser one."""
-    layer = conv(ndim)
-    return nn.Sequential(
-        nn.LeakyReLU(SLOPE),
-        _halved(ndim),
-        layer(features, features, 3, padding=1),
-        nn.LeakyReLU(SLOPE),
-        layer(features, features, 3, padding=1),
-    )
-
-
-def _halved(ndim: int) -> nn.Module:
-    """Means of two pixels along each axis: the coarse pixels stand in the middle of the fine ones."""
-    return nn.AvgPool2d(2) if ndim == 2 else nn.AvgPool3d(2)
-
-
 def spread(flow: Tensor, certain: Tensor) -> Tensor:
     """Where little is certain, the displacement of the neighbours for which more is.
 
@@ -183,19 +151,3 @@ def _blocks(image: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Means over the blocks that make up an image (B, 1, *fine) of that coarser shape."""
     size = [n // m for n, m in zip(image.shape[2:], shape, strict=True)]
     return F.avg_pool2d(image, size) if len(shape) == 2 else F.avg_pool3d(image, size)
-
-
-def contrast(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The images with their local contrast, (B, 2, *shape), and their local variance, (B, 1, *shape).
-
-    Local contrast is brightness less its mean in a window, over its deviation there.
-    """
-    mean = window_mean(images)
-    variance = (window_mean(images**2) - mean**2).clamp_min(0)
-    local = (images - mean) / (variance + 4e-4).sqrt()
-    return torch.cat([2 * images - 1, local], dim=1), variance
-
-
-def window_mean(images: Tensor) -> Tensor:
-    """Means over windows of (B, C, *shape); beyond the rim the border goes on."""
-    return box_mean(images.flatten(0, 1), WINDOW).view_as(images)

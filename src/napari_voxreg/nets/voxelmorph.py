@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .compare import FIRST_SIDE, channels, compared
+from .compare import FIRST_SIDE
+from .comparison import Compare, Comparison
 from .integrate import integrate_batch
 from .network import Network, Prediction, conv
 from .unet import Activation, Down, Levels, UNet, Upsampling
@@ -39,8 +40,8 @@ class VoxelMorph(Network):
         By how much the velocity is reduced before; a half-resolution head has done so by 2.
     shift : float
         Added to the images, for networks whose black is not 0.
-    compare : bool
-        Whether the U-Net sees beside the images where they resemble each other (`compared`), too.
+    compare : {"", "images", "pyramid"}
+        What it sees compared beside the images; see `Comparison`.
 
     Raises
     ------
@@ -63,7 +64,7 @@ class VoxelMorph(Network):
         int_steps: int = 7,
         int_downsize: int = 2,
         shift: float = 0.0,
-        compare: bool = False,
+        compare: Compare = "",
     ) -> None:
         arguments = {
             "ndim": ndim,
@@ -87,14 +88,15 @@ class VoxelMorph(Network):
                 raise ValueError(f"{name} cannot be {value!r}; choose a whole number up to {most}.")
         if half and int_downsize != 2:
             raise ValueError(f"A half-resolution head goes with an int_downsize of 2, not {int_downsize}.")
-        count = 2 + compare * channels(ndim)
+        self.comparison = Comparison(ndim, compare)
+        count = 2 + self.comparison.channels
         self.unet = UNet(ndim, count, encoder, decoder, remaining, down, activation, upsampling, half)
         features = ndim if narrow else self.unet.features
         self.narrow = conv(ndim)(self.unet.features, ndim, 1) if narrow else None
         self.flow = _small(conv(ndim)(features, ndim, 3, 1, 1), 1e-5, 0.0)
         self.log_sigma = _small(conv(ndim)(features, ndim, 3, 1, 1), 1e-10, -10.0) if probabilistic else None
         self.halved, self.int_steps, self.int_downsize = half, int_steps, int_downsize
-        self.shift, self.compare = shift, compare
+        self.shift = shift
         if compare:
             self.first_side = FIRST_SIDE[ndim]
 
@@ -128,8 +130,7 @@ class VoxelMorph(Network):
                 f"{self.stride}, not {shape} and {tuple(moving.shape[2:])}; pad them."
             )
         images = torch.cat([moving, fixed], 1) + self.shift
-        if self.compare:
-            images = torch.cat([images, compared(fixed, moving)], 1)
+        images = torch.cat([images, self.comparison(fixed, moving)], 1)
         if images.device.type == "cpu" and not torch.is_grad_enabled():
             # There convolution and pooling are faster when the channels of a pixel lie side by side.
             layout = torch.channels_last if self.ndim == 2 else torch.channels_last_3d

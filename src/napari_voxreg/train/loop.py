@@ -47,7 +47,7 @@ class State:
         torch.manual_seed(seed)
         net = build(recipe.architecture, recipe.arguments)
         if recipe.start:
-            _begin_with(net, folder / f"{recipe.start}.safetensors")
+            _begin_with(net, folder / f"{recipe.start}.safetensors", recipe.keep)
         averaged = build(recipe.architecture, recipe.arguments)
         averaged.load_state_dict(net.state_dict())
         optimizer = torch.optim.Adam(net.parameters(), lr=recipe.rate)
@@ -127,8 +127,8 @@ def train(
     return state.averaged
 
 
-def _begin_with(net: Network, path: Path) -> None:
-    """Fill in the layers that another network has too, by the ends of their names.
+def _begin_with(net: Network, path: Path, keep: bool) -> None:
+    """Fill in the layers that another network has too, by the ends of their names, and keep them if wanted.
 
     Raises
     ------
@@ -139,10 +139,11 @@ def _begin_with(net: Network, path: Path) -> None:
         raise ValueError(f"{path.name} is not in {path.parent}; follow the recipe {path.stem!r} first.")
     known = load_weights(path).net.state_dict()
     own = net.state_dict()
-    for name, value in own.items():
+    for name, parameter in net.named_parameters():
         for other, found in known.items():
-            if name.endswith(other) and found.shape == value.shape:
+            if name.endswith(other) and found.shape == parameter.shape:
                 own[name] = found
+                parameter.requires_grad_(not keep)
     net.load_state_dict(own)
 
 

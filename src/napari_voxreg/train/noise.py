@@ -21,7 +21,7 @@ def smooth_noise(
     nodes = [matrix.shape[1] for matrix in matrices]
     coefficients = torch.randn(count * channels, *nodes, generator=generator)
     field = apply_along(coefficients, matrices).view(count, channels, *shape)
-    return field / field.std().clamp_min(1e-6)
+    return field.div_(field.std().clamp_min(1e-6))
 
 
 def _splines(pixels: int, scale: float, generator: torch.Generator) -> Tensor:

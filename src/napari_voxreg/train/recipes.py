@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..nets.pyramid import SHIPPED
 from .synth import Motion
 
 
@@ -38,6 +39,9 @@ class Recipe:
     start : str
         The recipe whose result this one begins with, as far as names and shapes of the layers agree; none
         begins with random weights.
+    keep : bool
+        Whether these layers stay as they are: the first gradients through a network that knows nothing yet
+        would spoil them.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Recipe:
     rate: float = 5e-4
     ramp: int = 1000
     start: str = ""
+    keep: bool = False
 
 
 # What the affine networks meet: 30 degrees, 0.8 to 1.25, a fifth of the side, and a little bending.
@@ -62,7 +67,7 @@ _ALL = (
     Recipe(
         name="pyramid2d",
         architecture="pyramid",
-        arguments={"ndim": 2, "features": 32, "hidden": 48, "context": 16, "radius": 2},
+        arguments=SHIPPED[2],
         loss="levels",
         shape=(96, 96),
         batch=8,
@@ -71,7 +76,7 @@ _ALL = (
     Recipe(
         name="pyramid3d",
         architecture="pyramid",
-        arguments={"ndim": 3, "features": 24, "hidden": 32, "context": 12, "radius": 1},
+        arguments=SHIPPED[3],
         loss="levels",
         shape=(48, 48, 48),
         batch=2,
@@ -105,7 +110,7 @@ _ALL = (
     Recipe(
         name="voxelmorph2d",
         architecture="voxelmorph",
-        arguments={"ndim": 2, "half": True, "int_steps": 5, "compare": True},
+        arguments={"ndim": 2, "half": True, "int_steps": 5, "compare": "images"},
         loss="displacement",
         shape=(64, 64),
         batch=8,
@@ -115,17 +120,19 @@ _ALL = (
     Recipe(
         name="voxelmorph3d",
         architecture="voxelmorph",
-        arguments={"ndim": 3, "half": True, "int_steps": 5, "compare": True},
+        arguments={"ndim": 3, "half": True, "int_steps": 5, "compare": "pyramid"},
         loss="displacement",
         shape=(48, 48, 48),
         batch=2,
         steps=6_000,
         rate=1e-3,
+        start="pyramid3d",
+        keep=True,
     ),
     Recipe(
         name="avsm2d",
         architecture="avsm",
-        arguments={"ndim": 2, "width": 8, "affine_width": 16, "steps": 2, "compare": True},
+        arguments={"ndim": 2, "width": 8, "affine_width": 16, "steps": 1, "compare": "images"},
         loss="affine and displacement",
         shape=(64, 64),
         batch=8,
@@ -136,18 +143,20 @@ _ALL = (
     Recipe(
         name="avsm3d",
         architecture="avsm",
-        arguments={"ndim": 3, "width": 8, "affine_width": 16, "steps": 2, "compare": True},
+        arguments={"ndim": 3, "width": 8, "affine_width": 16, "steps": 1, "compare": "pyramid"},
         loss="affine and displacement",
         shape=(48, 48, 48),
         batch=2,
         steps=5_000,
         motion=TURNED,
         rate=1e-3,
+        start="pyramid3d",
+        keep=True,
     ),
     Recipe(
         name="jsm2d",
         architecture="jsm",
-        arguments={"width": 0.25, "side": 64, "compare": True},
+        arguments={"width": 0.25, "side": 64, "compare": "images"},
         loss="coarse and fine",
         shape=(64, 64),
         batch=4,
@@ -156,7 +165,7 @@ _ALL = (
     Recipe(
         name="stn2d",
         architecture="stn",
-        arguments={"ndim": 2, "width": 16, "compare": True},
+        arguments={"ndim": 2, "width": 16, "compare": "images"},
         loss="affine",
         shape=(64, 64),
         batch=16,
