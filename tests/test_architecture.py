@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "describe": GROUND | {"methods"},
     "evaluation": GROUND | {"methods", "preflight", "registration", "verdict"},
     "figures": GROUND | {"evaluation"},
-    "gui": GROUND | MIDDLE,
+    "gui": GROUND | MIDDLE | {"train"},
     "cli_options": GROUND | {"describe", "methods"},
     "cli_pairs": GROUND,
     "cli_evaluate": GROUND | {"cli_options", "cli_pairs", "evaluation", "figures", "registration"},

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from napari_voxreg import Image, isolate
-from napari_voxreg.gui import register_widget
+from napari_voxreg.gui import child
 from napari_voxreg.measures import Comparison
 from napari_voxreg.params import Params
 from napari_voxreg.preprocess import driving_channel
@@ -28,9 +28,9 @@ def viewer(request):
 @pytest.fixture(scope="module")
 def warm_child():
     """One child process for all tests of a module: as if another panel were open all the time."""
-    register_widget._open.add(-1)
+    child.hold(-1)
     yield
-    register_widget._open.discard(-1)
+    child.release(-1)
     isolate.shutdown()
 
 

@@ -77,7 +77,7 @@ def test_weights_are_looked_into_when_they_are_chosen(qtbot, tmp_path):
     form.set_up(VoxelMorphParams())
     form.show()
     box = form.findChild(FileBox, "weights")
-    assert [b.text() for b in box.findChildren(QPushButton)] == ["Load…"]
+    assert [b.text() for b in box.findChildren(QPushButton)] == ["Load…", "Runs"]
     assert not box._sentence.isVisible()
     with qtbot.waitSignals([form.changed, box.told], timeout=60_000) as blocker:
         box.choose(tmp_path / "no.safetensors")

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 from napari_voxreg import isolate
 from napari_voxreg.geometry import Grid
 from napari_voxreg.geometry import Image as Picture
+from napari_voxreg.gui import child as keeper
 from napari_voxreg.gui import job, register_widget
 from napari_voxreg.gui.pair import guess_pair
 from napari_voxreg.gui.register_widget import RegisterWidget
@@ -335,12 +336,12 @@ def test_closing_the_dock_stops_the_run_and_floating_does_not(panel, viewer, qtb
 
 def test_closing_the_viewer_leaves_no_process(panel, viewer, qtbot, endless):
     assert panel.busy
-    register_widget._open.discard(-1)
+    keeper.release(-1)
     try:
         viewer.close()
         qtbot.waitUntil(lambda: not child(), timeout=2000)
     finally:
-        register_widget._open.add(-1)
+        keeper.hold(-1)
 
 
 def test_a_layer_deleted_during_the_run_is_no_loss(panel, viewer, qtbot):

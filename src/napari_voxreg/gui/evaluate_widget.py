@@ -30,6 +30,7 @@ from ..evaluation import Evaluation, Row
 from ..method import Cancelled, MethodUnavailable
 from ..methods import METHODS
 from ..registration import Result
+from . import child
 from .before_after import BeforeAfter
 from .choice import heading
 from .docked import Docked
@@ -38,7 +39,6 @@ from .evaluate_table import EvaluateTable
 from .layers import snapshot
 from .method_box import MethodBox
 from .outcome import Sentence
-from .register_widget import _open
 from .results import LayerData, result_layers
 from .run_bar import BUTTON
 from .source_box import PathLine, SourceBox
@@ -82,7 +82,7 @@ class EvaluateWidget(Docked):
         self._layers: list[tuple[Layer, str]] = []
         self._build()
         self._refresh()
-        _open.add(id(self))  # the child process stays as long as any panel may need it
+        child.hold(id(self))
         # The worker may outlive the panel, and a panel may go without closing.
         self.destroyed.connect(lambda: self._gone())
 
@@ -336,9 +336,7 @@ class EvaluateWidget(Docked):
         for runner in (self._runner, self._opener, self._saver):
             runner.cancel()
         self.source.stop()
-        _open.discard(id(self))
-        if not _open:
-            isolate.shutdown()
+        child.release(id(self))
 
 
 def _wrapped() -> QLabel:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
+    QMenu,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -108,6 +111,8 @@ class FileBox(QWidget):
     says : callable, optional
         ``says(path, progress=...)`` tells in a line what a file holds, or raises a `ValueError`; it is called
         in the child process of `isolate`.
+    offers : callable, optional
+        Gives files to choose from, each known by its folder's name: a button lists them. Called in a thread.
 
     Signals
     -------
@@ -121,7 +126,11 @@ class FileBox(QWidget):
     told = Signal(str)
 
     def __init__(
-        self, path: Path | None, suffixes: tuple[str, ...] = (), says: partial[str] | None = None
+        self,
+        path: Path | None,
+        suffixes: tuple[str, ...] = (),
+        says: partial[str] | None = None,
+        offers: Callable[[], Sequence[Path]] | None = None,
     ) -> None:
         super().__init__()
         self._suffixes, self._says = suffixes, says
@@ -137,6 +146,9 @@ class FileBox(QWidget):
         row = QHBoxLayout()
         row.addWidget(self._line, 1)
         row.addWidget(browse)
+        self._offers, self._lister = offers, Runner()
+        if offers is not None:
+            row.addWidget(self._runs_button())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -144,7 +156,9 @@ class FileBox(QWidget):
         layout.addWidget(self._sentence)
         self._seen = self.path
         runner = self._runner = Runner()
+        lister = self._lister
         self.destroyed.connect(lambda: runner.cancel())
+        self.destroyed.connect(lambda: lister.cancel())
         self._look()
 
     @property
@@ -165,6 +179,37 @@ class FileBox(QWidget):
         name, _ = QFileDialog.getOpenFileName(self, "Choose a file", start, shown)
         if name:
             self.choose(Path(name))
+
+    def _runs_button(self) -> QPushButton:
+        """A button whose menu lists what is offered at that moment."""
+        button = QPushButton("Runs")
+        button.setToolTip("Choose the weights of one of your training runs")
+        self._menu = QMenu(button)
+        self._menu.aboutToShow.connect(self._list)
+        button.setMenu(self._menu)
+        return button
+
+    def _list(self) -> None:
+        """Fill the menu off the main thread: the folder of runs may be large, or far away."""
+        offers = self._offers
+        assert offers is not None  # else there is no menu
+        self._fill("Looking for runs…", ())
+        self._lister.start(
+            lambda progress: offers(),
+            report=lambda report: None,
+            done=lambda files: self._fill("No finished training run for this method yet", files),
+            failed=lambda error: self._fill(str(error).split("\n")[0], ()),
+            warned=lambda text: None,
+        )
+
+    def _fill(self, nothing: str, files: Sequence[Path]) -> None:
+        self._menu.clear()
+        for file in files:
+            self._menu.addAction(file.parent.name, partial(self.choose, file))
+        if not files:
+            word = QAction(nothing, self._menu)
+            word.setEnabled(False)
+            self._menu.addAction(word)
 
     def _typed(self, text: str) -> None:
         """The line's own button clears it, which ends no editing."""

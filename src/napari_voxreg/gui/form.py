@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ..params import Param, Params
 from .choice import Choice, tame
 from .files import FileBox, FileList
 from .fold import Fold
+from .weights import weights_for
 
 LARGEST = 2**31 - 1
 DECIMALS = 10
@@ -46,13 +47,15 @@ class ParamsForm(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
 
-    def set_up(self, params: Params) -> None:
+    def set_up(self, params: Params, apart: Mapping[str, Sequence[str]] | None = None) -> None:
         """Show the parameters of a method.
 
         Parameters
         ----------
         params : Params
             Declares the parameters and gives their values.
+        apart : mapping of str to sequence of str, optional
+            Parameters that are folded away under titles of their own.
         """
         if self._content is not None:
             self._layout.removeWidget(self._content)
@@ -62,11 +65,16 @@ class ParamsForm(QWidget):
         self._content = QWidget()
         layout = QVBoxLayout(self._content)
         layout.setContentsMargins(0, 0, 0, 0)
-        infos = params.infos()
+        groups = {} if apart is None else apart
+        grouped = {name for names in groups.values() for name in names}
+        infos = [i for i in params.infos() if i.name not in grouped]
         layout.addWidget(self._rows([i for i in infos if not i.advanced], params))
         advanced = [i for i in infos if i.advanced]
         if advanced:
             layout.addWidget(Fold("Advanced", self._rows(advanced, params)))
+        for title, names in groups.items():
+            rows = self._rows([i for i in params.infos() if i.name in names], params)
+            layout.addWidget(Fold(title, rows))
         self._layout.addWidget(self._content)
 
     def values(self) -> dict[str, Any]:
@@ -130,7 +138,10 @@ def _editor(info: Param, params: Params, changed: Callable[[], None]) -> tuple[Q
         files.changed.connect(changed)
         return files, lambda: files.paths
     if info.kind is Path:
-        file = FileBox(value, info.suffixes, None if info.says is None else partial(info.says, type(params)))
+        says = None if info.says is None else partial(info.says, type(params))
+        # Where weights are asked for, those of one's own training runs are offered.
+        fitting = getattr(params, "architectures", ()) if info.name == "weights" else ()
+        file = FileBox(value, info.suffixes, says, partial(weights_for, fitting) if fitting else None)
         file.changed.connect(changed)
         return file, lambda: file.path
     box: Any = QSpinBox() if info.kind is int else NumberBox()

@@ -26,6 +26,7 @@ from ..comparison import Row
 from ..method import Cancelled, MethodUnavailable
 from ..methods import METHODS
 from ..registration import Result
+from . import child
 from .canvas_drops import CanvasDrops
 from .compare_table import CompareTable
 from .docked import Docked
@@ -44,8 +45,6 @@ from .show_box import ShowBox
 from .start import StartBox
 from .watch import LayerWatch
 from .worker import Report, Runner
-
-_open: set[int] = set()  # the panels that may need the child process
 
 
 class RegisterWidget(Docked):
@@ -200,7 +199,7 @@ class RegisterWidget(Docked):
 
     def _attach(self) -> None:
         """Follow the viewer's layers."""
-        _open.add(id(self))
+        child.hold(id(self))
         self._watch.start()
 
     def _load_ahead(self) -> None:
@@ -414,6 +413,4 @@ class RegisterWidget(Docked):
         self._watch.stop()
         for runner in (self._runner, self._saver, *self._readers.values()):
             runner.cancel()
-        _open.discard(id(self))
-        if not _open:
-            isolate.shutdown()
+        child.release(id(self))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLineEdit,
+    QMenu,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -58,9 +60,18 @@ class PathLine(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.line, 1)
-        self._button(row, "Folder…" if files else "…", "Choose a folder", self._ask_folder)
+        button = QPushButton("…")
+        row.addWidget(button)
         if files:
-            self._button(row, "File…", "Choose a CSV or an HDF5 pair file", self._ask_file)
+            # Two buttons would leave a narrow panel no room for the path.
+            button.setToolTip("Choose a folder, a CSV or an HDF5 pair file")
+            menu = QMenu(button)
+            menu.addAction("Folder…", self._ask_folder)
+            menu.addAction("File…", self._ask_file)
+            button.setMenu(menu)
+        else:
+            button.setToolTip("Choose a folder")
+            button.clicked.connect(self._ask_folder)
         self.setAcceptDrops(True)
 
     @property
@@ -85,12 +96,6 @@ class PathLine(QWidget):
         if paths:
             event.acceptProposedAction()
             self.choose(paths[0])
-
-    def _button(self, row: QHBoxLayout, text: str, tip: str, slot: Callable[[], None]) -> None:
-        button = QPushButton(text)
-        button.setToolTip(tip)
-        button.clicked.connect(slot)
-        row.addWidget(button)
 
     def _ask_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Choose a folder", str(self.path or ""))
@@ -137,7 +142,7 @@ class SourceBox(QWidget):
             self.side.addItem(title, name)
         self.sentence = Sentence()
         self.sentence.hide()
-        form = QFormLayout()
+        form = self.form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         tips = (
@@ -153,8 +158,8 @@ class SourceBox(QWidget):
         layout.addWidget(self.sentence)
         self._runner = Runner()
         self._failure = ""
-        self.source.changed.connect(self._look)
-        self.moving.changed.connect(self._look)
+        self.source.changed.connect(self.look)
+        self.moving.changed.connect(self.look)
         self.side.currentIndexChanged.connect(self.changed)
 
     @property
@@ -170,27 +175,35 @@ class SourceBox(QWidget):
 
     def reason(self) -> str:
         """Why there is nothing to be used; empty if there is."""
-        if self.source.path is None:
-            return "Choose the pairs: a folder, a CSV or an HDF5 file."
+        if missing := self.missing():
+            return missing
         if self.pairs is None:
             return "Looking for pairs…" if self._runner.busy else self._failure
         if not self.chosen:
             return f"There are no {SIDES[str(self.side.currentData())].lower()}; use all pairs."
         return ""
 
+    def missing(self) -> str:
+        """What has to be chosen before there is anything to look for; empty if nothing."""
+        return "" if self.source.path else "Choose the pairs: a folder, a CSV or an HDF5 file."
+
+    def opener(self) -> Callable[[], PairSet]:
+        """What finds the pairs, made of the present choices, to be called off the main thread."""
+        return partial(open_pairs, self.source.path or "", self.moving.path)
+
     def stop(self) -> None:
         """Look no further; touches nothing of Qt."""
         self._runner.cancel()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Find the pairs off the main thread: a folder may lie far away."""
         self.pairs = None
         self._runner.cancel()
-        source, moving = self.source.path, self.moving.path
         self.sentence.say("", "quiet")
-        if source is not None:
+        if not self.missing():
+            opener = self.opener()
             self._runner.start(
-                lambda progress: open_pairs(source, moving),
+                lambda progress: opener(),
                 report=lambda report: None,
                 done=self._found,
                 failed=self._failed,
