@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ class AVSMParams(SteppedParams):
 
     stem: ClassVar[str] = "avsm"
     architectures: ClassVar[tuple[str, ...]] = ("avsm",)
+    sizes: ClassVar[Mapping[int, int]] = {2: 128, 3: 64}  # its velocity is smoother than that
 
 
 METHOD = network_method(

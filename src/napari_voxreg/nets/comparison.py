@@ -85,7 +85,7 @@ class Comparison(nn.Module):
         return torch.cat(found, 1)
 
     def _alike(self, fixed: Tensor, moving: Tensor, block: int) -> Tensor:
-        """Squared correlation of images averaged over blocks, at every shift; nothing is learnt through it."""
+        """Squared correlation of images averaged over blocks, at every shift; it teaches nothing."""
         pool = F.avg_pool2d if fixed.ndim == 4 else F.avg_pool3d
         with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
             here, there = (pool(image.float(), block) for image in (fixed, moving))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .compare import FIRST_SIDE
 from .comparison import Compare, Comparison
 from .network import Network, Prediction
 from .saliency import joint_saliency
@@ -63,6 +64,8 @@ class JSM(Network):
             )
         super().__init__(2, 1, {"width": width, "side": side, "compare": compare})
         self.side = side
+        if compare:
+            self.first_side = FIRST_SIDE[2]
         self.coarse = GlobalFlow(width, compare)
         layers: list[nn.Module] = []
         before = 1 + 2  # joint saliency and displacement

@@ -83,7 +83,8 @@ def predict(
         How often an affine network looks, each time at the original moving image through all that it has
         found so far.
     size : int, optional
-        Pixels along the longest side that the network sees, at most; 512 in 2D and 224 in 3D if left out.
+        Pixels along the longest side that the network sees, at most; if left out what suits it
+        (`Network.last_side`), else 512 in 2D and 224 in 3D.
     device : str
         "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda" or "mps".
     progress : Progress
@@ -99,7 +100,7 @@ def predict(
         raise ValueError(
             f"The weights are for {net.ndim}D images and the pair is {fixed.ndim}D; choose other weights."
         )
-    where, size = device_named(device), SIZES[fixed.ndim] if size is None else size
+    where, size = device_named(device), size or net.last_side or SIZES[fixed.ndim]
     for part in net.modules():
         if isinstance(part, Network) and hasattr(part, "steps"):
             # Steps are taken here: those of its own would look at pictures cut off at the fixed image's rim.

@@ -14,6 +14,8 @@ from .network import Network, Prediction, conv
 from .unet import Activation, Down, Levels, UNet, Upsampling
 from .warp import resize
 
+LAST_SIDE = {2: 256, 3: 112}  # pixels beyond which a field at half the resolution gains little
+
 
 class VoxelMorph(Network):
     """The registration network of Balakrishnan et al. (IEEE TMI 38, 2019) in all its variants.
@@ -99,6 +101,8 @@ class VoxelMorph(Network):
         self.shift = shift
         if compare:
             self.first_side = FIRST_SIDE[ndim]
+            if half:
+                self.last_side = LAST_SIDE[ndim]
 
     @property
     def manner(self) -> str:

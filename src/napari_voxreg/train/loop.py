@@ -152,7 +152,7 @@ def _step(state: State, recipe: Recipe) -> float:
     grown = EASIEST + (1 - EASIEST) * min(1.0, state.step / max(1, recipe.ramp))
     # Small motions too: who only knows large ones moves what lies right already.
     motion = recipe.motion.times(grown * float(uniform(state.generator, SMALLEST, 1.0, 1)))
-    batch = make_batch(recipe.batch, recipe.shape, motion, state.generator)
+    batch = make_batch(recipe.batch, recipe.shape, motion, state.generator, recipe.objects)
     state.net.train()
     with torch.autocast("cpu", torch.bfloat16):
         loss: Tensor = OBJECTIVES[recipe.loss](state.net, batch)

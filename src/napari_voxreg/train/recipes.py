@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..nets.pyramid import SHIPPED
+from .scenes import OBJECTS
 from .synth import Motion
 
 
@@ -30,6 +31,8 @@ class Recipe:
         Pairs a step.
     motion : Motion
         The largest.
+    objects : float
+        Chance of an image to have an object that the other does not show.
     rate : float
         Learning rate of Adam.
     steps : int
@@ -52,6 +55,7 @@ class Recipe:
     steps: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
     motion: Motion = field(default_factory=Motion)
+    objects: float = OBJECTS
     rate: float = 5e-4
     ramp: int = 1000
     start: str = ""
@@ -132,13 +136,15 @@ _ALL = (
     Recipe(
         name="avsm2d",
         architecture="avsm",
-        arguments={"ndim": 2, "width": 8, "affine_width": 16, "steps": 1, "compare": "images"},
+        arguments={"ndim": 2, "width": 8, "affine_width": 16, "steps": 1, "compare": "pyramid"},
         loss="affine and displacement",
         shape=(64, 64),
         batch=8,
         steps=8_000,
         motion=TURNED,
         rate=1e-3,
+        start="pyramid2d",
+        keep=True,
     ),
     Recipe(
         name="avsm3d",
@@ -161,17 +167,20 @@ _ALL = (
         shape=(64, 64),
         batch=4,
         steps=8_000,
+        objects=0.6,
     ),
     Recipe(
         name="stn2d",
         architecture="stn",
-        arguments={"ndim": 2, "width": 16, "compare": "images"},
+        arguments={"ndim": 2, "width": 16, "compare": "pyramid"},
         loss="affine",
         shape=(64, 64),
         batch=16,
         steps=10_000,
         motion=TURNED,
         rate=1e-3,
+        start="pyramid2d",
+        keep=True,
     ),
 )
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from .noise import chance, smooth_noise, uniform
 
 LABELS = 12
+OBJECTS = 0.25  # chance of an image to have an object that the other does not show
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,12 +142,15 @@ def show(scene: Scene, contrast: Contrast, generator: torch.Generator) -> Tensor
     return image
 
 
-def disturb(image: Tensor, generator: torch.Generator) -> Tensor:
+def disturb(image: Tensor, generator: torch.Generator, objects: float = OBJECTS) -> Tensor:
     """What happens to one image on its own: an object more or less, bias, blur, noise, speckle, exponent.
 
     Parameters
     ----------
     image : Tensor, shape (B, 1, *shape)
+    generator : torch.Generator
+    objects : float
+        Chance of an object.
 
     Returns
     -------
@@ -156,7 +160,7 @@ def disturb(image: Tensor, generator: torch.Generator) -> Tensor:
     count, shape = len(image), tuple(image.shape[2:])
     d, longest = len(shape), max(shape)
     lone = (count, *(1,) * (d + 1))
-    image = _with_object(image, generator)
+    image = _with_object(image, generator, objects)
     bias = smooth_noise(count, 1, shape, longest / 2, generator)
     image = image.clamp_min(0) * torch.exp(uniform(generator, 0.0, 0.3, *lone) * bias)
     softened = _softened(image)
@@ -170,8 +174,8 @@ def disturb(image: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(chance(generator, 0.15, count, d) > 0, 1 - image, image)
 
 
-def _with_object(image: Tensor, generator: torch.Generator) -> Tensor:
-    """A quarter of the images has an ellipse of some brightness where the other image shows the scene."""
+def _with_object(image: Tensor, generator: torch.Generator, probability: float) -> Tensor:
+    """Some of the images have an ellipse of some brightness where the other image shows the scene."""
     count, shape = len(image), tuple(image.shape[2:])
     d = len(shape)
     axes = [torch.arange(n, dtype=torch.float32) / max(shape) for n in shape]
@@ -179,7 +183,7 @@ def _with_object(image: Tensor, generator: torch.Generator) -> Tensor:
     middle = uniform(generator, 0.15, 0.85, count, d, *(1,) * d)
     radii = uniform(generator, 0.08, 0.22, count, d, *(1,) * d)
     inside = (((places - middle) / radii) ** 2).sum(1, keepdim=True) < 1
-    inside = inside & (chance(generator, 0.25, count, d) > 0)
+    inside = inside & (chance(generator, probability, count, d) > 0)
     return torch.where(inside, torch.rand(count, *(1,) * (d + 1), generator=generator), image)
 
 

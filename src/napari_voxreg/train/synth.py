@@ -13,7 +13,7 @@ from ..nets import affines
 from ..nets.integrate import integrate_batch
 from ..nets.warp import identity, resize, warp_batch
 from .noise import smooth_noise, uniform
-from .scenes import disturb, make_contrast, make_scene, show, steepness
+from .scenes import OBJECTS, disturb, make_contrast, make_scene, show, steepness
 
 LATTICE = 4  # pixels between the nodes of the velocities
 SQUARINGS = 5
@@ -83,7 +83,13 @@ class Batch:
     affine: Tensor
 
 
-def make_batch(count: int, shape: tuple[int, ...], motion: Motion, generator: torch.Generator) -> Batch:
+def make_batch(
+    count: int,
+    shape: tuple[int, ...],
+    motion: Motion,
+    generator: torch.Generator,
+    objects: float = OBJECTS,
+) -> Batch:
     """A batch of pairs.
 
     Parameters
@@ -94,6 +100,8 @@ def make_batch(count: int, shape: tuple[int, ...], motion: Motion, generator: to
     motion : Motion
     generator : torch.Generator
         The same state gives the same pairs.
+    objects : float
+        Chance of an image to have an object that the other does not show.
     """
     margin = [round(n * motion.margin) for n in shape]
     whole = tuple(n + 2 * m for n, m in zip(shape, margin, strict=True))
@@ -118,8 +126,8 @@ def make_batch(count: int, shape: tuple[int, ...], motion: Motion, generator: to
     labels = tuple(_nearest(scene.labels, p + corner) for p in (seen_by_fixed, seen_by_moving))
     seen = _inside(here + displacement, shape)
     return Batch(
-        disturb(fixed, generator),
-        disturb(moving, generator),
+        disturb(fixed, generator, objects),
+        disturb(moving, generator, objects),
         displacement,
         seen,
         textured * seen,
