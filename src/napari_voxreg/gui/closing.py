@@ -24,13 +24,13 @@ class CloseGuard(QObject):
     def __init__(self, panel: QWidget, busy: Callable[[], bool], question: str) -> None:
         super().__init__(panel)
         self._panel, self._busy, self._question = panel, busy, question
-        self._window: QMainWindow | None = None
+        self._window = 0  # its id: a reference would keep the whole viewer alive
 
     def attach(self) -> None:
         """Watch the window that the panel is in now."""
         window = self._panel.window()
-        if isinstance(window, QMainWindow) and window is not self._window:
-            self._window = window
+        if isinstance(window, QMainWindow) and id(window) != self._window:
+            self._window = id(window)
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -38,7 +38,7 @@ class CloseGuard(QObject):
         if (
             event is None
             or event.type() != QEvent.Type.Close
-            or watched is not self._window
+            or id(watched) != self._window
             or not event.spontaneous()
             or not self._busy()
             or self.may_close()

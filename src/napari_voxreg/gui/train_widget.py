@@ -217,7 +217,7 @@ class TrainWidget(Docked):
         self.use_button.clicked.connect(self._use_new)
         self.history.saved.connect(self._note)
         self.history.failed.connect(self._complain)
-        self.runs.picked.connect(lambda run: self.history.show_run(run.info.folder, run.info.history))
+        self.runs.picked.connect(self._show_run)
         self.runs.resume_pressed.connect(self._resume)
         self.runs.use_pressed.connect(self._use_earlier)
         self.runner.history.connect(self._show_rows)
@@ -343,6 +343,9 @@ class TrainWidget(Docked):
     def _preview_failed(self, error: Exception) -> None:
         self._refresh()
         self._complain(str(error))
+
+    def _show_run(self, run: KnownRun) -> None:
+        self.history.show_run(run.info.folder, run.info.history)
 
     def _resume(self, run: KnownRun, epochs: int) -> None:
         done = run.info.history[-1].epoch if run.info.history else 0
