@@ -40,5 +40,5 @@ METHOD = network_method(
     "affinenet",
     "Network: affine",
     AffineNetParams,
-    "Hoffmann et al., Imaging Neuroscience 2, 2024; Shen et al., CVPR 2019; Jaderberg et al., NIPS 2015",
+    "after Rocco et al., CVPR 2017, and Sun et al., CVPR 2021 (matching); Jaderberg et al., NIPS 2015 (STN)",
 )

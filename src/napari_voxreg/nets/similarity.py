@@ -125,5 +125,5 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
     distances = torch.cat([box_mean((neighbour(*p) - neighbour(*q)) ** 2, 2 * radius + 1) for p, q in pairs])
     distances -= distances.min(0, keepdim=True).values
     noise = distances.mean(0, keepdim=True)
-    noise = noise.clamp_min(float(noise.mean()) * FLOOR + 1e-12)
+    noise = noise.clamp_min(float(noise.detach().mean()) * FLOOR + 1e-12)
     return (distances / noise).neg_().exp_()
