@@ -21,6 +21,7 @@ NEAR = 3.0  # % of the diagonal: an affine map closer than that is a success
 # Networks without weights, for what does not depend on them: architecture and arguments.
 UNTRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "untrained voxelmorph 2d": ("voxelmorph", {"ndim": 2}),
+    "untrained voxelmorph 2d, half": ("voxelmorph", {"ndim": 2, "half": True}),
     "untrained voxelmorph 3d": ("voxelmorph", {"ndim": 3}),
     "untrained voxelmorph 3d, half": ("voxelmorph", {"ndim": 3, "half": True}),
     "untrained avsm 2d": ("avsm", {"ndim": 2}),

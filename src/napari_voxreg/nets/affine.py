@@ -45,8 +45,9 @@ class AffineHead(nn.Module):
         """The map (B, d, d + 1) in pixels of images of `shape`."""
         d = self.ndim
         pool = nn.AdaptiveAvgPool2d if d == 2 else nn.AdaptiveAvgPool3d
-        flat = pool(CELLS)(features).flatten(1)
-        change = self.out(F.relu(self.hidden(flat))).unflatten(1, (d, d + 1))
+        with torch.autocast(features.device.type, enabled=False):
+            flat = pool(CELLS)(features.float()).flatten(1)
+            change = self.out(F.relu(self.hidden(flat))).unflatten(1, (d, d + 1))
         length = change.new_tensor([1.0] * d + [half_side(shape)])
         return identities(len(change), d, change) + change * length
 

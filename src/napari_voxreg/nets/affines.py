@@ -39,13 +39,16 @@ def displacement(affine: Tensor, shape: tuple[int, ...]) -> Tensor:
     middle = torch.tensor([(n - 1) / 2 for n in shape], dtype=affine.dtype, device=affine.device)
     places = identity(shape, affine).flatten(1) - middle[:, None]
     change = affine - identities(len(affine), d, affine)
-    return (change[:, :, :d] @ places + change[:, :, d:]).unflatten(2, shape)
+    # Half precision would round places far from the middle by a tenth of a pixel.
+    with torch.autocast(affine.device.type, enabled=False):
+        return (change[:, :, :d] @ places + change[:, :, d:]).unflatten(2, shape)
 
 
 def compose(second: Tensor, first: Tensor) -> Tensor:
     """The map that applies `first`, then `second`."""
     d = first.shape[1]
-    moved = second[:, :, :d] @ first
+    with torch.autocast(first.device.type, enabled=False):
+        moved = second[:, :, :d] @ first
     return torch.cat([moved[:, :, :d], moved[:, :, d:] + second[:, :, d:]], 2)
 
 

@@ -205,10 +205,11 @@ class AVSM(Network):
         affine = self.affine.trajectory(fixed, moving)[-1]
         start = affines.displacement(affine, shape)
         warped = warp_batch(moving, start)
-        momentum = self.momentum(fixed, warped)
-        velocity = smooth(momentum)
-        nodes = extent(half, fixed)
-        moved = advect(resize(start, half) / sides * nodes, velocity * nodes)
+        momentum = self.momentum(fixed, warped).float()
+        with torch.autocast(fixed.device.type, enabled=False):
+            velocity = smooth(momentum)
+            nodes = extent(half, fixed)
+            moved = advect(resize(start, half) / sides * nodes, velocity * nodes)
         extras = {
             "affine_displacement": start,
             "affine_warped": warped,

@@ -115,7 +115,9 @@ class MatchAffine(Network):
         for angle in TURNS[self.ndim]:
             way = affines.compose(found, affines.turned(angle, self.ndim, found))
             seen = warp_batch(moving, affines.displacement(way, shape))
-            step, agreement = fitted(self.matches(fixed, seen), shape)
+            matches = self.matches(fixed, seen)
+            with torch.autocast(fixed.device.type, enabled=False):
+                step, agreement = fitted(matches, shape)
             ways.append(affines.compose(way, step))
             agreed.append(agreement)
             if torch.stack(agreed).amax(0).min() > ENOUGH:
@@ -127,7 +129,8 @@ class MatchAffine(Network):
         """How well the places of both images go together."""
         features = self._features(torch.cat([fixed, moving]))
         here, there = features.flatten(2).chunk(2)
-        return Matches(self.sharpness.exp() * (here.mT @ there), tuple(features.shape[2:]))
+        with torch.autocast(fixed.device.type, enabled=False):
+            return Matches(self.sharpness.exp() * (here.mT @ there), tuple(features.shape[2:]))
 
     def _features(self, images: Tensor) -> Tensor:
         """Of every place, of length 1, (B, C, *places)."""
