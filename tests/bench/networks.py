@@ -27,6 +27,7 @@ from napari_voxreg.diffeo.settings import Settings
 from napari_voxreg.geometry import Array, Grid, Image
 from napari_voxreg.measures import folded_percentage
 from napari_voxreg.methods.affinenet import AffineNetParams
+from napari_voxreg.methods.avsm import AVSMParams
 from napari_voxreg.nets.avsm import AVSM
 from napari_voxreg.nets.checkpoint import build, open_checkpoint
 from napari_voxreg.nets.network import Network
@@ -96,11 +97,13 @@ def opened(what: str) -> tuple[Network, Callable[..., Predicted]]:
     else:
         loaded = open_checkpoint(what)
         net, architecture = loaded.net, loaded.card["architecture"]
-    affine = architecture in AffineNetParams.architectures
-    size = AffineNetParams.sizes[net.ndim] if affine else None
+    steps, size = 1, None
+    for params in (AffineNetParams, AVSMParams):
+        if architecture in params.architectures:
+            steps, size = params().looks, params.sizes[net.ndim]
 
     def run(fixed: Image, moving: Image, device: str = "cpu") -> Predicted:
-        return predict(fixed, moving, net, steps=LOOKS, size=size, device=device)
+        return predict(fixed, moving, net, steps=steps, size=size, device=device)
 
     return net, run
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..params import param
 from ._network import SteppedParams, network_method
 
 
@@ -13,9 +14,15 @@ from ._network import SteppedParams, network_method
 class AVSMParams(SteppedParams):
     """Parameters of AVSM."""
 
+    steps: int = param(
+        3,
+        "How often the affine part looks, each time at the moving image as its map so far brings it.",
+        range=(1, 50),
+    )
+
     stem: ClassVar[str] = "avsm"
     architectures: ClassVar[tuple[str, ...]] = ("avsm",)
-    sizes: ClassVar[Mapping[int, int]] = {2: 128, 3: 64}  # its velocity is smoother than that
+    sizes: ClassVar[Mapping[int, int]] = {2: 64, 3: 48}  # as in training: its first part knows no other size
 
 
 METHOD = network_method(

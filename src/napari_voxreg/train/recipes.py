@@ -136,7 +136,7 @@ _ALL = (
     Recipe(
         name="avsm2d",
         architecture="avsm",
-        arguments={"ndim": 2, "width": 8, "affine_width": 16, "steps": 1, "compare": "pyramid"},
+        arguments={"ndim": 2, "width": 8, "affine_width": 16, "steps": 3, "compare": "pyramid"},
         loss="affine and displacement",
         shape=(64, 64),
         batch=8,
