@@ -251,7 +251,7 @@ def _speed(results: Results) -> list[str]:
         return [title, NOT_MEASURED]
     words = (
         f"One pass over {_sides(WHOLE[2])} or {_sides(WHOLE[3])} pixels, from two images in memory to the "
-        f"transform (affine networks: {LOOKS} looks, at 128 or 64 pixels along the longest side; AVSM: 3, "
+        f"transform (affine networks: {LOOKS} looks, at 128 or 64 pixels along the longest side; AVSM: 1, "
         "at 64 or 48). Opening reads the weights; torch is loaded already. Untrained networks are as fast as "
         "trained ones."
     )

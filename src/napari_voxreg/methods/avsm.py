@@ -15,8 +15,8 @@ class AVSMParams(SteppedParams):
     """Parameters of AVSM."""
 
     steps: int = param(
-        3,
-        "How often the affine part looks, each time at the moving image as its map so far brings it.",
+        1,
+        "How often the affine part looks before the whole; the shipped weights gain nothing from more.",
         range=(1, 50),
     )
 
