@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,7 +52,11 @@ def test_before_and_after_of_every_pair_in_order(monkeypatch: pytest.MonkeyPatch
         assert path.read_bytes().startswith(magic)
     with pytest.raises(ValueError, match=r"plot\.bmp is no figure"):
         figures.save(figure, tmp_path / "plot.bmp")
-    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_plots_leave_the_state_that_all_of_matplotlib_shares_alone() -> None:
+    code = "import sys, napari_voxreg.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_score_that_shall_fall_and_one_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,10 @@ def test_pause_go_and_stop_within_a_second_then_kill_and_resume_the_same_curve(
 def test_errors_come_as_a_sentence(some_pairs, tmp_path: Path) -> None:
     ear = Ear()
     training = train_in_background(
-        some_pairs(), replace(QUICK, start="shipped"), tmp_path / "run", ear.events.put
+        some_pairs(),
+        replace(QUICK, architecture="voxelmorph displacement", start="shipped"),
+        tmp_path / "run",
+        ear.events.put,
     )
     failed = ear.until(Failed)
     assert failed.text.endswith(".")

@@ -291,7 +291,7 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(some_pairs, tmp_path: P
     pairs, folder = some_pairs(), tmp_path / "run"
     bare = PairSet(tuple(Pair(p.name, p.fixed, p.moving) for p in pairs.training), ())
     refusals = (
-        (pairs, replace(QUICK, start="shipped"), "weights"),
+        (pairs, replace(QUICK, architecture="voxelmorph displacement", start="shipped"), "weights"),
         (PairSet((), pairs.training), QUICK, "no pairs to train on"),
         (bare, replace(QUICK, loss="Dice"), "no labels"),
         (bare, replace(QUICK, loss="end-point error"), "no true displacements"),
