@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 
 class Docked(QWidget):
@@ -14,6 +14,20 @@ class Docked(QWidget):
     Its panel says what `_attach` (it is in a window), `_detach` (it was taken out) and `_gone` (it will not
     come back) do; each may be called more than once.
     """
+
+    area: QScrollArea
+
+    def _fill(self, content: QWidget) -> None:
+        """Show the panel's content, scrolled up and down where it is taller than the dock."""
+        area = self.area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self.setMinimumWidth(300)
 
     def _attach(self) -> None: ...
 

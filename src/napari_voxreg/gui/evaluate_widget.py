@@ -10,16 +10,14 @@ from pathlib import Path
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -181,15 +179,7 @@ class EvaluateWidget(Docked):
         layout.addStretch()
         for part in (self._running, self.stage, self.summary, self.plot, self.notes, self.save_button):
             part.hide()
-        area = self.area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(content)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
-        self.setMinimumWidth(300)
+        self._fill(content)
         self.source.changed.connect(self._refresh)
         self.method.method_box.currentIndexChanged.connect(self._load_ahead)
         self.button.clicked.connect(self.run)

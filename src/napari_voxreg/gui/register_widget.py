@@ -12,11 +12,9 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Image, Layer
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFrame,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -174,15 +172,7 @@ class RegisterWidget(Docked):
         for part in parts:
             layout.addWidget(part)
         layout.addStretch()
-        area = self.area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(content)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
-        self.setMinimumWidth(300)
+        self._fill(content)
         self.pair.changed.connect(self._refresh)
         self.pair.dropped.connect(self._open)
         CanvasDrops(self, lambda paths: self._open(None, paths))

@@ -87,7 +87,7 @@ class STN(Network):
         """Register a batch (B, 1, *shape); the displacement is the affine map's."""
         shape = tuple(fixed.shape[2:])
         images = torch.cat([fixed, moving], 1)
-        images = torch.cat([images, self.comparison(fixed, moving)], 1)
+        images = self.comparison.beside(images, fixed, moving)
         affine = self.head(self.localise(images), shape)
         return Prediction(displacement(affine, shape), affine=affine)
 

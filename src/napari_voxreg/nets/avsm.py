@@ -48,7 +48,7 @@ class AffineNet(nn.Module):
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
         """The map still missing."""
         both = torch.cat([self.shared(fixed), self.shared(warped)], 1)
-        both = torch.cat([both, self.comparison(fixed, warped)], 1)
+        both = self.comparison.beside(both, fixed, warped)
         return self.head(self.joint(both), tuple(fixed.shape[2:]))
 
 
@@ -141,7 +141,7 @@ class MomentumNet(nn.Module):
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
         """The momentum that turns the warped image into the fixed one."""
         images = torch.cat([fixed, warped], 1)
-        images = torch.cat([images, self.comparison(fixed, warped)], 1)
+        images = self.comparison.beside(images, fixed, warped)
         x = F.relu(self.first(images))
         levels = []
         for down, inner in zip(self.down, self.inner, strict=True):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .similarity import box_mean
+from .similarity import box_mean_batch
 
 FIRST_SIDE = {2: 64, 3: 48}  # pixels of the first look of what compares nearby: about those of training
 WINDOW = 5  # in which images are compared
@@ -17,22 +17,19 @@ FAINT = 4e-4  # variance below which a window of an image tells little
 
 def local_correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
     """Squared correlation in windows of images (B, 1, *shape) at every shift, ordered as `correlation`."""
-    means, variances = zip(*(_moments(image) for image in (here, there)), strict=True)
+    means, variances = zip(*(moments(image, WINDOW) for image in (here, there)), strict=True)
     found = []
     others = (shifted(x, radius, "replicate") for x in (there, means[1], variances[1]))
     for image, mean, variance in zip(*others, strict=True):
-        covariance = _window_mean(here * image) - means[0] * mean
+        covariance = box_mean_batch(here * image, WINDOW) - means[0] * mean
         found.append(covariance**2 / ((variances[0] + FAINT) * (variance + FAINT)))
     return torch.cat(found, 1)
 
 
-def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
-    mean = _window_mean(image)
-    return mean, (_window_mean(image**2) - mean**2).clamp_min(0)
-
-
-def _window_mean(image: Tensor) -> Tensor:
-    return box_mean(image.flatten(0, 1), WINDOW).view_as(image)
+def moments(images: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """Local mean and variance of (B, C, *shape)."""
+    mean = box_mean_batch(images, window)
+    return mean, (box_mean_batch(images**2, window) - mean**2).clamp_min(0)
 
 
 def correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:

@@ -59,6 +59,10 @@ class Comparison(nn.Module):
             self.pyramid = Pyramid(**SHIPPED[ndim])
             self.channels = ndim + self.pyramid.context
 
+    def beside(self, images: Tensor, fixed: Tensor, moving: Tensor) -> Tensor:
+        """Channels (B, C, *shape), followed by those of comparing the pair where it is compared at all."""
+        return torch.cat([images, self(fixed, moving)], 1) if self.of else images
+
     def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """The channels.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .compare import moments
 from .network import conv
-from .similarity import box_mean
 
 SLOPE = 0.1
 WINDOW = 9  # pixels, of the local contrast
@@ -47,12 +47,6 @@ def contrast(images: Tensor) -> tuple[Tensor, Tensor]:
 
     Local contrast is brightness less its mean in a window, over its deviation there.
     """
-    mean = window_mean(images)
-    variance = (window_mean(images**2) - mean**2).clamp_min(0)
+    mean, variance = moments(images, WINDOW)
     local = (images - mean) / (variance + 4e-4).sqrt()
     return torch.cat([2 * images - 1, local], dim=1), variance
-
-
-def window_mean(images: Tensor) -> Tensor:
-    """Means over windows of (B, C, *shape); beyond the rim the border goes on."""
-    return box_mean(images.flatten(0, 1), WINDOW).view_as(images)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .similarity import box_mean
+from .similarity import box_mean_batch
 
 LEAST = 0.05  # of the Jacobian determinant
 ROUNDS = 50  # of smoothing, at most
@@ -45,6 +45,6 @@ def unfolded(displacement: Tensor) -> Tensor:
         if not bool(folds.any()):
             break
         near = pool(folds.float(), WINDOW, 1, WINDOW // 2)
-        smooth = box_mean(displacement.flatten(0, 1), WINDOW).view_as(displacement)
+        smooth = box_mean_batch(displacement, WINDOW)
         displacement = torch.lerp(displacement, smooth, near)
     return displacement

@@ -15,7 +15,7 @@ from .compare import FIRST_SIDE
 from .comparison import Compare, Comparison
 from .network import Network, Prediction
 from .saliency import joint_saliency
-from .similarity import box_mean
+from .similarity import box_mean_batch
 from .warp import resize, warp_batch
 
 SLOPE = 0.1  # of the leaky units
@@ -104,7 +104,7 @@ class JSM(Network):
         small = [max(1, round(n / factor / STRIDE)) * STRIDE for n in shape]
         # What lies between the coarse pixels is averaged, not skipped.
         window = 2 * int(factor / 2) + 1
-        means = box_mean(pairs.flatten(0, 1), window).view_as(pairs)
+        means = box_mean_batch(pairs, window)
         return resize(means, (small[0], small[1]))
 
 
@@ -148,7 +148,7 @@ class GlobalFlow(nn.Module):
         """
         skips = []
         x = pairs - 0.5
-        x = torch.cat([x, self.comparison(pairs[:, :1], pairs[:, 1:])], 1)
+        x = self.comparison.beside(x, pairs[:, :1], pairs[:, 1:])
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .compare import FIRST_SIDE, correlation, halves_to, mean_shift
-from .features import SLOPE, contrast, down, stem, window_mean
+from .features import SLOPE, WINDOW, contrast, down, stem
 from .network import Network, Prediction, conv
+from .similarity import box_mean_batch
 from .warp import warp_batch
 
 COARSEST = 4  # pixels of the shortest side at the coarsest level, at least
@@ -143,7 +144,7 @@ def spread(flow: Tensor, certain: Tensor) -> Tensor:
     Tensor, shape (B, d, *shape)
     """
     weight = certain + LEAST
-    around = window_mean(flow * weight) / window_mean(weight)
+    around = box_mean_batch(flow * weight, WINDOW) / box_mean_batch(weight, WINDOW)
     return torch.lerp(around, flow, certain)
 
 

@@ -26,6 +26,11 @@ def box_mean(image: Tensor, size: int) -> Tensor:
     return image / size ** (image.ndim - 1)
 
 
+def box_mean_batch(images: Tensor, size: int) -> Tensor:
+    """`box_mean` of every channel of a batch, (B, C, *shape)."""
+    return box_mean(images.flatten(0, 1), size).view_as(images)
+
+
 def _box_along(image: Tensor, size: int, axis: int) -> Tensor:
     """Sums over windows along one axis."""
     n, half = image.shape[axis], size // 2

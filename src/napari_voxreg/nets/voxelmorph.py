@@ -134,7 +134,7 @@ class VoxelMorph(Network):
                 f"{self.stride}, not {shape} and {tuple(moving.shape[2:])}; pad them."
             )
         images = torch.cat([moving, fixed], 1) + self.shift
-        images = torch.cat([images, self.comparison(fixed, moving)], 1)
+        images = self.comparison.beside(images, fixed, moving)
         if images.device.type == "cpu" and not torch.is_grad_enabled():
             # There convolution and pooling are faster when the channels of a pixel lie side by side.
             layout = torch.channels_last if self.ndim == 2 else torch.channels_last_3d

@@ -9,6 +9,7 @@ import torch
 
 from ..nets.checkpoint import build, open_checkpoint, shipped
 from ..nets.network import Network
+from ..nets.pyramid import SHIPPED
 from .options import TrainOptions
 
 # Architecture, stem of the shipped weights, and arguments of each network that can be chosen.
@@ -37,8 +38,6 @@ _KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "stn": ("stn", "stn", {}),
     "detector affine": ("detector affine", "", {}),
 }
-# In 3D a pyramid of the same size would take eight times as long.
-_PYRAMID = {3: {"features": 24, "hidden": 32, "context": 12, "radius": 1}}
 _COMPARING = ("voxelmorph", "avsm", "multi-step affine", "jsm", "stn")  # architectures that can
 
 
@@ -55,11 +54,11 @@ def arguments_of(name: str, ndim: int, compare: bool) -> tuple[str, dict[str, An
     if name == "jsm" and ndim != 2:
         raise ValueError("The joint-saliency network is for 2D images; choose another one for volumes.")
     if name == "pyramid":
-        arguments |= _PYRAMID.get(ndim, {})
+        arguments |= SHIPPED[ndim]
     if name != "jsm":
         arguments["ndim"] = ndim
     if architecture in _COMPARING and name != "sar-voxelmorph":
-        # Images, not features: those would have to be learnt first.
+        # Images, not a pyramid: that would have to be learnt first.
         arguments["compare"] = "images" if compare else ""
     return architecture, arguments
 
