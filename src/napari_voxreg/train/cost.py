@@ -12,10 +12,10 @@ from ..nets import losses, similarity
 from ..nets.network import Network, Prediction
 from ..nets.vsvf import energy
 from ..nets.warp import warp_batch
+from . import truth
 from .data import Batch
 from .events import Losses
 from .options import TrainOptions
-from .prepare import TRUTH
 
 IMAGE_SIGMA = 0.01  # of the probabilistic VoxelMorph
 MOST_LABELS = 32  # that count in a step; of more, the first in a random order
@@ -26,7 +26,7 @@ MOMENTUM = 10.0  # of Shen et al.: weight of <v, m> where that of the loss's smo
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """The parts of the cost of a batch, scalars; `error` is a length in pixels, for people."""
+    """The parts of the cost of a batch, scalars; `error` is that of `truth`, in pixels, for people."""
 
     total: Tensor
     similarity: Tensor
@@ -77,8 +77,7 @@ class Cost:
             total = total + self.options.symmetry * _symmetry(answer, back, tuple(fixed.shape[2:]))
         if self.options.dice and "fixed_labels" in batch.tensors:
             total = total + self.options.dice * _dice(batch, fields[-1])
-        error = _error(batch, fields[-1].detach()) if _is_known(batch) else None
-        return Terms(total, unlike, rough, error), answer
+        return Terms(total, unlike, rough, truth.error(batch.tensors, fields[-1].detach())), answer
 
     def stage(self, net: Network, epoch: int) -> Network:
         """The part of a network that an epoch is for: AVSM begins with its affine part alone."""
@@ -98,9 +97,9 @@ class Cost:
         """How little the images are alike through a displacement."""
         name = self.options.loss
         if name == "end-point error":
-            if not _is_known(batch):
+            if not truth.is_known(batch.tensors):
                 raise ValueError("The pairs have no true displacements; choose another loss, or add them.")
-            return _error(batch, field)
+            return truth.distance(batch.tensors, field)
         if name == "Dice":
             if "fixed_labels" not in batch.tensors:
                 raise ValueError("The pairs have no labels on both images; choose another loss, or add them.")
@@ -162,18 +161,6 @@ def _symmetry(there: Prediction, back: Prediction, shape: tuple[int, ...]) -> Te
     if there.affine is not None and back.affine is not None and "momentum" not in there.extras:
         return losses.affine_symmetry(there.affine.float(), back.affine.float(), shape)
     return losses.map_symmetry(there.displacement.float(), back.displacement.float())
-
-
-def _is_known(batch: Batch) -> bool:
-    """Whether any true displacement is."""
-    return TRUTH in batch.tensors and bool(torch.isfinite(batch.tensors[TRUTH]).any())
-
-
-def _error(batch: Batch, field: Tensor) -> Tensor:
-    """Mean distance from the true displacements where they are known, pixels."""
-    truth = batch.tensors[TRUTH]
-    known = torch.isfinite(truth).all(1, keepdim=True)
-    return losses.endpoint_error(field, torch.where(known, truth, 0.0), known.float())
 
 
 def _dice(batch: Batch, field: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ Control = Callable[[], Wish]
 class Losses:
     """Means over pairs; `total` is what training makes small, with symmetry and Dice where they are chosen.
 
-    `error` is the mean distance from the true displacements in pixels, where pairs have them.
+    `error` is the mean distance from the true displacements in pixels, where pairs have them, over textured
+    places that both images show (`train.truth.error`).
     """
 
     total: float
