@@ -38,6 +38,7 @@ MIDDLE = {
     "describe",
     "comparison",
     "evaluation",
+    "cohort",
     "figures",
 }
 # Room -> the rooms it may import; downward only. A new room is added here on purpose.
@@ -56,13 +57,15 @@ MAY_IMPORT = {
     "comparison": GROUND | {"methods", "preflight", "registration", "verdict"},
     "describe": GROUND | {"methods"},
     "evaluation": GROUND | {"methods", "preflight", "registration", "verdict"},
+    "cohort": GROUND | {"evaluation", "methods"},
     "figures": GROUND | {"evaluation"},
     "gui": GROUND | MIDDLE | {"train"},
     "cli_options": GROUND | {"describe", "methods"},
     "cli_pairs": GROUND,
     "cli_evaluate": GROUND | {"cli_options", "cli_pairs", "evaluation", "figures", "registration"},
     "cli_train": GROUND | {"cli_options", "cli_pairs", "train"},
-    "cli": GROUND | MIDDLE | {"gui", "cli_options", "cli_pairs", "cli_evaluate", "cli_train"},
+    "cli_clusters": GROUND | {"cli_options", "cli_pairs", "cohort", "figures", "train"},
+    "cli": GROUND | MIDDLE | {"gui", "cli_options", "cli_pairs", "cli_evaluate", "cli_train", "cli_clusters"},
 }
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}
 HEAVY = {"itk", "SimpleITK", "torch"}

@@ -115,3 +115,32 @@ def test_curves_put_training_and_validation_of_a_term_together() -> None:
     assert panels["learning rate"].get_legend() is None
     with pytest.raises(ValueError, match="no curve yet"):
         figures.curves({"epoch": [], "train total": []})
+
+
+def test_the_elbow_is_marked_and_the_choice_where_it_is_another() -> None:
+    (axes,) = figures.elbow([9.0, 4.0, 1.0, 0.5], 3, 3).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["elbow: 3"]
+    assert list(axes.lines[0].get_ydata()) == [9.0, 4.0, 1.0, 0.5]
+    assert (axes.lines[2].get_xdata()[0], axes.lines[2].get_ydata()[0]) == (3, 1.0)
+    (axes,) = figures.elbow([9.0, 4.0, 1.0, 0.5], 3, 2).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["elbow: 3", "chosen: 2"]
+    assert len(figures.elbow([1.0], 1).axes) == 1
+
+
+def test_members_of_each_cluster_stand_in_a_line_the_nearest_first() -> None:
+    from napari_voxreg.cohort import Cluster, Member
+    from napari_voxreg.io.pairs import PairSet
+
+    clusters = []
+    for number, count in ((1, 3), (2, 1)):
+        pairs = [Pair(f"c{number}p{k}", Path("f"), Path("m")) for k in range(count)]
+        shown = tuple(Member(p, True, 0.5 * k, np.full((96, 96), k, np.uint8)) for k, p in enumerate(pairs))
+        clusters.append(Cluster(number, shown, PairSet(tuple(pairs), ())))
+    figure = figures.members(clusters, count=2)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["c1p0\n0.00", "c1p1\n0.50", "c2p0\n0.00", ""]
+    assert [sub.get_suptitle() for sub in figure.subfigs] == [
+        "cluster 1: 3 training, 0 validation pairs",
+        "cluster 2: 1 training, 0 validation pairs",
+    ]
+    assert (figure.axes[1].images[0].get_array() == 1).all()

@@ -128,6 +128,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
         add_train(train)
 
+    clusters = command("clusters", _clusters, "Find kinds of images among pairs; train a model for each.")
+    if words[:1] == ["clusters"]:
+        from .cli_clusters import add_clusters
+
+        add_clusters(clusters)
+
     apply = command("apply", _apply, "Warp another image with a saved transform.")
     apply.add_argument("transform", type=Path, help="a folder that register wrote, or its transform.h5")
     apply.add_argument("image", type=Path, help="lies where the moving image lay")
@@ -326,6 +332,15 @@ def _train(options: argparse.Namespace) -> None:
         text = train_from(options, progress)
     if text:
         print(text)
+
+
+def _clusters(options: argparse.Namespace) -> None:
+    """Find clusters, train their models; what is done when the user cancels is kept."""
+    from .cli_clusters import clusters_from
+
+    with _terminal() as progress:
+        text = clusters_from(options, progress)
+    print(text)
 
 
 def _inputs(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Every plot: before and after of each pair, the best and the worst, loss curves (matplotlib).
+"""Every plot: before and after of each pair, the best and the worst, loss curves, clusters (matplotlib).
 
 Figures are objects of their own, never pyplot's: they can be made in any thread and leave nothing behind.
 """
@@ -21,12 +21,15 @@ from .transforms import warp
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .cohort import Cluster
+
 BEFORE, AFTER, ALONE = "#9aa3ab", "#2a6f97", "#d9593d"
 OUTSIDE = "#3b4147"  # where a picture shows nothing
 ENDINGS = (".png", ".svg", ".pdf")
 SIDES = {"training": ("training", "train"), "validation": ("validation", "val")}
 CLOCKS = ("epoch", "step", "seconds")  # columns of a history that are no curves
 TILE = 2.0  # inches
+NEAREST = 8  # pictures of a cluster
 
 
 def save(figure: Figure, path: Path | str) -> Path:
@@ -189,6 +192,65 @@ def curves(history: Mapping[str, Sequence[float]], along: str = "epoch") -> Figu
             axes.legend(frameon=False, fontsize=7)
     for axes in panels[len(terms) :]:
         axes.remove()
+    return figure
+
+
+def elbow(inertias: Sequence[float], suggested: int, chosen: int | None = None) -> Figure:
+    """Inertia against the number of clusters, with the elbow.
+
+    Parameters
+    ----------
+    inertias : sequence of float
+        For 1, 2, ... clusters.
+    suggested, chosen : int
+        At the elbow, and the number that was taken where it is another one.
+    """
+    figure = _figure(5.0, 3.2)
+    axes = figure.add_subplot()
+    counts = np.arange(1, len(inertias) + 1)
+    axes.plot(counts, inertias, color=BEFORE, lw=1.4, marker="o", ms=4)
+    axes.plot(counts[[0, -1]], [inertias[0], inertias[-1]], color=BEFORE, lw=0.8, ls=":")
+    marks = [(suggested, AFTER, "elbow")]
+    if chosen not in (None, suggested):
+        marks.append((int(chosen or 0), ALONE, "chosen"))
+    for k, colour, word in marks:
+        axes.plot(k, inertias[k - 1], "o", ms=9, color=colour, label=f"{word}: {k}")
+    axes.set_xticks(counts)
+    axes.set_xlabel("clusters")
+    axes.set_ylabel("summed squared distance\nto the nearest centre")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def members(clusters: Sequence[Cluster], count: int = NEAREST) -> Figure:
+    """The members of each cluster that are nearest to its centre, the nearest first.
+
+    Parameters
+    ----------
+    clusters : sequence of Cluster
+        One line each.
+    count : int
+        Pictures of a cluster, at most.
+    """
+    count = min(count, max(len(cluster.members) for cluster in clusters))
+    tile = 0.6 * TILE
+    figure = _figure(max(tile * count, 4.0), (tile + 0.4) * len(clusters))
+    for cluster, line in zip(clusters, figure.subfigures(len(clusters), 1, squeeze=False)[:, 0], strict=True):
+        training, validation = len(cluster.pairs.training), len(cluster.pairs.validation)
+        line.suptitle(
+            f"cluster {cluster.number}: {training} training, {validation} validation pairs",
+            x=0.01,
+            ha="left",
+            fontsize=8,
+        )
+        for k, axes in enumerate(line.subplots(1, count, squeeze=False)[0]):
+            axes.set_axis_off()
+            if k < len(cluster.members):
+                member = cluster.members[k]
+                axes.imshow(member.picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                axes.set_title(f"{_short(member.pair.name)}\n{member.distance:.2f}", fontsize=4.5)
     return figure
 
 
