@@ -9,19 +9,23 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Image as ImageLayer
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
     QLineEdit,
+    QPushButton,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
+from ..cohort import Cluster
 from ..geometry import Image
 from ..io.pair_values import name_of_source
 from ..io.pairs import PairSet, open_pairs
 from .choice import SLIM, Choice, heading
+from .clusters_window import ClustersWindow
 from .fold import Fold
 from .layers import LayerSnapshot, snapshot
 from .plain_table import plain_table
@@ -51,7 +55,18 @@ class TrainSource(SourceBox):
         Whether the open images are taken.
     pairing, template, pattern, held : Choice, QLineEdit, QLineEdit, QLineEdit
         As `open_pairs` takes them; `held` is its ``validation``.
+    whole : PairSet or None
+        What was found; `pairs` may be a cluster of it.
+    clusters : ClustersWindow
+        Its clusters, when they are asked for.
+
+    Signals
+    -------
+    each_asked(clusters)
+        One model for each cluster is wanted.
     """
+
+    each_asked = Signal(object)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -94,6 +109,16 @@ class TrainSource(SourceBox):
         self.table.hide()
         self.fold = Fold("Pairing and validation", body)
         self.layout().addWidget(self.fold)  # type: ignore[union-attr]
+        self.whole: PairSet | None = None
+        self._part = ""
+        self.clusters = ClustersWindow(self)
+        self.clusters_button = QPushButton("Clusters…")
+        self.clusters_button.setToolTip("Show kinds of images among the pairs, and train on one of them")
+        self.clusters_button.setEnabled(False)
+        self.layout().addWidget(self.clusters_button)  # type: ignore[union-attr]
+        self.clusters_button.clicked.connect(self._show_clusters)
+        self.clusters.taken.connect(self._take)
+        self.clusters.each_asked.connect(self.each_asked)
         self.layers.toggled.connect(self._switched)
         self.pairing.currentIndexChanged.connect(self.look)
         for line in (self.template, self.pattern, self.held):
@@ -115,7 +140,51 @@ class TrainSource(SourceBox):
     def name(self) -> str:
         """What the pairs may be called."""
         path = self.source.path
-        return "layers" if self.layers.isChecked() or path is None else path.stem
+        name = "layers" if self.layers.isChecked() or path is None else path.stem
+        return f"{name}-{self._part}" if self._part else name
+
+    def limit(self, pairs: PairSet, part: str = "") -> None:
+        """Train on some of the pairs that were found, until others are looked for.
+
+        Parameters
+        ----------
+        pairs : PairSet
+        part : str
+            What to call them; empty for all.
+        """
+        self._part = part
+        super()._found(pairs)
+        if part:
+            self.sentence.say(f"{part.capitalize()}: {self.sentence.text()}", "quiet")
+
+    def stop(self) -> None:
+        """Look no further; touches nothing of Qt."""
+        super().stop()
+        self.clusters.stop()
+
+    def hideEvent(self, event: Any) -> None:
+        """The window of clusters goes with the viewer, not with the panel's tab."""
+        super().hideEvent(event)
+        window = self.window()
+        if window is None or not window.isVisible():
+            self.clusters.close()
+
+    def _found(self, pairs: PairSet) -> None:
+        self.whole = pairs
+        self.limit(pairs)
+
+    def _show_clusters(self) -> None:
+        """Open the window, and look at the pairs if they are others than those it shows."""
+        if self.whole is not None and self.clusters.pairs is not self.whole:
+            self.clusters.look(self.whole)
+        self.clusters.show()
+        self.clusters.raise_()
+
+    def _take(self, cluster: Cluster | None) -> None:
+        if self.whole is not None:
+            whole, count = self.whole, len(self.clusters.clusters)
+            part = "" if cluster is None else f"cluster {cluster.number} of {count}"
+            self.limit(whole if cluster is None else cluster.pairs, part)
 
     def _open(self) -> list[ImageLayer]:
         """The images in the viewer that nobody here has made."""
@@ -142,6 +211,7 @@ class TrainSource(SourceBox):
     def look(self) -> None:
         """Find the pairs off the main thread."""
         self._seen = self._chosen()
+        self.whole, self._part = None, ""
         try:
             super().look()
         except ValueError as error:  # a layer that cannot be taken
@@ -150,6 +220,9 @@ class TrainSource(SourceBox):
     def _list(self) -> None:
         """Preview which images are paired."""
         found, table = self.pairs, self.table
+        self.clusters_button.setEnabled(self.whole is not None)
+        if self.whole is None or self.clusters.pairs is not self.whole:
+            self.clusters.close()
         table.setVisible(found is not None)
         table.setRowCount(0)
         if found is None:

@@ -20,6 +20,7 @@ from .. import isolate
 from . import child
 from .choice import heading
 from .closing import CloseGuard
+from .clusters_queue import ClusterQueue
 from .docked import Docked
 from .fold import Fold
 from .outcome import Sentence
@@ -86,6 +87,7 @@ class TrainWidget(Docked):
         self.runner = TrainRunner(self)
         self._guard = CloseGuard(self, lambda: self.runner.busy, QUESTION)
         self._build()
+        self.queue = ClusterQueue(self)
         self._connect()
         self._refresh()
         self.runs.look(self._root())
