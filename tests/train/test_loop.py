@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ TINY = Recipe(
     shape=(32, 32),
     batch=2,
     steps=6,
+    settling=2,
     rate=1e-3,
 )
 
@@ -42,10 +42,23 @@ def test_a_run_leaves_weights_with_a_card_and_the_scores_of_unseen_pairs(tmp_pat
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     whole = train(TINY, tmp_path / "whole", every=3)
-    train(replace(TINY, steps=3), tmp_path / "parts", every=3)
+
+    def stop(step: int, loss: float, found: Score | None) -> None:
+        if step == 5:  # what came after step 3 is lost
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, tmp_path / "parts", every=3, report=stop)
     parts = train(TINY, tmp_path / "parts", every=3)
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_the_rate_falls_at_the_end_alone(tmp_path: Path) -> None:
+    assert [TINY.rate_at(step) for step in (0, 3, 4, 5, 6)] == [1e-3, 1e-3, 1e-3, 5e-4, 5e-5]
+    train(TINY, tmp_path)
+    values = torch.load(tmp_path / "tiny.state.pt", weights_only=True)
+    assert values["optimizer"]["param_groups"][0]["lr"] == TINY.rate_at(TINY.steps - 1)
 
 
 def test_time_runs_out_between_steps_and_the_rest_follows_later(tmp_path: Path) -> None:

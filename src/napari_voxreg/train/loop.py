@@ -153,6 +153,8 @@ def _step(state: State, recipe: Recipe) -> float:
     # Small motions too: who only knows large ones moves what lies right already.
     motion = recipe.motion.times(grown * float(uniform(state.generator, SMALLEST, 1.0, 1)))
     batch = make_batch(recipe.batch, recipe.shape, motion, state.generator, recipe.objects)
+    for group in state.optimizer.param_groups:
+        group["lr"] = recipe.rate_at(state.step)
     state.net.train()
     with torch.autocast("cpu", torch.bfloat16):
         loss: Tensor = OBJECTIVES[recipe.loss](state.net, batch)

@@ -10,6 +10,8 @@ from ..nets.pyramid import SHIPPED
 from .scenes import OBJECTS
 from .synth import Motion
 
+LEAST_RATE = 0.05  # part of the rate that is left at the end
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -37,6 +39,9 @@ class Recipe:
         Learning rate of Adam.
     steps : int
         Optimiser steps.
+    settling : int
+        Of these the last ones, over which the rate falls linearly to a twentieth: at the full rate the
+        weights go on wandering about what they have found.
     ramp : int
         Steps over which the motion grows from a third to all of it.
     start : str
@@ -58,8 +63,14 @@ class Recipe:
     objects: float = OBJECTS
     rate: float = 5e-4
     ramp: int = 1000
+    settling: int = 1500
     start: str = ""
     keep: bool = False
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate after so many steps."""
+        left = (self.steps - step) / self.settling
+        return self.rate * min(1.0, max(LEAST_RATE, left))
 
 
 # What the affine networks meet: 30 degrees, 0.8 to 1.25, a fifth of the side, and a little bending.
@@ -75,7 +86,7 @@ _ALL = (
         loss="levels",
         shape=(96, 96),
         batch=8,
-        steps=10_000,
+        steps=10_750,
     ),
     Recipe(
         name="pyramid3d",
@@ -84,7 +95,7 @@ _ALL = (
         loss="levels",
         shape=(48, 48, 48),
         batch=2,
-        steps=8_000,
+        steps=5_500,
     ),
     Recipe(
         name="affine2d",
@@ -118,7 +129,7 @@ _ALL = (
         loss="displacement",
         shape=(64, 64),
         batch=8,
-        steps=12_000,
+        steps=8_250,
         rate=1e-3,
     ),
     Recipe(
@@ -128,7 +139,8 @@ _ALL = (
         loss="displacement",
         shape=(48, 48, 48),
         batch=2,
-        steps=6_000,
+        steps=2_000,
+        settling=1_000,
         rate=1e-3,
         start="pyramid3d",
         keep=True,
@@ -140,7 +152,7 @@ _ALL = (
         loss="affine and displacement",
         shape=(64, 64),
         batch=8,
-        steps=8_000,
+        steps=4_000,
         motion=TURNED,
         rate=1e-3,
         start="pyramid2d",
@@ -153,7 +165,8 @@ _ALL = (
         loss="affine and displacement",
         shape=(48, 48, 48),
         batch=2,
-        steps=5_000,
+        steps=1_500,
+        settling=750,
         motion=TURNED,
         rate=1e-3,
         start="pyramid3d",
@@ -165,8 +178,9 @@ _ALL = (
         arguments={"width": 0.25, "side": 64, "compare": "images"},
         loss="coarse and fine",
         shape=(64, 64),
-        batch=4,
+        batch=8,
         steps=8_000,
+        settling=3_000,
         objects=0.6,
     ),
     Recipe(
@@ -176,7 +190,7 @@ _ALL = (
         loss="affine",
         shape=(64, 64),
         batch=16,
-        steps=10_000,
+        steps=4_000,
         motion=TURNED,
         rate=1e-3,
         start="pyramid2d",
