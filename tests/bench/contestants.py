@@ -19,7 +19,7 @@ from napari_voxreg.methods import METHODS
 from napari_voxreg.preflight import prepare
 from napari_voxreg.transforms import Affine, Displacement, Transform, warp
 
-OURS = ("elastix", "pose", "diffeo", "pyramid", "voxelmorph", "auto")
+OURS = ("elastix", "pose", "diffeo", "pyramid", "voxelmorph", "avsm", "jsm", "affinenet", "auto")
 THEIRS = {"SyN": "antspyx", "SyN-quick": "antspyx", "ConvexAdam": "convexAdam"}
 ORDER = (
     "identity",
@@ -31,6 +31,9 @@ ORDER = (
     "diffeo",
     "pyramid",
     "voxelmorph",
+    "avsm",
+    "jsm",
+    "affinenet",
     "auto",
 )
 
