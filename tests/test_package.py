@@ -51,6 +51,17 @@ def test_every_public_name_is_there() -> None:
         _ = napari_voxreg.nothing
 
 
+def test_training_and_judging_are_there_without_torch() -> None:
+    """What finds pairs and judges methods needs none; and no module hides a function of the same name."""
+    code = (
+        "import sys, napari_voxreg, napari_voxreg.evaluation, napari_voxreg.train\n"
+        "from napari_voxreg import TrainOptions, evaluate, open_pairs\n"
+        "print(evaluate.__module__, open_pairs.__module__, TrainOptions().epochs, 'torch' in sys.modules)"
+    )
+    assert run(code) == "napari_voxreg.evaluation.run napari_voxreg.io.pairs 100 False"
+    assert napari_voxreg.train_pairs.__module__ == "napari_voxreg.train.run"
+
+
 def test_versions_are_tested_ones() -> None:
     """What the package needs is pinned for the set-up, and torch never comes with CUDA by accident."""
     constraints = dict(

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import compare
+    from .evaluation import evaluate
     from .geometry import Grid, Image
+    from .io.pairs import open_pairs
     from .io.transforms import load_transform, save_transform
     from .method import Cancelled, Method, MethodUnavailable, Outcome
     from .methods import METHODS
     from .registration import Result, register
+    from .train.options import TrainOptions
+    from .train.run import train_pairs
     from .transforms import (
         Affine,
         BSpline,
@@ -28,11 +32,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "comparison": ("compare",),
+    "evaluation": ("evaluate",),
     "geometry": ("Grid", "Image"),
+    "io.pairs": ("open_pairs",),
     "io.transforms": ("load_transform", "save_transform"),
     "method": ("Cancelled", "Method", "MethodUnavailable", "Outcome"),
     "methods": ("METHODS",),
     "registration": ("Result", "register"),
+    "train.options": ("TrainOptions",),
+    "train.run": ("train_pairs",),
     "transforms": (
         "Affine",
         "BSpline",
@@ -65,11 +73,15 @@ __all__ = [
     "Sequence",
     "StationaryVelocity",
     "ThinPlate",
+    "TrainOptions",
     "Transform",
     "compare",
+    "evaluate",
     "load_transform",
+    "open_pairs",
     "register",
     "save_transform",
+    "train_pairs",
     "warp",
 ]
 

@@ -8,6 +8,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from napari_voxreg.train.background import resume_in_background, train_in_background
 from napari_voxreg.train.events import Began, Ended, EpochDone, Event, Example, Failed, Paused, Stepped
 from napari_voxreg.train.options import TrainOptions
-from napari_voxreg.train.run import train_pairs
+from napari_voxreg.train.run import resume, train_pairs
 
 QUICK = TrainOptions(architecture="stn", epochs=20, batch_size=2, size=32, workers=0, rotation=10)
 
@@ -81,6 +82,27 @@ def test_pause_go_and_stop_within_a_second_then_kill_and_resume_the_same_curve(
     assert [p for p in psutil.Process().children() if "napari_voxreg.train.child" in p.cmdline()] == []
     train_pairs(pairs, QUICK, tmp_path / "whole")
     assert curve(folder) == curve(tmp_path / "whole")
+
+
+def test_a_second_training_in_a_folder_is_refused_and_waits_for_one_that_is_ending(
+    some_pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, ear, folder = some_pairs(), Ear(), tmp_path / "run"
+    training = train_in_background(pairs, replace(QUICK, epochs=100_000), folder, ear.events.put)
+    ear.until(EpochDone)
+    with monkeypatch.context() as hasty:
+        hasty.setattr("napari_voxreg.train.run.ENDING", 0.2)
+        for second in (lambda: resume(folder), lambda: train_pairs(pairs, QUICK, folder)):
+            with pytest.raises(ValueError, match="Another training is on in") as raised:
+                second()
+            assert str(folder) in str(raised.value)
+            assert "\n" not in str(raised.value)
+    threading.Timer(0.5, training.stop).start()
+    ended = resume(folder, control=lambda: "stop")
+    first = ear.until(Ended)
+    assert ended.reason == first.reason == "stopped"
+    assert ended.epoch == first.epoch == len(curve(folder))  # all that the first had saved, and nothing more
+    assert training.wait(20)
 
 
 def test_errors_come_as_a_sentence(some_pairs, tmp_path: Path) -> None:

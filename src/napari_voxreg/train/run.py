@@ -15,6 +15,7 @@ from ..io.pairs import Pair, PairSet, read_pair
 from . import runs
 from .augment import augmented
 from .events import Control, Ended, Example, Report
+from .lock import ENDING, held
 from .networks import first_network, same_network
 from .options import TrainOptions
 from .prepare import prepare, training_shape
@@ -59,23 +60,22 @@ def train_pairs(
     Raises
     ------
     ValueError
-        If the folder holds a run, no pair can be read, the weights do not fit, the loss needs what the pairs
-        do not have, or the device is not there or too small.
+        If the folder holds a run or another training is on in it, no pair can be read, the weights do not
+        fit, the loss needs what the pairs do not have, or the device is not there or too small.
     OSError
         If the disk is full, or the folder cannot be written; what was saved before stays.
     """
     folder, team, options = Path(folder).expanduser().absolute(), team or Alone(), options.settled()
-    if runs.holds_run(folder):
-        raise ValueError(f"{folder} holds a run already; resume it, or choose another folder.")
     if not pairs.training:
         raise ValueError("There are no pairs to train on; choose a smaller part for validation.")
     grid, ndim = _first_grid(pairs.training)
     net = first_network(options, ndim)
     shape = training_shape(grid, net.stride, options.side(ndim))
-    team.agree("go")  # nobody begins to write before all have looked
-    with _room(folder):
+    with _room(folder), held(folder, team, 0.0):
+        # As the first process sees it, before it writes anything.
+        if team.agree("stop" if runs.holds_run(folder) else "go") == "stop":
+            raise ValueError(f"{folder} holds a run already; resume it, or choose another folder.")
         if team.rank == 0:
-            folder.mkdir(parents=True, exist_ok=True)
             pairs = runs.kept_on_disk(pairs, folder)
             runs.write_pairs(folder, pairs, {})
             runs.write_options(folder, options, shape)
@@ -108,20 +108,22 @@ def resume(
     Raises
     ------
     ValueError
-        If the folder holds no run, or it is damaged; else as `train_pairs`.
+        If the folder holds no run, it is damaged, or another training is on in it and does not end within
+        ten seconds; else as `train_pairs`.
     OSError
         As `train_pairs`.
     """
     folder, team = Path(folder).expanduser().absolute(), team or Alone()
-    info = runs.read_run(folder)
-    options, pairs = info.options.changed(**changes), runs.read_pairs(folder)
-    device = team.device(options.device)
-    state = read_state(folder / runs.STATE, device) if info.resumable else None
-    if state is None:
-        net, place = first_network(options, info.ndim), Place()
-    else:
-        net, place = same_network(options, state["arguments"]), place_from(state)
-    with _room(folder):
+    runs.read_run(folder)  # refuses what is none
+    with _room(folder), held(folder, team, ENDING):
+        info = runs.read_run(folder)  # as the last training has left it
+        options, pairs = info.options.changed(**changes), runs.read_pairs(folder)
+        device = team.device(options.device)
+        state = read_state(folder / runs.STATE, device) if info.resumable else None
+        if state is None:
+            net, place = first_network(options, info.ndim), Place()
+        else:
+            net, place = same_network(options, state["arguments"]), place_from(state)
         if team.rank == 0:
             runs.write_options(folder, options, info.shape)
         return Session(folder, pairs, options, info.shape, net, place, team, report, control).whole(state)
