@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..nets.pyramid import SHIPPED
-from .scenes import OBJECTS
+from .scenes import Objects
 from .synth import Motion
 
 LEAST_RATE = 0.05  # part of the rate that is left at the end
@@ -33,8 +33,8 @@ class Recipe:
         Pairs a step.
     motion : Motion
         The largest.
-    objects : float
-        Chance of an image to have an object that the other does not show.
+    objects : Objects
+        That only one image shows.
     rate : float
         Learning rate of Adam.
     steps : int
@@ -60,7 +60,7 @@ class Recipe:
     steps: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
     motion: Motion = field(default_factory=Motion)
-    objects: float = OBJECTS
+    objects: Objects = field(default_factory=Objects)
     rate: float = 5e-4
     ramp: int = 1000
     settling: int = 1500
@@ -181,7 +181,7 @@ _ALL = (
         batch=8,
         steps=8_000,
         settling=3_000,
-        objects=0.6,
+        objects=Objects(chance=0.6, largest=0.4),
     ),
     Recipe(
         name="stn2d",

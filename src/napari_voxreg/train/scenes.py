@@ -16,7 +16,26 @@ from torch.nn import functional as F
 from .noise import chance, smooth_noise, uniform
 
 LABELS = 12
-OBJECTS = 0.25  # chance of an image to have an object that the other does not show
+SMALLEST_OBJECT = 0.08  # radius, part of the longest side
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What only one of two images shows: an ellipse or ellipsoid of some brightness.
+
+    Parameters
+    ----------
+    chance : float
+        Of each image to have one.
+    largest : float
+        Radius, part of the longest side.
+    """
+
+    chance: float = 0.25
+    largest: float = 0.22
+
+
+SOME = Objects()
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,15 +161,14 @@ def show(scene: Scene, contrast: Contrast, generator: torch.Generator) -> Tensor
     return image
 
 
-def disturb(image: Tensor, generator: torch.Generator, objects: float = OBJECTS) -> Tensor:
+def disturb(image: Tensor, generator: torch.Generator, objects: Objects) -> Tensor:
     """What happens to one image on its own: an object more or less, bias, blur, noise, speckle, exponent.
 
     Parameters
     ----------
     image : Tensor, shape (B, 1, *shape)
     generator : torch.Generator
-    objects : float
-        Chance of an object.
+    objects : Objects
 
     Returns
     -------
@@ -174,16 +192,16 @@ def disturb(image: Tensor, generator: torch.Generator, objects: float = OBJECTS)
     return torch.where(chance(generator, 0.15, count, d) > 0, 1 - image, image)
 
 
-def _with_object(image: Tensor, generator: torch.Generator, probability: float) -> Tensor:
+def _with_object(image: Tensor, generator: torch.Generator, objects: Objects) -> Tensor:
     """Some of the images have an ellipse of some brightness where the other image shows the scene."""
     count, shape = len(image), tuple(image.shape[2:])
     d = len(shape)
     axes = [torch.arange(n, dtype=torch.float32) / max(shape) for n in shape]
     places = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
     middle = uniform(generator, 0.15, 0.85, count, d, *(1,) * d)
-    radii = uniform(generator, 0.08, 0.22, count, d, *(1,) * d)
+    radii = uniform(generator, SMALLEST_OBJECT, objects.largest, count, d, *(1,) * d)
     inside = (((places - middle) / radii) ** 2).sum(1, keepdim=True) < 1
-    inside = inside & (chance(generator, probability, count, d) > 0)
+    inside = inside & (chance(generator, objects.chance, count, d) > 0)
     return torch.where(inside, torch.rand(count, *(1,) * (d + 1), generator=generator), image)
 
 

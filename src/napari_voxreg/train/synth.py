@@ -13,7 +13,7 @@ from ..nets import affines
 from ..nets.integrate import integrate_batch
 from ..nets.warp import identity, resize, warp_batch
 from .noise import smooth_noise, uniform
-from .scenes import OBJECTS, disturb, make_contrast, make_scene, show, steepness
+from .scenes import SOME, Objects, disturb, make_contrast, make_scene, show, steepness
 
 LATTICE = 4  # pixels between the nodes of the velocities
 SQUARINGS = 5
@@ -88,7 +88,7 @@ def make_batch(
     shape: tuple[int, ...],
     motion: Motion,
     generator: torch.Generator,
-    objects: float = OBJECTS,
+    objects: Objects = SOME,
 ) -> Batch:
     """A batch of pairs.
 
@@ -100,8 +100,8 @@ def make_batch(
     motion : Motion
     generator : torch.Generator
         The same state gives the same pairs.
-    objects : float
-        Chance of an image to have an object that the other does not show.
+    objects : Objects
+        That only one image shows.
     """
     margin = [round(n * motion.margin) for n in shape]
     whole = tuple(n + 2 * m for n, m in zip(shape, margin, strict=True))
