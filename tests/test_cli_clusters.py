@@ -96,7 +96,7 @@ def test_every_training_option_is_there(capsys: pytest.CaptureFixture[str]) -> N
         (["-k", "9"], "9 clusters cannot be made of this set; choose from 1 to 8 (8 training pairs)"),
         (["--epochs", "3"], "--epochs is about training; give --train"),
         (["--train", "--validation", "0"], "keep some with --validation"),
-        (["--train", "-k", "1"], "choose 2 or more"),
+        (["--train", "-k", "1"], "choose 2 clusters or more"),
         (["--train", "-k", "2", "--patience", "2"], "leave it out"),
         (["--train", "--loss", "none"], "choose from: MSE"),
     ],

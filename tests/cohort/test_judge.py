@@ -135,11 +135,17 @@ def test_each_pair_is_judged_with_the_model_of_its_cluster(asked: list[str], tmp
     table = list(csv.reader(table_text(found).splitlines()))
     assert [line[0] for line in table] == ["cluster", "1", "2", "3", "all"]
     assert table[1][-1] == "own" and table[2][-1] == "all" and table[3][3:] == [""] * 9
+    # Its shift is none at all: every pair stays as it lies.
+    own[1] = weights(tmp_path / "still", (0.0, 0.0))
+    still = judge(clusters, everyone, own, tmp_path / "judged")
+    assert [note[:70] for note in still.notes] == [
+        "0 of 7 pairs stayed as they lay with one model for all, 3 with one per"
+    ] and not found.notes
+    asked.clear()
     page = markdown(found)
     assert page.startswith(found.whole.sentence) and "nan" not in page and page.count("\n|") == 6
-    asked.clear()
     again = judge(clusters, everyone, own, tmp_path / "judged")
-    assert not asked and table_text(again) == table_text(found)  # what is there is not run again
+    assert not asked and table_text(again) == table_text(still)  # what is there is not run again
 
 
 def test_a_pair_without_a_result_is_named_and_cancel_goes_through(asked: list[str], tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_what_would_make_the_comparison_unfair_or_mix_runs_is_refused(
     pairs: PairSet, groups: list[PairSet], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with pytest.raises(ValueError, match="2 or more"):
+    with pytest.raises(ValueError, match="2 clusters or more"):
         train_each(pairs, groups[:1], QUICK, out)
     with pytest.raises(ValueError, match="patience"):
         train_each(pairs, groups, dataclasses.replace(QUICK, patience=3), out)

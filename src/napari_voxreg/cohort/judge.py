@@ -101,7 +101,7 @@ class Judgement:
     whole : Judging
         All clusters together.
     notes : tuple of str
-        Pairs without a result.
+        On answers that the method left out, and pairs without a result.
     """
 
     training: tuple[int, ...]
@@ -176,7 +176,7 @@ def judge(
         tuple(len(cluster.pairs.training) for cluster in clusters),
         tuple(compared(*side, score) for side in sides),
         whole,
-        tuple(notes),
+        (*_left_out(*found), *notes),
     )
 
 
@@ -277,6 +277,23 @@ def _values(everyone: Row, own: Row, score: str) -> tuple[float, float, float]:
         return 0.0, everyone.beyond, own.beyond  # before registration nothing goes beyond smoothing
     before, one, other = (row.get(score, math.nan) for row in (everyone.before, everyone.after, own.after))
     return before, one, other
+
+
+def _left_out(everyone: Sequence[Row], *own: Sequence[Row]) -> list[str]:
+    """A sentence on the pairs that stayed as they lay; none if there are none."""
+    counts = [
+        sum(
+            not row.failed and all(row.before.get(m.key) == row.after.get(m.key) for m in MEASURES)
+            for row in some
+        )
+        for some in (everyone, [row for rows in own for row in rows])
+    ]
+    if not any(counts):
+        return []
+    return [
+        f"{counts[0]} of {len(everyone)} pairs stayed as they lay with one model for all, {counts[1]} with "
+        "one per cluster: the method leaves out what contradicts itself or makes the images no more alike."
+    ]
 
 
 def _method(weights: Path) -> str:

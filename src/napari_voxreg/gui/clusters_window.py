@@ -196,7 +196,7 @@ class ClustersWindow(QDialog):
         self.clusters = self.found.clusters(self.count.value())
         left = self.found.pairs.notes
         more = f" {left[-1]}" if left else ""
-        self.sentence.say(f"The elbow is at {self.found.suggested} clusters.{more}", "quiet")
+        self.sentence.say(f"The elbow is at {self.found.suggested}.{more}", "quiet")
         self.sentence.setToolTip("\n".join(left))
         self._show()
         self.shown.emit()

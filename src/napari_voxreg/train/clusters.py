@@ -79,9 +79,7 @@ def train_each(
         If `progress` asked for it; everything is saved, and the same call goes on from there.
     """
     if len(groups) < 2:
-        raise ValueError(
-            f"One model for each of {len(groups)} clusters is the one for all; choose 2 or more."
-        )
+        raise ValueError("The model of a single cluster is the one for all; choose 2 clusters or more.")
     if options.patience:
         raise ValueError("With patience the models would be trained for different steps; leave it out.")
     folder = Path(folder).expanduser().absolute()
