@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from scipy import ndimage
 from napari_voxreg import Grid, Image, cli
 from napari_voxreg.io.images import write_image
 from napari_voxreg.train.options import TrainOptions
+from napari_voxreg.train.runs import read_run
 
 QUICK = ["--architecture", "stn", "--size", "32", "--workers", "0", "--epochs", "1", "--batch-size", "4"]
 QUICK += ["--device", "cpu"]
@@ -80,6 +85,21 @@ def test_models_are_trained_judged_and_not_trained_again(
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert cli.main(words(folder, "-k", "3", "--train", *QUICK)) == 2  # other clusters, the same runs
     assert "holds a run of other pairs" in capsys.readouterr().err
+
+
+def test_ctrl_c_stops_and_keeps(folder: Path) -> None:
+    command = [sys.executable, "-m", "napari_voxreg.cli", *words(folder, "-k", "2", "--train", *QUICK)]
+    command += ["--epochs", "100000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 120
+        weights = folder.parent / "out" / "models" / "first" / "last.safetensors"
+        while not weights.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "while the first model was trained; all is saved, the same command goes on from there" in said
+    assert read_run(weights.parent).resumable
 
 
 def test_every_training_option_is_there(capsys: pytest.CaptureFixture[str]) -> None:

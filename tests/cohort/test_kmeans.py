@@ -65,5 +65,13 @@ def test_components_keep_distances_and_are_told_by_their_own_points_only() -> No
     kept = squared_distances(small, small)
     assert (kept <= far + 1e-9).all() and kept.sum() > 0.94 * far.sum()
     np.testing.assert_allclose(small.mean(axis=0), 0, atol=1e-9)
+    turns = np.arange(2000)[:, None] % 4 == np.arange(
+        50
+    )  # four kinds that take turns, of which some are asked
+    found = Components.of(turns.astype(float))
+    assert len(found.axes) == 3
+    np.testing.assert_allclose(
+        squared_distances(found(turns[:4]), found(turns[4:8])), 2 - 2 * np.eye(4), atol=1e-6
+    )
     wide = Components.of(rng.normal(size=(200, 100)))
     assert len(wide.axes) == 32

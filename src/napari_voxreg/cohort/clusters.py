@@ -14,7 +14,7 @@ from ..geometry import Array, Grid, Image
 from ..io.pair_read import read_flat
 from ..io.pair_values import identity, plural
 from ..io.pairs import Pair, PairSet
-from ..method import Progress, silent
+from ..method import Progress, part, silent
 from ..preprocess import block_mean, driving_channel, unit_range
 from ..transforms import warp
 from .kmeans import Components, elbow, inertia, k_means, squared_distances
@@ -23,6 +23,7 @@ Images = Literal["fixed", "both"]
 IMAGES: tuple[str, ...] = get_args(Images)
 MOST = 10  # clusters that are tried
 SIDES = {2: 32, 3: 16}  # pixels along each axis by which images are compared
+READ = 0.9  # of the time, for reading
 SHOWN = 96  # pixels along each axis of the pictures for people
 
 
@@ -187,7 +188,7 @@ def survey(
         raise ValueError(
             f"None of the {plural(len(pairs.training), 'pair')} to train on can be read: {notes[0]}"
         )
-    progress(0.95, "finding clusters")
+    progress(READ, "comparing")
     thumbs = np.stack([seen[id(pair)][0] for pair in kept.all])
     count = len(kept.training)
     different = len(np.unique(thumbs[:count], axis=0))
@@ -195,7 +196,7 @@ def survey(
         other = "; compare both images of the pairs" if images == "fixed" else "; choose other pairs"
         raise ValueError(f"All {count} pairs to train on show the same{other}.")
     points = Components.of(thumbs[:count])(thumbs)
-    centres = k_means(points[:count], min(most, different), seed)
+    centres = k_means(points[:count], min(most, different), seed, part(progress, READ, 1.0))
     return Survey(kept, points, tuple(seen[id(pair)][1] for pair in kept.all), centres)
 
 
@@ -221,7 +222,7 @@ def _seen(
     notes: list[str] = []
     ndim = 0
     for k, pair in enumerate(every):
-        progress(0.95 * k / len(every), f"{k + 1} of {len(every)}, {pair.name}: reading")
+        progress(READ * k / len(every), f"{k + 1} of {len(every)}, {pair.name}: reading")
         # Of all pairs of one image with others it is read once.
         key = identity(pair.fixed) if images == "fixed" else id(pair)
         try:

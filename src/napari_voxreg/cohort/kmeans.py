@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import Array
+from ..method import Progress, silent
 
 EXPLAINED = 0.95  # of the variance, by the components that are kept
 COMPONENTS = 32  # at most
+ASKED = 500  # points that tell them, at most: more take long and change little
 STARTS = 10  # seeded starts for each number of clusters
 ROUNDING = 1e-9  # of distances between 0 and 1
 ROUNDS = 50  # of k-means; each start is at rest long before
@@ -32,7 +34,9 @@ class Components:
 
     @classmethod
     def of(cls, points: Array) -> Components:
-        """Those of points (N, P) that explain `EXPLAINED` of their variance, at most `COMPONENTS`."""
+        """Those of points (N, P), or of `ASKED` among them, that explain `EXPLAINED` of their variance."""
+        if len(points) > ASKED:  # drawn, for kinds may take turns
+            points = points[np.random.default_rng(0).permutation(len(points))[:ASKED]]
         mean = points.mean(axis=0)
         _, lengths, axes = np.linalg.svd(points - mean, full_matrices=False)
         share = np.cumsum(lengths**2) / max(float((lengths**2).sum()), 1e-30)
@@ -58,7 +62,7 @@ def inertia(points: Array, centres: Array) -> float:
     return float(squared_distances(points, centres).min(axis=1).sum())
 
 
-def k_means(points: Array, most: int, seed: int) -> tuple[Array, ...]:
+def k_means(points: Array, most: int, seed: int, progress: Progress = silent) -> tuple[Array, ...]:
     """The best centres for 1, 2, ... up to `most` clusters, none of them empty.
 
     Each number is begun ten times by k-means++ (Arthur and Vassilvitskii, SODA 2007) and once from the
@@ -72,6 +76,8 @@ def k_means(points: Array, most: int, seed: int) -> tuple[Array, ...]:
         The largest number of clusters.
     seed : int
         Same seed, same centres.
+    progress : Progress
+        May raise `Cancelled`.
 
     Returns
     -------
@@ -87,6 +93,7 @@ def k_means(points: Array, most: int, seed: int) -> tuple[Array, ...]:
         grown = np.vstack([found[-1], farthest])
         tries = [grown]
         for start in range(STARTS + 1):
+            progress((k - 2 + start / (STARTS + 1)) / (most - 1), f"finding {k} clusters")
             how = {"minit": "matrix"} if not start else {"minit": "++", "seed": rng}
             try:
                 centres, _ = kmeans2(points, k if start else grown, iter=ROUNDS, missing="raise", **how)
