@@ -3,10 +3,14 @@
 import os
 import sys
 
+import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter, shift
 
-from napari_voxreg import Image, isolate
-from napari_voxreg.gui import child
+from napari_voxreg import Grid, Image, isolate
+from napari_voxreg.gui import child, weights
+from napari_voxreg.gui.train_widget import TrainWidget
+from napari_voxreg.io.images import write_image
 from napari_voxreg.measures import Comparison
 from napari_voxreg.params import Params
 from napari_voxreg.preprocess import driving_channel
@@ -32,6 +36,32 @@ def warm_child():
     yield
     child.release(-1)
     isolate.shutdown()
+
+
+@pytest.fixture
+def visits(tmp_path):
+    """Makes a folder of pairs, each shifted by a pixel or two."""
+
+    def make(shape=(32, 40), count=6):
+        grid = Grid.from_spacing(shape, 0.5, units="millimeter")
+        step = (0, 1, -2)[-len(shape) :]
+        for k in range(count):
+            fixed = gaussian_filter(np.random.default_rng(k).normal(size=shape), 2).astype(np.float32)
+            for side, data in (("fixed", fixed), ("moving", shift(fixed, step, order=1, mode="nearest"))):
+                write_image(Image(data, grid), tmp_path / "visits" / side / f"s{k}.mha")
+        return tmp_path / "visits"
+
+    return make
+
+
+@pytest.fixture
+def train_panel(viewer, tmp_path, monkeypatch):
+    """The Train panel in its dock, with runs in a folder of their own."""
+    monkeypatch.setattr(weights, "_roots", [])
+    widget = TrainWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Train")
+    widget.folder.choose(tmp_path / "runs")
+    return widget
 
 
 @pytest.fixture

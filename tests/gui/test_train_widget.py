@@ -5,50 +5,37 @@ import time
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QTimer, QUrl
+from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
-from scipy.ndimage import gaussian_filter, shift
+from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import Grid, Image
-from napari_voxreg.gui import weights
 from napari_voxreg.gui.files import FileBox
 from napari_voxreg.gui.register_widget import RegisterWidget
 from napari_voxreg.gui.train_job import Inbox, left, new_folder
-from napari_voxreg.gui.train_widget import TrainWidget
-from napari_voxreg.io.images import write_image
 from napari_voxreg.train.events import Losses, Row
 from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.runs import read_history, read_run
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 
-GRID = Grid.from_spacing((32, 40), 0.5, units="millimeter")
 QUICK = {"architecture": "stn", "batch_size": 2, "size": 32, "workers": 0, "show_every": 1}
 LONG = {**QUICK, "epochs": 100_000}
 
 
 def picture(seed):
-    return gaussian_filter(np.random.default_rng(seed).normal(size=GRID.shape), 2).astype(np.float32)
+    return gaussian_filter(np.random.default_rng(seed).normal(size=(32, 40)), 2).astype(np.float32)
 
 
 @pytest.fixture
-def source(tmp_path):
+def source(visits):
     """Six pairs, each shifted by a pixel or two."""
-    for k in range(6):
-        fixed = picture(k)
-        for side, data in (("fixed", fixed), ("moving", shift(fixed, (1, -2), order=1, mode="nearest"))):
-            write_image(Image(data, GRID), tmp_path / "visits" / side / f"s{k}.mha")
-    return tmp_path / "visits"
+    return visits()
 
 
 @pytest.fixture
-def panel(viewer, tmp_path, monkeypatch):
+def panel(train_panel):
     """The panel in its dock, with runs in a folder of their own."""
-    monkeypatch.setattr(weights, "_roots", [])
-    widget = TrainWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Train")
-    widget.folder.choose(tmp_path / "runs")
-    return widget
+    return train_panel
 
 
 def choose(panel, qtbot, source, **options):
@@ -63,39 +50,62 @@ def until(qtbot, signal):
     return blocker.args
 
 
-def longest_pause(panel, qtbot):
-    """How long the event loop stood still at most, until the next pictures of the example pair are shown."""
-    gaps, last = [], time.perf_counter()
+class Heart:
+    """Beats as often as the event loop lets it; knows how long it stood still, and in what."""
 
-    def tick():
-        nonlocal last
+    def __init__(self):
+        self.doing, self.longest = "", {}
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._beat)
+        self._timer.start(5)
+
+    def _beat(self):
         now = time.perf_counter()
-        gaps.append(now - last)
-        last = now
+        self.longest[self.doing] = max(self.longest.get(self.doing, 0.0), now - self._last)
+        self._last = now
 
-    timer = QTimer()
-    timer.timeout.connect(tick)
-    timer.start(5)
+
+def session(panel, qtbot):
+    """The longest stand-still of each part of a training, from the click on Start to the new weights' use."""
+    heart = Heart()
+    heart.doing = "start"
+    panel.bar.start.click()
     until(qtbot, panel.runner.pictured)
+    heart.doing = "examples"
+    for _ in range(3):
+        until(qtbot, panel.runner.pictured)
+    until(qtbot, panel.runner.epoch_done)
+    heart.doing = "pause"
+    panel.bar.pause.click()
+    until(qtbot, panel.runner.paused)
+    panel.bar.pause.click()
+    until(qtbot, panel.runner.epoch_done)
+    heart.doing = "stop"
+    panel.bar.stop.click()
+    until(qtbot, panel.finished)
     qtbot.waitUntil(lambda: not panel._adder.isActive(), timeout=10_000)
-    timer.stop()
-    return max(gaps)
+    heart.doing = "use"
+    panel.use_button.click()
+    qtbot.wait(200)
+    return heart.longest
 
 
 def test_the_screen_never_stands_still_and_curves_are_saved_and_shown_again(
     panel, viewer, qtbot, source, tmp_path
 ):
+    """All but what napari takes for itself: adding the four layers, and the dock of the Register panel."""
     choose(panel, qtbot, source, **{**LONG, "show_every": 10})
-    panel.bar.start.click()
-    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=120_000)
-    until(qtbot, panel.runner.epoch_done)
-    worst = []
-    # The machine may be busy with something else: what blocks the loop does so each time.
-    while len(worst) < 12 and min(worst, default=1.0) >= 0.1:
-        worst.append(longest_pause(panel, qtbot))
-    assert min(worst) < 0.1, worst
-    panel.bar.stop.click()
-    until(qtbot, panel.finished)
+    session(panel, qtbot)
+    assert len(viewer.layers) == 4
+    longest = session(panel, qtbot)
+    assert set(longest) == {"start", "examples", "pause", "stop", "use"}
+    for _ in range(2):
+        # The machine may be busy with something else: what blocks the loop does so each time.
+        if max(longest.values()) >= 0.1:
+            again = session(panel, qtbot)
+            longest = {part: min(time, again[part]) for part, time in longest.items()}
+    assert max(longest.values()) < 0.1, longest
     check_curves(panel, qtbot, panel.runner.folder, tmp_path)
 
 
@@ -116,7 +126,7 @@ def check_curves(panel, qtbot, folder, tmp_path):
     assert len(training) == len(rows) - 1 > 0 and not any(curves.lines("error"))
     curves.set_rows(())
     assert curves.isHidden()
-    qtbot.waitUntil(lambda: len(panel.runs.runs) == 1, timeout=10_000)
+    qtbot.waitUntil(lambda: folder in [run.info.folder for run in panel.runs.runs], timeout=10_000)
     panel.runs.choose(folder)
     assert curves.rows == list(rows) and not curves.isHidden()
 
@@ -144,7 +154,7 @@ def test_train_pause_stop_resume_and_use(panel, viewer, qtbot, source, tmp_path)
     qtbot.wait(300)
     assert len(panel.history.curves.rows) == count
     panel.bar.pause.click()
-    until(qtbot, panel.runner.epoch_done)
+    until(qtbot, panel.runner.stepped)
     assert "Epoch " in panel.bar.stage.text() and " left" in panel.bar.stage.text()
 
     folder = panel.runner.folder
@@ -260,33 +270,6 @@ def test_closing_the_panel_saves_and_stops(panel, viewer, qtbot, source):
     run = read_run(folder)
     assert run.resumable and run.best is not None and run.history
     qtbot.wait(50)  # the panel is deleted, and nobody stumbles over it
-
-
-def test_closing_the_viewer_asks_then_saves_and_stops(panel, viewer, qtbot, source, monkeypatch):
-    choose(panel, qtbot, source, **LONG)
-    panel.bar.start.click()
-    until(qtbot, panel.runner.epoch_done)
-    training, folder = panel.runner._training, panel.runner.folder
-
-    class UsersClose(QEvent):
-        def __init__(self):
-            super().__init__(QEvent.Type.Close)
-            self.accept()
-
-        def spontaneous(self):
-            return True
-
-    asked = []
-    monkeypatch.setattr(panel._guard, "may_close", lambda: asked.append(1) or len(asked) > 1)
-    event = UsersClose()
-    window = panel.window()
-    assert panel._guard.eventFilter(window, event) and not event.isAccepted()
-    assert panel.busy
-    assert not panel._guard.eventFilter(window, UsersClose()) and len(asked) == 2
-    viewer.close()
-    assert len(asked) == 2  # a program is not asked
-    assert training.wait(30)
-    assert read_run(folder).resumable
 
 
 def test_very_many_steps_are_thinned_and_gaps_left_out(qtbot):

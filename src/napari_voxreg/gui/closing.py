@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 
 class CloseGuard(QObject):
-    """Asks when the user closes the window; a program that closes it is not kept waiting.
+    """Asks when the user closes the window, by its cross, its menu, keys or leaving the desktop.
+
+    A program that calls ``viewer.close()`` is not kept waiting.
 
     Parameters
     ----------
@@ -38,9 +40,10 @@ class CloseGuard(QObject):
         if (
             event is None
             or event.type() != QEvent.Type.Close
+            or not isinstance(watched, QMainWindow)
             or id(watched) != self._window
-            or not event.spontaneous()
             or not self._busy()
+            or _taken_down(watched)
             or self.may_close()
         ):
             return False
@@ -54,3 +57,18 @@ class CloseGuard(QObject):
             self._panel, "VoxReg", self._question, choices.Close | choices.Cancel, choices.Cancel
         )
         return answer == choices.Close
+
+
+def _taken_down(window: QMainWindow) -> bool:
+    """Whether it is too late to ask.
+
+    napari's menu closes the window by a program, too; but where a program closes the viewer, the canvas has
+    been closed before its window.
+    """
+    middle = window.centralWidget()
+    parts = (
+        []
+        if middle is None
+        else middle.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    )
+    return not any(part.isVisible() for part in parts)

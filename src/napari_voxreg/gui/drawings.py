@@ -86,13 +86,13 @@ def arrow_length(drawing: Drawing) -> float:
     return next((factor for factor in LENGTHS if factor * long <= 1.2 * drawing.step), 1.0)
 
 
-def deformed_grid(transform: Transform, grid: Grid, through: Sequence[int]) -> Drawing:
+def deformed_grid(transform: Transform, grid: Grid, through: Sequence[int], lines: int = LINES) -> Drawing:
     """Lines of a regular lattice, each point x of which is drawn at T(x).
 
     In three dimensions the lattice has three sheets, one across each axis through the pixel `through`; each
-    shows the displacement within it, so that it stays on its slice.
+    shows the displacement within it, so that it stays on its slice. `lines` lie along the longest axis.
     """
-    step = max(grid.spacing * grid.shape) / (LINES - 1)
+    step = max(grid.spacing * grid.shape) / (lines - 1)
     if grid.ndim == 2:
         return _sheet(transform, grid, None, through, step)
     vectors, size, steps = [], [], []

@@ -51,9 +51,10 @@ class LossCurves(QWidget):
         self._changed()
 
     def add_row(self, row: Row) -> None:
-        """One more epoch."""
-        self.rows.append(row)
-        self._changed()
+        """One more epoch, unless the history that was read has it already."""
+        if not self.rows or row.epoch > self.rows[-1].epoch:
+            self.rows.append(row)
+            self._changed()
 
     def add_step(self, step: int, losses: Losses) -> None:
         """One more step; of very many every second is dropped, again and again."""

@@ -52,7 +52,7 @@ class Inbox:
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._folder: Path | None = None
-        self._begun = False
+        self._begun = self._pictured = False
 
     def report(self, event: Event) -> None:
         """Take an event; called in the thread that listens to the training."""
@@ -61,15 +61,22 @@ class Inbox:
 
         if isinstance(event, Began):
             self._folder = event.folder
-        if isinstance(event, Stepped) and not self._begun and self._folder is not None:
-            # By now the validation before the first step is there.
+        first = isinstance(event, Stepped) and not self._begun
+        if (first or isinstance(event, Ended)) and self._folder is not None:
+            # By the first step the validation before it is there.
             self._begun = True
             self._waiting.put(History(read_history(self._folder)))
         if isinstance(event, Ended) and event.best is not None:
             method = method_for(event.best)
             if method is not None:
                 self._waiting.put(Weights(event.best, method))
-        self._waiting.put(example_pictures(event) if isinstance(event, Example) else event)
+        self._waiting.put(self._pictures(event) if isinstance(event, Example) else event)
+
+    def _pictures(self, example: Example) -> Pictures:
+        """An example for the screen, the first with its layers."""
+        pictures = example_pictures(example)
+        first, self._pictured = not self._pictured, True
+        return pictures.with_layers() if first else pictures
 
     def take(self) -> list[object]:
         """What came in since the last time: `Pictures` in place of examples, the latest ones only."""

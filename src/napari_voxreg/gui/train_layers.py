@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import napari.viewer
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Layer, Vectors
 
 from ..geometry import Array, Grid
 from ..transforms import Displacement
@@ -20,32 +19,40 @@ if TYPE_CHECKING:
     from ..train.events import Example
 
 GAP = 1.06  # sides of an image from one picture of the preview to the next
+LINES = 17  # of the grid: a fourth of the pieces that a result's has, for it is drawn again and again
+THUMBNAIL = 256  # pieces of it that are in the layer's thumbnail; napari's own 1024 take their time
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """An example made ready for the screen; by their names layers are found again."""
+    """An example made ready for the screen; by their names layers are found again.
+
+    `made` are the layers themselves, for a screen that may have none of them yet: making one takes its time.
+    """
 
     step: int
     layers: tuple[LayerData, ...]
+    made: tuple[Layer, ...] = ()
+
+    def with_layers(self) -> Pictures:
+        """The same, with the layers made."""
+        return replace(self, made=tuple(map(_layer, self.layers)))
 
 
 def example_pictures(example: Example) -> Pictures:
     """Fixed in red, warped in cyan: grey where they agree; the moving image hidden; the deformed grid."""
-    # napari loads pandas with the first vectors, which the screen would have to wait for.
-    import_module("pandas")
     grid = example.grid
     d = grid.ndim
     world = np.moveaxis(example.displacement, 0, -1) @ grid.affine[:d, :d].T
     through = tuple(n // 2 for n in grid.shape)
-    drawing = deformed_grid(Displacement(world, grid), grid, through)
+    drawing = deformed_grid(Displacement(world, grid), grid, through, LINES)
     lines: LayerData = (
         drawing.vectors.astype(np.float32),
         {
             "name": "training: grid",
             "metadata": _metadata("grid", example.name, grid),
             "vector_style": "line",
-            "edge_width": 0.08 * drawing.step,
+            "edge_width": 0.05 * drawing.step,
             "edge_color": "#ffd34d",
             "opacity": 0.6,
             "blending": "translucent_no_depth",
@@ -73,7 +80,7 @@ def preview_pictures(plain: Example, other: Example) -> Pictures:
             layers.append(
                 _picture(getattr(example, side), grid, f"preview {what}: {side}", example.name, "gray")
             )
-    return Pictures(0, tuple(layers))
+    return Pictures(0, tuple(layers)).with_layers()
 
 
 class PictureLayers:
@@ -93,6 +100,7 @@ class PictureLayers:
         self._known: dict[str, tuple[Layer, str]] = {}  # with the name that napari gave it
         self._hidden: list[Layer] = []
         self._pending: list[LayerData] = []
+        self._made: dict[str, Layer] = {}
         self._fresh = False
 
     @property
@@ -102,7 +110,7 @@ class PictureLayers:
 
     def begin(self) -> None:
         """Another run: what was hidden is seen again, and what the user deleted may come again."""
-        self._pending = []
+        self._pending, self._made = [], {}
         for layer in self._hidden:
             layer.visible = True
         self._hidden = []
@@ -117,19 +125,21 @@ class PictureLayers:
     def show(self, pictures: Pictures) -> None:
         """Show these in place of those that were not shown yet."""
         self._pending = list(pictures.layers)
+        self._made |= {layer.name: layer for layer in pictures.made}
 
     def step(self) -> bool:
         """Bring one layer up to date, since each takes napari its time; whether there was one."""
         if not self._pending:
             return False
         data, keywords, _ = one = self._pending.pop(0)
+        made = self._made.pop(keywords["name"], None)
         layer, called = self._known.get(keywords["name"], (None, ""))
         if layer is None:
-            self._add(one)
+            self._add(one, made)
         elif self._ours(layer, called):
             if np.shape(layer.data) != data.shape or layer.metadata != keywords["metadata"]:
                 self._viewer.layers.remove(layer)
-                self._add(one)
+                self._add(one, made)
             elif not np.array_equal(layer.data, data):
                 layer.data = data
         if self._fresh and not self._pending:
@@ -137,13 +147,23 @@ class PictureLayers:
             self._viewer.reset_view()
         return True
 
-    def _add(self, one: LayerData) -> None:
-        layer = self._viewer.add_layer(Layer.create(*one))
-        self._known[one[1]["name"]] = layer, layer.name
+    def _add(self, one: LayerData, made: Layer | None) -> None:
+        data, keywords, _ = one
+        layer = self._viewer.add_layer(_layer(one) if made is None else made)
+        self._known[keywords["name"]] = layer, layer.name
         self._fresh = True
+        if layer.data is not data:
+            self._pending.insert(0, one)  # it was made of an earlier example
 
     def _ours(self, layer: Layer, name: str) -> bool:
         return layer in self._viewer.layers and layer.name == name
+
+
+def _layer(one: LayerData) -> Layer:
+    layer = Layer.create(*one)
+    if isinstance(layer, Vectors):
+        layer._max_vectors_thumbnail = THUMBNAIL
+    return layer
 
 
 def _picture(data: Array, grid: Grid, name: str, pair: str, colormap: str, **more: Any) -> LayerData:

@@ -13,6 +13,7 @@ from .train_layers import Pictures
 
 if TYPE_CHECKING:
     from ..train.background import Background
+    from ..train.events import Row
     from ..train.options import TrainOptions
 
 PERIOD = 50  # milliseconds between two looks at what a training tells
@@ -27,6 +28,8 @@ class TrainRunner(QObject):
     ----------
     folder : Path or None
         Of the run that is on, or was the last.
+    rows : tuple of Row
+        Its history, complete when it has ended.
     weights : Weights or None
         Of the run that has ended.
     stopping : bool
@@ -54,6 +57,7 @@ class TrainRunner(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.folder: Path | None = None
+        self.rows: tuple[Row, ...] = ()
         self.weights: Weights | None = None
         self.stopping = False
         self._training: Background | None = None
@@ -104,7 +108,7 @@ class TrainRunner(QObject):
             self._training.stop()
 
     def _begin(self, folder: Path) -> None:
-        self.folder, self.weights, self.stopping = folder, None, False
+        self.folder, self.rows, self.weights, self.stopping = folder, (), None, False
         self._inbox = Inbox()
         self._timer.start(PERIOD)
 
@@ -117,10 +121,9 @@ class TrainRunner(QObject):
         from ..train import events
 
         match item:
-            case History():
-                self.history.emit(item.rows)
-            case events.Began():
-                self.history.emit(item.history)
+            case History(rows=rows) | events.Began(history=rows):
+                self.rows = rows
+                self.history.emit(rows)
             case events.Stepped():
                 self.stepped.emit(item)
             case events.EpochDone():

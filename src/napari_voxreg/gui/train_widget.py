@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from .. import isolate
 from . import child
+from .ahead import load_ahead
 from .choice import heading
 from .closing import CloseGuard
 from .clusters_queue import ClusterQueue
@@ -79,7 +80,8 @@ class TrainWidget(Docked):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._previewer = Runner()
+        self._previewer, self._loader = Runner(), Runner()
+        load_ahead(self._loader)
         self._seed = 0
         self._example, self._preview = PictureLayers(viewer), PictureLayers(viewer)
         self._adder = QTimer(self)
@@ -290,13 +292,10 @@ class TrainWidget(Docked):
             self._adder.stop()
 
     def _ended(self, event: Ended) -> None:
-        from ..train.runs import read_history
-
         self._idle()
         assert self.runner.folder is not None  # there was a run
-        rows = read_history(self.runner.folder)
-        self.history.show_run(self.runner.folder, rows)
-        self.outcome.say(*in_short(event, rows))
+        self.history.show_run(self.runner.folder, self.runner.rows)
+        self.outcome.say(*in_short(event, self.runner.rows))
         self.use_button.setVisible(self.runner.weights is not None)
         self.finished.emit(event)
 
@@ -369,6 +368,7 @@ class TrainWidget(Docked):
         """Leave no work and, after the last panel, no child process behind; touches nothing of Qt."""
         self.runner.leave()
         self._previewer.cancel()
+        self._loader.cancel()
         self.source.stop()
         self.history.stop()
         self.runs.stop()

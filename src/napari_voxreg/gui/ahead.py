@@ -1,0 +1,38 @@
+"""What napari loads with its first layers, loaded before it is needed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pint
+
+from .worker import Runner
+
+
+def load_ahead(runner: Runner) -> None:
+    """Load in a thread what the screen would have to wait for when the first layers come.
+
+    That is pandas, which napari takes for vectors, and pint's registry of units. The latter breaks when two
+    threads use it first at once, so another one takes its place, if nobody has used it by then.
+    """
+
+    def load() -> pint.UnitRegistry | None:
+        import_module("pandas")
+        return pint.UnitRegistry(on_redefinition="raise") if _unused() else None
+
+    runner.start(
+        lambda progress: load(),
+        report=lambda report: None,
+        done=_take,
+        failed=lambda error: None,  # napari loads it when it is needed
+        warned=lambda text: None,
+    )
+
+
+def _take(registry: pint.UnitRegistry | None) -> None:
+    if registry is not None and _unused():
+        pint.set_application_registry(registry)
+
+
+def _unused() -> bool:
+    return isinstance(pint.application_registry.get(), pint.LazyRegistry)
