@@ -3,14 +3,16 @@
     .venv/bin/python scripts/training_examples.py sar -o examples
     .venv/bin/python scripts/training_examples.py voxelmorph -o examples --epochs 20
 
-Writes the pairs in the form that the system takes, prints the command that trains on them, runs it, and draws
-its curves. The true displacements are there too, for the column `val_error` of history.csv alone.
+Writes the pairs in the form that the system takes, prints the command that trains on them and runs it; then
+prints a table of all that were run so far and draws their curves. True displacements are a measure alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import itertools
+import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -18,17 +20,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from matplotlib.figure import Figure
 
-from napari_voxreg import Grid, Image, cli
+from napari_voxreg import Grid, Image, cli, figures
+from napari_voxreg.geometry import Array
 from napari_voxreg.io.images import write_image
-from napari_voxreg.io.pairs import Pair, open_pairs, pack
+from napari_voxreg.io.pairs import Pair, PairSet, open_pairs, pack
 from napari_voxreg.preprocess import driving_channel
 from napari_voxreg.samples import Sample, make_sample
-from napari_voxreg.train.runs import read_history
+from napari_voxreg.train.runs import BEST, read_history, read_run
+from napari_voxreg.train.truth import error
 from napari_voxreg.transforms import warp
 
 SIDE = 128  # pixels of a radar chip
+EACH = 8  # chips of a scene
 HELD = 0.2  # of the pairs, for validation
+TABLE, RESULT = "pairs.csv", "result.json"
 
 
 @dataclass(frozen=True)
@@ -39,42 +47,50 @@ class Example:
     pairs: int
     make: Callable[[int], Iterator[Pair]]
     form: str
+    epochs: int
     options: str
 
 
 def chips(count: int) -> Iterator[Pair]:
-    """Cut-outs of radar scenes in decibel, each with the moving one where the truth puts its middle."""
+    """Cut-outs of radar scenes in decibel, `EACH` of each, the moving one where the truth puts its middle."""
+    starts = range(0, 400 - SIDE + 1, SIDE // 2)
     made = 0
-    for seed in range(count):
+    for seed in itertools.count():
         sample = make_sample("sar", seed)
-        fixed, moving = (
+        images = [
             image.with_data(10 * np.log10(np.maximum(image.data, 1e-6)))
             for image in (sample.fixed, sample.moving)
-        )
-        for row in range(0, 400 - SIDE + 1, 68):
-            for column in range(0, 400 - SIDE + 1, 68):
-                if made == count:
-                    return
-                corner = np.array((row, column))
-                grid = Grid.from_spacing((SIDE, SIDE))
-                nodes = fixed.grid.to_world(grid.nodes() + corner)
-                there = moving.grid.to_index(sample.truth(nodes))
-                middle = np.rint(there.mean(0)).astype(int) - SIDE // 2
-                if (middle < 0).any() or (middle + SIDE > moving.data.shape).any():
-                    continue
-                field = (there - middle).T.reshape(2, SIDE, SIDE) - np.indices((SIDE, SIDE))
-                cut = [
-                    Image(np.ascontiguousarray(image.data[a : a + SIDE, b : b + SIDE]), grid, f"scene{seed}")
-                    for image, (a, b) in ((fixed, corner), (moving, middle))
-                ]
-                yield Pair(
-                    f"scene{seed}_{made:03d}",
-                    *cut,
-                    displacement=field.astype(np.float32),
-                    fixed_patient=f"scene{seed}",
-                    moving_patient=f"scene{seed}",
-                )
-                made += 1
+        ]
+        corners = np.random.default_rng(seed).permutation(list(itertools.product(starts, starts)))
+        found = (_chip(*images, sample, corner) for corner in corners)
+        for fixed, moving, field in itertools.islice(filter(None, found), EACH):
+            if made == count:
+                return
+            scene = f"scene{seed:02d}"
+            yield Pair(
+                f"{scene}_{made:03d}",
+                fixed,
+                moving,
+                displacement=field,
+                fixed_patient=scene,
+                moving_patient=scene,
+            )
+            made += 1
+
+
+def _chip(fixed: Image, moving: Image, sample: Sample, corner: Array) -> tuple[Image, Image, Array] | None:
+    """A cut-out of both images and the displacement between them; None where the moving image ends."""
+    grid = Grid.from_spacing((SIDE, SIDE))
+    there = moving.grid.to_index(sample.truth(fixed.grid.to_world(grid.nodes() + corner)))
+    middle = np.rint(there.mean(0)).astype(int) - SIDE // 2
+    if (middle < 0).any() or (middle + SIDE > moving.data.shape).any():
+        return None
+    field = (there - middle).T.reshape(2, SIDE, SIDE) - np.indices((SIDE, SIDE))
+    cut = [
+        Image(np.ascontiguousarray(image.data[a : a + SIDE, b : b + SIDE]), grid)
+        for image, (a, b) in ((fixed, corner), (moving, middle))
+    ]
+    return cut[0], cut[1], field.astype(np.float32)
 
 
 def whole(name: str, channel: int | None = None) -> Callable[[int], Iterator[Pair]]:
@@ -103,6 +119,7 @@ EXAMPLES = {
         80,
         chips,
         "lists",
+        40,
         "--architecture sar-voxelmorph --loss MSE --smoothness-weight 0.01 --batch-size 16 --size 128",
     ),
     "voxelmorph": Example(
@@ -110,6 +127,7 @@ EXAMPLES = {
         30,
         whole("brain2d"),
         "table",
+        40,
         "--architecture 'voxelmorph displacement' --no-compare --loss LNCC --smoothness-weight 1 "
         "--batch-size 4",
     ),
@@ -118,6 +136,7 @@ EXAMPLES = {
         30,
         whole("brain2d"),
         "table",
+        40,
         "--architecture avsm --loss mk-LNCC --symmetry 10 --batch-size 4",
     ),
     "jsm": Example(
@@ -125,6 +144,7 @@ EXAMPLES = {
         40,
         chips,
         "hdf5",
+        20,
         "--architecture jsm --loss edges --smoothness Charbonnier --batch-size 4",
     ),
     "stn": Example(
@@ -132,6 +152,7 @@ EXAMPLES = {
         20,
         whole("fundus", channel=1),
         "table",
+        40,
         "--architecture stn --loss 'seen NCC' --batch-size 4 --rotation 15",
     ),
 }
@@ -139,49 +160,132 @@ EXAMPLES = {
 
 def write(example: Example, folder: Path, count: int) -> Path:
     """The pairs as the system takes them; what to give to train."""
-    source = {"lists": folder, "table": folder / "pairs.csv", "hdf5": folder / "pairs.h5"}[example.form]
+    source = {"lists": folder, "table": folder / TABLE, "hdf5": folder / "pairs.h5"}[example.form]
     if folder.exists():
         return source
     pairs = open_pairs(list(example.make(count)), validation=HELD)
     folder.mkdir(parents=True)
     if example.form == "hdf5":
         return pack(pairs, source)
-    sets = {"train": pairs.training, "val": pairs.validation}
-    rows = []
-    for name, some in sets.items():
-        for pair in some:
-            files = [f"{side}/{pair.name}.tif" for side in ("fixed", "moving")]
-            for side, file in zip((pair.fixed, pair.moving), files, strict=True):
-                write_image(side, folder / file)
-            np.save(folder / f"{pair.name}.npy", pair.displacement)
-            rows.append((name, pair.name, *files, f"{pair.name}.npy"))
+    write_table(pairs, folder)
     if example.form == "lists":
-        for name in sets:
-            for column, side in ((2, "fixed"), (3, "moving")):
-                lines = [row[column] + "\n" for row in rows if row[0] == name]
+        for name, some in (("train", pairs.training), ("val", pairs.validation)):
+            for side in ("fixed", "moving"):
+                lines = [f"{side}/{pair.name}.tif\n" for pair in some]
                 (folder / f"{name}_{side}.txt").write_text("".join(lines))
-    else:
-        with source.open("w", newline="") as file:
-            csv.writer(file).writerows([("set", "name", "fixed", "moving", "displacement"), *rows])
     return source
 
 
-def draw(title: str, run: Path) -> Path:
-    """The losses of all epochs."""
-    from matplotlib.figure import Figure
+def write_table(pairs: PairSet, folder: Path) -> Path:
+    """The pairs as files and a table of them, with their true displacements."""
+    rows = []
+    for name, some in (("train", pairs.training), ("val", pairs.validation)):
+        for pair in some:
+            files = [f"{side}/{pair.name}.tif" for side in ("fixed", "moving")]
+            for image, file in zip((pair.fixed, pair.moving), files, strict=True):
+                write_image(image, folder / file)
+            np.save(folder / f"{pair.name}.npy", pair.displacement)
+            rows.append((name, pair.name, *files, f"{pair.name}.npy", pair.fixed_patient))
+    with (folder / TABLE).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([("set", "name", "fixed", "moving", "displacement", "patient"), *rows])
+    return folder / TABLE
 
+
+def true_error(source: Path, run: Path, weights: Path | None) -> float:
+    """Mean true error of validation in pixels, of weights or of nothing at all; see `train.truth.error`."""
+    from napari_voxreg.nets.checkpoint import load_weights
+    from napari_voxreg.train.data import PairData, in_order, together
+    from napari_voxreg.train.prepare import TRUTH
+
+    info, pairs = read_run(run), open_pairs(source).validation
+    data = PairData(pairs, info.shape, frozenset({TRUTH}), info.options)
+    net = None if weights is None else load_weights(weights).net
+    total, count = 0.0, 0
+    for draws in in_order(len(data), 8):
+        batch = together([data[draw] for draw in draws])
+        with torch.no_grad():
+            tensors = batch.tensors
+            found = (
+                tensors[TRUTH] * 0 if net is None else net(tensors["fixed"], tensors["moving"]).displacement
+            )
+        told = error(tensors, torch.nan_to_num(found))
+        if told is not None:
+            total, count = total + float(told) * len(batch.names), count + len(batch.names)
+    return total / count
+
+
+def draw(folder: Path) -> Path:
+    """The losses of all runs in a folder, and the true errors before and after, in one picture."""
+    names = [name for name in EXAMPLES if (folder / f"{name}-run" / RESULT).is_file()]
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    panels = figure.subplots(2, 3).ravel()
+    for axes, name in zip(panels, names, strict=False):
+        rows = read_history(folder / f"{name}-run")
+        for side, colour in (("training", figures.AFTER), ("validation", figures.ALONE)):
+            known = [(row.epoch, losses.total) for row in rows if (losses := getattr(row, side))]
+            axes.plot(*zip(*known, strict=True), color=colour, lw=1.3, label=side)
+        axes.set(xlabel="epoch", ylabel="loss")
+        axes.set_title(name, fontsize=10)
+    panels[0].legend(frameon=False, fontsize=8)
+    bars = panels[len(names)]
+    results = [json.loads((folder / f"{name}-run" / RESULT).read_text()) for name in names]
+    for shift, key, colour in ((-0.2, "before", figures.BEFORE), (0.2, "best", figures.ALONE)):
+        heights = [result[key] for result in results]
+        bars.bar(np.arange(len(names)) + shift, heights, 0.38, color=colour, label=key)
+    bars.set_xticks(range(len(names)), names, fontsize=8)
+    bars.set_ylabel("pixels")
+    bars.set_title("true error, validation", fontsize=10)
+    bars.legend(frameon=False, fontsize=8)
+    for axes in panels:
+        axes.tick_params(labelsize=8)
+    for axes in panels[len(names) + 1 :]:
+        axes.remove()
+    return figures.save(figure, folder / "curves.png")
+
+
+def train(name: str, folder: Path, count: int | None, epochs: int | None) -> int:
+    """Make the pairs, train, and keep what was found."""
+    example = EXAMPLES[name]
+    source = write(example, folder / f"{name}-pairs", count or example.pairs)
+    run = folder / f"{name}-run"
+    words = ["train", str(source), "-o", str(run), *shlex.split(example.options)]
+    words += ["--epochs", str(epochs or example.epochs)]
+    print("napari-voxreg", shlex.join(words), flush=True)
+    code = cli.main(words)
+    if code:
+        return code
+    table = source / TABLE if source.is_dir() else source
     rows = read_history(run)
-    figure = Figure(figsize=(5, 3), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(
-        [r.epoch for r in rows[1:]], [r.training.total for r in rows[1:] if r.training], label="training"
-    )
-    axes.plot([r.epoch for r in rows], [r.validation.total for r in rows if r.validation], label="validation")
-    axes.set(xlabel="epoch", ylabel="loss", title=title)
-    axes.title.set_fontsize(8)
-    axes.legend()
-    figure.savefig(run / "curve.png", dpi=120)
-    return run / "curve.png"
+    losses = [row.validation.total for row in rows if row.validation is not None]
+    pairs = open_pairs(source)
+    result = {
+        "training": len(pairs.training),
+        "validation": len(pairs.validation),
+        "epochs": rows[-1].epoch,
+        "minutes": rows[-1].seconds / 60,
+        "first loss": losses[0],
+        "best loss": min(losses[1:]),
+        "before": true_error(table, run, None),
+        "best": true_error(table, run, run / BEST),
+    }
+    (run / RESULT).write_text(json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+def show(folder: Path) -> None:
+    """A table of all runs in a folder, and their curves."""
+    print("| | pairs (validation) | epochs | minutes | validation loss | true error, pixels |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in EXAMPLES:
+        file = folder / f"{name}-run" / RESULT
+        if file.is_file():
+            r = json.loads(file.read_text())
+            print(
+                f"| `{name}` | {r['training']} ({r['validation']}) | {r['epochs']} | {r['minutes']:.1f} "
+                f"| {r['first loss']:.4g} -> {r['best loss']:.4g} | {r['before']:.2f} -> {r['best']:.2f} |"
+            )
+    print(draw(folder))
 
 
 def main() -> int:
@@ -189,35 +293,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "name", choices=EXAMPLES, help="; ".join(f"{k}: {e.title}" for k, e in EXAMPLES.items())
-    )
+    titles = "; ".join(f"{name}: {example.title}" for name, example in EXAMPLES.items())
+    parser.add_argument("name", choices=EXAMPLES, help=titles)
     parser.add_argument("-o", "--output", type=Path, default=Path("examples"), metavar="DIR")
     parser.add_argument("--pairs", type=int, metavar="N", help="how many to make")
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="default 20")
+    parser.add_argument("--epochs", type=int, metavar="N", help="other than those in the documentation")
     chosen = parser.parse_args()
-    example = EXAMPLES[chosen.name]
-    source = write(example, chosen.output / f"{chosen.name}-pairs", chosen.pairs or example.pairs)
-    run = chosen.output / f"{chosen.name}-run"
-    words = [
-        "train",
-        str(source),
-        "-o",
-        str(run),
-        *shlex.split(example.options),
-        "--epochs",
-        str(chosen.epochs),
-    ]
-    print("napari-voxreg", shlex.join(words), flush=True)
-    code = cli.main(words)
+    code = train(chosen.name, chosen.output, chosen.pairs, chosen.epochs)
     if code == 0:
-        first, *_, last = read_history(run)
-        print("| | loss | similarity | error, pixels |\n| --- | --- | --- | --- |")
-        for name, row in (("before", first), ("after", last)):
-            if row.validation is not None:
-                error = "" if row.validation.error is None else f"{row.validation.error:.2f}"
-                print(f"| {name} | {row.validation.total:.4g} | {row.validation.similarity:.4g} | {error} |")
-        print(f"{last.seconds / 60:.1f} minutes; {draw(example.title, run)}")
+        show(chosen.output)
     return code
 
 

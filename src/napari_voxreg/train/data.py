@@ -270,7 +270,8 @@ class Feed:
         self._wish = wish
         self._queue: queue.Queue[Batch | Exception | None] = queue.Queue(maxsize=1)
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="napari-voxreg-feed", daemon=True)
+        # Not a daemon: Python aborts if it ends while torch still waits for a reader in it.
+        self._thread = threading.Thread(target=self._read, name="napari-voxreg-feed")
         self._thread.start()
 
     def __iter__(self) -> Iterator[Batch]:

@@ -146,12 +146,13 @@ class Session:
     def _loop(self) -> Ended:
         """All epochs that are left."""
         place, options = self.place, self.options
-        if not place.rows:
-            self._history(Row(0, 0, None, self._judge(), place.spent()))
-        self._show()
+        # Begun before the first validation, which takes about as long as readers take to start.
         feed = Feed(self.training, self._draws(), options.workers, self._heed_alone)
-        batches = iter(feed)
         try:
+            if not place.rows:
+                self._history(Row(0, 0, None, self._judge(), place.spent()))
+            self._show()
+            batches = iter(feed)
             while place.epoch <= options.epochs and not self._patience_is_over():
                 self.waited = self.worked = 0.0
                 while place.step < self.plan.length:

@@ -1,0 +1,255 @@
+"""Train on 64 pairs of simulated radar chips, judged by the true map on 16 others.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python scripts/training_sar.py viewer -o sar
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/training_sar.py networks -o sar
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/training_sar.py smoothness -o sar
+
+`viewer` drives the Train panel of a real napari and takes pictures of its window; `networks` gives every
+network, `smoothness` every loss with three weights of smoothness, the same time of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import psutil
+from matplotlib.figure import Figure
+from training_examples import TABLE, chips, true_error, write_table
+
+from napari_voxreg import figures
+from napari_voxreg.io.pairs import open_pairs
+from napari_voxreg.train.events import Began, EpochDone, Event, Wish
+from napari_voxreg.train.options import SMOOTHNESS, TrainOptions
+from napari_voxreg.train.runs import BEST, read_history
+
+PAIRS, HELD = 80, 0.2
+TIMES = "times.csv"
+# Time ends a run, not the number of epochs; 32 steps take the pairs twice.
+COMMON = {
+    "loss": "MSE",
+    "smoothness_weight": 0.1,
+    "learning_rate": 5e-4,
+    "precision": "bfloat16",
+    "batch_size": 4,
+    "size": 128,
+    "flips": True,
+    "epochs": 10_000,
+    "steps": 32,
+}
+FINE = {"start": "shipped", "learning_rate": 1e-4}
+CASES: dict[str, dict[str, Any]] = {
+    "pyramid": {},
+    "pyramid, shipped": FINE,
+    "voxelmorph": {},
+    "voxelmorph, shipped": FINE,
+    "sar-voxelmorph": {"learning_rate": 1e-3},
+    "avsm": {"learning_rate": 1e-3, "epochs": 60, "affine_epochs": 4},
+    "jsm": {"learning_rate": 1e-4},
+    "stn": {"learning_rate": 1e-3},
+}
+CANVAS, PANEL = (332, 128, 972, 768), (978, 290, 1318, 930)  # what is kept of a picture of the window
+MOMENTS = (0.0, 0.5, 1.0)  # minutes at which pictures are taken, beside the end
+
+Times = list[tuple[float, float]]
+"""Minutes of a core and true error in pixels, an epoch each."""
+
+
+def pairs_in(folder: Path) -> Path:
+    """The table of pairs, made if need be; nobody's scene is on both sides."""
+    table = folder / "pairs" / TABLE
+    if not table.is_file():
+        write_table(open_pairs(list(chips(PAIRS)), validation=HELD), table.parent)
+    return table
+
+
+# In the viewer -------------------------------------------------------------------------------------------
+
+
+def in_viewer(folder: Path, minutes: float) -> None:
+    """Press Start, wait, press Stop; pictures of the window on the way, and what came of it.
+
+    Minutes are those that two cores take if nothing else is on: half of the time that the processes had.
+    """
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    table = pairs_in(folder)
+    viewer = napari.Viewer()
+    viewer.window.resize(1320, 900)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-voxreg", "Train")
+
+    def until(true: Callable[[], bool], seconds: float = 3600.0) -> None:
+        end = time.monotonic() + seconds
+        while not true() and time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.05)
+
+    def picture(name: str) -> None:
+        until(lambda: False, 1.5)  # what was asked for is drawn
+        viewer.window.screenshot(str(folder / f"window-{name}.png"), flash=False, canvas_only=False)
+
+    panel.folder.choose(folder / "runs")
+    panel.source.choose(table)
+    panel.options.choose(**COMMON | {"architecture": "pyramid", "epochs": 60, "show_every": 32})
+    until(lambda: panel.source.pairs is not None)
+    picture("chosen")
+    began = time.monotonic()
+    panel.bar.start.click()
+    until(lambda: len(panel._example.layers) == 4)
+    for minute in (*MOMENTS, minutes):
+        while (spent := trained()) < minute:
+            until(lambda: False, 1.0)
+        picture(f"{minute:g}")
+    ended: list[object] = []
+    panel.finished.connect(ended.append)
+    panel.bar.stop.click()
+    until(lambda: bool(ended))
+    picture("end")
+    run = panel.runner.folder
+    result = {
+        "minutes of two cores": spent,
+        "minutes on the clock": (time.monotonic() - began) / 60,
+        "epochs": read_history(run)[-1].epoch,
+        "before": true_error(table, run, None),
+        "best weights": true_error(table, run, run / BEST),
+    }
+    (folder / "viewer.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+    record(folder, [f"window-{name:g}.png" for name in (*MOMENTS, minutes)])
+    viewer.close()
+
+
+def record(folder: Path, names: Sequence[str]) -> None:
+    """One picture of what the windows showed: the example pair and the curves."""
+    tiles = []
+    for name in names:
+        window = PIL.Image.open(folder / name).convert("RGB")
+        tile = PIL.Image.new("RGB", (980, 640), "#26282f")
+        tile.paste(window.crop(CANVAS), (0, 0))
+        tile.paste(window.crop(PANEL), (640, 0))
+        tiles.append(tile)
+    sheet = PIL.Image.new("RGB", (2 * 980 + 12, 2 * 640 + 12), "white")
+    for k, tile in enumerate(tiles):
+        sheet.paste(tile, (992 * (k % 2), 652 * (k // 2)))
+    small = sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3), PIL.Image.Resampling.LANCZOS)
+    small.quantize(128).save(folder / "window.png", optimize=True)
+
+
+def trained() -> float:
+    """Minutes of two cores that the training of this process and its readers have had."""
+    trainers = [p for p in psutil.Process().children() if "napari_voxreg.train.child" in p.cmdline()]
+    times = [q.cpu_times() for p in trainers for q in (p, *p.children(recursive=True))]
+    return sum(t.user + t.system for t in times) / 120
+
+
+# Without it ----------------------------------------------------------------------------------------------
+
+
+def compare(cases: Mapping[str, Mapping[str, Any]], folder: Path, minutes: float) -> None:
+    """Give every case the same time of one core, and print a table; what has run before is not run again."""
+    import torch
+
+    from napari_voxreg.train.run import train_pairs
+
+    table = pairs_in(folder)
+    torch.set_num_threads(1)
+    results: dict[str, Times] = {}
+    print("| | epochs | true error, pixels | |\n| --- | --- | --- | --- |")
+    for name, chosen in cases.items():
+        run = folder / "runs" / name.replace(",", "").replace(" ", "-")
+        if not (run / TIMES).is_file():
+            options = TrainOptions(**{"architecture": name.partition(",")[0], **COMMON, **chosen})
+            clock = Clock(60 * minutes)
+            train_pairs(open_pairs(table), options, run, report=clock.report, control=clock.control)
+            clock.write(run / TIMES)
+        with (run / TIMES).open() as file:
+            results[name] = [(float(minute), float(error)) for minute, error in csv.reader(file)]
+        before, best = true_error(table, run, None), true_error(table, run, run / BEST)
+        change = 100 * (best / before - 1)
+        print(f"| {name} | {len(results[name])} | {before:.2f} -> {best:.2f} | {change:+.0f} % |", flush=True)
+    print(draw(results, before, folder / "compared.png"))
+
+
+class Clock:
+    """Stops a training after some seconds of this process's own time, and keeps the time of each epoch."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.began = seconds, time.process_time()
+        self.rows: list[tuple[float, float]] = []
+
+    @property
+    def spent(self) -> float:
+        """Seconds of a core so far."""
+        return time.process_time() - self.began
+
+    def control(self) -> Wish:
+        """Whether there is time left."""
+        return "stop" if self.spent > self.seconds else "go"
+
+    def report(self, event: Event) -> None:
+        """Note the true error after each epoch."""
+        if isinstance(event, Began):
+            self.began = time.process_time()
+        elif isinstance(event, EpochDone):
+            self.rows.append((self.spent / 60, event.row.validation.error))
+
+    def write(self, path: Path) -> None:
+        """Minutes of a core and true error in pixels, a line an epoch."""
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows(self.rows)
+
+
+def draw(results: Mapping[str, Times], before: float, path: Path) -> Path:
+    """True errors by time; from shipped weights dashed."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    colours: dict[str, str] = {}
+    for name, times in results.items():
+        network, _, start = name.partition(", ")
+        colour = colours.setdefault(network, f"C{len(colours)}")
+        minutes, errors = zip(*times, strict=True)
+        axes.plot(minutes, errors, color=colour, ls="--" if start else "-", lw=1.4, label=name)
+    axes.axhline(before, color="0.5", lw=1, ls=":", label="before")
+    axes.set(xlabel="minutes of one core", ylabel="true error of validation, pixels", ylim=(0, 1.5 * before))
+    axes.grid(alpha=0.25)
+    figure.legend(frameon=False, fontsize=8, loc="outside right")
+    return figures.save(figure, path)
+
+
+def weighed() -> dict[str, dict[str, Any]]:
+    """Losses with less, as much and more weight of smoothness than they have by default."""
+    losses = "MSE", "NCC", "LNCC", "NMI", "MIND", "seen NCC"
+    weights = {loss: [SMOOTHNESS[loss] * factor for factor in (0.1, 1, 10)] for loss in losses}
+    return {
+        f"{loss} {weight:g}": {"architecture": "pyramid", "loss": loss, "smoothness_weight": weight}
+        for loss, some in weights.items()
+        for weight in some
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("viewer", "networks", "smoothness"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("sar"), metavar="DIR")
+    parser.add_argument("--minutes", type=float, metavar="N", help="5 in the viewer, 3 and 1 each to compare")
+    chosen = parser.parse_args()
+    if chosen.what == "viewer":
+        in_viewer(chosen.output, chosen.minutes or 5.0)
+    elif chosen.what == "networks":
+        compare(CASES, chosen.output, chosen.minutes or 3.0)
+    else:
+        compare(weighed(), chosen.output, chosen.minutes or 1.0)
+
+
+if __name__ == "__main__":
+    main()
