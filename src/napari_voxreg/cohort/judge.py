@@ -19,6 +19,10 @@ from .clusters import Cluster
 
 CERTAIN = 0.95  # of a difference before it is called one
 KNOWN = MEASURES[:3]  # scores that rest on a known answer
+CAVEAT = (
+    "The standard error is over pairs, for one training: another seed may change more than that, so train "
+    "with others before you rely on a difference."
+)
 BEYOND = "beyond"  # the gain in SSIM beyond smoothing
 
 
@@ -81,8 +85,8 @@ class Judging:
             f"{'better' if self.gain >= 0 else 'worse'} over {self.pairs} validation pairs"
         )
         says = {
-            "own": "One model per cluster is better",
-            "all": "One model for all is better",
+            "own": "One model per cluster did better in this training",
+            "all": "One model for all did better in this training",
             "": "No difference that could not be chance",
         }
         return f"{says[self.better]}: {measured}."
@@ -253,7 +257,7 @@ def markdown(found: Judgement) -> str:
         cells = (name, str(training), str(one.pairs), *scores, gain, *ssim, one.better or "–")
         lines.append(tuple(cell.replace("nan", "–") for cell in cells))
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return "\n\n".join([found.whole.sentence, table, *found.notes]) + "\n"
+    return "\n\n".join([found.whole.sentence, table, CAVEAT, *found.notes]) + "\n"
 
 
 def _lines(found: Judgement) -> list[tuple[str, int, Judging]]:
