@@ -14,7 +14,7 @@ import numpy as np
 
 from ..evaluation import MEASURES, Row, evaluate
 from ..method import Progress, part, silent
-from ..methods import METHODS
+from ..methods import method_for
 from .clusters import Cluster
 
 CERTAIN = 0.95  # of a difference before it is called one
@@ -303,7 +303,7 @@ def _left_out(everyone: Sequence[Row], *own: Sequence[Row]) -> list[str]:
 def _method(weights: Path) -> str:
     """The method that can use weights with a card."""
     architecture = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))["architecture"]
-    for name, method in METHODS.items():
-        if architecture in getattr(method.params, "architectures", ()):
-            return name
-    raise ValueError(f"No method can use weights for {architecture!r}; train another network.")
+    method = method_for(architecture)
+    if method is None:
+        raise ValueError(f"No method can use weights for {architecture!r}; train another network.")
+    return method

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..methods import METHODS
+from .. import methods
 
 _roots: list[Path] = []  # folders of runs besides the usual one, in this session
 
@@ -29,10 +29,6 @@ def method_for(weights: Path) -> str | None:
     """The method that can use the weights of a run; None if there is none, or their card is damaged."""
     try:
         card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
-        architecture = card["architecture"]
+        return methods.method_for(card["architecture"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    for name, method in METHODS.items():
-        if architecture in getattr(method.params, "architectures", ()):
-            return name
-    return None

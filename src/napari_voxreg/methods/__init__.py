@@ -48,3 +48,11 @@ _MODULES = (
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD for module in _MODULES if module.METHOD.ndims or module is voxelmorph
 }
+
+
+def method_for(architecture: str) -> str | None:
+    """The name of the method that can use weights of a network; None if there is none."""
+    for name, method in METHODS.items():
+        if architecture in getattr(method.params, "architectures", ()):
+            return name
+    return None
