@@ -6,6 +6,8 @@ import csv
 import json
 import multiprocessing
 import resource
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +139,25 @@ def test_reading_in_other_processes_changes_nothing(some_pairs, tmp_path: Path) 
     while multiprocessing.active_children() and time.monotonic() < until:
         time.sleep(0.1)
     assert multiprocessing.active_children() == []
+
+
+BARE = """
+import sys
+from napari_voxreg import TrainOptions, open_pairs, train_pairs
+
+options = TrainOptions(architecture="stn", epochs=1, batch_size=2, size=32, workers=1)
+train_pairs(open_pairs(sys.argv[1]), options, sys.argv[2])
+"""
+
+
+def test_a_script_that_does_not_guard_its_main_part_is_told_so(some_pairs, tmp_path: Path) -> None:
+    some_pairs(training=3, validation=1)
+    script = tmp_path / "bare.py"
+    script.write_text(BARE)
+    words = [sys.executable, str(script), str(tmp_path / "in"), str(tmp_path / "run")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=250, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError: The processes that read pairs have ended; in a script, train below")
 
 
 def test_a_pause_waits_with_everything_saved(some_pairs, tmp_path: Path) -> None:

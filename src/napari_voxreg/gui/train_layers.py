@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GAP = 1.06  # sides of an image from one picture of the preview to the next
 LINES = 17  # of the grid: a fourth of the pieces that a result's has, for it is drawn again and again
-THUMBNAIL = 256  # pieces of it that are in the layer's thumbnail; napari's own 1024 take their time
+THUMBNAIL = 1  # piece of it that napari draws in the layer's thumbnail, where all of them are black
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ from .prepare import Prepared, prepare
 
 PATIENCE = 0.5  # seconds for the reading thread to end
 LONGEST_WAIT = 0.1  # seconds between two looks at what the user wishes
+READERS_ENDED = (
+    'The processes that read pairs have ended; in a script, train below `if __name__ == "__main__":`, and '
+    "where memory is short, choose fewer workers or 0."
+)
 
 
 @dataclass(frozen=True)
@@ -299,7 +303,8 @@ class Feed:
                     return
             self._put(None)
         except Exception as error:  # noqa: BLE001 (it is raised where batches are taken)
-            self._put(error)
+            ended = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+            self._put(ValueError(READERS_ENDED) if ended else error)
 
     def _put(self, batch: Batch | Exception | None) -> bool:
         """Hand on; False once nobody waits any more."""
