@@ -43,6 +43,13 @@ COMMON = {
     "epochs": 10_000,
     "steps": 32,
 }
+SUPERVISED = {
+    "loss": "end-point error",
+    "smoothness_weight": 0.0,
+    "learning_rate": 1e-3,
+    "epochs": 60,
+    "show_every": 32,
+}
 FINE = {"start": "shipped", "learning_rate": 1e-4}
 CASES: dict[str, dict[str, Any]] = {
     "pyramid": {},
@@ -54,8 +61,9 @@ CASES: dict[str, dict[str, Any]] = {
     "jsm": {"learning_rate": 1e-4},
     "stn": {"learning_rate": 1e-3},
 }
-CANVAS, PANEL = (332, 128, 972, 768), (978, 290, 1318, 930)  # what is kept of a picture of the window
-MOMENTS = (0.0, 0.5, 1.0)  # minutes at which pictures are taken, beside the end
+CANVAS, PANEL = (336, 132, 964, 760), (978, 290, 1318, 860)  # what is kept of a picture of the window
+GAP = 12
+MOMENTS = (0.0, 0.5, 2.0)  # minutes at which pictures are taken, beside the end
 
 Times = list[tuple[float, float]]
 """Minutes of a core and true error in pixels, an epoch each."""
@@ -97,13 +105,14 @@ def in_viewer(folder: Path, minutes: float) -> None:
 
     panel.folder.choose(folder / "runs")
     panel.source.choose(table)
-    panel.options.choose(**COMMON | {"architecture": "pyramid", "epochs": 60, "show_every": 32})
+    panel.options.choose(**COMMON | SUPERVISED)
     until(lambda: panel.source.pairs is not None)
     picture("chosen")
     began = time.monotonic()
     panel.bar.start.click()
     until(lambda: len(panel._example.layers) == 4)
-    for minute in (*MOMENTS, minutes):
+    moments = [*(minute for minute in MOMENTS if minute < minutes), minutes]
+    for minute in moments:
         while (spent := trained()) < minute:
             until(lambda: False, 1.0)
         picture(f"{minute:g}")
@@ -122,24 +131,23 @@ def in_viewer(folder: Path, minutes: float) -> None:
     }
     (folder / "viewer.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
-    record(folder, [f"window-{name:g}.png" for name in (*MOMENTS, minutes)])
+    record(folder, [f"window-{name:g}.png" for name in moments])
     viewer.close()
 
 
 def record(folder: Path, names: Sequence[str]) -> None:
-    """One picture of what the windows showed: the example pair and the curves."""
-    tiles = []
-    for name in names:
+    """One picture of what the windows showed, two beside each other: the example pair and the curves."""
+    wide, high = CANVAS[2] - CANVAS[0] + PANEL[2] - PANEL[0], CANVAS[3] - CANVAS[1]
+    rows = -(-len(names) // 2)
+    sheet = PIL.Image.new("RGB", (2 * wide + GAP, rows * (high + GAP) - GAP), "white")
+    for k, name in enumerate(names):
         window = PIL.Image.open(folder / name).convert("RGB")
-        tile = PIL.Image.new("RGB", (980, 640), "#26282f")
-        tile.paste(window.crop(CANVAS), (0, 0))
-        tile.paste(window.crop(PANEL), (640, 0))
-        tiles.append(tile)
-    sheet = PIL.Image.new("RGB", (2 * 980 + 12, 2 * 640 + 12), "white")
-    for k, tile in enumerate(tiles):
-        sheet.paste(tile, (992 * (k % 2), 652 * (k // 2)))
+        left, top = k % 2 * (wide + GAP), k // 2 * (high + GAP)
+        sheet.paste(window.getpixel((PANEL[2] - 9, PANEL[3] - 9)), (left, top, left + wide, top + high))
+        sheet.paste(window.crop(CANVAS), (left, top))
+        sheet.paste(window.crop(PANEL), (left + CANVAS[2] - CANVAS[0], top))
     small = sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3), PIL.Image.Resampling.LANCZOS)
-    small.quantize(128).save(folder / "window.png", optimize=True)
+    small.quantize(256).save(folder / "window.png", optimize=True)
 
 
 def trained() -> float:

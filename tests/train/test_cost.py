@@ -131,4 +131,5 @@ def test_bfloat16_gives_float32_losses(batch: Batch) -> None:
 def test_networks_that_jump_learn_slowly_unless_told_otherwise() -> None:
     assert TrainOptions(architecture="jsm").rate == 1e-4
     assert TrainOptions(architecture="pyramid").rate == 1e-3
+    assert TrainOptions(architecture="pyramid", start="shipped").rate == 1e-4
     assert TrainOptions(architecture="jsm", learning_rate=0.01).rate == 0.01

@@ -76,9 +76,9 @@ class TrainOptions(Params):
     )
     learning_rate: float = param(
         0.0,
-        "Learning rate of Adam; 0 takes 0.0001 for "
+        "Learning rate of Adam; 0 takes 0.001, but 0.0001 where training begins with weights, and for "
         + ", ".join(SLOW)
-        + ", as their authors do, and 0.001 for the others.",
+        + ", as their authors do.",
         range=(0.0, 1.0),
     )
     epochs: int = param(100, "Passes through the training pairs.", range=(1, 1_000_000))
@@ -194,7 +194,8 @@ class TrainOptions(Params):
     @property
     def rate(self) -> float:
         """The learning rate."""
-        return self.learning_rate or (1e-4 if self.architecture in SLOW else 1e-3)
+        gentle = self.architecture in SLOW or self.start != "scratch"
+        return self.learning_rate or (1e-4 if gentle else 1e-3)
 
     @property
     def augmented(self) -> bool:
