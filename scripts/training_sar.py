@@ -198,8 +198,8 @@ class Clock:
         return time.process_time() - self.began
 
     def control(self) -> Wish:
-        """Whether there is time left."""
-        return "stop" if self.spent > self.seconds else "go"
+        """Whether there is time left; the first epoch is finished in any case."""
+        return "stop" if self.rows and self.spent > self.seconds else "go"
 
     def report(self, event: Event) -> None:
         """Note the true error after each epoch."""
