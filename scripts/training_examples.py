@@ -218,8 +218,9 @@ def true_error(source: Path, run: Path, weights: Path | None) -> float:
 def draw(folder: Path) -> Path:
     """The losses of all runs in a folder, and the true errors before and after, in one picture."""
     names = [name for name in EXAMPLES if (folder / f"{name}-run" / RESULT).is_file()]
-    figure = Figure(figsize=(9, 5.2), layout="constrained")
-    panels = figure.subplots(2, 3).ravel()
+    wide, high = min(len(names) + 1, 3), -(-(len(names) + 1) // 3)
+    figure = Figure(figsize=(3 * wide, 2.6 * high), layout="constrained")
+    panels = figure.subplots(high, wide, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
         rows = read_history(folder / f"{name}-run")
         for side, colour in (("training", figures.AFTER), ("validation", figures.ALONE)):
