@@ -344,6 +344,10 @@ def test_looks_from_coarse_to_fine_see_motions_that_one_look_does_not(ndim: int)
     point = grid.to_world([middle])
     once = predict(fixed, moving, net).transform(point) - point
     assert np.abs(once).max() < 2.1 * 0.5
+    net.first_side, net.first_looks = side, 3
+    thrice = predict(fixed, moving, net).transform(point) - point
+    assert 5.5 * 0.5 < np.abs(thrice).max() < 6.1 * 0.5
+    net.first_looks = 1
     net.first_side = 12
     found = predict(fixed, moving, net).transform(point) - point
     assert found[0] == pytest.approx(0.5 * shift, abs=0.3)

@@ -174,7 +174,7 @@ def _sides(net: Network, size: int) -> list[int]:
     sides = [size]
     while net.first_side is not None and sides[0] > 1.5 * net.first_side:
         sides.insert(0, sides[0] // 2)
-    return sides
+    return [sides[0]] * (net.first_looks - 1) + sides
 
 
 def _on_grid(field: Tensor, old: Grid, new: Grid) -> Tensor:

@@ -77,6 +77,8 @@ class Recipe:
 FAR = Motion(bend=0.01, turn=30.0, scale=0.25, shear=0.08, shift=0.2)
 # What networks with a small affine part meet.
 TURNED = Motion(bend=0.025, turn=15.0, scale=0.15, shear=0.04, shift=0.1)
+# What one image shows and the other does not, for networks that must bear it.
+MANY = Objects(chance=0.6, largest=0.4)
 
 _ALL = (
     Recipe(
@@ -129,7 +131,9 @@ _ALL = (
         loss="displacement",
         shape=(64, 64),
         batch=8,
-        steps=8_250,
+        steps=11_250,
+        settling=3_000,
+        objects=MANY,
         rate=1e-3,
     ),
     Recipe(
@@ -139,8 +143,8 @@ _ALL = (
         loss="displacement",
         shape=(48, 48, 48),
         batch=2,
-        steps=2_000,
-        settling=1_000,
+        steps=1_500,
+        settling=750,
         rate=1e-3,
         start="pyramid3d",
         keep=True,
@@ -152,7 +156,8 @@ _ALL = (
         loss="affine and displacement",
         shape=(64, 64),
         batch=8,
-        steps=4_000,
+        steps=2_500,
+        settling=750,
         motion=TURNED,
         rate=1e-3,
         start="pyramid2d",
@@ -179,9 +184,9 @@ _ALL = (
         loss="coarse and fine",
         shape=(64, 64),
         batch=8,
-        steps=8_000,
+        steps=11_000,
         settling=3_000,
-        objects=Objects(chance=0.6, largest=0.4),
+        objects=MANY,
     ),
     Recipe(
         name="stn2d",
@@ -190,7 +195,8 @@ _ALL = (
         loss="affine",
         shape=(64, 64),
         batch=16,
-        steps=4_000,
+        steps=3_000,
+        settling=750,
         motion=TURNED,
         rate=1e-3,
         start="pyramid2d",
