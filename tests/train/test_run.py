@@ -19,7 +19,8 @@ import torch
 from napari_voxreg import Grid, Image, register
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
 from napari_voxreg.nets.checkpoint import ARCHITECTURES, load_weights
-from napari_voxreg.train import session
+from napari_voxreg.train import data, session
+from napari_voxreg.train.descent import follow
 from napari_voxreg.train.events import Began, Ended, EpochDone, Example, Paused, Said, Stepped
 from napari_voxreg.train.networks import arguments_of
 from napari_voxreg.train.options import ARCHITECTURES as NETWORKS
@@ -253,7 +254,9 @@ def test_a_full_disk_is_one_sentence_and_earlier_files_stay_whole(some_pairs, tm
     assert curve(folder) == curve(tmp_path / "whole")
 
 
-def test_a_picture_that_cannot_be_read_is_named_counted_and_left_out(some_pairs, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_read_is_named_counted_and_left_out(
+    some_pairs, tmp_path: Path, monkeypatch
+) -> None:
     """Damaged before the first step, and in the middle of a run."""
     pairs, said = some_pairs(), []
     pairs.training[1].moving.write_bytes(b"no picture")
@@ -269,12 +272,8 @@ def test_a_picture_that_cannot_be_read_is_named_counted_and_left_out(some_pairs,
             said.append(event.text)
 
     # No store, so that every epoch reads anew.
-    keep = session.STORED
-    session.STORED = 0.0
-    try:
-        ended = train_pairs(pairs, QUICK, tmp_path / "run", report=report, control=control)
-    finally:
-        session.STORED = keep
+    monkeypatch.setattr(data, "STORED", 0.0)
+    ended = train_pairs(pairs, QUICK, tmp_path / "run", report=report, control=control)
     assert ended.reason == "done"
     assert [text.split()[2] for text in said] == ["01", "02"]
     assert "(2 so far)" in said[1]
@@ -380,3 +379,22 @@ def test_volumes_train(some_pairs, tmp_path: Path, network: str) -> None:
     assert load_weights(ended.best).net.ndim == 3
     with pytest.raises(ValueError, match="2D images"):
         train_pairs(pairs, replace(options, architecture="jsm"), tmp_path / "jsm")
+
+
+def test_what_is_judged_and_saved_are_averaged_weights(some_pairs, tmp_path: Path) -> None:
+    ended = train_pairs(some_pairs(), QUICK, tmp_path / "run")
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    saved = load_weights(ended.last).net.state_dict()
+    assert all(torch.equal(saved[name], value) for name, value in state["averaged"].items())
+    assert not all(torch.equal(saved[name], value) for name, value in state["net"].items())
+
+
+def test_averages_follow_fast_at_first_and_slowly_later() -> None:
+    net, averaged = (torch.nn.Linear(1, 1, bias=False) for _ in range(2))
+    torch.nn.init.ones_(net.weight)
+    torch.nn.init.zeros_(averaged.weight)
+    follow(averaged, net, 1, 0.9)
+    assert averaged.weight.item() == pytest.approx(10 / 11)
+    torch.nn.init.zeros_(averaged.weight)
+    follow(averaged, net, 1000, 0.9)
+    assert averaged.weight.item() == pytest.approx(0.1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import queue
+import shutil
 import signal
 import threading
 import zipfile
@@ -23,9 +25,10 @@ from ..io.files import replace_file
 from ..io.pairs import Pair, content_hash
 from .augment import augmented
 from .options import TrainOptions
-from .prepare import Prepared, prepare
+from .prepare import LABELS, MASKS, TRUTH, Prepared, prepare
 
 PATIENCE = 0.5  # seconds for the reading thread to end
+STORED = 20e9  # bytes of prepared pairs kept on disk at most, and half of what is free
 LONGEST_WAIT = 0.1  # seconds between two looks at what the user wishes
 READERS_ENDED = (
     'The processes that read pairs have ended; in a script, train below `if __name__ == "__main__":`, and '
@@ -79,6 +82,18 @@ class Store:
 
     folder: Path
     most: int
+
+    @classmethod
+    def within(cls, folder: Path, shape: tuple[int, ...], wanted: frozenset[str]) -> Store:
+        """With as many pairs of that shape as may be kept on the disk of the run, two folders up.
+
+        Training and validation share the room.
+        """
+        pixels = math.prod(shape)
+        each = pixels * (4 + 16 * (LABELS in wanted) + 8 * (MASKS in wanted))
+        each += pixels * 4 * len(shape) * (TRUTH in wanted)
+        room = min(STORED, shutil.disk_usage(folder.parents[1]).free / 2) / 2
+        return cls(folder, int(room / each))
 
 
 class PairData(Dataset[Any]):

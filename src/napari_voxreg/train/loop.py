@@ -15,7 +15,7 @@ from torch import Tensor
 from ..io.files import replace_file
 from ..nets.checkpoint import build, load_weights, save_weights
 from ..nets.network import Network
-from .descent import descend
+from .descent import descend, follow
 from .noise import uniform
 from .objectives import OBJECTIVES
 from .recipes import Recipe
@@ -160,10 +160,7 @@ def _step(state: State, recipe: Recipe) -> float:
         loss: Tensor = OBJECTIVES[recipe.loss](state.net, batch)
     descend(loss, state.optimizer, list(state.net.parameters()))
     state.step += 1
-    keep = min(AVERAGED, state.step / (state.step + 10))
-    with torch.no_grad():
-        for mean, value in zip(state.averaged.parameters(), state.net.parameters(), strict=True):
-            mean.lerp_(value, 1 - keep)
+    follow(state.averaged, state.net, state.step, AVERAGED)
     return float(loss.detach())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
 import time
@@ -21,7 +22,7 @@ from .boards import Board
 from .card import save_with_card
 from .cost import Cost
 from .data import Batch, Draw, Feed, PairData, Plan, Store, in_order, seed_of, together
-from .descent import descend
+from .descent import descend, follow
 from .events import (
     Began,
     Control,
@@ -38,13 +39,13 @@ from .events import (
     Wish,
 )
 from .options import TrainOptions
-from .prepare import LABELS, MASKS, TRUTH, members
+from .prepare import LABELS, members
 from .state import Place, Sums, save_state
 from .team import Team
 
 SAVE_EVERY = 300.0  # seconds between two saves within an epoch
 REPORT_EVERY = 0.1  # seconds between two reports of a step
-STORED = 20e9  # bytes of prepared pairs kept on disk at most, and half of what is free
+AVERAGED = 0.99  # how much of the averaged weights, which are judged and saved, stays at each step
 
 
 def go() -> Wish:
@@ -94,6 +95,7 @@ class Session:
         self.report = report if team.rank == 0 else quiet
         self.device = team.device(options.device)
         self.net, self.place = net.to(self.device), place
+        self.averaged = copy.deepcopy(self.net).eval()
         self.cost = Cost(options)
         wanted = members(pairs.all)
         if not options.dice and options.loss != "Dice":
@@ -103,7 +105,7 @@ class Session:
             len(pairs.training), many * team.size, options.steps, options.seed, team.size, team.rank
         )
         self.training, self.validation = (
-            PairData(some, shape, wanted, options, self._store(name, wanted))
+            PairData(some, shape, wanted, options, Store.within(folder / "cache" / name, shape, wanted))
             for name, some in (("training", pairs.training), ("validation", pairs.validation))
         )
         self.judged = in_order(len(pairs.validation), many)
@@ -117,6 +119,7 @@ class Session:
         """From where it is to the end."""
         if state is not None:
             self.net.load_state_dict(state["net"])
+            self.averaged.load_state_dict(state["averaged"])
             self.optimizer.load_state_dict(state["optimizer"])
         place, options = self.place, self.options
         self._began()
@@ -198,6 +201,7 @@ class Session:
         learning = self.cost.learning(self.net, place.epoch)
         if not descend(terms.total, self.optimizer, learning, self.team):
             raise _NotANumber
+        follow(self.averaged, self.net, self._steps_done() + 1, AVERAGED)
         losses = Losses(total, alike, smooth, None if terms.error is None else float(terms.error.detach()))
         place.step += 1
         place.sums.add(losses, len(batch.names))
@@ -254,7 +258,6 @@ class Session:
 
     def _judge(self) -> Losses | None:
         """The losses of the validation pairs; None where there are none."""
-        self.net.eval()
         sums = Sums()
         feed = Feed(self.validation, self.judged, 0, self._heed_alone)
         try:
@@ -263,7 +266,7 @@ class Session:
                 if batch.names:
                     epoch = min(self.place.epoch, self.options.epochs)
                     with torch.no_grad():
-                        terms, _ = self.cost(self.net, batch.to(self.device), epoch, judging=True)
+                        terms, _ = self.cost(self.averaged, batch.to(self.device), epoch, judging=True)
                     sums.add(terms.values(), len(batch.names))
                 self._heed()
         finally:
@@ -293,9 +296,8 @@ class Session:
                 continue
             batch = together([item]).to(self.device)
             moving = batch.tensors["moving"]
-            self.net.eval()
             with torch.no_grad():
-                net = self.cost.stage(self.net, min(self.place.epoch, self.options.epochs))
+                net = self.cost.stage(self.averaged, min(self.place.epoch, self.options.epochs))
                 field = net(batch.tensors["fixed"], moving).displacement.float()
                 warped = warp_batch(moving, field)
             arrays = (batch.tensors["fixed"][0, 0], moving[0, 0], warped[0, 0], field[0])
@@ -334,14 +336,6 @@ class Session:
     def _stage(self) -> bool:
         return self.cost.stage(self.net, min(self.place.epoch, self.options.epochs)) is self.net
 
-    def _store(self, name: str, wanted: frozenset[str]) -> Store:
-        """Where prepared pairs are kept, and how many."""
-        pixels = math.prod(self.shape)
-        each = pixels * (4 + 16 * (LABELS in wanted) + 8 * (MASKS in wanted))
-        each += pixels * 4 * len(self.shape) * (TRUTH in wanted)
-        room = min(STORED, shutil.disk_usage(self.folder).free / 2) / 2
-        return Store(self.folder / "cache" / name, int(room / each))
-
     def _steps_done(self) -> int:
         return (self.place.epoch - 1) * self.plan.length + self.place.step
 
@@ -357,7 +351,7 @@ class Session:
     def _save(self) -> None:
         """Write the state, the history and the list of pairs."""
         if self.team.rank == 0:
-            save_state(self.folder / runs.STATE, self.place, self.net, self.optimizer)
+            save_state(self.folder / runs.STATE, self.place, self.net, self.averaged, self.optimizer)
             runs.write_history(self.folder, self.place.rows)
             runs.write_pairs(self.folder, self.pairs, self.place.hashes)
         if self.board is not None:
@@ -374,7 +368,7 @@ class Session:
                     with suppress(ValueError):
                         self.place.hashes[pair.name] = content_hash(pair)
         for name in names:
-            save_with_card(self.folder / name, self.net, self.options, self.pairs, self.place, row)
+            save_with_card(self.folder / name, self.averaged, self.options, self.pairs, self.place, row)
 
     def _began(self) -> None:
         place, options = self.place, self.options

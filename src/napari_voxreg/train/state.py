@@ -88,7 +88,9 @@ class Sums:
         return Losses(*parts, self.error / self.known if self.known else None)
 
 
-def save_state(path: Path, place: Place, net: Network, optimizer: torch.optim.Optimizer) -> None:
+def save_state(
+    path: Path, place: Place, net: Network, averaged: Network, optimizer: torch.optim.Optimizer
+) -> None:
     """Write it, all or nothing.
 
     Raises
@@ -99,6 +101,7 @@ def save_state(path: Path, place: Place, net: Network, optimizer: torch.optim.Op
     values = {
         "arguments": net.arguments,
         "net": net.state_dict(),
+        "averaged": averaged.state_dict(),
         "optimizer": optimizer.state_dict(),
         "epoch": place.epoch,
         "step": place.step,
