@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, cli, describe, load_transform
 from napari_voxreg.geometry import Grid, Image
@@ -388,8 +389,19 @@ def test_demo_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 def test_readme_examples_run(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", readme, re.DOTALL))
+    assert "epochs=50" in code
+    code = code.replace("epochs=50", "epochs=1")
+    for k in range(5):
+        picture = gaussian_filter(np.random.default_rng(k).random((32, 40)), 2).astype(np.float32)
+        for side, shift in (("fixed", 0), ("moving", 2)):
+            write_image(
+                Image(np.roll(picture, shift, 0), Grid.from_spacing(picture.shape)),
+                tmp_path / "visits" / side / f"{k}.tif",
+            )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=200)
     assert (tmp_path / "fundus" / "transform.h5").is_file()
+    assert (tmp_path / "run" / "best.safetensors").is_file()
+    assert (tmp_path / "table" / "table.csv").is_file()
     commands = re.findall(r"^    napari-voxreg (.*)$", readme, re.MULTILINE)
     assert len(commands) == 6
     for words in commands:

@@ -74,7 +74,7 @@ def test_models_are_trained_judged_and_not_trained_again(
     rows = table(out / "table.csv")
     assert [row[0] for row in rows] == ["cluster", "1", "2", "all"]
     assert [row[1] for row in rows[1:]] == ["4", "4", "8"] and [row[2] for row in rows[1:]] == ["2", "2", "4"]
-    page = (out / "summary.md").read_text()
+    page = (out / "summary.md").read_text(encoding="utf-8")
     assert "over 4 validation pairs" in page and "every model took 2 steps" in page
     runs = sorted(path.parent.name for path in (out / "models").glob("*/last.safetensors"))
     assert runs == ["all", "cluster-1", "cluster-2", "first"]
