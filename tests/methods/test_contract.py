@@ -59,6 +59,7 @@ DEFORMABLE = ("auto", "bspline", "demons", "diffeo", "elastix", "flow", "tvl1", 
 QUICK = {
     "elastix": {"iterations": 150, "samples": 1500, "resolutions": 3},
     "bspline": {"samples": 15_000, "levels": 2},
+    "affinenet": {"steps": 4},
 }
 CELLS = [(name, d) for name in METHODS for d in METHODS[name].ndims]
 
