@@ -13,7 +13,7 @@ from napari_voxreg import Affine, Grid, Image, Sequence, StationaryVelocity, war
 from napari_voxreg.nets import predict as module
 from napari_voxreg.nets.avsm import AVSM
 from napari_voxreg.nets.device import free_memory
-from napari_voxreg.nets.frame import lattice_grid, network_grid, sampled, toned
+from napari_voxreg.nets.frame import coarsened, lattice_grid, network_grid, sampled
 from napari_voxreg.nets.integrate import integrate_batch
 from napari_voxreg.nets.network import Network, Prediction
 from napari_voxreg.nets.predict import predict
@@ -217,7 +217,10 @@ def test_avsm_leads_with_its_affine_network_and_bends_from_there(ndim):
     # The bending is the network's own answer to the moving image as the affine steps left it.
     grid = bend.grid
     cpu = torch.device("cpu")
-    still, shifted = (sampled(toned(i, grid), grid, t, cpu) for i, t in ((fixed, None), (moving, pose)))
+    still, shifted = (
+        sampled(coarsened(i.with_data(unit_range(i.data)), grid), grid, t, cpu)
+        for i, t in ((fixed, None), (moving, pose))
+    )
     with torch.inference_mode():
         own = net(still, shifted).displacement[0].movedim(0, -1).numpy()
     pixels = bend.field @ np.linalg.inv(grid.affine[:-1, :-1]).T

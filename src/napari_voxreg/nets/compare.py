@@ -19,9 +19,11 @@ FAINT = 4e-4  # variance below which a window of an image tells little
 def local_correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
     """Squared correlation in windows of images (B, 1, *shape) at every shift, ordered as `correlation`."""
     means, variances = zip(*(moments(image, WINDOW) for image in (here, there)), strict=True)
-    found = []
-    others = (shifted(x, radius, "replicate") for x in (there, means[1], variances[1]))
-    for image, mean, variance in zip(*others, strict=True):
+    found, side = [], 2 * radius + 1
+    others = [shifted(x, radius, "replicate") for x in (there, means[1], variances[1])]
+    # A row of shifts at once: one by one takes longer, all of them take much memory.
+    for k in range(0, len(others[0]), side):
+        image, mean, variance = (torch.cat(some[k : k + side], 1) for some in others)
         covariance = box_mean_batch(here * image, WINDOW) - means[0] * mean
         found.append(covariance**2 / ((variances[0] + FAINT) * (variance + FAINT)))
     return torch.cat(found, 1)

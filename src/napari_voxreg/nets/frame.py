@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..geometry import Array, Grid, Image
-from ..preprocess import block_mean, unit_range
+from ..preprocess import block_mean
 from ..transforms import Affine, Transform, displacement_on
 from .warp import normalised, sample
 
@@ -60,14 +60,14 @@ def lattice_grid(grid: Grid, shape: tuple[int, ...]) -> Grid:
     return Grid(tuple(shape), affine, grid.units)
 
 
-def toned(image: Image, grid: Grid) -> Image:
-    """An image in [0, 1] with pixels no finer than it takes to sample it on a grid without aliasing."""
+def coarsened(image: Image, grid: Grid) -> Image:
+    """An image with pixels no finer than it takes to sample it on a grid without aliasing."""
     along = np.abs(image.grid.direction.T @ (grid.direction * grid.spacing)).max(axis=1)
     steps = [
         max(1, min(math.floor(wide / fine + 0.25), n))
         for wide, fine, n in zip(along, image.grid.spacing, image.grid.shape, strict=True)
     ]
-    return block_mean(image.with_data(unit_range(image.data)), steps)
+    return block_mean(image, steps)
 
 
 def sampled(image: Image, grid: Grid, through: Transform | None, device: torch.device) -> Tensor:

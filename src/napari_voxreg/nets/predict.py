@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ..geometry import Grid, Image
 from ..method import Progress, silent
+from ..preprocess import unit_range
 from ..transforms import Displacement, StationaryVelocity, Transform, chain
 from .device import device_named, free_memory, reason_to_leave
 from .folds import unfolded
-from .frame import index_map, lattice_grid, network_grid, sampled, toned, vectors, world_affine
+from .frame import coarsened, index_map, lattice_grid, network_grid, sampled, vectors, world_affine
 from .network import Network, Prediction
 from .warp import normalised, sample, warp
 
@@ -105,6 +106,7 @@ def predict(
         if isinstance(part, Network) and hasattr(part, "steps"):
             # Steps are taken here: those of its own would look at pictures cut off at the fixed image's rim.
             part.steps = 1  # type: ignore[assignment]
+    fixed, moving = (image.with_data(unit_range(image.data)) for image in (fixed, moving))
     moved = shrunk = ""
     while True:
         began = time.perf_counter()
@@ -154,7 +156,8 @@ def _coarse_to_fine(
     found: tuple[Tensor, Grid] | None = None
     for k, side in enumerate(sides):
         progress(float(work[k]), f"network, look {k + 1} of {len(sides)}")
-        look = _Pass(fixed, moving, net, initial, device, side)
+        if not k or side != sides[k - 1]:
+            look = _Pass(fixed, moving, net, initial, device, side)
         if found is None:
             answer = look.answer(net, ())
             field = answer.displacement[0].float()
@@ -201,8 +204,8 @@ class _Pass:
         self.grid = network_grid(fixed.grid, net.stride, size)
         self.net = net.eval().to(device)
         self.initial, self.device = initial, device
-        self.fixed = sampled(toned(fixed, self.grid), self.grid, None, device)
-        self.moving = toned(moving, self.grid)
+        self.fixed = sampled(coarsened(fixed, self.grid), self.grid, None, device)
+        self.moving = coarsened(moving, self.grid)
 
     def run(self, steps: int, progress: Progress) -> Predicted:
         """All looks of an affine network, and the one of a network that bends."""

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..geometry import Array, Grid, Image
 from ..io.pairs import LoadedPair, Pair, read_pair
-from ..nets.frame import index_map, network_grid, sampled, toned
+from ..nets.frame import coarsened, index_map, network_grid, sampled
 from ..nets.warp import normalised, sample
-from ..preprocess import driving_channel, mask_on
+from ..preprocess import driving_channel, mask_on, unit_range
 from ..transforms import warp
 
 LABELS, MASKS, TRUTH = "labels", "masks", "displacement"
@@ -114,8 +114,9 @@ def _toned(image: Image, grid: Grid, name: str) -> Tensor:
     image = driving_channel(image)
     if not np.isfinite(image.data).all():
         raise ValueError(f"In the pair {name}, {image.name} has pixels that are not finite; fill them.")
+    image = image.with_data(unit_range(image.data))
     # Rounded here, so that what comes from the cache is the same.
-    return sampled(toned(image, grid), grid, None, CPU)[0].half().float()
+    return sampled(coarsened(image, grid), grid, None, CPU)[0].half().float()
 
 
 def _in_units(image: Image, units: tuple[str, ...]) -> Image:
