@@ -3,7 +3,7 @@
     .venv/bin/python tests/bench/training.py [FOLDER]
 
 Prints a Markdown table: for some networks at 128 x 128, batch 16, the part of the step time that is spent in
-the network, and the most memory that training and its readers took together with 10 and with 1,000 pairs.
+the network, and the most memory that training and its readers took together, with 10, 100 and 1,000 pairs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from napari_voxreg.train.options import TrainOptions
 SIDE = 128
 NETWORKS = ("stn", "voxelmorph")
 STEPS = 10
-COUNTS = (10, 1000)
+COUNTS = (10, 100, 1000)
 
 
 def make(folder: Path, count: int) -> None:
