@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QPainter, QPalette, QPen
+from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from ..evaluation import Row
+from .canvas import framed
 
 BEFORE, AFTER, ALONE = QColor("#9aa3ab"), QColor("#4aa8c9"), QColor("#e0825f")
 MARGIN = 6
@@ -71,14 +72,7 @@ class BeforeAfter(QWidget):
 
     def paintEvent(self, event: Any) -> None:
         """Draw frame, limits, legend and pairs."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        text = self.palette().color(QPalette.ColorRole.WindowText)
-        faint = QColor(text)
-        faint.setAlpha(30)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(faint)
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
+        painter, text, _ = framed(self)
         if not self.rows:
             return
         values = [v for row in self.rows for v in (row.before[KEY], row.after[KEY], row.interpolated)]

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QImage, QPainter, QPalette, QPen, QPixmap, QPolygonF
+from qtpy.QtGui import QColor, QImage, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from ..geometry import Array
+from .canvas import framed
 
 LINE, ELBOW, CHOSEN = QColor("#9aa3ab"), QColor("#4aa8c9"), QColor("#e0825f")
 MARGIN = 8
@@ -61,14 +62,7 @@ class ElbowPlot(QWidget):
 
     def paintEvent(self, event: Any) -> None:
         """Draw frame, curve, marks and numbers."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        text = self.palette().color(QPalette.ColorRole.WindowText)
-        faint = QColor(text)
-        faint.setAlpha(30)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(faint)
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
+        painter, text, _ = framed(self)
         if not self.inertias:
             return
         area, top = self._area(), max(self.inertias) or 1.0

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPolygonF
+from qtpy.QtGui import QColor, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from .canvas import framed
 
 COLOUR = QColor("#4aa8c9")
 MARGIN = 6
@@ -57,15 +59,7 @@ class MetricCurve(QWidget):
 
     def paintEvent(self, event: Any) -> None:
         """Draw the curve with its extremes and its last value."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        text = self.palette().color(QPalette.ColorRole.WindowText)
-        faint = QColor(text)
-        faint.setAlpha(30)
-        frame = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(faint)
-        painter.drawRoundedRect(frame, 3, 3)
+        painter, text, frame = framed(self)
         if len(self.values) < 2:
             return
         metrics = painter.fontMetrics()

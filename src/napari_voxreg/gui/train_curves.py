@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPolygonF
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from .canvas import ground
 
 if TYPE_CHECKING:
     from ..train.events import Losses, Row
@@ -97,12 +99,7 @@ class LossCurves(QWidget):
 
     def _draw(self, painter: QPainter, frame: QRectF, term: str, legend: bool) -> None:
         """One plot with its title and limits."""
-        text = self.palette().color(QPalette.ColorRole.WindowText)
-        faint = QColor(text)
-        faint.setAlpha(30)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(faint)
-        painter.drawRoundedRect(frame, 3, 3)
+        text = ground(painter, self, frame)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         training, validation, steps = self.lines(term)
         # A single batch may lie far off; it does not set the limits once there are epochs.

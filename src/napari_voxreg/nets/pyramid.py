@@ -21,7 +21,7 @@ COARSEST = 4  # pixels of the shortest side at the coarsest level, at least
 MOST = 6  # levels, at most
 FAINT = 0.05  # deviation of the brightness in a window, below which it tells little
 LEAST = 1e-3  # weight of what is not certain at all
-SHARPNESS = 1.0  # of the choice among shifts, at first: sharper, a fresh network begins far off
+SHARPNESS = 1.0  # of the choice among shifts, at first: softly, for features that mean nothing yet
 
 # What the shipped weights were built with.
 SHIPPED: dict[int, dict[str, int]] = {
