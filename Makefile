@@ -6,6 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Two at a time: most of a test is one thread's work. A file stays in one process, for what its tests share.
+WORKERS := -n 2 --dist loadfile
+
 # Tests open real windows; where there is no display they open on a virtual one.
 ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 ON_DISPLAY := xvfb-run -a -s "-screen 0 1600x1000x24"
@@ -17,7 +20,7 @@ demo: $(READY)
 	$(BIN)/napari-voxreg demo
 
 test: lint
-	$(ON_DISPLAY) $(BIN)/python -m pytest
+	$(ON_DISPLAY) $(BIN)/python -m pytest $(WORKERS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ ROOTS = (
     "pytest",
     "pytest-qt",
     "pytest-timeout",
+    "pytest-xdist",
     "psutil",
     "voxelmorph",
     "ruff",
