@@ -6,9 +6,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# Two at a time: most of a test is one thread's work. A file stays in one process, for what its tests share.
-WORKERS := -n 2 --dist loadfile
-
 # Tests open real windows; where there is no display they open on a virtual one.
 ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 ON_DISPLAY := xvfb-run -a -s "-screen 0 1600x1000x24"
@@ -19,8 +16,10 @@ endif
 demo: $(READY)
 	$(BIN)/napari-voxreg demo
 
+# Two files at a time, a core for each; then the panels on their own, as they must answer in time.
 test: lint
-	$(ON_DISPLAY) $(BIN)/python -m pytest $(WORKERS)
+	OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/gui
+	$(ON_DISPLAY) $(BIN)/python -m pytest tests/gui
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -21,20 +21,10 @@ from napari_voxreg.method import Cancelled, MethodUnavailable
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nothing_left():
-    isolate.shutdown()
-    _others.update(psutil.Process().children(recursive=True))
+def nothing_left(children):
     yield
     isolate.shutdown()
     assert not children()
-
-
-_others: set[psutil.Process] = set()
-
-
-def children():
-    """Processes started since this module began; tests of training leave Python's resource tracker."""
-    return set(psutil.Process().children(recursive=True)) - _others
 
 
 # What the child runs.
@@ -140,7 +130,7 @@ def test_exceptions_keep_class_and_message():
 
 
 @pytest.mark.parametrize("function", [sleeping, holding_the_lock])
-def test_cancel_within_a_second_in_the_middle(function):
+def test_cancel_within_a_second_in_the_middle(function, children):
     pid = isolate.call(scaled, 1, 1)["pid"]
     asleep, cancelled = 0.0, 0.0
 
@@ -206,7 +196,7 @@ def test_calls_from_several_threads_wait_for_each_other():
     assert sorted(results) == [0, 2, 4, 6]
 
 
-def test_shutdown_in_the_middle_leaves_no_process():
+def test_shutdown_in_the_middle_leaves_no_process(children):
     raised = []
 
     def run():

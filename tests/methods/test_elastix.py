@@ -25,11 +25,11 @@ FAST = {"iterations": 100, "resolutions": 3, "samples": 2000}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def child():
+def child(children):
     isolate.warm(LOAD)
     yield
     isolate.shutdown()
-    assert psutil.Process().children(recursive=True) == []
+    assert not children()
 
 
 def texture(shape, seed=0):
@@ -417,9 +417,9 @@ def test_failures_without_a_known_reason_quote_elastix():
 
 
 # The last test, so that none waits for the new child to load elastix again.
-def test_cancel_in_the_middle_is_prompt_and_leaves_one_warm_child():
+def test_cancel_in_the_middle_is_prompt_and_leaves_one_warm_child(children):
     fixed, moving = pair(LINEAR["translation"])
-    pids = {child.pid for child in psutil.Process().children()}
+    pids = {process.pid for process in children()}
     asked = 0.0
 
     def progress(fraction, words, metric=None):
@@ -432,4 +432,4 @@ def test_cancel_in_the_middle_is_prompt_and_leaves_one_warm_child():
         run(fixed, moving, "affine", {"iterations": 100_000}, progress=progress)
     assert time.perf_counter() - asked < 1
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert len(psutil.Process().children(recursive=True)) == 1
+    assert len(children()) == 1
