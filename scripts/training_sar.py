@@ -2,10 +2,12 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python scripts/training_sar.py viewer -o sar
     OMP_NUM_THREADS=1 .venv/bin/python scripts/training_sar.py networks -o sar
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/training_sar.py losses -o sar
     OMP_NUM_THREADS=1 .venv/bin/python scripts/training_sar.py smoothness -o sar
 
 `viewer` drives the Train panel of a real napari and takes pictures of its window; `networks` gives every
-network, `smoothness` every loss with three weights of smoothness, the same time of one core.
+network, from scratch and from the shipped weights, `smoothness` every loss with three weights of smoothness
+the same time of one core; `losses` tells what each loss says of the true map and of what `networks` found.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from training_examples import TABLE, chips, true_error, write_table
 from napari_voxreg import figures
 from napari_voxreg.io.pairs import open_pairs
 from napari_voxreg.train.events import Began, EpochDone, Event, Wish
-from napari_voxreg.train.options import SMOOTHNESS, TrainOptions
+from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.runs import BEST, read_history
 
 PAIRS, HELD = 80, 0.2
@@ -58,8 +60,20 @@ CASES: dict[str, dict[str, Any]] = {
     "voxelmorph, shipped": FINE,
     "sar-voxelmorph": {"learning_rate": 1e-3},
     "avsm": {"learning_rate": 1e-3, "epochs": 60, "affine_epochs": 4},
+    "avsm, shipped": FINE | {"affine_epochs": 4},
     "jsm": {"learning_rate": 1e-4},
+    "jsm, shipped": FINE,
     "stn": {"learning_rate": 1e-3},
+    "stn, shipped": FINE,
+}
+# Of every loss; from the shipped weights, since what a loss is worth shows where it ends and not on the way.
+WEIGHTS = {
+    "MSE": (0.01, 0.1, 1.0),
+    "NCC": (0.1, 1.0, 10.0),
+    "LNCC": (0.1, 1.0, 10.0),
+    "NMI": (0.01, 0.1, 1.0),
+    "MIND": (0.01, 0.1, 1.0),
+    "edges": (10.0, 100.0, 1000.0),
 }
 CANVAS, PANEL = (336, 132, 964, 760), (978, 290, 1318, 860)  # what is kept of a picture of the window
 GAP = 12
@@ -160,7 +174,7 @@ def trained() -> float:
 # Without it ----------------------------------------------------------------------------------------------
 
 
-def compare(cases: Mapping[str, Mapping[str, Any]], folder: Path, minutes: float) -> None:
+def compare(cases: Mapping[str, Mapping[str, Any]], folder: Path, minutes: float) -> dict[str, Times]:
     """Give every case the same time of one core, and print a table; what has run before is not run again."""
     import torch
 
@@ -169,7 +183,7 @@ def compare(cases: Mapping[str, Mapping[str, Any]], folder: Path, minutes: float
     table = pairs_in(folder)
     torch.set_num_threads(1)
     results: dict[str, Times] = {}
-    print("| | epochs | true error, pixels | |\n| --- | --- | --- | --- |")
+    print("| | epochs | unregistered | first weights | best weights | |", "| --- " * 6 + "|", sep="\n")
     for name, chosen in cases.items():
         run = folder / "runs" / name.replace(",", "").replace(" ", "-")
         if not (run / TIMES).is_file():
@@ -180,9 +194,10 @@ def compare(cases: Mapping[str, Mapping[str, Any]], folder: Path, minutes: float
         with (run / TIMES).open() as file:
             results[name] = [(float(minute), float(error)) for minute, error in csv.reader(file)]
         before, best = true_error(table, run, None), true_error(table, run, run / BEST)
-        change = 100 * (best / before - 1)
-        print(f"| {name} | {len(results[name])} | {before:.2f} -> {best:.2f} | {change:+.0f} % |", flush=True)
-    print(draw(results, before, folder / "compared.png"))
+        first = read_history(run)[0].validation.error
+        numbers = f"{before:.2f} | {first:.2f} | {best:.2f} | {100 * (best / before - 1):+.0f} %"
+        print(f"| {name} | {len(results[name])} | {numbers} |", flush=True)
+    return results
 
 
 class Clock:
@@ -214,32 +229,67 @@ class Clock:
             csv.writer(file).writerows(self.rows)
 
 
-def draw(results: Mapping[str, Times], before: float, path: Path) -> Path:
-    """True errors by time; from shipped weights dashed."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    colours: dict[str, str] = {}
+def draw(results: Mapping[str, Times], path: Path) -> Path:
+    """True errors by time, of training from scratch and from shipped weights."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    sides = figure.subplots(1, 2, sharey=True)
+    networks = list(dict.fromkeys(name.partition(",")[0] for name in results))
     for name, times in results.items():
         network, _, start = name.partition(", ")
-        colour = colours.setdefault(network, f"C{len(colours)}")
         minutes, errors = zip(*times, strict=True)
-        axes.plot(minutes, errors, color=colour, ls="--" if start else "-", lw=1.4, label=name)
-    axes.axhline(before, color="0.5", lw=1, ls=":", label="before")
-    axes.set(xlabel="minutes of one core", ylabel="true error of validation, pixels", ylim=(0, 1.5 * before))
-    axes.grid(alpha=0.25)
-    figure.legend(frameon=False, fontsize=8, loc="outside right")
+        axes = sides[bool(start)]
+        axes.plot(minutes, errors, color=f"C{networks.index(network)}", lw=1.4, label=network)
+    for axes, title in zip(sides, ("from scratch", "from the shipped weights"), strict=True):
+        axes.set_title(title, fontsize=10)
+        axes.set(xlabel="minutes of one core", ylim=(0, 4))
+        axes.grid(alpha=0.25)
+    sides[0].set_ylabel("true error of validation, pixels")
+    figure.legend(*sides[0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside right")
     return figures.save(figure, path)
 
 
 def weighed() -> dict[str, dict[str, Any]]:
-    """Losses with less, as much and more weight of smoothness than they have by default."""
-    losses = "MSE", "NCC", "LNCC", "NMI", "MIND", "seen NCC"
-    weights = {loss: [SMOOTHNESS[loss] * factor for factor in (0.1, 1, 10)] for loss in losses}
+    """Losses with less, as much and more weight of smoothness, to tune what `networks` tunes with MSE."""
     return {
-        f"{loss} {weight:g}": {"architecture": "pyramid", "loss": loss, "smoothness_weight": weight}
-        for loss, some in weights.items()
-        for weight in some
+        f"voxelmorph, {loss} {weight:g}": FINE | {"loss": loss, "smoothness_weight": weight}
+        for loss, weights in WEIGHTS.items()
+        for weight in weights
     }
+
+
+def losses(folder: Path) -> None:
+    """Print what each loss says of the validation pairs: of the true map, of none, of networks' answers."""
+    import torch
+
+    from napari_voxreg.nets.checkpoint import load_weights, open_checkpoint, shipped
+    from napari_voxreg.nets.network import Prediction
+    from napari_voxreg.train.cost import Cost
+    from napari_voxreg.train.data import PairData, in_order, together
+    from napari_voxreg.train.prepare import TRUTH
+
+    pairs, options = open_pairs(pairs_in(folder)).validation, TrainOptions(size=COMMON["size"])
+    data = PairData(pairs, (options.size,) * 2, frozenset({TRUTH}), options)
+    (draws,) = in_order(len(data), len(data))
+    batch = together([data[draw] for draw in draws])
+    images, truth = [batch.tensors[side] for side in ("fixed", "moving")], batch.tensors[TRUTH]
+    fields = {"nothing": 0 * truth, "the true map": truth}
+    with torch.no_grad():
+        for name in ("voxelmorph", "pyramid"):
+            tuned = load_weights(folder / "runs" / f"{name}-shipped" / BEST).net.eval()
+            fields[f"{name}, shipped"] = (
+                open_checkpoint(shipped(f"{name}2d")).net.eval()(*images).displacement
+            )
+            fields[f"{name}, trained on"] = tuned(*images).displacement
+        print("| |", *(f"{loss} |" for loss in WEIGHTS), "slopes | error |")
+        print("| --- " * (len(WEIGHTS) + 3) + "|")
+        for name, field in fields.items():
+            terms = [
+                Cost(TrainOptions(loss=loss))(lambda *_, u=field: Prediction(u), batch, 1)[0]
+                for loss in WEIGHTS
+            ]
+            numbers = [float(term.similarity) for term in terms]
+            numbers += [float(terms[0].smoothness), float(terms[0].error)]
+            print(f"| {name} |", *(f"{number:.4g} |" for number in numbers))
 
 
 def main() -> None:
@@ -247,16 +297,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("viewer", "networks", "smoothness"))
+    parser.add_argument("what", choices=("viewer", "networks", "losses", "smoothness"))
     parser.add_argument("-o", "--output", type=Path, default=Path("sar"), metavar="DIR")
-    parser.add_argument("--minutes", type=float, metavar="N", help="5 in the viewer, 3 and 1 each to compare")
+    parser.add_argument(
+        "--minutes", type=float, metavar="N", help="5 in the viewer, 2 for a network, 0.5 for a loss"
+    )
     chosen = parser.parse_args()
     if chosen.what == "viewer":
         in_viewer(chosen.output, chosen.minutes or 5.0)
     elif chosen.what == "networks":
-        compare(CASES, chosen.output, chosen.minutes or 3.0)
+        print(draw(compare(CASES, chosen.output, chosen.minutes or 2.0), chosen.output / "compared.png"))
+    elif chosen.what == "losses":
+        losses(chosen.output)
     else:
-        compare(weighed(), chosen.output, chosen.minutes or 1.0)
+        compare(weighed(), chosen.output, chosen.minutes or 0.5)
 
 
 if __name__ == "__main__":

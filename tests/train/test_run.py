@@ -347,6 +347,25 @@ def test_the_users_own_weights_are_a_start(some_pairs, tmp_path: Path) -> None:
         train_pairs(pairs, replace(options, architecture="pyramid"), tmp_path / "third")
 
 
+def test_training_never_spoils_the_weights_that_it_begins_with(some_pairs, tmp_path: Path) -> None:
+    """At a rate that throws the network far away nothing is better than the start, and the start is kept."""
+    pairs = some_pairs()
+    first = train_pairs(pairs, replace(QUICK, epochs=1), tmp_path / "first")
+    wild = replace(QUICK, learning_rate=1.0, start="weights", weights=first.last, epochs=9, patience=2)
+    ended = train_pairs(pairs, wild, tmp_path / "second")
+    totals = [row.validation.total for row in read_history(tmp_path / "second")]
+    assert min(totals) == totals[0]
+    assert ended.reason == "early"
+    assert len(totals) == 3
+    assert same_weights(ended.best, first.last)
+    card = load_weights(ended.best).card
+    assert card["epoch"] == card["steps"] == 0
+    assert card["scores"]["validation"]["total"] == totals[0]
+    # Of a network that knew nothing there is nothing to keep.
+    ended = train_pairs(pairs, replace(QUICK, learning_rate=1.0, epochs=1), tmp_path / "third")
+    assert load_weights(ended.best).card["epoch"] == 1
+
+
 def test_a_preview_shows_what_the_options_do(some_pairs) -> None:
     pair = some_pairs().training[0]
     plain, changed = preview(replace(QUICK, flips=True), pair)

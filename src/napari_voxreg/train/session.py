@@ -153,7 +153,7 @@ class Session:
         feed = Feed(self.training, self._draws(), options.workers, self._heed_alone)
         try:
             if not place.rows:
-                self._history(Row(0, 0, None, self._judge(), place.spent()))
+                self._judge_start()
             self._show()
             batches = iter(feed)
             while place.epoch <= options.epochs and not self._patience_is_over():
@@ -172,6 +172,15 @@ class Session:
         if place.epoch <= options.epochs:
             return self._ended("early", f"No better validation for {options.patience} epochs, so it ended.")
         return self._ended("done", f"All {options.epochs} epochs are done.")
+
+    def _judge_start(self) -> None:
+        """Weights that were given are the best until an epoch betters them: training must not harm."""
+        found = self._judge()
+        row = Row(0, 0, None, found, self.place.spent())
+        if self.options.start != "scratch" and found is not None and found.total < self.place.best:
+            self.place.best = found.total
+            self._save_weights([runs.BEST], row)
+        self._history(row)
 
     def _draws(self) -> Iterator[list[Draw]]:
         """The steps from here to the end."""
