@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_voxreg.nets.pyramid import Pyramid
+from napari_voxreg.nets.pyramid import SHIPPED, Pyramid
 
 
 def _pair(ndim: int, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,3 +37,20 @@ def test_sides_may_be_any_multiple_of_the_stride_and_levels_follow_the_size() ->
             found = net.levels(image, image)
             assert len(found) == levels
             assert {tuple(f.shape[2:]) for f in found} == {shape}
+
+
+@pytest.mark.parametrize("ndim", (2, 3))
+def test_with_a_border_beyond_its_rim_a_fresh_one_leaves_a_pair_about_where_it_lies(ndim: int) -> None:
+    moved = {}
+    for rim in ("nothing", "border"):
+        torch.manual_seed(0)
+        net = Pyramid(**{**SHIPPED[ndim], "rim": rim}).eval()
+        with torch.inference_mode():
+            moved[rim] = float(net(*_pair(ndim, 64 if ndim == 2 else 32)).displacement.norm(dim=1).mean())
+    assert moved["border"] < 1
+    assert moved["nothing"] > 5 * moved["border"], "which is why there is a choice"
+
+
+def test_another_rim_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"rim cannot be 'zeros'; choose from: 'nothing', 'border'"):
+        Pyramid(rim="zeros")  # type: ignore[arg-type]

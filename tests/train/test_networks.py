@@ -68,4 +68,4 @@ def test_a_training_from_shipped_weights_begins_with_what_they_predict(
     # So it is when the run goes on.
     ended = resume(tmp_path / "run", epochs=1)
     card = json.loads(ended.best.with_suffix(".json").read_text())
-    assert card["arguments"] == json.loads(shipped(name).with_suffix(".json").read_text())["arguments"]
+    assert card["arguments"] == loaded.net.arguments

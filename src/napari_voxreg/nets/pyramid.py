@@ -7,6 +7,8 @@ of levels.
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,8 +25,11 @@ FAINT = 0.05  # deviation of the brightness in a window, below which it tells li
 LEAST = 1e-3  # weight of what is not certain at all
 SHARPNESS = 1.0  # of the choice among shifts, at first: softly, for features that mean nothing yet
 
+Rim = Literal["nothing", "border"]
+BEYOND: dict[Rim, str] = {"nothing": "constant", "border": "replicate"}  # as torch calls them
+
 # What the shipped weights were built with.
-SHIPPED: dict[int, dict[str, int]] = {
+SHIPPED: dict[int, dict[str, Any]] = {
     2: {"ndim": 2, "features": 32, "hidden": 48, "context": 16, "radius": 2},
     3: {"ndim": 3, "features": 24, "hidden": 32, "context": 12, "radius": 1},
 }
@@ -45,22 +50,40 @@ class Pyramid(Network):
         Channels that it hands on to the next finer level.
     radius : int
         Of the shifts whose correlation is looked at, pixels of each level.
+    rim : {"nothing", "border"}
+        What lies beyond the moving image's rim: nothing, as the shipped weights are used to, or more of its
+        border. Fresh features are much alike everywhere, so that nothing beyond pulls all towards the middle,
+        which takes thousands of pairs to unlearn.
+
+    Raises
+    ------
+    ValueError
+        If `rim` is something else.
     """
 
     def __init__(
-        self, ndim: int = 2, features: int = 32, hidden: int = 48, context: int = 16, radius: int = 2
+        self,
+        ndim: int = 2,
+        features: int = 32,
+        hidden: int = 48,
+        context: int = 16,
+        radius: int = 2,
+        rim: Rim = "nothing",
     ) -> None:
+        if rim not in BEYOND:
+            raise ValueError(f"The rim cannot be {rim!r}; choose from: {', '.join(map(repr, BEYOND))}.")
         arguments = {
             "ndim": ndim,
             "features": features,
             "hidden": hidden,
             "context": context,
             "radius": radius,
+            "rim": rim,
         }
         super().__init__(ndim, 2 ** (3 if ndim == 2 else 2), arguments)
         layer = conv(ndim)
         self.first_side = FIRST_SIDE[ndim]
-        self.radius = radius
+        self.radius, self.beyond = radius, BEYOND[rim]
         self.context = context
         self.stem, self.down = stem(ndim, features), down(ndim, features)
         seen = (2 * radius + 1) ** ndim + features + context + ndim
@@ -120,7 +143,8 @@ class Pyramid(Network):
             flow, context = halves_to(flow, shape), halves_to(context, shape)
             here, there = F.normalize(features[:count], dim=1), F.normalize(features[count:], dim=1)
             scale = 2.0**level
-            alike = correlation(here, warp_batch(there.float(), flow.float() / scale).to(here), self.radius)
+            there = warp_batch(there.float(), flow.float() / scale).to(here)
+            alike = correlation(here, there, self.radius, self.beyond)
             answer = self.refine(torch.cat([alike, here, context, flow / scale], dim=1))
             pointed = mean_shift(self.sharpness * alike.float(), self.radius)
             flow = flow + scale * (self.pull * pointed + answer[:, : self.ndim])
