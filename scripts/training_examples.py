@@ -4,7 +4,8 @@
     .venv/bin/python scripts/training_examples.py voxelmorph -o examples --epochs 20
 
 Writes the pairs in the form that the system takes, prints the command that trains on them and runs it; then
-prints a table of all that were run so far and draws their curves. True displacements are a measure alone.
+prints a table of all that were run so far and draws their curves. True displacements are a measure alone; the
+moving images lie elsewhere at random, for a turn and shift that all pairs share is learnt without looking.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from scipy import ndimage
 
 from napari_voxreg import Grid, Image, cli, figures
 from napari_voxreg.geometry import Array
@@ -31,10 +33,11 @@ from napari_voxreg.preprocess import driving_channel
 from napari_voxreg.samples import Sample, make_sample
 from napari_voxreg.train.runs import BEST, read_history, read_run
 from napari_voxreg.train.truth import error
-from napari_voxreg.transforms import warp
+from napari_voxreg.transforms import Affine, chain, warp
 
 SIDE = 128  # pixels of a radar chip
 EACH = 8  # chips of a scene
+LOOKS = 3  # pixels along each axis over which speckle is averaged
 HELD = 0.2  # of the pairs, for validation
 TABLE, RESULT = "pairs.csv", "result.json"
 
@@ -51,12 +54,17 @@ class Example:
     options: str
 
 
-def chips(count: int) -> Iterator[Pair]:
+def radar(seed: int) -> Sample:
+    """A radar scene."""
+    return make_sample("sar", seed)
+
+
+def chips(count: int, scene: Callable[[int], Sample] = radar) -> Iterator[Pair]:
     """Cut-outs of radar scenes in decibel, `EACH` of each, the moving one where the truth puts its middle."""
     starts = range(0, 400 - SIDE + 1, SIDE // 2)
     made = 0
     for seed in itertools.count():
-        sample = make_sample("sar", seed)
+        sample = scene(seed)
         images = [
             image.with_data(10 * np.log10(np.maximum(image.data, 1e-6)))
             for image in (sample.fixed, sample.moving)
@@ -66,20 +74,20 @@ def chips(count: int) -> Iterator[Pair]:
         for fixed, moving, field in itertools.islice(filter(None, found), EACH):
             if made == count:
                 return
-            scene = f"scene{seed:02d}"
+            name = f"scene{seed:02d}"
             yield Pair(
-                f"{scene}_{made:03d}",
+                f"{name}_{made:03d}",
                 fixed,
                 moving,
                 displacement=field,
-                fixed_patient=scene,
-                moving_patient=scene,
+                fixed_patient=name,
+                moving_patient=name,
             )
             made += 1
 
 
 def _chip(fixed: Image, moving: Image, sample: Sample, corner: Array) -> tuple[Image, Image, Array] | None:
-    """A cut-out of both images and the displacement between them; None where the moving image ends."""
+    """A cut-out of both images and the displacement between them; None where the moving scene ends."""
     grid = Grid.from_spacing((SIDE, SIDE))
     there = moving.grid.to_index(sample.truth(fixed.grid.to_world(grid.nodes() + corner)))
     middle = np.rint(there.mean(0)).astype(int) - SIDE // 2
@@ -90,67 +98,113 @@ def _chip(fixed: Image, moving: Image, sample: Sample, corner: Array) -> tuple[I
         Image(np.ascontiguousarray(image.data[a : a + SIDE, b : b + SIDE]), grid)
         for image, (a, b) in ((fixed, corner), (moving, middle))
     ]
+    if not np.isfinite(cut[1].data).all():
+        return None
     return cut[0], cut[1], field.astype(np.float32)
 
 
-def whole(name: str, channel: int | None = None) -> Callable[[int], Iterator[Pair]]:
-    """A sample's pair again and again, of other seeds, both on the fixed image's grid."""
+def calm_chips(count: int) -> Iterator[Pair]:
+    """The same of scenes with less speckle, which any blur would lower MSE on, lying elsewhere at random."""
+
+    def scene(seed: int) -> Sample:
+        sample = radar(seed)
+        fixed, moving = (
+            image.with_data(ndimage.uniform_filter(image.data, LOOKS))
+            for image in (sample.fixed, sample.moving)
+        )
+        return elsewhere(replace(sample, fixed=fixed, moving=moving), 2.0, seed, np.nan)
+
+    return chips(count, scene)
+
+
+def elsewhere(sample: Sample, much: float, seed: int, fill: float = 0.0) -> Sample:
+    """The moving image on the fixed one's grid: its own turn, zoom and shift undone, others at random.
+
+    Parameters
+    ----------
+    much : float
+        The most that it is turned, in degrees, enlarged and shifted, in per cent of itself.
+    seed : int
+    fill : float
+        Where the moving image ends.
+    """
+    grid = sample.fixed.grid
+    nodes = grid.nodes()
+    usual = np.eye(3)
+    usual[:2] = np.linalg.lstsq(np.c_[nodes, np.ones(len(nodes))], sample.truth(nodes), rcond=None)[0].T
+    turn, zoom, *shift = np.random.default_rng(seed).uniform(-much, much, 4)
+    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    own = np.eye(3)
+    own[:2, :2] = (1 + zoom / 100) * np.array([[cos, -sin], [sin, cos]])
+    side = (grid.spacing * grid.shape).max()
+    own[:2, 2] = grid.centre + np.array(shift) / 100 * side - own[:2, :2] @ grid.centre
+    move = own @ np.linalg.inv(usual)
+    moving = warp(sample.moving, Affine(np.linalg.inv(move)), grid, fill=fill)
+    return replace(sample, moving=moving, truth=chain(sample.truth, Affine(move)))
+
+
+def whole(name: str, much: float, channel: int | None = None) -> Callable[[int], Iterator[Pair]]:
+    """A sample's pair again and again, of other seeds and `elsewhere`, both on the fixed image's grid."""
 
     def make(count: int) -> Iterator[Pair]:
         for seed in range(count):
-            yield _on_one_grid(make_sample(name, seed), f"{name}{seed:02d}", channel)
+            sample = make_sample(name, seed)
+            fixed, moving = (driving_channel(image, channel) for image in (sample.fixed, sample.moving))
+            sample = elsewhere(replace(sample, fixed=fixed, moving=moving), much, seed)
+            there = fixed.grid.to_index(sample.truth(fixed.grid.nodes()))
+            field = there.T.reshape(2, *fixed.grid.shape) - np.indices(fixed.grid.shape)
+            who = f"{name}{seed:02d}"
+            yield Pair(
+                who,
+                fixed,
+                sample.moving,
+                displacement=field.astype(np.float32),
+                fixed_patient=who,
+                moving_patient=who,
+            )
 
     return make
 
 
-def _on_one_grid(sample: Sample, name: str, channel: int | None) -> Pair:
-    fixed = driving_channel(sample.fixed, channel)
-    moving = warp(driving_channel(sample.moving, channel), None, fixed.grid)
-    there = fixed.grid.to_index(sample.truth(fixed.grid.nodes()))
-    field = there.T.reshape(fixed.ndim, *fixed.grid.shape) - np.indices(fixed.grid.shape)
-    return Pair(
-        name, fixed, moving, displacement=field.astype(np.float32), fixed_patient=name, moving_patient=name
-    )
-
-
 EXAMPLES = {
     "sar": Example(
-        "SAR-VoxelMorph: path lists, MSE + 0.01 x gradient",
+        "SAR-VoxelMorph: path lists, MSE + 0.1 x gradient",
         80,
-        chips,
+        calm_chips,
         "lists",
-        40,
-        "--architecture sar-voxelmorph --loss MSE --smoothness-weight 0.01 --batch-size 16 --size 128",
+        60,
+        "--architecture sar-voxelmorph --loss MSE --smoothness-weight 0.1 --learning-rate 0.001 "
+        "--batch-size 4 --flips",
     ),
     "voxelmorph": Example(
         "VoxelMorph (CVPR 2018): local NCC + gradient on 2D slices, T1 and T2",
-        30,
-        whole("brain2d"),
+        60,
+        whole("brain2d", 2.0),
         "table",
-        40,
+        80,
         "--architecture 'voxelmorph displacement' --no-compare --loss LNCC --smoothness-weight 1 "
         "--batch-size 4",
     ),
     "avsm": Example(
         "AVSM: affine in steps, then vSVF, mk-LNCC and symmetry",
-        30,
-        whole("brain2d"),
+        60,
+        whole("brain2d", 5.0),
         "table",
-        40,
-        "--architecture avsm --loss mk-LNCC --symmetry 10 --batch-size 4",
+        30,
+        "--architecture avsm --loss mk-LNCC --symmetry 10 --learning-rate 0.001 --batch-size 4",
     ),
     "jsm": Example(
-        "Joint saliency: an HDF5 pair file, Charbonnier and gradient",
+        "Joint saliency: an HDF5 pair file, Charbonnier and gradient, a bleeding in one image",
         40,
-        chips,
+        whole("fundus", 4.0, channel=1),
         "hdf5",
-        20,
-        "--architecture jsm --loss edges --smoothness Charbonnier --batch-size 4",
+        40,
+        "--architecture jsm --loss edges --smoothness Charbonnier --learning-rate 0.0003 --batch-size 4",
     ),
     "stn": Example(
         "STN on fundus photographs: correlation without black borders",
-        20,
-        whole("fundus", channel=1),
+        40,
+        whole("fundus", 8.0, channel=1),
         "table",
         40,
         "--architecture stn --loss 'seen NCC' --batch-size 4 --rotation 15",
@@ -195,21 +249,41 @@ def write_table(pairs: PairSet, folder: Path) -> Path:
 def true_error(source: Path, run: Path, weights: Path | None) -> float:
     """Mean true error of validation in pixels, of weights or of nothing at all; see `train.truth.error`."""
     from napari_voxreg.nets.checkpoint import load_weights
+
+    net = None if weights is None else load_weights(weights).net
+    return _mean_error(
+        source,
+        run,
+        lambda fixed, moving: torch.zeros(1) if net is None else net(fixed, moving).displacement,
+    )
+
+
+def blind_error(source: Path, run: Path) -> float:
+    """The same of the training pairs' mean true displacement, which anybody can answer without looking."""
+    from napari_voxreg.train.prepare import TRUTH, prepare
+
+    shape = read_run(run).shape
+    truths = [prepare(pair, shape, {TRUTH}).tensors[TRUTH] for pair in open_pairs(source).training]
+    mean = torch.nanmean(torch.stack(truths), 0)
+    return _mean_error(source, run, lambda fixed, moving: mean)
+
+
+def _mean_error(
+    source: Path, run: Path, answer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> float:
+    """Of an answer to the validation pairs."""
     from napari_voxreg.train.data import PairData, in_order, together
     from napari_voxreg.train.prepare import TRUTH
 
     info, pairs = read_run(run), open_pairs(source).validation
     data = PairData(pairs, info.shape, frozenset({TRUTH}), info.options)
-    net = None if weights is None else load_weights(weights).net
     total, count = 0.0, 0
     for draws in in_order(len(data), 8):
         batch = together([data[draw] for draw in draws])
+        tensors = batch.tensors
         with torch.no_grad():
-            tensors = batch.tensors
-            found = (
-                tensors[TRUTH] * 0 if net is None else net(tensors["fixed"], tensors["moving"]).displacement
-            )
-        told = error(tensors, torch.nan_to_num(found))
+            found = torch.nan_to_num(answer(tensors["fixed"], tensors["moving"])).expand_as(tensors[TRUTH])
+        told = error(tensors, found)
         if told is not None:
             total, count = total + float(told) * len(batch.names), count + len(batch.names)
     return total / count
@@ -227,13 +301,17 @@ def draw(folder: Path) -> Path:
             known = [(row.epoch, losses.total) for row in rows if (losses := getattr(row, side))]
             axes.plot(*zip(*known, strict=True), color=colour, lw=1.3, label=side)
         axes.set(xlabel="epoch", ylabel="loss")
+        options = read_run(folder / f"{name}-run").options
+        if options.architecture == "avsm":
+            axes.axvline(options.affine_part(), color="0.6", lw=1, ls=":")
         axes.set_title(name, fontsize=10)
     panels[0].legend(frameon=False, fontsize=8)
     bars = panels[len(names)]
     results = [json.loads((folder / f"{name}-run" / RESULT).read_text()) for name in names]
-    for shift, key, colour in ((-0.2, "before", figures.BEFORE), (0.2, "best", figures.ALONE)):
+    shown = (("before", figures.BEFORE), ("blind", "0.8"), ("best", figures.ALONE))
+    for shift, (key, colour) in zip((-0.27, 0.0, 0.27), shown, strict=True):
         heights = [result[key] for result in results]
-        bars.bar(np.arange(len(names)) + shift, heights, 0.38, color=colour, label=key)
+        bars.bar(np.arange(len(names)) + shift, heights, 0.25, color=colour, label=key)
     bars.set_xticks(range(len(names)), names, fontsize=8)
     bars.set_ylabel("pixels")
     bars.set_title("true error, validation", fontsize=10)
@@ -268,6 +346,7 @@ def train(name: str, folder: Path, count: int | None, epochs: int | None) -> int
         "first loss": losses[0],
         "best loss": min(losses[1:]),
         "before": true_error(table, run, None),
+        "blind": blind_error(table, run),
         "best": true_error(table, run, run / BEST),
     }
     (run / RESULT).write_text(json.dumps(result, indent=2) + "\n")
@@ -276,15 +355,16 @@ def train(name: str, folder: Path, count: int | None, epochs: int | None) -> int
 
 def show(folder: Path) -> None:
     """A table of all runs in a folder, and their curves."""
-    print("| | pairs (validation) | epochs | minutes | validation loss | true error, pixels |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| | pairs (validation) | epochs | minutes | validation loss | true error, pixels | blindly |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in EXAMPLES:
         file = folder / f"{name}-run" / RESULT
         if file.is_file():
             r = json.loads(file.read_text())
             print(
                 f"| `{name}` | {r['training']} ({r['validation']}) | {r['epochs']} | {r['minutes']:.1f} "
-                f"| {r['first loss']:.4g} -> {r['best loss']:.4g} | {r['before']:.2f} -> {r['best']:.2f} |"
+                f"| {r['first loss']:.4g} -> {r['best loss']:.4g} | {r['before']:.2f} -> {r['best']:.2f} "
+                f"| {r['blind']:.2f} |"
             )
     print(draw(folder))
 
