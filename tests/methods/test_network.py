@@ -14,8 +14,9 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, Sequence, StationaryVelocity, register
 from napari_voxreg.method import silent
-from napari_voxreg.methods import _network, affinenet, avsm, jsm, pyramid, voxelmorph
+from napari_voxreg.methods import _network, affinenet, avsm, diffeo, jsm, pyramid, voxelmorph
 from napari_voxreg.methods._agreement import TRUST, agreement
+from napari_voxreg.methods._judge import Judge
 from napari_voxreg.methods._network import NetworkParams, look_into, run
 from napari_voxreg.nets.affine import STN
 from napari_voxreg.nets.checkpoint import save_weights, shipped
@@ -45,6 +46,7 @@ def weights(tmp_path_factory):
         "right3": constant(SHIFT, int_steps=0),
         "flow2": constant(SHIFT[:2], int_downsize=1),
         "wrong2": constant((-8.0, 9.0), int_steps=0),
+        "far2": constant((-13.0, 15.0), int_steps=0),
         "stn2": STN(2),
     }
     return {name: save_weights(folder / f"{name}.safetensors", net, {}) for name, net in nets.items()}
@@ -69,10 +71,15 @@ def pair(ndim=2, shift=None, size=None, seed=0):
     return Image(data[(slice(12, 12 + size),) * ndim], grid), Image(moved.astype(np.float32), grid)
 
 
+def given(**rest):
+    """What a run takes besides images and parameters."""
+    nothing = dict.fromkeys(("initial", "fixed_mask", "moving_mask", "points"))
+    return {**nothing, "seed": 0, "device": "cpu", "progress": silent, **rest}
+
+
 def ask(fixed, moving, params, **rest):
     """One run in this process."""
-    given = dict.fromkeys(("initial", "fixed_mask", "moving_mask", "points")) | rest
-    return run(fixed, moving, params, **{"seed": 0, "device": "cpu", "progress": silent} | given)
+    return run(fixed, moving, params, **given(**rest))
 
 
 def fast(path, kind=voxelmorph):
@@ -186,6 +193,46 @@ def test_refinement_goes_on_from_the_start_where_that_leads_further(tmp_path, we
     assert left.transform is torn
     assert error(found.transform, fixed, (2, -2)) < 0.15
     assert "Refined from the images as they lay." in found.notes
+
+
+def noise(seed):
+    """A picture of fine grain, which has nothing to do with one of another seed."""
+    data = gaussian_filter(np.random.default_rng(seed).normal(size=(128, 128)), 1.5)
+    return Image(data.astype(np.float32), Grid.from_spacing((128, 128), 0.5, units="mm"))
+
+
+@pytest.mark.parametrize("trust", [0.0, TRUST])
+def test_unrelated_images_are_not_bent_into_each_other(weights, monkeypatch, trust):
+    monkeypatch.setattr(_network, "TRUST", trust)
+    fixed, moving = noise(1), noise(2)
+    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["wrong2"]})
+    found = ask(fixed, moving, params)
+    assert error(found.transform, fixed, (0, 0)) == 0
+    assert found.notes[-1] == "Refinement brought no clear gain, so it was left out."
+    # The optimiser alone makes them a little more alike: by no more than chance.
+    bent = diffeo.METHOD.run(fixed, moving, diffeo.METHOD.parameters(), **given()).transform
+    judge = Judge(fixed, moving, None, None, None)
+    assert judge.prefers(bent, Affine.identity(2), chances=0)
+    assert not judge.prefers(bent, Affine.identity(2))
+
+
+def test_an_optimiser_may_prove_an_answer_that_was_left_out(weights, monkeypatch):
+    monkeypatch.setattr(_network, "TRUST", TRUST)
+    # Further than the optimiser finds by itself, and the network knows half of what is right.
+    fixed, moving = pair(shift=(-16.0, 18.0), size=128)
+    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["far2"]})
+    found = ask(fixed, moving, params)
+    assert "contradicts itself at 100 %" in found.notes[2]
+    assert found.notes[3] == "Refined from the network's answer all the same."
+    assert error(found.transform, fixed, (-16, 18)) < 0.5
+
+
+def test_refinement_does_not_start_where_nothing_overlaps(weights):
+    fixed, moving = pair(shift=(0, 0))
+    apart = moving.with_grid(moving.grid.moved(Affine.translation([0.0, 40.0]).matrix))
+    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["wrong2"]})
+    found = ask(fixed, apart, params)
+    assert found.notes[2].startswith("Refine")  # the answer was kept
 
 
 @pytest.mark.parametrize("ndim", [2])

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ..geometry import Image
-from ..likeness import Likeness
-from ..measures import LOCAL_WINDOW, landmark_errors
 from ..method import Method, Outcome, Progress, part
 from ..params import Params, param
 from ..transforms import Affine, Transform, chain
 from . import affine, diffeo
 from ._agreement import TRUST, agreement
+from ._judge import Judge, Points
 
 if TYPE_CHECKING:
     from ..nets.checkpoint import Loaded
@@ -27,17 +25,10 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
-SCARCE = 0.05  # part of the fixed image: with less overlap there is nothing to compare with
-KEPT = 0.5  # of the overlap that a result must keep: less of it always looks more alike
-NOISE = 0.002  # of the local correlation, which interpolation alone may change as much
-# Textures that have nothing to do with each other agree here more and there less: by how much their local
-# correlation rises by chance at most, measured on random ones, in parts of what is missing to 1 and for a
-# picture of one window; more windows lower it by their square root.
-CHANCE = 0.6
-
+# Of what an optimiser found from an answer that contradicts itself more is asked: so many times the gain that
+# chance may bring, for with unrelated images it came to almost twice.
+DOUBT = 2.0
 BACK = {2: 256, 3: 96}  # pixels along the longest side for the look back, which need not be fine
-
-Points = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def look_into(params: type[NetworkParams], path: Path, *, progress: Progress) -> str:
@@ -147,44 +138,83 @@ def run(
     loading = time.perf_counter() - began
     found, confidence = _asked(params, loaded, fixed, moving, initial, device, part(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
-    notes = [f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes]
-    judge = _Judge(fixed, moving, fixed_mask, moving_mask, points)
-    start = Affine.identity(fixed.ndim) if initial is None else initial
+    notes = (f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
+    judge = Judge(fixed, moving, fixed_mask, moving_mask, points)
     progress(0.4, "comparing with the start")
-    best: Transform = start
+    best, origins, why = _believed(found.transform, confidence, initial, judge, trust=points is not None)
+    notes += why
     trace: tuple[float, ...] = ()
-    if points is None and confidence < TRUST:
-        notes.append(
-            "The network's answer was left out: asked from the moving image to the fixed one, it contradicts "
-            f"itself at {100 * (1 - confidence):.0f} % of the places."
-        )
-    elif judge.prefers(found.transform, start):
-        best = found.transform
-    else:
-        notes.append("The network's answer made the images no more alike, so it was left out.")
-    # What bends may go on from either: where the network was wrong by more than can be mended from there, the
-    # images as they lay are the better start.
-    how: tuple[str, ...] = ("Refinement made the images no more alike, so it was left out.",)
-    origins = [best] if best is start or params.affine else [best, start]
-    for k, origin in enumerate(origins if params.refine else ()):
-        refined = _refined(
+    if params.refine:
+        refine = partial(
+            _refined,
             params,
             fixed,
             moving,
-            initial=None if origin is start and initial is None else origin,
+            found.device,
             fixed_mask=fixed_mask,
             moving_mask=moving_mask,
             points=points,
             seed=seed,
-            device=found.device,
-            progress=part(progress, *(0.45 + 0.5 * (k + n) / len(origins) for n in (0, 1))),
         )
-        if judge.prefers(refined.transform, best, near=origin is best):
+        origins = origins[:1] if params.affine else origins  # an affine optimiser is slow: one start must do
+        best, trace, how = _gone_on(best, origins, judge, refine, part(progress, 0.45, 0.95))
+        notes += how
+    return Outcome(best, notes, trace, confidence, extras=found.extras)
+
+
+@dataclass(frozen=True, eq=False)
+class _Origin:
+    """Where an optimiser may start, and how many times chance its result must gain; see `Judge.prefers`."""
+
+    name: str
+    initial: Transform | None
+    chances: float
+
+
+def _believed(
+    answer: Transform, confidence: float, initial: Transform | None, judge: Judge, trust: bool
+) -> tuple[Transform, tuple[_Origin, ...], tuple[str, ...]]:
+    """The network's answer or the start, whichever is better; where to refine from, that first; and why.
+
+    Chance has no part in what small steps make of an answer that is believed. From anywhere else an optimiser
+    finds some likeness in images that have nothing to do with each other, too, so what it finds there must
+    prove itself as a network's answer must. With `trust` even an answer that contradicts itself is judged.
+    """
+    start: Transform = Affine.identity(answer.ndim) if initial is None else initial
+    lay = _Origin("the images as they lay", initial, 1.0)
+    if not trust and confidence < TRUST:
+        why = (
+            "The network's answer was left out: asked from the moving image to the fixed one, it contradicts "
+            f"itself at {100 * (1 - confidence):.0f} % of the places."
+        )
+        return start, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
+    if judge.prefers(answer, start):
+        return answer, (_Origin("the network's answer", answer, 0.0), lay), ()
+    why = "The network's answer made the images no more alike, so it was left out."
+    return start, (lay, _Origin("the network's answer all the same", answer, 1.0)), (why,)
+
+
+def _gone_on(
+    best: Transform,
+    origins: tuple[_Origin, ...],
+    judge: Judge,
+    refine: Callable[..., Outcome],
+    progress: Progress,
+) -> tuple[Transform, tuple[float, ...], tuple[str, ...]]:
+    """The best of what there was and what an optimiser makes of the origins, its trace and what to say."""
+    trace: tuple[float, ...] = ()
+    how: tuple[str, ...] = ("Refinement brought no clear gain, so it was left out.",)
+    for k, origin in enumerate(origins):
+        if k and not judge.overlaps(origin.initial):
+            continue
+        stage = part(progress, k / len(origins), (k + 1) / len(origins))
+        refined = refine(initial=origin.initial, progress=stage)
+        if judge.prefers(refined.transform, best, origin.chances):
             best, trace = refined.transform, refined.trace
-            where = "the network's answer" if origin is not start else "the images as they lay"
-            how = (f"Refined from {where}.", *refined.notes)
-    told = (*notes, *how) if params.refine else tuple(notes)
-    return Outcome(best, told, trace, confidence, extras=found.extras)
+            how = (f"Refined from {origin.name}.", *refined.notes)
+            if origin.chances:
+                break  # what has proved itself needs no second try
+    return best, trace, how
 
 
 def _asked(
@@ -221,38 +251,6 @@ def _asked(
         progress=part(progress, 0.7, 1.0),
     )
     return found, agreement(found.transform, back.transform, fixed.grid, moving.grid)
-
-
-class _Judge:
-    """Says whether one transform brings a pair together better than another."""
-
-    def __init__(
-        self,
-        fixed: Image,
-        moving: Image,
-        fixed_mask: Image | None,
-        moving_mask: Image | None,
-        points: Points | None,
-    ) -> None:
-        self.likeness = Likeness(fixed, moving, fixed_mask, moving_mask)
-        self.points = points
-
-    def prefers(self, new: Transform, old: Transform, near: bool = False) -> bool:
-        """By landmarks where there are any, else by local correlation on the pixels that both cover.
-
-        What an optimiser made of the old one is `near`: chance has no part in that.
-        """
-        if self.points is not None:
-            after, before = (float(landmark_errors(t, *self.points).mean()) for t in (new, old))
-            return after < before
-        (before, after), (least, overlap) = self.likeness.compare(old, new)
-        if np.isnan(before) or least < SCARCE:
-            return overlap > least
-        if near:
-            return overlap >= KEPT * least and after > before
-        windows = overlap * self.likeness.fixed.data.size / LOCAL_WINDOW**self.likeness.fixed.ndim
-        gain = NOISE + CHANCE * (1 - before) / max(windows, 1.0) ** 0.5
-        return overlap >= KEPT * least and after > before + gain
 
 
 def _refined(params: NetworkParams, fixed: Image, moving: Image, device: str, **rest: Any) -> Outcome:
