@@ -58,6 +58,8 @@ CASES: dict[str, dict[str, Any]] = {
     "pyramid, shipped": FINE,
     "voxelmorph": {},
     "voxelmorph, shipped": FINE,
+    "voxelmorph, shipped, NCC": FINE | {"loss": "NCC", "smoothness_weight": 1.0},
+    "voxelmorph, NCC": {"loss": "NCC", "smoothness_weight": 1.0},
     "sar-voxelmorph": {"learning_rate": 1e-3},
     "avsm": {"learning_rate": 1e-3, "epochs": 60, "affine_epochs": 4},
     "avsm, shipped": FINE | {"affine_epochs": 4},
@@ -68,12 +70,11 @@ CASES: dict[str, dict[str, Any]] = {
 }
 # Of every loss; from the shipped weights, since what a loss is worth shows where it ends and not on the way.
 WEIGHTS = {
-    "MSE": (0.01, 0.1, 1.0),
     "NCC": (0.1, 1.0, 10.0),
     "LNCC": (0.1, 1.0, 10.0),
-    "NMI": (0.01, 0.1, 1.0),
     "MIND": (0.01, 0.1, 1.0),
-    "edges": (10.0, 100.0, 1000.0),
+    "NMI": (0.01, 0.1, 1.0),
+    "MSE": (0.01, 0.1, 1.0),
 }
 CANVAS, PANEL = (336, 132, 964, 760), (978, 290, 1318, 860)  # what is kept of a picture of the window
 GAP = 12
@@ -235,26 +236,46 @@ def draw(results: Mapping[str, Times], path: Path) -> Path:
     sides = figure.subplots(1, 2, sharey=True)
     networks = list(dict.fromkeys(name.partition(",")[0] for name in results))
     for name, times in results.items():
-        network, _, start = name.partition(", ")
+        network, *chosen = name.split(", ")
         minutes, errors = zip(*times, strict=True)
-        axes = sides[bool(start)]
-        axes.plot(minutes, errors, color=f"C{networks.index(network)}", lw=1.4, label=network)
+        other = [what for what in chosen if what != "shipped"]
+        style = {"color": f"C{networks.index(network)}", "ls": "--" if other else "-", "lw": 1.4}
+        sides["shipped" in chosen].plot(minutes, errors, label=", ".join([network, *other]), **style)
     for axes, title in zip(sides, ("from scratch", "from the shipped weights"), strict=True):
         axes.set_title(title, fontsize=10)
         axes.set(xlabel="minutes of one core", ylim=(0, 4))
         axes.grid(alpha=0.25)
     sides[0].set_ylabel("true error of validation, pixels")
-    figure.legend(*sides[0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside right")
+    shown = {
+        label: line for axes in sides for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(shown.values(), shown, frameon=False, fontsize=8, loc="outside right")
     return figures.save(figure, path)
 
 
 def weighed() -> dict[str, dict[str, Any]]:
     """Losses with less, as much and more weight of smoothness, to tune what `networks` tunes with MSE."""
     return {
-        f"voxelmorph, {loss} {weight:g}": FINE | {"loss": loss, "smoothness_weight": weight}
+        f"voxelmorph, {loss} {weight:g}": FINE | {"loss": loss, "smoothness_weight": weight, "workers": 0}
         for loss, weights in WEIGHTS.items()
         for weight in weights
     }
+
+
+def blind(table: Path, options: TrainOptions) -> dict[str, Any]:
+    """The mean displacement of the training pairs, which takes no looking; also of mirrored pairs."""
+    import torch
+
+    from napari_voxreg.train.prepare import TRUTH, prepare
+
+    shape = (options.size,) * 2
+    fields = [prepare(pair, shape, {TRUTH}).tensors[TRUTH] for pair in open_pairs(table).training]
+    mirrored = mean = torch.stack(fields).mean(0)
+    for axis in (0, 1):
+        other = mirrored.flip(axis + 1)
+        other[axis] *= -1
+        mirrored = (mirrored + other) / 2
+    return {"the mean": mean[None], "the mean, mirrored": mirrored[None]}
 
 
 def losses(folder: Path) -> None:
@@ -273,6 +294,7 @@ def losses(folder: Path) -> None:
     batch = together([data[draw] for draw in draws])
     images, truth = [batch.tensors[side] for side in ("fixed", "moving")], batch.tensors[TRUTH]
     fields = {"nothing": 0 * truth, "the true map": truth}
+    fields |= {name: mean.expand_as(truth) for name, mean in blind(pairs_in(folder), options).items()}
     with torch.no_grad():
         for name in ("voxelmorph", "pyramid"):
             tuned = load_weights(folder / "runs" / f"{name}-shipped" / BEST).net.eval()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -15,6 +17,8 @@ from napari_voxreg.train.data import Batch, Draw, PairData, together
 from napari_voxreg.train.networks import first_network
 from napari_voxreg.train.options import SMOOTHNESS, Loss, TrainOptions
 from napari_voxreg.train.prepare import LABELS, TRUTH
+
+DOCS = Path(__file__).parents[2] / "docs" / "training.md"
 
 
 class Told(Network):
@@ -126,6 +130,13 @@ def test_bfloat16_gives_float32_losses(batch: Batch) -> None:
     terms, _ = Cost(TrainOptions(architecture="voxelmorph", precision="bfloat16"))(net, batch, 1)
     assert terms.total.dtype == torch.float32
     assert torch.isfinite(terms.total)
+
+
+def test_lambda_follows_from_the_loss_as_documented() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \|.*\| ([0-9.]+) \|$", DOCS.read_text(), re.MULTILINE)
+    told = {name: float(value) for name, value in rows if name in SMOOTHNESS}
+    assert told == {loss: TrainOptions(loss=loss).smooth for loss in get_args(Loss)}
+    assert TrainOptions(loss="NCC", smoothness_weight=0.3).smooth == 0.3
 
 
 def test_networks_that_jump_learn_slowly_unless_told_otherwise() -> None:
