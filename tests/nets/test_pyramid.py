@@ -40,17 +40,13 @@ def test_sides_may_be_any_multiple_of_the_stride_and_levels_follow_the_size() ->
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
-def test_with_a_border_beyond_its_rim_a_fresh_one_leaves_a_pair_about_where_it_lies(ndim: int) -> None:
-    moved = {}
-    for rim in ("nothing", "border"):
-        torch.manual_seed(0)
-        net = Pyramid(**{**SHIPPED[ndim], "rim": rim}).eval()
-        with torch.inference_mode():
-            moved[rim] = float(net(*_pair(ndim, 64 if ndim == 2 else 32)).displacement.norm(dim=1).mean())
-    assert moved["border"] < 1
-    assert moved["nothing"] > 5 * moved["border"], "which is why there is a choice"
-
-
-def test_another_rim_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"rim cannot be 'zeros'; choose from: 'nothing', 'border'"):
-        Pyramid(rim="zeros")  # type: ignore[arg-type]
+@pytest.mark.parametrize("centred", (False, True))
+def test_what_features_share_everywhere_counts_unless_they_are_centred(ndim: int, centred: bool) -> None:
+    torch.manual_seed(0)
+    net = Pyramid(**{**SHIPPED[ndim], "centred": centred}).eval()
+    fixed, moving = _pair(ndim, 8)  # one level: coarser ones see features through a leaky unit
+    with torch.inference_mode():
+        before = net(fixed, moving).displacement
+        net.stem[-1].bias += 1.0
+        after = net(fixed, moving).displacement
+    assert torch.allclose(before, after, atol=1e-4) == centred

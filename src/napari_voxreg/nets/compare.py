@@ -35,17 +35,16 @@ def moments(images: Tensor, window: int) -> tuple[Tensor, Tensor]:
     return mean, (box_mean_batch(images**2, window) - mean**2).clamp_min(0)
 
 
-def correlation(here: Tensor, there: Tensor, radius: int, beyond: str = "constant") -> Tensor:
+def correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
     """Products of features with those at every shift up to `radius`, (B, (2 radius + 1)^d, *shape).
 
     Of features (B, C, *shape) of length 1, times the root of C; the first axis' shift is the slowest.
-    What lies beyond the rim is as in `shifted`.
     """
-    found = [(here * window).sum(1) for window in shifted(there, radius, beyond)]
+    found = [(here * window).sum(1) for window in shifted(there, radius)]
     return torch.stack(found, dim=1) * here.shape[1] ** 0.5
 
 
-def shifted(images: Tensor, radius: int, beyond: str) -> list[Tensor]:
+def shifted(images: Tensor, radius: int, beyond: str = "constant") -> list[Tensor]:
     """The images (B, C, *shape) as seen through every shift up to `radius`, first axis slowest.
 
     Parameters

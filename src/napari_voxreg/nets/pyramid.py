@@ -7,7 +7,7 @@ of levels.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +23,7 @@ COARSEST = 4  # pixels of the shortest side at the coarsest level, at least
 MOST = 6  # levels, at most
 FAINT = 0.05  # deviation of the brightness in a window, below which it tells little
 LEAST = 1e-3  # weight of what is not certain at all
-SHARPNESS = 1.0  # of the choice among shifts, at first: softly, for features that mean nothing yet
-
-Rim = Literal["nothing", "border"]
-BEYOND: dict[Rim, str] = {"nothing": "constant", "border": "replicate"}  # as torch calls them
+SHARPNESS = 3.0  # of the choice among shifts, at first
 
 # What the shipped weights were built with.
 SHIPPED: dict[int, dict[str, Any]] = {
@@ -50,15 +47,10 @@ class Pyramid(Network):
         Channels that it hands on to the next finer level.
     radius : int
         Of the shifts whose correlation is looked at, pixels of each level.
-    rim : {"nothing", "border"}
-        What lies beyond the moving image's rim: nothing, as the shipped weights are used to, or more of its
-        border. Fresh features are much alike everywhere, so that nothing beyond pulls all towards the middle,
-        which takes thousands of pairs to unlearn.
-
-    Raises
-    ------
-    ValueError
-        If `rim` is something else.
+    centred : bool
+        Whether features are compared less their mean over the image. Fresh ones are much alike everywhere:
+        they tell little of where to go, and pull away from the rim. The shipped weights have unlearnt that
+        without it, which takes thousands of pairs.
     """
 
     def __init__(
@@ -68,22 +60,20 @@ class Pyramid(Network):
         hidden: int = 48,
         context: int = 16,
         radius: int = 2,
-        rim: Rim = "nothing",
+        centred: bool = False,
     ) -> None:
-        if rim not in BEYOND:
-            raise ValueError(f"The rim cannot be {rim!r}; choose from: {', '.join(map(repr, BEYOND))}.")
         arguments = {
             "ndim": ndim,
             "features": features,
             "hidden": hidden,
             "context": context,
             "radius": radius,
-            "rim": rim,
+            "centred": centred,
         }
         super().__init__(ndim, 2 ** (3 if ndim == 2 else 2), arguments)
         layer = conv(ndim)
         self.first_side = FIRST_SIDE[ndim]
-        self.radius, self.beyond = radius, BEYOND[rim]
+        self.radius, self.centred = radius, centred
         self.context = context
         self.stem, self.down = stem(ndim, features), down(ndim, features)
         seen = (2 * radius + 1) ** ndim + features + context + ndim
@@ -141,10 +131,11 @@ class Pyramid(Network):
             features = pyramid[level - 1]
             shape = tuple(features.shape[2:])
             flow, context = halves_to(flow, shape), halves_to(context, shape)
+            if self.centred:
+                features = features - features.mean(tuple(range(2, features.ndim)), keepdim=True)
             here, there = F.normalize(features[:count], dim=1), F.normalize(features[count:], dim=1)
             scale = 2.0**level
-            there = warp_batch(there.float(), flow.float() / scale).to(here)
-            alike = correlation(here, there, self.radius, self.beyond)
+            alike = correlation(here, warp_batch(there.float(), flow.float() / scale).to(here), self.radius)
             answer = self.refine(torch.cat([alike, here, context, flow / scale], dim=1))
             pointed = mean_shift(self.sharpness * alike.float(), self.radius)
             flow = flow + scale * (self.pull * pointed + answer[:, : self.ndim])
