@@ -26,9 +26,9 @@ Loss = Literal["MSE", "NCC", "LNCC", "mk-LNCC", "NMI", "MIND", "edges", "seen NC
 Smoothness = Literal["diffusion", "bending", "Charbonnier"]
 Start = Literal["scratch", "shipped", "weights"]
 
-# What smoothness weighs beside each loss if the user does not say: SAR-VoxelMorph's for MSE, JSM's for its own
-# loss; for NCC, LNCC, NMI and MIND the most that costs less than 0.03 pixels (scripts/training_sar.py). Seen
-# NCC is for affine networks, which that has not tried; the others by the size of the loss.
+# What smoothness weighs beside each loss if the user does not say: SAR-VoxelMorph's for MSE, JSM's for its
+# own loss; for NCC, LNCC, NMI and MIND the most that costs less than 0.03 pixels (scripts/training_sar.py).
+# Seen NCC is for affine networks, which that has not tried; the others by the size of the loss.
 SMOOTHNESS: Mapping[str, float] = {
     "MSE": 0.01,
     "NCC": 1.0,
