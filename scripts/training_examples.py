@@ -183,6 +183,15 @@ EXAMPLES = {
         "--architecture sar-voxelmorph --loss MSE --smoothness-weight 0.1 --learning-rate 0.001 "
         "--batch-size 4 --flips",
     ),
+    "sar-0.01": Example(
+        "the same with the published weight of smoothness",
+        80,
+        calm_chips,
+        "lists",
+        50,
+        "--architecture sar-voxelmorph --loss MSE --smoothness-weight 0.01 --learning-rate 0.001 "
+        "--batch-size 4 --flips",
+    ),
     "voxelmorph": Example(
         "VoxelMorph (CVPR 2018): local NCC + gradient on 2D slices, T1 and T2",
         60,
