@@ -133,7 +133,7 @@ def test_bfloat16_gives_float32_losses(batch: Batch) -> None:
 
 
 def test_lambda_follows_from_the_loss_as_documented() -> None:
-    rows = re.findall(r"^\| `([^`]+)` \|.*\| ([0-9.]+) \|$", DOCS.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([^`]+)` \|.*\| ([0-9.]+) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
     told = {name: float(value) for name, value in rows if name in SMOOTHNESS}
     assert told == {loss: TrainOptions(loss=loss).smooth for loss in get_args(Loss)}
     assert TrainOptions(loss="NCC", smoothness_weight=0.3).smooth == 0.3
