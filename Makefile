@@ -18,8 +18,8 @@ demo: $(READY)
 
 # Two files at a time, a core for each; then the panels on their own, as they must answer in time.
 test: lint
-	OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/gui
-	$(ON_DISPLAY) $(BIN)/python -m pytest tests/gui
+	OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/gui; \
+	rest=$$?; $(ON_DISPLAY) $(BIN)/python -m pytest tests/gui && exit $$rest
 
 lint: $(READY)
 	$(BIN)/ruff check .

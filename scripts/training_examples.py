@@ -308,7 +308,7 @@ def _mean_error(
 def draw(folder: Path) -> Path:
     """The losses of all runs in a folder, and the true errors before and after, in one picture."""
     names = [name for name in EXAMPLES if (folder / f"{name}-run" / RESULT).is_file()]
-    wide, high = min(len(names) + 1, 3), -(-(len(names) + 1) // 3)
+    wide, high = min(len(names) + 1, 4), -(-(len(names) + 1) // 4)
     figure = Figure(figsize=(3 * wide, 2.6 * high), layout="constrained")
     panels = figure.subplots(high, wide, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
@@ -328,7 +328,7 @@ def draw(folder: Path) -> Path:
     for shift, (key, colour) in zip((-0.27, 0.0, 0.27), shown, strict=True):
         heights = [result[key] for result in results]
         bars.bar(np.arange(len(names)) + shift, heights, 0.25, color=colour, label=key)
-    bars.set_xticks(range(len(names)), names, fontsize=8, rotation=20)
+    bars.set_xticks(range(len(names)), names, fontsize=8, rotation=40, ha="right")
     bars.set_ylabel("pixels")
     bars.set_title("true error, validation", fontsize=10)
     bars.legend(frameon=False, fontsize=8)
