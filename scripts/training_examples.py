@@ -173,6 +173,7 @@ def whole(
     return make
 
 
+SAR = "--architecture sar-voxelmorph --loss MSE --learning-rate 0.001 --batch-size 4 --flips "
 EXAMPLES = {
     "sar": Example(
         "SAR-VoxelMorph: path lists, MSE + 0.1 x gradient",
@@ -180,8 +181,7 @@ EXAMPLES = {
         calm_chips,
         "lists",
         50,
-        "--architecture sar-voxelmorph --loss MSE --smoothness-weight 0.1 --learning-rate 0.001 "
-        "--batch-size 4 --flips",
+        SAR + "--smoothness-weight 0.1",
     ),
     "sar-0.01": Example(
         "the same with the published weight of smoothness",
@@ -189,8 +189,7 @@ EXAMPLES = {
         calm_chips,
         "lists",
         50,
-        "--architecture sar-voxelmorph --loss MSE --smoothness-weight 0.01 --learning-rate 0.001 "
-        "--batch-size 4 --flips",
+        SAR + "--smoothness-weight 0.01",
     ),
     "voxelmorph": Example(
         "VoxelMorph (CVPR 2018): local NCC + gradient on 2D slices, T1 and T2",
@@ -276,12 +275,16 @@ def true_error(source: Path, run: Path, weights: Path | None) -> float:
 
 def blind_error(source: Path, run: Path) -> float:
     """The same of the training pairs' mean true displacement, which anybody can answer without looking."""
+    mean = mean_truth(source, read_run(run).shape)
+    return _mean_error(source, run, lambda fixed, moving: mean)
+
+
+def mean_truth(source: Path, shape: tuple[int, ...]) -> torch.Tensor:
+    """The training pairs' mean true displacement, (d, *shape), in pixels."""
     from napari_voxreg.train.prepare import TRUTH, prepare
 
-    shape = read_run(run).shape
     truths = [prepare(pair, shape, {TRUTH}).tensors[TRUTH] for pair in open_pairs(source).training]
-    mean = torch.nanmean(torch.stack(truths), 0)
-    return _mean_error(source, run, lambda fixed, moving: mean)
+    return torch.nanmean(torch.stack(truths), 0)
 
 
 def _mean_error(

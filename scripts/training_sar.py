@@ -23,7 +23,7 @@ from typing import Any
 import PIL.Image
 import psutil
 from matplotlib.figure import Figure
-from training_examples import TABLE, chips, true_error, write_table
+from training_examples import TABLE, chips, mean_truth, true_error, write_table
 
 from napari_voxreg import figures
 from napari_voxreg.io.pairs import open_pairs
@@ -261,15 +261,9 @@ def weighed() -> dict[str, dict[str, Any]]:
     }
 
 
-def blind(table: Path, options: TrainOptions) -> dict[str, Any]:
+def blind(table: Path, shape: tuple[int, int]) -> dict[str, Any]:
     """The mean displacement of the training pairs, which takes no looking; also of mirrored pairs."""
-    import torch
-
-    from napari_voxreg.train.prepare import TRUTH, prepare
-
-    shape = (options.size,) * 2
-    fields = [prepare(pair, shape, {TRUTH}).tensors[TRUTH] for pair in open_pairs(table).training]
-    mirrored = mean = torch.stack(fields).mean(0)
+    mirrored = mean = mean_truth(table, shape)
     for axis in (0, 1):
         other = mirrored.flip(axis + 1)
         other[axis] *= -1
@@ -288,12 +282,13 @@ def losses(folder: Path) -> None:
     from napari_voxreg.train.prepare import TRUTH
 
     pairs, options = open_pairs(pairs_in(folder)).validation, TrainOptions(size=COMMON["size"])
-    data = PairData(pairs, (options.size,) * 2, frozenset({TRUTH}), options)
+    shape = (options.size,) * 2
+    data = PairData(pairs, shape, frozenset({TRUTH}), options)
     (draws,) = in_order(len(data), len(data))
     batch = together([data[draw] for draw in draws])
     images, truth = [batch.tensors[side] for side in ("fixed", "moving")], batch.tensors[TRUTH]
     fields = {"nothing": 0 * truth, "the true map": truth}
-    fields |= {name: mean.expand_as(truth) for name, mean in blind(pairs_in(folder), options).items()}
+    fields |= {name: mean.expand_as(truth) for name, mean in blind(pairs_in(folder), shape).items()}
     with torch.no_grad():
         for name in ("voxelmorph", "pyramid"):
             tuned = load_weights(folder / "runs" / f"{name}-shipped" / BEST).net.eval()
