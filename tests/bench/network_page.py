@@ -251,9 +251,9 @@ def _speed(results: Results) -> list[str]:
         return [title, NOT_MEASURED]
     words = (
         f"One pass over {_sides(WHOLE[2])} or {_sides(WHOLE[3])} pixels, from two images in memory to the "
-        f"transform (affine networks: {LOOKS} looks, at 128 or 64 pixels along the longest side; AVSM: 1, "
-        "at 64 or 48). Opening reads the weights; torch is loaded already. Untrained networks are as fast as "
-        "trained ones."
+        f"transform (affine networks: {LOOKS} looks, at 128 or 64 pixels along the longest side; AVSM "
+        "at 128 or 112, untrained at 64 or 48). Opening reads the weights; torch is loaded already. Untrained "
+        "networks are as fast as trained ones."
     )
     head = ("network", "device", "opening, s", "first pass, s", "later, s", "MB", "what it said")
     return [title, words, table(head, rows)]

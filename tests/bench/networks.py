@@ -100,7 +100,8 @@ def opened(what: str) -> tuple[Network, Callable[..., Predicted]]:
     steps, size = 1, None
     for params in (AffineNetParams, AVSMParams):
         if architecture in params.architectures:
-            steps, size = params().looks, params.sizes[net.ndim]
+            steps = params().looks
+            size = None if params.sizes is None else params.sizes[net.ndim]
 
     def run(fixed: Image, moving: Image, device: str = "cpu") -> Predicted:
         return predict(fixed, moving, net, steps=steps, size=size, device=device)

@@ -359,3 +359,43 @@ def test_looks_from_coarse_to_fine_see_motions_that_one_look_does_not(ndim: int)
     matrix[:ndim, ndim] = 0.4 * shift
     again = predict(fixed, moving, net, initial=Affine(matrix)).transform(point) - point
     assert again[0] == pytest.approx(0.5 * shift, abs=0.3)
+
+
+class Led(Network):
+    """Shifts as a `Centroid` does, and by a hundredth of the side more at every later look."""
+
+    def __init__(self, ndim: int) -> None:
+        super().__init__(ndim, 8, {})
+        self.affine = Centroid(ndim)
+        self.first_side, self.first_looks, self.last_side = 24, 2, 96
+        self.whole: list[int] = []
+        self.later: list[int] = []
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
+        self.whole.append(max(fixed.shape))
+        found = self.affine(fixed, moving)
+        return Prediction(found.displacement, affine=found.affine, extras={"momentum": fixed})
+
+    def again(self, fixed: Tensor, moving: Tensor) -> Prediction:
+        self.later.append(max(fixed.shape))
+        shape = tuple(fixed.shape[2:])
+        return Prediction(torch.full((1, self.ndim, *shape), 0.01 * max(shape)), extras={"momentum": moving})
+
+
+@pytest.mark.parametrize("ndim", (2, 3))
+def test_an_affine_part_leads_once_and_as_small_as_it_was_trained(ndim: int) -> None:
+    side, shift = 96, np.array([14.0, -9.0, 6.0][:ndim])
+    grid = Grid.from_spacing((side,) * ndim, 0.5, units="mm")
+    index, middle = np.indices(grid.shape), side / 2 + np.zeros(ndim)
+    fixed, moving = (
+        Image(np.exp(-sum((i - c) ** 2 for i, c in zip(index, at, strict=True)) / 200).astype("f4"), grid)
+        for at in (middle, middle + shift)
+    )
+    net = Led(ndim)
+    found = predict(fixed, moving, net, steps=2)
+    assert (net.whole, net.later) == ([24], [24, 48, 96])
+    # Each later look adds a hundredth of the side, wherever it looks.
+    point = grid.to_world([middle])
+    assert found.transform(point)[0] - point[0] == pytest.approx(0.5 * (shift + 3 * 0.96), abs=0.3)
+    assert set(found.extras) == {"step 1", "step 2", "affine part", "momentum"}
+    assert max(found.extras["momentum"].data.shape) == 24

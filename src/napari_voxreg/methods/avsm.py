@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,7 +21,6 @@ class AVSMParams(SteppedParams):
 
     stem: ClassVar[str] = "avsm"
     architectures: ClassVar[tuple[str, ...]] = ("avsm",)
-    sizes: ClassVar[Mapping[int, int]] = {2: 64, 3: 48}  # as in training: its first part knows no other size
 
 
 METHOD = network_method(

@@ -8,10 +8,13 @@ from torch.nn import functional as F
 
 from . import affines
 from .affine import AffineHead, awake
+from .compare import FIRST_LOOKS, FIRST_SIDE
 from .comparison import STRIDE, Compare, Comparison
 from .network import Network, Prediction, conv
 from .vsvf import advect, carry, extent, smooth
 from .warp import resize, warp_batch
+
+LAST_SIDE = {2: 128, 3: 112}  # pixels: the smoother spares nothing finer than a twentieth of a side
 
 
 class AffineNet(nn.Module):
@@ -191,6 +194,11 @@ class AVSM(Network):
         super().__init__(ndim, 16, arguments)
         self.affine = AffineSteps(ndim, affine_width, steps, compare)
         self.momentum = MomentumNet(ndim, width, compare)
+        if compare:
+            self.first_side, self.first_looks = FIRST_SIDE[ndim], FIRST_LOOKS
+            self.last_side = LAST_SIDE[ndim]
+        else:
+            self.last_side = FIRST_SIDE[ndim]
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch (B, 1, *shape), sides multiples of 16.
@@ -199,10 +207,18 @@ class AVSM(Network):
         ``velocity`` v of phi_t + Dphi v = 0, in pixels, at the images' size. The displacement is the
         affine map after the flow of -v, so it is not the flow of a velocity alone.
         """
+        return self._flow(fixed, moving, self.affine.trajectory(fixed, moving)[-1])
+
+    def again(self, fixed: Tensor, moving: Tensor) -> Prediction:
+        """Register a batch as `forward` does, without an affine part."""
+        eye = torch.eye(self.ndim, self.ndim + 1, device=fixed.device).expand(len(fixed), -1, -1)
+        return self._flow(fixed, moving, eye)
+
+    def _flow(self, fixed: Tensor, moving: Tensor, affine: Tensor) -> Prediction:
+        """What is left after an affine map (B, d, d + 1), and the whole."""
         shape = tuple(fixed.shape[2:])
         half = tuple(n // 2 for n in shape)
         sides = extent(shape, fixed)
-        affine = self.affine.trajectory(fixed, moving)[-1]
         start = affines.displacement(affine, shape)
         warped = warp_batch(moving, start)
         momentum = self.momentum(fixed, warped).float()

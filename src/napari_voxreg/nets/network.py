@@ -81,6 +81,10 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
+    def again(self, fixed: Tensor, moving: Tensor) -> Prediction:
+        """Register a batch that an earlier, coarser look has brought closer; by default as any other."""
+        return self(fixed, moving)
+
 
 def conv(ndim: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
     """The convolution for that many axes."""
