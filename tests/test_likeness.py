@@ -95,3 +95,12 @@ def test_field_of_view():
     assert np.mean(found == inside) > 0.97
     assert field_of_view(0.3 + 0.2 * np.abs(texture((64, 64)))).all()
     assert field_of_view(np.zeros((64, 64))).all()
+
+
+def test_smoother_textures_agree_more_where_nothing_belongs_together():
+    grains = [(gaussian_filter(np.random.default_rng(k).normal(size=(120, 160)), k)) for k in (1, 4)]
+    levels = [Likeness(on_pixels(grain), on_pixels(grain)).unrelated(None) for grain in grains]
+    assert levels[0] == pytest.approx(0.08, abs=0.03)
+    assert levels[1] > 1.5 * levels[0]
+    apart = Likeness(on_pixels(grains[0]), on_pixels(grains[0])).unrelated(Affine.translation([0, 200]))
+    assert np.isnan(apart)

@@ -82,6 +82,25 @@ class Likeness:
         )
         return values, overlaps
 
+    def unrelated(self, transform: Transform | None) -> float:
+        """Local correlation with the moving image upside down along every axis.
+
+        So much do textures like these agree where nothing belongs together: the smoother, the more.
+
+        Parameters
+        ----------
+        transform : Transform or None
+            How the moving image lies before it is turned about the middle of the fixed image.
+
+        Returns
+        -------
+        float
+            0 to 1; nan if there is no common pixel.
+        """
+        picture, inside = self.warped(transform)
+        common = inside & np.flip(inside)
+        return local_correlation(self.fixed.data, np.flip(picture), common) if common.any() else float("nan")
+
 
 def _prepared(image: Image, mask: Image | None, size: int) -> tuple[Image, Array]:
     """The image in [0, 1] at the size of comparison, and its field of view without the rim."""

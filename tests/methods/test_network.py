@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, Sequence, StationaryVelocity, register
 from napari_voxreg.method import silent
-from napari_voxreg.methods import _network, affinenet, avsm, diffeo, jsm, pyramid, voxelmorph
+from napari_voxreg.methods import _judge, _network, affinenet, avsm, diffeo, jsm, pyramid, voxelmorph
 from napari_voxreg.methods._agreement import TRUST, agreement
 from napari_voxreg.methods._judge import Judge
 from napari_voxreg.methods._network import NetworkParams, look_into, run
@@ -195,10 +195,10 @@ def test_refinement_goes_on_from_the_start_where_that_leads_further(tmp_path, we
     assert "Refined from the images as they lay." in found.notes
 
 
-def noise(seed):
-    """A picture of fine grain, which has nothing to do with one of another seed."""
-    data = gaussian_filter(np.random.default_rng(seed).normal(size=(128, 128)), 1.5)
-    return Image(data.astype(np.float32), Grid.from_spacing((128, 128), 0.5, units="mm"))
+def noise(seed, shape=(128, 128), grain=1.5):
+    """A texture, which has nothing to do with one of another seed."""
+    data = gaussian_filter(np.random.default_rng(seed).normal(size=shape), grain)
+    return Image(data.astype(np.float32), Grid.from_spacing(shape, 0.5, units="mm"))
 
 
 @pytest.mark.parametrize("trust", [0.0, TRUST])
@@ -214,6 +214,15 @@ def test_unrelated_images_are_not_bent_into_each_other(weights, monkeypatch, tru
     judge = Judge(fixed, moving, None, None, None)
     assert judge.prefers(bent, Affine.identity(2), chances=0)
     assert not judge.prefers(bent, Affine.identity(2))
+
+
+def test_smooth_textures_gain_more_by_chance(monkeypatch):
+    fixed, moving = (noise(seed, (272, 188), 5.0) for seed in (66, 67))
+    bent = diffeo.METHOD.run(fixed, moving, diffeo.METHOD.parameters(), **given()).transform
+    assert not Judge(fixed, moving, None, None, None).prefers(bent, Affine.identity(2))
+    # As much as fine grain gains would not do.
+    monkeypatch.setattr(_judge, "SMOOTH", 0.0)
+    assert Judge(fixed, moving, None, None, None).prefers(bent, Affine.identity(2))
 
 
 def test_an_optimiser_may_prove_an_answer_that_was_left_out(weights, monkeypatch):

@@ -17,8 +17,10 @@ KEPT = 0.5  # of the overlap that a result must keep: less of it always looks mo
 NOISE = 0.002  # of the local correlation, which interpolation alone may change as much
 # Textures that have nothing to do with each other agree here more and there less: by how much their local
 # correlation rises by chance at most, measured on random ones, in parts of what is missing to 1 and for a
-# picture of one window; more windows lower it by their square root.
+# picture of one window; more windows lower it by their square root. Smooth textures agree more by chance: at
+# most by so many times what they show where nothing belongs together.
 CHANCE = 0.6
+SMOOTH = 8.0
 
 Points = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
@@ -46,6 +48,7 @@ class Judge:
     ) -> None:
         self._likeness = Likeness(fixed, moving, fixed_mask, moving_mask)
         self._points = points
+        self._chance: float | None = None  # for one window
 
     def prefers(self, new: Transform, old: Transform, chances: float = 1.0) -> bool:
         """Whether the new transform is the better one.
@@ -65,7 +68,9 @@ class Judge:
         if np.isnan(before) or least < SCARCE:
             return overlap > least
         windows = overlap * self._likeness.fixed.data.size / LOCAL_WINDOW**self._likeness.fixed.ndim
-        gain = NOISE + CHANCE * (1 - before) / max(windows, 1.0) ** 0.5
+        if self._chance is None:
+            self._chance = max(CHANCE, np.nan_to_num(SMOOTH * self._likeness.unrelated(old)))
+        gain = NOISE + self._chance * (1 - before) / max(windows, 1.0) ** 0.5
         return overlap >= KEPT * least and after > before + chances * gain
 
     def overlaps(self, transform: Transform | None) -> bool:

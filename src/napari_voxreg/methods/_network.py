@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
-# Of what an optimiser found from an answer that contradicts itself more is asked: so many times the gain that
-# chance may bring, for with unrelated images it came to almost twice.
+# Of what an optimiser found from an answer that was left out more is asked: so many times the gain that chance
+# may bring, for it is one more try, and with unrelated images it came to almost twice.
 DOUBT = 2.0
 BACK = {2: 256, 3: 96}  # pixels along the longest side for the look back, which need not be fine
 
@@ -191,7 +191,7 @@ def _believed(
     if judge.prefers(answer, start):
         return answer, (_Origin("the network's answer", answer, 0.0), lay), ()
     why = "The network's answer made the images no more alike, so it was left out."
-    return start, (lay, _Origin("the network's answer all the same", answer, 1.0)), (why,)
+    return start, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
 
 
 def _gone_on(
