@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
-# Of what an optimiser found from an answer that was left out more is asked: so many times the gain that chance
-# may bring, for it is one more try, and with unrelated images it came to almost twice.
+# Of what an optimiser found from an answer that was left out more is asked: so many times the gain that
+# chance may bring, for it is one more try, and with unrelated images it came to almost twice.
 DOUBT = 2.0
 BACK = {2: 256, 3: 96}  # pixels along the longest side for the look back, which need not be fine
 
