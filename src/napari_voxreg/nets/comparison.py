@@ -88,6 +88,13 @@ class Comparison(nn.Module):
             found.append(halves_to(torch.cat([shift, alike.amax(1, keepdim=True)], 1), shape))
         return torch.cat(found, 1)
 
+    def answer(self, channels: Tensor) -> Tensor:
+        """The displacement (B, d, *shape) in pixels that the channels hold: a pyramid's, else none."""
+        d = channels.ndim - 2
+        if self.of == "pyramid":
+            return channels[:, :d].float() / SIZE
+        return channels.new_zeros(len(channels), d, *channels.shape[2:])
+
     def _alike(self, fixed: Tensor, moving: Tensor, block: int) -> Tensor:
         """Squared correlation of images averaged over blocks, at every shift; it teaches nothing."""
         pool = F.avg_pool2d if fixed.ndim == 4 else F.avg_pool3d

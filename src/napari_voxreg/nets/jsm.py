@@ -30,7 +30,7 @@ LOCAL = (128, 64, 32)
 class JSM(Network):
     """Global-to-local registration of 2D images guided by their joint saliency.
 
-    A global network sees the pair at `side` pixels and gives a displacement at four levels. The joint
+    A global network sees the pair at `side` pixels at most and gives a displacement at four levels. The joint
     saliency of the fixed and the warped moving image at full resolution goes with that displacement through a
     small local network that corrects it. The saliency is differentiable, so the correction teaches the global
     network too. `Prediction.extras` holds "saliency of fixed", "saliency of moving" (as warped), "joint
@@ -44,7 +44,7 @@ class JSM(Network):
     width : float
         Of the published numbers of features, which take 33 million parameters; 0.25 takes two millions.
     side : int
-        The longest side of the pair that the global network sees, pixels; a multiple of 8.
+        The longest side of the pair that the global network sees, pixels, at most; a multiple of 8.
     compare : {"", "images", "pyramid"}
         What it sees compared beside the images; see `Comparison`.
 
@@ -65,7 +65,9 @@ class JSM(Network):
         super().__init__(2, 1, {"width": width, "side": side, "compare": compare})
         self.side = side
         if compare:
-            self.first_side, self.first_looks = FIRST_SIDE[2], FIRST_LOOKS
+            self.first_side = FIRST_SIDE[2]
+            # A pyramid looks from coarse to fine by itself.
+            self.first_looks = 1 if compare == "pyramid" else FIRST_LOOKS
         self.coarse = GlobalFlow(width, compare)
         layers: list[nn.Module] = []
         before = 1 + 2  # joint saliency and displacement
@@ -98,9 +100,9 @@ class JSM(Network):
         return Prediction(found + correction, extras=extras)
 
     def _small(self, pairs: Tensor) -> Tensor:
-        """Pairs (B, 2, H, W) with `side` pixels along the longest side and almost square ones."""
+        """Pairs (B, 2, H, W) with at most `side` pixels along the longest side and almost square ones."""
         shape = pairs.shape[2:]
-        factor = max(shape) / self.side
+        factor = max(max(shape) / self.side, 1.0)
         small = [max(1, round(n / factor / STRIDE)) * STRIDE for n in shape]
         # What lies between the coarse pixels is averaged, not skipped.
         window = 2 * int(factor / 2) + 1
@@ -111,7 +113,7 @@ class JSM(Network):
 class GlobalFlow(nn.Module):
     """FlowNet-S for small images: an encoder, and a decoder that gives a displacement at each of its levels.
 
-    Each level's displacement corrects that of the coarser one.
+    Each level's displacement corrects that of the coarser one, the coarsest that of a pyramid if it sees one.
 
     Parameters
     ----------
@@ -147,8 +149,8 @@ class GlobalFlow(nn.Module):
         Sides must be multiples of 8.
         """
         skips = []
-        x = pairs - 0.5
-        x = self.comparison.beside(x, pairs[:, :1], pairs[:, 1:])
+        seen = self.comparison(pairs[:, :1], pairs[:, 1:])
+        x = torch.cat([pairs - 0.5, seen], 1)
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)
@@ -160,7 +162,7 @@ class GlobalFlow(nn.Module):
             x = torch.cat([double(x), skips.pop(), flow], 1)
             flow = flow + head(x)
             found = [*map(_doubled, found), flow]
-        return found
+        return [self.comparison.answer(seen) + flow for flow in found]
 
 
 class Head(nn.Conv2d):
