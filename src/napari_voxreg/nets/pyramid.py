@@ -47,10 +47,6 @@ class Pyramid(Network):
         Channels that it hands on to the next finer level.
     radius : int
         Of the shifts whose correlation is looked at, pixels of each level.
-    centred : bool
-        Whether features are compared less their mean over the image. Fresh ones are much alike everywhere:
-        they tell little of where to go, and pull away from the rim. The shipped weights have unlearnt that
-        without it, which takes thousands of pairs.
     """
 
     def __init__(
@@ -60,7 +56,6 @@ class Pyramid(Network):
         hidden: int = 48,
         context: int = 16,
         radius: int = 2,
-        centred: bool = False,
     ) -> None:
         arguments = {
             "ndim": ndim,
@@ -68,13 +63,11 @@ class Pyramid(Network):
             "hidden": hidden,
             "context": context,
             "radius": radius,
-            "centred": centred,
         }
         super().__init__(ndim, 2 ** (3 if ndim == 2 else 2), arguments)
         layer = conv(ndim)
         self.first_side = FIRST_SIDE[ndim]
-        self.radius, self.centred = radius, centred
-        self.context = context
+        self.radius, self.context = radius, context
         self.stem, self.down = stem(ndim, features), down(ndim, features)
         seen = (2 * radius + 1) ** ndim + features + context + ndim
         self.refine = nn.Sequential(
@@ -131,8 +124,9 @@ class Pyramid(Network):
             features = pyramid[level - 1]
             shape = tuple(features.shape[2:])
             flow, context = halves_to(flow, shape), halves_to(context, shape)
-            if self.centred:
-                features = features - features.mean(tuple(range(2, features.ndim)), keepdim=True)
+            # What features share everywhere tells nothing of where to go. Fresh ones are much alike, and
+            # would take thousands of pairs to unlearn it.
+            features = features - features.mean(tuple(range(2, features.ndim)), keepdim=True)
             here, there = F.normalize(features[:count], dim=1), F.normalize(features[count:], dim=1)
             scale = 2.0**level
             alike = correlation(here, warp_batch(there.float(), flow.float() / scale).to(here), self.radius)

@@ -54,7 +54,7 @@ def arguments_of(name: str, ndim: int, compare: bool) -> tuple[str, dict[str, An
     if name == "jsm" and ndim != 2:
         raise ValueError("The joint-saliency network is for 2D images; choose another one for volumes.")
     if name == "pyramid":
-        arguments |= {**SHIPPED[ndim], "centred": True}
+        arguments |= SHIPPED[ndim]
     if name != "jsm":
         arguments["ndim"] = ndim
     if architecture in _COMPARING and name != "sar-voxelmorph":

@@ -78,7 +78,7 @@ FAR = Motion(bend=0.01, turn=30.0, scale=0.25, shear=0.08, shift=0.2)
 # What networks with a small affine part meet.
 TURNED = Motion(bend=0.025, turn=15.0, scale=0.15, shear=0.04, shift=0.1)
 # What one image shows and the other does not, for networks that must bear it.
-MANY = Objects(chance=0.6, largest=0.4)
+MANY = Objects(chance=0.8, largest=0.4)
 
 _ALL = (
     Recipe(
@@ -88,7 +88,8 @@ _ALL = (
         loss="levels",
         shape=(96, 96),
         batch=8,
-        steps=10_750,
+        steps=9_250,
+        objects=MANY,
     ),
     Recipe(
         name="pyramid3d",
@@ -97,7 +98,7 @@ _ALL = (
         loss="levels",
         shape=(48, 48, 48),
         batch=2,
-        steps=5_500,
+        steps=6_000,
     ),
     Recipe(
         name="affine2d",
@@ -127,14 +128,17 @@ _ALL = (
     Recipe(
         name="voxelmorph2d",
         architecture="voxelmorph",
-        arguments={"ndim": 2, "half": True, "int_steps": 5, "compare": "images"},
+        arguments={"ndim": 2, "half": True, "int_steps": 5, "compare": "pyramid"},
         loss="displacement",
         shape=(64, 64),
         batch=8,
-        steps=11_250,
-        settling=3_000,
+        steps=2_750,
+        settling=1_000,
+        ramp=500,
         objects=MANY,
         rate=1e-3,
+        start="pyramid2d",
+        keep=True,
     ),
     Recipe(
         name="voxelmorph3d",
@@ -143,7 +147,7 @@ _ALL = (
         loss="displacement",
         shape=(48, 48, 48),
         batch=2,
-        steps=1_250,
+        steps=1_750,
         settling=500,
         rate=1e-3,
         start="pyramid3d",
@@ -156,8 +160,8 @@ _ALL = (
         loss="affine and displacement",
         shape=(64, 64),
         batch=8,
-        steps=2_500,
-        settling=750,
+        steps=1_250,
+        settling=400,
         motion=TURNED,
         rate=1e-3,
         start="pyramid2d",
@@ -170,8 +174,8 @@ _ALL = (
         loss="affine and displacement",
         shape=(48, 48, 48),
         batch=2,
-        steps=1_500,
-        settling=750,
+        steps=1_000,
+        settling=400,
         motion=TURNED,
         rate=1e-3,
         start="pyramid3d",
@@ -180,13 +184,16 @@ _ALL = (
     Recipe(
         name="jsm2d",
         architecture="jsm",
-        arguments={"width": 0.25, "side": 64, "compare": "images"},
+        arguments={"width": 0.25, "side": 128, "compare": "pyramid"},
         loss="coarse and fine",
-        shape=(64, 64),
-        batch=8,
-        steps=11_000,
-        settling=3_000,
+        shape=(128, 128),
+        batch=4,
+        steps=1_200,
+        settling=400,
+        ramp=1,
         objects=MANY,
+        start="pyramid2d",
+        keep=True,
     ),
     Recipe(
         name="stn2d",
@@ -195,8 +202,8 @@ _ALL = (
         loss="affine",
         shape=(64, 64),
         batch=16,
-        steps=3_000,
-        settling=750,
+        steps=1_000,
+        settling=400,
         motion=TURNED,
         rate=1e-3,
         start="pyramid2d",
