@@ -33,7 +33,7 @@ class Comparison(nn.Module):
     of : {"", "images", "pyramid"}
         Nothing, for networks that find out by themselves; squared local correlation of the images, which does
         not mind inverted contrast; or the answer of a `Pyramid`, whose trained weights are taken over. Images
-        are enough in 2D; in 3D, where they tell less, a pyramid takes a network further in the same time.
+        are enough for VoxelMorph in 2D; a pyramid takes any network further in the same time.
 
     Attributes
     ----------
