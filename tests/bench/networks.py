@@ -26,6 +26,7 @@ from napari_voxreg.diffeo.deform import deform
 from napari_voxreg.diffeo.settings import Settings
 from napari_voxreg.geometry import Array, Grid, Image
 from napari_voxreg.measures import folded_percentage
+from napari_voxreg.methods._network import shipped
 from napari_voxreg.methods.affinenet import AffineNetParams
 from napari_voxreg.methods.avsm import AVSMParams
 from napari_voxreg.nets.avsm import AVSM
@@ -89,7 +90,11 @@ def made(ndim: int, count: int, motion: Motion) -> list[Pair]:
 
 
 def opened(what: str) -> tuple[Network, Callable[..., Predicted]]:
-    """A network, and what sends a pair through it as the methods do: affine ones look several times."""
+    """A network, and what sends a pair through it as the methods do.
+
+    Affine ones look several times; before shipped ones that bend, an affine one looks.
+    """
+    lead = None
     if what in UNTRAINED:
         torch.manual_seed(0)
         architecture, arguments = UNTRAINED[what]
@@ -102,9 +107,11 @@ def opened(what: str) -> tuple[Network, Callable[..., Predicted]]:
         if architecture in params.architectures:
             steps = params().looks
             size = None if params.sizes is None else params.sizes[net.ndim]
+    if what not in UNTRAINED and architecture not in AffineNetParams.architectures:
+        lead = open_checkpoint(shipped("affine", net.ndim)).net
 
     def run(fixed: Image, moving: Image, device: str = "cpu") -> Predicted:
-        return predict(fixed, moving, net, steps=steps, size=size, device=device)
+        return predict(fixed, moving, net, lead=lead, steps=steps, size=size, device=device)
 
     return net, run
 

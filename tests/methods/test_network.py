@@ -82,8 +82,13 @@ def ask(fixed, moving, params, **rest):
     return run(fixed, moving, params, **given(**rest))
 
 
-def fast(path, kind=voxelmorph):
-    return kind.METHOD.parameters("fast", {"weights": path})
+def asking(preset, path, **rest):
+    """VoxelMorph by its own answer alone: what moves everything alike must not be led."""
+    return voxelmorph.METHOD.parameters(preset, {"weights": path, "affine_first": False, **rest})
+
+
+def fast(path):
+    return asking("fast", path)
 
 
 def error(transform, fixed, shift=SHIFT):
@@ -145,7 +150,7 @@ def test_agreement_counts_the_places_that_come_back():
 def test_refinement_goes_on_from_the_network(weights):
     # Half of the motion is the network's, the rest is left to the optimiser.
     fixed, moving = pair(shift=(4.0, -4.0))
-    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["right2"]})
+    params = asking("accurate", weights["right2"])
     before = error(ask(fixed, moving, fast(weights["right2"])).transform, fixed, (4, -4))
     found = ask(fixed, moving, params)
     assert before > 2
@@ -154,7 +159,7 @@ def test_refinement_goes_on_from_the_network(weights):
     assert len(found.trace) > 5
     assert "Refined from the network's answer." in found.notes
     # Where the network is of no use, it starts from the images as they lie.
-    alone = ask(fixed, moving, voxelmorph.METHOD.parameters("accurate", {"weights": weights["wrong2"]}))
+    alone = ask(fixed, moving, asking("accurate", weights["wrong2"]))
     assert error(alone.transform, fixed, (4, -4)) < 0.15
     assert isinstance(alone.transform, StationaryVelocity)
 
@@ -187,7 +192,7 @@ def test_refinement_goes_on_from_the_start_where_that_leads_further(tmp_path, we
     asked = Predicted(torn, device="cpu")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("napari_voxreg.nets.predict.predict", lambda *images, **rest: asked)
-        params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["right2"]})
+        params = asking("accurate", weights["right2"])
         found = ask(fixed, moving, params)
         left = ask(fixed, moving, fast(weights["right2"]))
     assert left.transform is torn
@@ -205,7 +210,7 @@ def noise(seed, shape=(128, 128), grain=1.5):
 def test_unrelated_images_are_not_bent_into_each_other(weights, monkeypatch, trust):
     monkeypatch.setattr(_network, "TRUST", trust)
     fixed, moving = noise(1), noise(2)
-    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["wrong2"]})
+    params = asking("accurate", weights["wrong2"])
     found = ask(fixed, moving, params)
     assert error(found.transform, fixed, (0, 0)) == 0
     assert found.notes[-1] == "Refinement brought no clear gain, so it was left out."
@@ -229,7 +234,7 @@ def test_an_optimiser_may_prove_an_answer_that_was_left_out(weights, monkeypatch
     monkeypatch.setattr(_network, "TRUST", TRUST)
     # Further than the optimiser finds by itself, and the network knows half of what is right.
     fixed, moving = pair(shift=(-16.0, 18.0), size=128)
-    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["far2"]})
+    params = asking("accurate", weights["far2"])
     found = ask(fixed, moving, params)
     assert "contradicts itself at 100 %" in found.notes[2]
     assert found.notes[3] == "Refined from the network's answer all the same."
@@ -239,7 +244,7 @@ def test_an_optimiser_may_prove_an_answer_that_was_left_out(weights, monkeypatch
 def test_refinement_does_not_start_where_nothing_overlaps(weights):
     fixed, moving = pair(shift=(0, 0))
     apart = moving.with_grid(moving.grid.moved(Affine.translation([0.0, 40.0]).matrix))
-    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["wrong2"]})
+    params = asking("accurate", weights["wrong2"])
     found = ask(fixed, apart, params)
     assert found.notes[2].startswith("Refine")  # the answer was kept
 
@@ -273,7 +278,7 @@ def test_out_of_memory_while_refining_goes_on_on_the_cpu(weights, monkeypatch):
 
     monkeypatch.setattr(_network.diffeo, "METHOD", replace(_network.diffeo.METHOD, run=refine))
     fixed, moving = pair()
-    params = voxelmorph.METHOD.parameters("accurate", {"weights": weights["right2"]})
+    params = asking("accurate", weights["right2"])
     rest = dict.fromkeys(("initial", "fixed_mask", "moving_mask", "points"))
     found = _network._refined(params, fixed, moving, "cuda", seed=0, progress=silent, **rest)
     assert used == ["cuda", "cpu"]

@@ -12,14 +12,23 @@ from napari_voxreg.nets.checkpoint import open_checkpoint, shipped, shipped_name
 from napari_voxreg.nets.predict import predict
 from napari_voxreg.train.recipes import FAR, RECIPES
 from napari_voxreg.train.score import score, unseen
+from napari_voxreg.train.synth import Motion
 from napari_voxreg.transforms import displacement_on
 
 FAR_ONES = ("affine2d", "affine3d")
 
 
 def test_they_are_those_of_the_recipes_and_take_less_than_40_megabytes() -> None:
-    assert set(shipped_names()) == set(RECIPES)
+    assert set(shipped_names()) == set(RECIPES) - {"pyramid2d-wide"}  # which only begins another
     assert sum(shipped(name).stat().st_size for name in shipped_names()) < 40e6
+
+
+def test_most_images_that_have_nothing_in_common_stay_where_they_lie() -> None:
+    net = open_checkpoint(shipped("affine2d")).net.eval()
+    fixed, moving = (unseen(16, (128, 128), Motion(), seed=seed, batch=16)[0].fixed for seed in (1, 2))
+    with torch.inference_mode():
+        moved = net(fixed, moving).displacement.flatten(1).abs().amax(1) > 0
+    assert int(moved.sum()) <= 4
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_names() if name not in FAR_ONES])

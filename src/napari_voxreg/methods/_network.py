@@ -21,6 +21,7 @@ from ._judge import Judge, Points
 
 if TYPE_CHECKING:
     from ..nets.checkpoint import Loaded
+    from ..nets.network import Network
     from ..nets.predict import Predicted
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -70,6 +71,23 @@ class NetworkParams(Params):
     def file(self, ndim: int) -> Path:
         """The checkpoint for images of so many axes."""
         return shipped(self.stem, ndim) if self.weights is None else self.weights
+
+    def lead(self, ndim: int) -> Path | None:
+        """The checkpoint of an affine network that looks first."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BendingParams(NetworkParams):
+    """Parameters of methods whose network answers with a deformation."""
+
+    affine_first: bool = param(
+        True, "Have the shipped affine network look first, for turns, scales and shifts."
+    )
+
+    def lead(self, ndim: int) -> Path | None:
+        """The checkpoint of an affine network that looks first."""
+        return shipped("affine", ndim) if self.affine_first else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +153,12 @@ def run(
     progress(0.0, "loading the network")
     began = time.perf_counter()
     loaded, fresh = _opened(params, params.file(fixed.ndim))
+    leading = params.lead(fixed.ndim)
+    lead = None if leading is None else _loaded(leading)[0].net
     loading = time.perf_counter() - began
-    found, confidence = _asked(params, loaded, fixed, moving, initial, device, part(progress, 0.05, 0.4))
+    found, confidence = _asked(
+        params, loaded.net, lead, fixed, moving, initial, device, part(progress, 0.05, 0.4)
+    )
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
     notes = (f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
     judge = Judge(fixed, moving, fixed_mask, moving_mask, points)
@@ -219,7 +241,8 @@ def _gone_on(
 
 def _asked(
     params: NetworkParams,
-    loaded: Loaded,
+    net: Network,
+    lead: Network | None,
     fixed: Image,
     moving: Image,
     initial: Transform | None,
@@ -233,7 +256,8 @@ def _asked(
     found = predict(
         fixed,
         moving,
-        loaded.net,
+        net,
+        lead=lead,
         initial=initial,
         steps=params.looks,
         size=size,
@@ -243,7 +267,8 @@ def _asked(
     back = predict(
         moving,
         fixed,
-        loaded.net,
+        net,
+        lead=lead,
         initial=None if initial is None else initial.inverse(moving.grid),
         steps=params.looks,
         size=min(size or BACK[fixed.ndim], BACK[fixed.ndim]),
@@ -291,6 +316,18 @@ def _refined_affine(fixed: Image, moving: Image, **rest: Any) -> Outcome:
 
 def _opened(params: NetworkParams | type[NetworkParams], path: Path) -> tuple[Loaded, bool]:
     """A checkpoint of an architecture that the method can use, and whether it had to be read."""
+    loaded, fresh = _loaded(path)
+    kind = loaded.card["architecture"]
+    if kind not in params.architectures:
+        raise ValueError(
+            f"{path.name} is for the architecture {kind!r}; "
+            f"this method takes {' or '.join(map(repr, params.architectures))}."
+        )
+    return loaded, fresh
+
+
+def _loaded(path: Path) -> tuple[Loaded, bool]:
+    """A checkpoint, and whether it had to be read."""
     path = path.expanduser()
     if not path.is_file():
         missing = (
@@ -300,16 +337,10 @@ def _opened(params: NetworkParams | type[NetworkParams], path: Path) -> tuple[Lo
     state = path.stat()
     before = _read.cache_info().misses
     loaded = _read(path, state.st_mtime_ns, state.st_size)
-    kind = loaded.card["architecture"]
-    if kind not in params.architectures:
-        raise ValueError(
-            f"{path.name} is for the architecture {kind!r}; "
-            f"this method takes {' or '.join(map(repr, params.architectures))}."
-        )
     return loaded, _read.cache_info().misses > before
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def _read(path: Path, modified: int, size: int) -> Loaded:
     """A checkpoint; the process keeps the last few, so that only the first run waits for them."""
     from ..nets.checkpoint import open_checkpoint

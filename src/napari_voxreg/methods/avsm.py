@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..params import param
-from ._network import SteppedParams, network_method
+from ._network import BendingParams, SteppedParams, network_method
 
 
 @dataclass(frozen=True, kw_only=True)
-class AVSMParams(SteppedParams):
+class AVSMParams(SteppedParams, BendingParams):
     """Parameters of AVSM."""
 
     steps: int = param(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._network import NetworkParams, network_method
+from ._network import BendingParams, network_method
 
 
 @dataclass(frozen=True, kw_only=True)
-class JSMParams(NetworkParams):
+class JSMParams(BendingParams):
     """Parameters of the joint-saliency network."""
 
     stem: ClassVar[str] = "jsm"

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from . import affines
 from .affine import AffineHead, awake
-from .compare import FIRST_LOOKS, FIRST_SIDE
+from .compare import FIRST_SIDE
 from .comparison import STRIDE, Compare, Comparison
 from .network import Network, Prediction, conv
 from .vsvf import advect, carry, extent, smooth
@@ -195,8 +195,7 @@ class AVSM(Network):
         self.affine = AffineSteps(ndim, affine_width, steps, compare)
         self.momentum = MomentumNet(ndim, width, compare)
         if compare:
-            self.first_side, self.first_looks = FIRST_SIDE[ndim], FIRST_LOOKS
-            self.last_side = LAST_SIDE[ndim]
+            self.first_side, self.last_side = FIRST_SIDE[ndim], LAST_SIDE[ndim]
         else:
             self.last_side = FIRST_SIDE[ndim]
 

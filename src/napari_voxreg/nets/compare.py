@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from .similarity import box_mean_batch
 
-FIRST_SIDE = {2: 64, 3: 48}  # pixels of the first look of what compares nearby: about those of training
-FIRST_LOOKS = 2  # of a network that answers in one step; a third one gains little
+FIRST_SIDE = {2: 96, 3: 48}  # pixels of the first look of what compares nearby: about those of training
 WINDOW = 5  # in which images are compared
 FAINT = 4e-4  # variance below which a window of an image tells little
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .compare import FIRST_LOOKS, FIRST_SIDE
+from .compare import FIRST_SIDE
 from .comparison import Compare, Comparison
 from .network import Network, Prediction
 from .saliency import joint_saliency
@@ -66,8 +66,6 @@ class JSM(Network):
         self.side = side
         if compare:
             self.first_side = FIRST_SIDE[2]
-            # A pyramid looks from coarse to fine by itself.
-            self.first_looks = 1 if compare == "pyramid" else FIRST_LOOKS
         self.coarse = GlobalFlow(width, compare)
         layers: list[nn.Module] = []
         before = 1 + 2  # joint saliency and displacement

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +19,12 @@ from .network import Network, Prediction
 from .warp import normalised, sample, warp
 
 DAMAGED = "The network's answer is not a number; its weights are damaged, choose others."
+
+# Of an affine network that looks first: pixels along the longest side that it sees, and how often it looks.
+AFFINE_SIDE = {2: 128, 3: 48}
+AFFINE_LOOKS = {2: 2, 3: 1}
+
+NEARLY = 0.1  # of a doubling: so little larger than the first look calls for no other
 
 Extras = dict[str, Image | Transform]
 
@@ -35,6 +42,25 @@ class Pair:
     def whole(self, *parts: Transform) -> Transform:
         """Parts in order, then the start."""
         return chain(*parts) if self.initial is None else chain(*parts, self.initial)
+
+
+def after_affine(pair: Pair, lead: Network, progress: Progress) -> Pair:
+    """The pair as it lies after an affine network has looked at small images.
+
+    It compares every place with every other, so large turns, scales and shifts are found, and fits to what
+    most of them agree on, so that what only one image shows pulls less at what follows.
+
+    Parameters
+    ----------
+    pair : Pair
+    lead : Network
+        That answers with an affine map.
+    progress : Progress
+        Called before each look; may raise `Cancelled`.
+    """
+    d = pair.fixed.ndim
+    parts, _ = _Look(replace(pair, net=lead), AFFINE_SIDE[d]).run(AFFINE_LOOKS[d], progress)
+    return replace(pair, initial=pair.whole(*parts))
 
 
 def looks(pair: Pair, steps: int, size: int, progress: Progress) -> tuple[Transform, Extras]:
@@ -73,38 +99,32 @@ def _coarse_to_fine(pair: Pair, steps: int, size: int, progress: Progress) -> tu
     sides = _sides(net, min(size, max(network_grid(pair.fixed.grid, 1, size).shape)))
     work = np.cumsum([0, *(side**d for side in sides)]) / sum(side**d for side in sides)
     look = _Look(pair, sides[0])
-    led: Extras = {}
+    shown: Extras = {}
     if _leads(net):
-        parts, led = look.run(steps, part(progress, 0.0, float(work[1])))
+        parts, shown = look.run(steps, part(progress, 0.0, float(work[1])))
         field = look.pixels(chain(*parts))
     else:
         progress(0.0, f"network, look 1 of {len(sides)}")
         answer = look.answer(net, ())
-        field = answer.displacement[0].float()
+        field, shown = answer.displacement[0].float(), look.extras(answer)
     for k, side in enumerate(sides[1:], 1):
         progress(float(work[k]), f"network, look {k + 1} of {len(sides)}")
-        lead = field
-        if side != sides[k - 1]:
-            coarse, look = look.grid, _Look(pair, side)
-            lead = _on_grid(field, coarse, look.grid)
-        answer = look.answer(net.again, (look.bend(lead),))
+        coarse, look = look.grid, _Look(pair, side)
+        so_far = _on_grid(field, coarse, look.grid)
+        answer = look.answer(net.again, (look.bend(so_far),))
         field = answer.displacement[0].float()
-        field = field + warp(lead, field)
+        field = field + warp(so_far, field)
+        shown = {**look.extras(answer), **(shown if _leads(net) else {})}
     field = unfolded(field[None])[0]
-    return pair.whole(look.bend(field)), {**look.extras(answer), **led}
+    return pair.whole(look.bend(field)), shown
 
 
 def _sides(net: Network, size: int) -> list[int]:
-    """Pixels along the longest side of each look: `size`, and half as many as long as that is enough.
-
-    An affine part looks as small as in training, for it knows no other size.
-    """
+    """Pixels along the longest side of each look: in equal steps, at most doublings, from the first on."""
     assert net.first_side is not None
-    sides = [size]
-    while sides[0] > 1.5 * net.first_side:
-        sides.insert(0, sides[0] // 2)
-    first = min(net.first_side, size) if _leads(net) else sides[0]
-    return [first] * (net.first_looks - 1) + sides
+    growth = size / net.first_side
+    further = max(0, math.ceil(math.log2(growth) - NEARLY))
+    return [round(size * growth ** (k / further - 1)) for k in range(further)] + [size]
 
 
 def _on_grid(field: Tensor, old: Grid, new: Grid) -> Tensor:

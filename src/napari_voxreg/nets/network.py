@@ -52,15 +52,11 @@ class Network(nn.Module):
     first_side : int or None
         Where motions may be larger than those it was trained on: the pixels along the longest side of its
         first look at a pair. Each further look is at twice as many, through what was found by then.
-    first_looks : int
-        How often it looks at the smallest pair: a network that answers in one step, not from coarse to fine
-        by itself, does better at what is left of a large motion than at the whole.
     last_side : int or None
         Where its answer is coarse: the pixels along the longest side beyond which it only takes longer.
     """
 
     first_side: int | None = None
-    first_looks: int = 1
     last_side: int | None = None
 
     def __init__(self, ndim: int, stride: int, arguments: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from ..preprocess import unit_range
 from ..transforms import Transform
 from .device import device_named, free_memory, reason_to_leave
 from .frame import network_grid
-from .looks import Pair, looks
+from .looks import Pair, after_affine, looks
 from .network import Network
 
 SIZES = {2: 512, 3: 224}  # pixels along the longest side that a network sees, at most
@@ -54,6 +55,7 @@ def predict(
     moving: Image,
     net: Network,
     *,
+    lead: Network | None = None,
     initial: Transform | None = None,
     steps: int = 1,
     size: int | None = None,
@@ -64,8 +66,7 @@ def predict(
 
     The network sees both images on a grid of its own: cubic pixels on the fixed image's axes, padded to what
     it needs. It looks once, or several times from coarse to fine (`Network.first_side`). If its device cannot
-    hold that, it goes on on the CPU; if memory is short there, with larger
-    pixels.
+    hold that, it goes on on the CPU; if memory is short there, with larger pixels.
 
     Parameters
     ----------
@@ -73,14 +74,16 @@ def predict(
         One channel, finite, 2D or 3D alike, of any size, spacing and orientation, in the same units.
     net : Network
         Moved to the device and left there.
+    lead : Network, optional
+        An affine network that looks before; what it finds is an extra named "affine first".
     initial : Transform, optional
         Where to start; applied after what the network finds.
     steps : int
         How often an affine network looks, each time at the original moving image through all that it has
         found so far.
     size : int, optional
-        Pixels along the longest side that the network sees, at most; if left out what suits it
-        (`Network.last_side`), else 512 in 2D and 224 in 3D.
+        Pixels along the longest side that the network sees, at most; more than suits it
+        (`Network.last_side`) it never sees, nor more than 512 in 2D and 224 in 3D if left out.
     device : str
         "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda" or "mps".
     progress : Progress
@@ -96,8 +99,8 @@ def predict(
         raise ValueError(
             f"The weights are for {net.ndim}D images and the pair is {fixed.ndim}D; choose other weights."
         )
-    where, size = device_named(device), size or net.last_side or SIZES[fixed.ndim]
-    for part in net.modules():
+    where, size = device_named(device), min(size or SIZES[fixed.ndim], net.last_side or sys.maxsize)
+    for part in (*net.modules(), *(() if lead is None else lead.modules())):
         if isinstance(part, Network) and hasattr(part, "steps"):
             # Steps are taken here: those of its own would look at pictures cut off at the fixed image's rim.
             part.steps = 1  # type: ignore[assignment]
@@ -107,9 +110,14 @@ def predict(
         began = time.perf_counter()
         try:
             _check_room(network_grid(fixed.grid, net.stride, size), where)
-            found = looks(Pair(fixed, moving, net, initial, where), steps, size, progress)
+            pair = Pair(fixed, moving, net, initial, where)
+            if lead is not None:
+                pair = after_affine(pair, lead, progress)
+            transform, extras = looks(pair, steps, size, progress)
+            if lead is not None and pair.initial is not None:
+                extras = {"affine first": pair.initial, **extras}
             notes = tuple(note for note in (moved, shrunk) if note)
-            return Predicted(*found, notes, time.perf_counter() - began, where.type)
+            return Predicted(transform, extras, notes, time.perf_counter() - began, where.type)
         except (RuntimeError, MemoryError) as error:
             why = reason_to_leave(error)
             if why is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .compare import FIRST_LOOKS, FIRST_SIDE
+from .compare import FIRST_SIDE
 from .comparison import Compare, Comparison
 from .integrate import integrate_batch
 from .network import Network, Prediction, conv
@@ -100,7 +100,7 @@ class VoxelMorph(Network):
         self.halved, self.int_steps, self.int_downsize = half, int_steps, int_downsize
         self.shift = shift
         if compare:
-            self.first_side, self.first_looks = FIRST_SIDE[ndim], FIRST_LOOKS
+            self.first_side = FIRST_SIDE[ndim]
             if half:
                 self.last_side = LAST_SIDE[ndim]
 

@@ -77,12 +77,14 @@ class Recipe:
 FAR = Motion(bend=0.01, turn=30.0, scale=0.25, shear=0.08, shift=0.2)
 # What networks with a small affine part meet.
 TURNED = Motion(bend=0.025, turn=15.0, scale=0.15, shear=0.04, shift=0.1)
+# What is left after an affine network has looked, and a little more.
+LED = Motion(bend=0.035, turn=6.0, scale=0.06, shear=0.03, shift=0.035)
 # What one image shows and the other does not, for networks that must bear it.
 MANY = Objects(chance=0.8, largest=0.4)
 
 _ALL = (
     Recipe(
-        name="pyramid2d",
+        name="pyramid2d-wide",
         architecture="pyramid",
         arguments=SHIPPED[2],
         loss="levels",
@@ -90,6 +92,19 @@ _ALL = (
         batch=8,
         steps=9_250,
         objects=MANY,
+    ),
+    Recipe(
+        name="pyramid2d",
+        architecture="pyramid",
+        arguments=SHIPPED[2],
+        loss="levels",
+        shape=(128, 128),
+        batch=5,
+        steps=4_500,
+        motion=LED,
+        objects=MANY,
+        ramp=1,
+        start="pyramid2d-wide",
     ),
     Recipe(
         name="pyramid3d",
@@ -107,8 +122,9 @@ _ALL = (
         loss="matches",
         shape=(80, 80),
         batch=6,
-        steps=12_000,
+        steps=16_250,
         motion=FAR,
+        objects=MANY,
         rate=1e-3,
         ramp=2000,
         start="pyramid2d",
