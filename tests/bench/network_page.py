@@ -252,7 +252,7 @@ def _speed(results: Results) -> list[str]:
     words = (
         f"One pass over {_sides(WHOLE[2])} or {_sides(WHOLE[3])} pixels, from two images in memory to the "
         f"transform (affine networks: {LOOKS} looks, at 128 or 64 pixels along the longest side; AVSM "
-        "at 128 or 112, untrained 64 or 48). Opening reads the weights; torch is loaded already. Untrained "
+        "at 128 or 112, untrained 96 or 48). Opening reads the weights; torch is loaded already. Untrained "
         "networks are as fast as trained ones."
     )
     head = ("network", "device", "opening, s", "first pass, s", "later, s", "MB", "what it said")

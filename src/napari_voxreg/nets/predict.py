@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..geometry import Grid, Image
-from ..method import Progress, silent
+from ..method import Progress, part, silent
 from ..preprocess import unit_range
 from ..transforms import Transform
 from .device import device_named, free_memory, reason_to_leave
@@ -19,6 +19,7 @@ from .looks import Pair, after_affine, looks
 from .network import Network
 
 SIZES = {2: 512, 3: 224}  # pixels along the longest side that a network sees, at most
+FIRST = 0.2  # of the progress, for an affine network that looks first
 SMALLEST = 32  # pixels to which that is lowered when memory is short
 # That a pass takes for each pixel: 300 to 620 bytes in 3D with the shipped sizes, up to 1200 in 2D.
 NEED = {2: 1200, 3: 650}
@@ -100,10 +101,10 @@ def predict(
             f"The weights are for {net.ndim}D images and the pair is {fixed.ndim}D; choose other weights."
         )
     where, size = device_named(device), min(size or SIZES[fixed.ndim], net.last_side or sys.maxsize)
-    for part in (*net.modules(), *(() if lead is None else lead.modules())):
-        if isinstance(part, Network) and hasattr(part, "steps"):
+    for module in (*net.modules(), *(() if lead is None else lead.modules())):
+        if isinstance(module, Network) and hasattr(module, "steps"):
             # Steps are taken here: those of its own would look at pictures cut off at the fixed image's rim.
-            part.steps = 1  # type: ignore[assignment]
+            module.steps = 1  # type: ignore[assignment]
     fixed, moving = (image.with_data(unit_range(image.data)) for image in (fixed, moving))
     moved = shrunk = ""
     while True:
@@ -112,8 +113,9 @@ def predict(
             _check_room(network_grid(fixed.grid, net.stride, size), where)
             pair = Pair(fixed, moving, net, initial, where)
             if lead is not None:
-                pair = after_affine(pair, lead, progress)
-            transform, extras = looks(pair, steps, size, progress)
+                pair = after_affine(pair, lead, part(progress, 0.0, FIRST))
+            rest = progress if lead is None else part(progress, FIRST, 1.0)
+            transform, extras = looks(pair, steps, size, rest)
             if lead is not None and pair.initial is not None:
                 extras = {"affine first": pair.initial, **extras}
             notes = tuple(note for note in (moved, shrunk) if note)
