@@ -47,6 +47,7 @@ def weights(tmp_path_factory):
         "flow2": constant(SHIFT[:2], int_downsize=1),
         "wrong2": constant((-8.0, 9.0), int_steps=0),
         "far2": constant((-13.0, 15.0), int_steps=0),
+        "still2": constant((0.0, 0.0), int_steps=0),
         "stn2": STN(2),
     }
     return {name: save_weights(folder / f"{name}.safetensors", net, {}) for name, net in nets.items()}
@@ -84,7 +85,8 @@ def ask(fixed, moving, params, **rest):
 
 def asking(preset, path, **rest):
     """VoxelMorph by its own answer alone: what moves everything alike must not be led."""
-    return voxelmorph.METHOD.parameters(preset, {"weights": path, "affine_first": False, **rest})
+    params = {"weights": path, "affine_first": False, **rest}
+    return voxelmorph.METHOD.parameters(preset, params)
 
 
 def fast(path):
@@ -109,6 +111,19 @@ def test_the_network_answer_is_kept_where_it_helps(ndim, weights):
     assert np.array_equal(again.transform.field, found.transform.field)
     assert found.notes[1].startswith("Loading took ")
     assert again.notes[1].startswith("The network was loaded already; its pass ")
+
+
+def test_the_shipped_affine_network_looks_first_unless_told_not_to(weights, monkeypatch):
+    monkeypatch.setattr(_network, "TRUST", TRUST)
+    shift = (-12.0, 11.0)
+    fixed, moving = pair(shift=shift, size=128)
+    led = ask(fixed, moving, asking("fast", weights["still2"], affine_first=True))
+    assert error(led.transform, fixed, shift) < 1
+    assert led.confidence > 0.9
+    assert isinstance(led.extras["affine first"], Affine)
+    alone = ask(fixed, moving, asking("fast", weights["still2"]))
+    assert error(alone.transform, fixed, (0, 0)) == 0
+    assert "affine first" not in alone.extras
 
 
 def test_an_answer_that_does_not_help_is_left_out_and_said(weights):
