@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from case import load
 from cell import errors, peak_megabytes
-from network_page import LOOKS, OPTIMISER, SHAPES, UNTRAINED
+from network_page import LOOKS, OPTIMISER, SHAPES, UNTRAINED, WEIGHTS
 from torch import Tensor
 
 from napari_voxreg.diffeo.deform import deform
@@ -107,7 +107,7 @@ def opened(what: str) -> tuple[Network, Callable[..., Predicted]]:
         if architecture in params.architectures:
             steps = params().looks
             size = None if params.sizes is None else params.sizes[net.ndim]
-    if what not in UNTRAINED and architecture not in AffineNetParams.architectures:
+    if Path(what).parent == WEIGHTS and architecture not in AffineNetParams.architectures:
         lead = open_checkpoint(shipped("affine", net.ndim)).net
 
     def run(fixed: Image, moving: Image, device: str = "cpu") -> Predicted:
