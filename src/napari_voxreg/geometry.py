@@ -158,6 +158,13 @@ class Grid:
         shape = tuple(-(-n // int(s)) for n, s in zip(self.shape, steps, strict=True))
         return Grid(shape, affine, self.units)
 
+    def blocks(self, steps: Sequence[int]) -> Grid:
+        """The grid of blocks of so many pixels along each axis, its nodes in their middle."""
+        affine = self.coarsened(steps).affine.copy()
+        affine[:-1, -1] = self.to_world([[(s - 1) / 2 for s in steps]])[0]
+        shape = tuple(-(-n // s) for n, s in zip(self.shape, steps, strict=True))
+        return Grid(shape, affine, self.units)
+
     def in_units(self, units: Sequence[str]) -> Grid:
         """The same grid with its world axes measured in other units.
 

@@ -12,14 +12,20 @@ from .transforms import warp
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
 
 
-def unit_range(data: Array) -> Array:
-    """Scale to [0, 1] by the 0.1 and 99.9 percentiles and clip, float32."""
+def range_of(data: Array) -> tuple[float, float]:
+    """The 0.1 and 99.9 percentiles, where they are equal darkest and brightest, never quite the same."""
     # A quarter of a million pixels give the percentiles as well as all of a volume would.
     step = max(1, data.size // 250_000)
-    low, high = np.percentile(data.reshape(-1)[::step], (0.1, 99.9))
+    low, high = (float(value) for value in np.percentile(data.reshape(-1)[::step], (0.1, 99.9)))
     if high <= low:
         low, high = float(data.min()), float(data.max())
-    scaled = (data.astype(np.float32) - np.float32(low)) / np.float32(max(high - low, 1e-30))
+    return low, max(high, low + 1e-30)
+
+
+def unit_range(data: Array) -> Array:
+    """Scale to [0, 1] by the 0.1 and 99.9 percentiles and clip, float32."""
+    low, high = range_of(data)
+    scaled = (data.astype(np.float32) - np.float32(low)) / np.float32(high - low)
     return np.clip(scaled, 0.0, 1.0)
 
 
@@ -95,10 +101,7 @@ def block_mean(image: Image, steps: Sequence[int]) -> Image:
             data = np.pad(data, [(0, missing if k == axis else 0) for k in range(data.ndim)], mode="edge")
         shape = (*data.shape[:axis], -1, step, *data.shape[axis + 1 :])
         data = data.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
-    affine = image.grid.affine.copy()
-    affine[:-1, -1] = image.grid.to_world([[(s - 1) / 2 for s in steps]])[0]
-    affine[:-1, :-1] *= steps
-    return Image(data, Grid(data.shape, affine, image.grid.units), image.name)
+    return Image(data, image.grid.blocks(steps), image.name)
 
 
 def steps_to(grid: Grid, size: int) -> tuple[int, ...]:

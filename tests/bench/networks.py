@@ -1,7 +1,7 @@
 """The networks on their own: ``python networks.py KIND WHAT [ARGUMENT ...] OUT.json``.
 
 WHAT is a file of weights, one of `UNTRAINED`, or (for ``unseen``) the optimiser alone. Kinds: ``unseen`` NDIM
-COUNT, ``objects`` COUNT, ``far`` NDIM COUNT, ``head`` SOURCE, ``speed`` SIDE..., ``vsvf`` NDIM COUNT.
+COUNT, ``objects`` COUNT, ``far`` NDIM COUNT, ``head`` SOURCE, ``speed`` DEVICE SIDE..., ``vsvf`` NDIM COUNT.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from napari_voxreg.nets.avsm import AVSM
 from napari_voxreg.nets.checkpoint import build, open_checkpoint
 from napari_voxreg.nets.network import Network
 from napari_voxreg.nets.predict import Predicted, predict
-from napari_voxreg.nets.warp import identity, warp_batch
+from napari_voxreg.nets.warp import identity, resize, warp_batch
 from napari_voxreg.train.recipes import FAR
 from napari_voxreg.train.score import jacobian_determinant, unseen
 from napari_voxreg.train.synth import Batch, Motion
@@ -228,24 +228,30 @@ def measure_head(what: str, source: str) -> dict[str, Any]:
     }
 
 
-def measure_speed(what: str, *sides: str) -> dict[str, Any]:
-    """Opening, the first pass and later ones over noise, on the CPU and on a GPU where there is one."""
+def measure_speed(what: str, device: str, *sides: str) -> dict[str, Any]:
+    """Opening, the first pass and later ones over an unseen pair of that size, and over noise."""
     (_, run), opening = timed(lambda: opened(what))
     shape = tuple(map(int, sides))
-    rng = np.random.default_rng(0)
-    fixed, moving = (Image(rng.random(shape, np.float32), Grid.from_spacing(shape)) for _ in range(2))
-    content: dict[str, Any] = {"opening": opening, "devices": {}}
-    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        answer, first = timed(lambda d=device: run(fixed, moving, d))
-        later = [timed(lambda d=device: run(fixed, moving, d))[1] for _ in range(5 if len(shape) == 2 else 3)]
-        content["devices"][device] = {
-            "first": first,
-            "warm": statistics.median(later),
-            "notes": answer.notes,
-        }
-        if device == "cpu":
-            content["peak"] = peak_megabytes()
-    return content
+    grid, rng = Grid.from_spacing(shape), np.random.default_rng(0)
+    # Made at half the resolution: a whole scene would take more memory than what is measured.
+    made = unseen(1, tuple(n // 2 for n in shape), Motion(), SEED, batch=1)[0]
+    pair = [Image(resize(image, shape)[0, 0].numpy(), grid) for image in (made.fixed, made.moving)]
+    noise = [Image(rng.random(shape, np.float32), grid) for _ in range(2)]
+    answer, first = timed(lambda: run(*pair, device))
+    count = 9 if len(shape) == 2 else 3
+    later, vain = (
+        statistics.median(timed(lambda p=images: run(*p, device))[1] for _ in range(count))
+        for images in (pair, noise)
+    )
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "opening": opening,
+        "first": first,
+        "later": later,
+        "noise": vain,
+        "peak": peak_megabytes(),
+        "notes": answer.notes,
+    }
 
 
 def measure_vsvf(what: str, ndim: str, count: str) -> dict[str, Any]:

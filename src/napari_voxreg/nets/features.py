@@ -42,6 +42,11 @@ def _halved(ndim: int) -> nn.Module:
     return nn.AvgPool2d(2) if ndim == 2 else nn.AvgPool3d(2)
 
 
+def of_length_one(features: Tensor) -> Tensor:
+    """Features (B, C, *shape) divided by their length at each place; on a CPU faster than `F.normalize`."""
+    return features * (features * features).sum(1, keepdim=True).clamp_min(1e-24).rsqrt()
+
+
 def contrast(images: Tensor) -> tuple[Tensor, Tensor]:
     """The images with their local contrast, (B, 2, *shape), and their local variance, (B, 1, *shape).
 

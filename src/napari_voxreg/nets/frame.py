@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..geometry import Array, Grid, Image
-from ..preprocess import block_mean
-from ..transforms import Affine, Transform, displacement_on
-from .warp import normalised, sample
+from ..preprocess import range_of
+from ..transforms import Affine, Displacement, Transform, chain, displacement_on
+from .warp import identity, normalised, sample
 
 SAME = 1e-6  # pixels, by which matrices of the same grid may differ
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image where a network works.
+
+    Parameters
+    ----------
+    pixels : Tensor, shape (1, *shape)
+        In [0, 1], float32, on the network's device.
+    grid : Grid
+        Where they lie in the world.
+    """
+
+    pixels: Tensor
+    grid: Grid
+
+    @classmethod
+    def of(cls, image: Image, device: torch.device) -> Picture:
+        """One channel, scaled to [0, 1] by its 0.1 and 99.9 percentiles."""
+        low, high = range_of(image.data)
+        pixels = torch.from_numpy(np.ascontiguousarray(image.data, np.float32))[None].to(device)
+        return cls(((pixels - low) / (high - low)).clamp_(0, 1), image.grid)
 
 
 def network_grid(fixed: Grid, stride: int, size: int) -> Grid:
@@ -60,31 +85,50 @@ def lattice_grid(grid: Grid, shape: tuple[int, ...]) -> Grid:
     return Grid(tuple(shape), affine, grid.units)
 
 
-def coarsened(image: Image, grid: Grid) -> Image:
-    """An image with pixels no finer than it takes to sample it on a grid without aliasing."""
-    along = np.abs(image.grid.direction.T @ (grid.direction * grid.spacing)).max(axis=1)
+def coarsened(picture: Picture, grid: Grid) -> Picture:
+    """A picture with pixels no finer than it takes to sample it on a grid without aliasing."""
+    own = picture.grid
+    along = np.abs(own.direction.T @ (grid.direction * grid.spacing)).max(axis=1)
     steps = [
         max(1, min(math.floor(wide / fine + 0.25), n))
-        for wide, fine, n in zip(along, image.grid.spacing, image.grid.shape, strict=True)
+        for wide, fine, n in zip(along, own.spacing, own.shape, strict=True)
     ]
-    return block_mean(image, steps)
+    if max(steps) == 1:
+        return picture
+    beyond = [side for n, step in zip(own.shape, steps, strict=True) for side in (-n % step, 0)]
+    whole = F.pad(picture.pixels[None], beyond[::-1], mode="replicate")
+    pool = F.avg_pool2d if own.ndim == 2 else F.avg_pool3d
+    return Picture(pool(whole, steps)[0], own.blocks(steps))
 
 
-def sampled(image: Image, grid: Grid, through: Transform | None, device: torch.device) -> Tensor:
-    """An image on a grid through a transform, (1, 1, *grid.shape); its border goes on outside."""
-    d = grid.ndim
-    to_index = np.linalg.inv(image.grid.affine)
-    bends = through is not None and not isinstance(through, Affine)
-    matrix = to_index @ (through.matrix if isinstance(through, Affine) else np.eye(d + 1)) @ grid.affine
-    if not bends and np.allclose(matrix, _shift(matrix), rtol=0, atol=SAME):
-        data = _cut(image.data, np.rint(matrix[:d, d]).astype(int), grid.shape)
-        return torch.from_numpy(np.ascontiguousarray(data, np.float32))[None, None].to(device)
-    index = index_map(matrix, grid.shape, device)
-    if through is not None and bends:
+def sampled(
+    picture: Picture, grid: Grid, through: Transform | None = None, bend: Tensor | None = None
+) -> Tensor:
+    """A picture on a grid, as (1, 1, *grid.shape); its border goes on outside.
+
+    Parameters
+    ----------
+    picture : Picture
+    grid : Grid
+    through : Transform, optional
+        From world points of the grid to those of the picture.
+    bend : Tensor, shape (d, *grid.shape), optional
+        A displacement in pixels of the grid that comes before it.
+    """
+    d, device = grid.ndim, picture.pixels.device
+    to_index = np.linalg.inv(picture.grid.affine)
+    if through is None or isinstance(through, Affine):
+        matrix = to_index @ (np.eye(d + 1) if through is None else through.matrix) @ grid.affine
+        if bend is None and np.allclose(matrix, _shift(matrix), rtol=0, atol=SAME):
+            return _cut(picture.pixels, np.rint(matrix[:d, d]).astype(int), grid.shape)[None]
+        index = moved(matrix, grid.shape, device, bend)
+    else:
+        if bend is not None:
+            through = chain(Displacement(vectors(bend, grid), grid), through)
         field = displacement_on(through, grid) @ to_index[:d, :d].T
+        index = moved(to_index @ grid.affine, grid.shape, device)
         index += torch.from_numpy(np.moveaxis(field, -1, 0).astype(np.float32)).to(device)
-    pixels = torch.from_numpy(np.ascontiguousarray(image.data, np.float32))[None].to(device)
-    return sample(pixels, normalised(index, image.grid.shape))[None]
+    return sample(picture.pixels, normalised(index, picture.grid.shape))[None]
 
 
 def _shift(matrix: Array) -> Array:
@@ -94,32 +138,43 @@ def _shift(matrix: Array) -> Array:
     return whole
 
 
-def _cut(data: Array, start: Array, shape: tuple[int, ...]) -> Array:
+def _cut(pixels: Tensor, start: Array, shape: tuple[int, ...]) -> Tensor:
     """Pixels from `start` on, the border going on outside; what sampling there would give, but at once."""
-    places = [
-        np.clip(np.arange(n) + int(s), 0, m - 1) for n, s, m in zip(shape, start, data.shape, strict=True)
-    ]
-    return data[np.ix_(*places)]
+    for axis, (n, s) in enumerate(zip(shape, start, strict=True), 1):
+        m = pixels.shape[axis]
+        if s or n != m:
+            places = (torch.arange(n, device=pixels.device) + int(s)).clamp(0, m - 1)
+            pixels = pixels.index_select(axis, places)
+    return pixels
 
 
-def index_map(matrix: Array, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """The nodes of a grid mapped by a homogeneous matrix, (d, *shape)."""
+def moved(matrix: Array, shape: tuple[int, ...], device: torch.device, bend: Tensor | None = None) -> Tensor:
+    """Where a homogeneous matrix takes the nodes x of a grid, or x + bend(x), (d, *shape)."""
     d = len(shape)
-    m = torch.tensor(matrix, dtype=torch.float64)
     rows = []
     for i in range(d):
-        row = m[i, d].view((1,) * d)
+        row = torch.full((1,) * d, matrix[i, d], dtype=torch.float32, device=device)
         for k, n in enumerate(shape):
-            along = m[i, k] * torch.arange(n, dtype=torch.float64)
+            along = torch.from_numpy((matrix[i, k] * np.arange(n)).astype(np.float32)).to(device)
             row = row + along.view(*(-1 if k == axis else 1 for axis in range(d)))
-        rows.append(row.float())
-    return torch.stack(rows).to(device)
+        rows.append(row)
+    places = torch.stack(rows)
+    if bend is None:
+        return places
+    return places + torch.einsum("ij,j...->i...", bend.new_tensor(matrix[:d, :d]), bend)
+
+
+def displaced(affine: Affine, grid: Grid, bend: Tensor) -> Tensor:
+    """What x + bend(x), then a map in the world, add to each node's place, in pixels of a grid."""
+    matrix = np.linalg.inv(grid.affine) @ affine.matrix @ grid.affine
+    return moved(matrix, grid.shape, bend.device, bend) - identity(grid.shape, bend)
 
 
 def vectors(field: Tensor, grid: Grid) -> Array:
-    """Vectors in pixels of a network's grid (d, *nodes) in world units, (*nodes, d) float64."""
-    pixels = np.moveaxis(field.detach().cpu().double().numpy(), 0, -1)
-    return pixels @ grid.affine[:-1, :-1].T
+    """Vectors in pixels of a network's grid (d, *nodes) in world units, (*nodes, d)."""
+    world = torch.einsum("ij,j...->...i", field.new_tensor(grid.affine[:-1, :-1]), field.detach())
+    found: Array = world.cpu().numpy()
+    return found
 
 
 def world_affine(affine: Tensor, grid: Grid) -> Affine:

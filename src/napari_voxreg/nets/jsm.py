@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .compare import FIRST_SIDE
+from .compare import FIRST_SIDE, LAST_SIDE
 from .comparison import Compare, Comparison
 from .network import Network, Prediction
 from .saliency import joint_saliency
@@ -65,7 +65,7 @@ class JSM(Network):
         super().__init__(2, 1, {"width": width, "side": side, "compare": compare})
         self.side = side
         if compare:
-            self.first_side = FIRST_SIDE[2]
+            self.first_side, self.last_side = FIRST_SIDE[2], LAST_SIDE[2]
         self.coarse = GlobalFlow(width, compare)
         layers: list[nn.Module] = []
         before = 1 + 2  # joint saliency and displacement

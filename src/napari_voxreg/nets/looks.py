@@ -12,17 +12,29 @@ from torch import Tensor
 
 from ..geometry import Grid, Image
 from ..method import Progress, part
-from ..transforms import Displacement, StationaryVelocity, Transform, chain, displacement_on
+from ..transforms import Affine, Displacement, StationaryVelocity, Transform, chain
 from .folds import unfolded
-from .frame import coarsened, index_map, lattice_grid, network_grid, sampled, vectors, world_affine
+from .frame import (
+    Picture,
+    coarsened,
+    displaced,
+    lattice_grid,
+    moved,
+    network_grid,
+    sampled,
+    vectors,
+    world_affine,
+)
 from .network import Network, Prediction
 from .warp import normalised, sample, warp
 
 DAMAGED = "The network's answer is not a number; its weights are damaged, choose others."
 
-# Of an affine network that looks first: pixels along the longest side that it sees, and how often it looks.
+# Of an affine network that looks first: pixels along the longest side that it sees, how often it looks at
+# most, and the part of the diagonal by which a look must move the fixed image's corners to call for another.
 AFFINE_SIDE = {2: 128, 3: 48}
 AFFINE_LOOKS = {2: 2, 3: 1}
+STILL = 0.02
 
 NEARLY = 0.1  # of a doubling: so little larger than the first look calls for no other
 
@@ -31,13 +43,12 @@ Extras = dict[str, Image | Transform]
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two images in [0, 1], a network in its last place of work, and where to start from, or None."""
+    """Two pictures and a network in their place of work, and where to start from, or None."""
 
-    fixed: Image
-    moving: Image
+    fixed: Picture
+    moving: Picture
     net: Network
     initial: Transform | None
-    device: torch.device
 
     def whole(self, *parts: Transform) -> Transform:
         """Parts in order, then the start."""
@@ -58,9 +69,16 @@ def after_affine(pair: Pair, lead: Network, progress: Progress) -> Pair:
     progress : Progress
         Called before each look; may raise `Cancelled`.
     """
-    d = pair.fixed.ndim
-    parts, _ = _Look(replace(pair, net=lead), AFFINE_SIDE[d]).run(AFFINE_LOOKS[d], progress)
-    return replace(pair, initial=pair.whole(*parts))
+    grid = pair.fixed.grid
+    corners, most = grid.corners(), AFFINE_LOOKS[grid.ndim]
+    look = _Look(replace(pair, net=lead), AFFINE_SIDE[grid.ndim])
+    found = Affine.identity(grid.ndim)
+    for k in range(most):
+        progress(k / most, "affine network")
+        before, found = found, look.further(look.answer(lead, found), found)
+        if np.linalg.norm(found(corners) - before(corners), axis=1).max() < STILL * grid.diagonal:
+            break
+    return replace(pair, initial=pair.whole(found))
 
 
 def looks(pair: Pair, steps: int, size: int, progress: Progress) -> tuple[Transform, Extras]:
@@ -84,8 +102,11 @@ def looks(pair: Pair, steps: int, size: int, progress: Progress) -> tuple[Transf
     """
     if pair.net.first_side is not None:
         return _coarse_to_fine(pair, steps, size, progress)
-    parts, extras = _Look(pair, size).run(steps, progress)
-    return pair.whole(*parts), extras
+    look = _Look(pair, size)
+    affine, answer, shown = look.run(steps, progress)
+    if affine is None:
+        return pair.whole(_bend(answer, look.grid)), shown
+    return pair.whole(*((_bend(answer, look.grid), affine) if _leads(pair.net) else (affine,))), shown
 
 
 def _leads(net: Network) -> bool:
@@ -95,28 +116,24 @@ def _leads(net: Network) -> bool:
 
 def _coarse_to_fine(pair: Pair, steps: int, size: int, progress: Progress) -> tuple[Transform, Extras]:
     """Looks from small to `size`, each through the displacement that was found by then."""
-    net, d = pair.net, pair.fixed.ndim
+    net, d = pair.net, pair.fixed.grid.ndim
     sides = _sides(net, min(size, max(network_grid(pair.fixed.grid, 1, size).shape)))
     work = np.cumsum([0, *(side**d for side in sides)]) / sum(side**d for side in sides)
     look = _Look(pair, sides[0])
-    shown: Extras = {}
-    if _leads(net):
-        parts, shown = look.run(steps, part(progress, 0.0, float(work[1])))
-        field = look.pixels(chain(*parts))
-    else:
-        progress(0.0, f"network, look 1 of {len(sides)}")
-        answer = look.answer(net, ())
-        field, shown = answer.displacement[0].float(), look.extras(answer)
+    affine, answer, shown = look.run(steps if _leads(net) else 1, part(progress, 0.0, float(work[1])))
+    field = answer.displacement[0].float()
+    if affine is not None:
+        field = displaced(affine, look.grid, field)
     for k, side in enumerate(sides[1:], 1):
         progress(float(work[k]), f"network, look {k + 1} of {len(sides)}")
         coarse, look = look.grid, _Look(pair, side)
         so_far = _on_grid(field, coarse, look.grid)
-        answer = look.answer(net.again, (look.bend(so_far),))
+        answer = look.answer(net.again, bend=so_far)
         field = answer.displacement[0].float()
         field = field + warp(so_far, field)
         shown = {**look.extras(answer), **(shown if _leads(net) else {})}
     field = unfolded(field[None])[0]
-    return pair.whole(look.bend(field)), shown
+    return pair.whole(Displacement(vectors(field, look.grid), look.grid)), shown
 
 
 def _sides(net: Network, size: int) -> list[int]:
@@ -131,8 +148,8 @@ def _on_grid(field: Tensor, old: Grid, new: Grid) -> Tensor:
     """A displacement (d, *old.shape) in pixels of one grid, on another and in its pixels; its rim goes on."""
     d = new.ndim
     matrix = np.linalg.inv(old.affine) @ new.affine
-    carried = sample(field, normalised(index_map(matrix, new.shape, field.device), old.shape))
-    back = torch.from_numpy(np.linalg.inv(matrix[:d, :d])).to(carried)
+    carried = sample(field, normalised(moved(matrix, new.shape, field.device), old.shape))
+    back = field.new_tensor(np.linalg.inv(matrix[:d, :d]))
     return torch.einsum("ij,j...->i...", back, carried)
 
 
@@ -142,53 +159,61 @@ class _Look:
     def __init__(self, pair: Pair, size: int) -> None:
         self.pair = pair
         self.grid = network_grid(pair.fixed.grid, pair.net.stride, size)
-        self.net = pair.net.eval().to(pair.device)
-        self.fixed = sampled(coarsened(pair.fixed, self.grid), self.grid, None, pair.device)
+        self.net = pair.net.eval().to(pair.fixed.pixels.device)
+        self.fixed = sampled(coarsened(pair.fixed, self.grid), self.grid)
         self.moving = coarsened(pair.moving, self.grid)
 
-    def run(self, steps: int, progress: Progress) -> tuple[tuple[Transform, ...], Extras]:
-        """All looks of an affine network, and the one of a network that bends: maps in order, extras."""
+    def run(self, steps: int, progress: Progress) -> tuple[Affine | None, Prediction, Extras]:
+        """All looks of an affine network or part, and the one of a network that bends.
+
+        Returns
+        -------
+        affine : Affine or None
+            That was found in so many looks, if the network answers with one or is led by one.
+        answer : Prediction
+            The last one; of a network that bends, what comes before the affine map.
+        extras : dict
+        """
         lead = getattr(self.net, "affine", self.net)
-        so_far: tuple[Transform, ...] = ()
+        found: Affine | None = None
         shown: Extras = {}
         for k in range(steps):
             progress(k / (steps + 1), f"network, step {k + 1} of {steps}" if steps > 1 else "network")
-            answer = self.answer(lead, so_far)
+            answer = self.answer(lead, found)
             if answer.affine is None:
-                return (_bend(answer, self.grid),), self.extras(answer)
-            so_far = (chain(world_affine(answer.affine[0], self.grid), *so_far),)
-            shown[f"step {k + 1}"] = self.pair.whole(*so_far)
+                return None, answer, self.extras(answer)
+            found = self.further(answer, found)
+            shown[f"step {k + 1}"] = self.pair.whole(found)
         if lead is self.net:
             del shown[f"step {steps}"]  # it is the result
-            return so_far, {**shown, **self.extras(answer)}
+            return found, answer, {**shown, **self.extras(answer)}
         progress(steps / (steps + 1), "network")
-        answer = self.answer(self.net, so_far)
+        answer = self.answer(self.net, found)
         if answer.affine is not None:
-            shown["affine part"] = self.pair.whole(world_affine(answer.affine[0], self.grid), *so_far)
-        return (_bend(answer, self.grid), *so_far), {**shown, **self.extras(answer)}
+            shown["affine part"] = self.pair.whole(self.further(answer, found))
+        return found, answer, {**shown, **self.extras(answer)}
+
+    def further(self, answer: Prediction, found: Affine | None) -> Affine:
+        """An affine answer to the pair as it lay through what was found, and that."""
+        assert answer.affine is not None
+        step = world_affine(answer.affine[0], self.grid)
+        return step if found is None else Affine(found.matrix @ step.matrix)
 
     def answer(
-        self, net: Callable[[Tensor, Tensor], Prediction], so_far: tuple[Transform, ...]
+        self,
+        net: Callable[[Tensor, Tensor], Prediction],
+        affine: Affine | None = None,
+        bend: Tensor | None = None,
     ) -> Prediction:
-        """A network's answer to the pair as it lies by now, checked."""
-        parts = (*so_far, *(() if self.pair.initial is None else (self.pair.initial,)))
+        """A network's answer to the pair as it lies through a displacement, then an affine map; checked."""
+        parts = [part for part in (affine, self.pair.initial) if part is not None]
         through = chain(*parts) if parts else None
         with torch.inference_mode():
-            answer = net(self.fixed, sampled(self.moving, self.grid, through, self.pair.device))
+            answer = net(self.fixed, sampled(self.moving, self.grid, through, bend))
         given = [t for t in (answer.displacement, answer.velocity, answer.affine) if t is not None]
         if not all(bool(torch.isfinite(t).all()) for t in given):
             raise ValueError(DAMAGED)
         return answer
-
-    def bend(self, field: Tensor) -> Displacement:
-        """A displacement (d, *shape) in pixels of this grid, in the world."""
-        return Displacement(vectors(field, self.grid), self.grid)
-
-    def pixels(self, transform: Transform) -> Tensor:
-        """The displacement (d, *shape) of a transform in pixels of this grid: the way back from `bend`."""
-        d = self.grid.ndim
-        field = displacement_on(transform, self.grid) @ np.linalg.inv(self.grid.affine[:d, :d]).T
-        return torch.from_numpy(np.moveaxis(field, -1, 0).astype(np.float32)).to(self.pair.device)
 
     def extras(self, answer: Prediction) -> Extras:
         """What else the network has to show; the affine part is there as a transform already."""

@@ -8,6 +8,7 @@ trained as classification in both directions, LoFTR (Sun et al., CVPR 2021).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from . import affines
 from .compare import halves_to
-from .features import SLOPE, contrast, down, stem
+from .features import SLOPE, contrast, down, of_length_one, stem
 from .network import Network, Prediction, conv
 from .warp import identity, warp_batch
 
@@ -61,12 +62,18 @@ class Matches:
         where : Tensor, shape (B, places, d)
         sure : Tensor, shape (B, places)
         """
-        both = self.log_probabilities().exp()
-        lattice = identity(self.shape, both).flatten(1).T
-        best = lattice[both.argmax(2)]
-        near = both * ((lattice - best[:, :, None]).abs().amax(-1) <= NEAR)
+        probable = self.log_probabilities()
+        lattice = identity(self.shape, probable).flatten(1).T
+        steps = product(range(-NEAR, NEAR + 1), repeat=len(self.shape))
+        around = lattice[probable.argmax(2)][:, :, None] + lattice.new_tensor(list(steps))
+        last = lattice[-1]
+        there = ((around >= 0) & (around <= last)).all(-1)
+        index = torch.zeros_like(there, dtype=torch.long)
+        for axis, n in enumerate(self.shape):
+            index = index * n + around[..., axis].clamp(0, n - 1).long()
+        near = probable.gather(2, index).exp() * there
         sure = near.sum(2)
-        return (near @ lattice) / sure[..., None].clamp_min(1e-9), sure
+        return (near[..., None] * around).sum(2) / sure[..., None].clamp_min(1e-9), sure
 
 
 class MatchAffine(Network):
@@ -113,11 +120,12 @@ class MatchAffine(Network):
     def _further(self, fixed: Tensor, moving: Tensor, found: Tensor) -> Tensor:
         """A map after one more look, the same where too few matches agree."""
         shape = tuple(fixed.shape[2:])
+        here = self._features(fixed)
         ways, agreed = [], []
         for angle in TURNS[self.ndim]:
             way = affines.compose(found, affines.turned(angle, self.ndim, found))
             seen = warp_batch(moving, affines.displacement(way, shape))
-            matches = self.matches(fixed, seen)
+            matches = self._compared(here, self._features(seen))
             with torch.autocast(fixed.device.type, enabled=False):
                 step, agreement = fitted(matches, shape)
             ways.append(affines.compose(way, step))
@@ -130,10 +138,13 @@ class MatchAffine(Network):
 
     def matches(self, fixed: Tensor, moving: Tensor) -> Matches:
         """How well the places of both images go together."""
-        features = self._features(torch.cat([fixed, moving]))
-        here, there = features.flatten(2).chunk(2)
+        return self._compared(*self._features(torch.cat([fixed, moving])).chunk(2))
+
+    def _compared(self, fixed: Tensor, moving: Tensor) -> Matches:
+        """How well places go together by their features."""
         with torch.autocast(fixed.device.type, enabled=False):
-            return Matches(self.sharpness.exp() * (here.mT @ there), tuple(features.shape[2:]))
+            scores = (self.sharpness.exp() * fixed.flatten(2)).mT @ moving.flatten(2)
+        return Matches(scores, tuple(fixed.shape[2:]))
 
     def _features(self, images: Tensor) -> Tensor:
         """Of every place, of length 1, (B, C, *places)."""
@@ -142,12 +153,12 @@ class MatchAffine(Network):
         while len(levels) < max(LEVELS):
             levels.append(self.down(levels[-1]))
         shape = tuple(levels[LEVELS[0] - 1].shape[2:])
-        features = [halves_to(F.normalize(levels[k - 1].float(), dim=1), shape) for k in LEVELS]
+        features = [halves_to(of_length_one(levels[k - 1].float()), shape) for k in LEVELS]
         together = torch.cat(features, 1)
         together = together + self.mix(together).float()
         # What all places share tells none of them from another.
         middle = together.mean(tuple(range(2, together.ndim)), keepdim=True)
-        return F.normalize(together - middle, dim=1)
+        return of_length_one(together - middle)
 
 
 def fitted(matches: Matches, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -177,12 +188,10 @@ def fitted(matches: Matches, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     weight, width = sure, RESIDUALS[0]
     ridge = RIDGE * torch.eye(d + 1).to(x)
     for _ in range(ROUNDS):
-        total = weight.sum(1).clamp_min(1e-6)[:, None, None]
-        normal = torch.einsum("pi,bp,pj->bij", x, weight, x) / total + ridge
-        right = torch.einsum("pi,bp,bpk->bik", x, weight, there - here) / total
-        change = torch.linalg.solve(normal, right)
-        residual = (there - here - x @ change).norm(dim=2)
-        weight = sure / (1 + (residual / width) ** 2) ** 2
+        weighed = x.T * (weight / weight.sum(1, keepdim=True).clamp_min(1e-6))[:, None]
+        change = torch.linalg.solve(weighed @ x + ridge, weighed @ (there - here))
+        residual = (there - here - x @ change).square().sum(2)
+        weight = sure / (1 + residual / width**2) ** 2
         width = max(RESIDUALS[1], SHRINK * width)
     length = change.new_tensor([1.0] * d + [half])
     return affines.identities(len(sure), d, change) + change.mT * length, weight.mean(1)

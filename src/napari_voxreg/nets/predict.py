@@ -11,11 +11,10 @@ import torch
 
 from ..geometry import Grid, Image
 from ..method import Progress, part, silent
-from ..preprocess import unit_range
 from ..transforms import Transform
 from .device import device_named, free_memory, reason_to_leave
-from .frame import network_grid
-from .looks import Pair, after_affine, looks
+from .frame import Picture, network_grid
+from .looks import Extras, Pair, after_affine, looks
 from .network import Network
 
 SIZES = {2: 512, 3: 224}  # pixels along the longest side that a network sees, at most
@@ -101,23 +100,15 @@ def predict(
             f"The weights are for {net.ndim}D images and the pair is {fixed.ndim}D; choose other weights."
         )
     where, size = device_named(device), min(size or SIZES[fixed.ndim], net.last_side or sys.maxsize)
-    for module in (*net.modules(), *(() if lead is None else lead.modules())):
-        if isinstance(module, Network) and hasattr(module, "steps"):
-            # Steps are taken here: those of its own would look at pictures cut off at the fixed image's rim.
-            module.steps = 1  # type: ignore[assignment]
-    fixed, moving = (image.with_data(unit_range(image.data)) for image in (fixed, moving))
+    for each in (net, lead):
+        _one_step(each)
     moved = shrunk = ""
     while True:
         began = time.perf_counter()
         try:
             _check_room(network_grid(fixed.grid, net.stride, size), where)
-            pair = Pair(fixed, moving, net, initial, where)
-            if lead is not None:
-                pair = after_affine(pair, lead, part(progress, 0.0, FIRST))
-            rest = progress if lead is None else part(progress, FIRST, 1.0)
-            transform, extras = looks(pair, steps, size, rest)
-            if lead is not None and pair.initial is not None:
-                extras = {"affine first": pair.initial, **extras}
+            pair = Pair(Picture.of(fixed, where), Picture.of(moving, where), net, initial)
+            transform, extras = _seen(pair, lead, steps, size, progress)
             notes = tuple(note for note in (moved, shrunk) if note)
             return Predicted(transform, extras, notes, time.perf_counter() - began, where.type)
         except (RuntimeError, MemoryError) as error:
@@ -134,6 +125,24 @@ def predict(
             shrunk = f"Memory is short: the network saw {size} pixels along the longest side."
         else:
             raise ValueError("There is too little memory for this network; close other programs.")
+
+
+def _one_step(net: Network | None) -> None:
+    """Steps are taken here: a network's own would look at pictures cut off at the fixed image's rim."""
+    for module in () if net is None else net.modules():
+        if isinstance(module, Network) and hasattr(module, "steps"):
+            module.steps = 1  # type: ignore[assignment]
+
+
+def _seen(
+    pair: Pair, lead: Network | None, steps: int, size: int, progress: Progress
+) -> tuple[Transform, Extras]:
+    """What a network finds, after an affine one if there is any, and what else there is to show."""
+    if lead is None:
+        return looks(pair, steps, size, progress)
+    led = after_affine(pair, lead, part(progress, 0.0, FIRST))
+    transform, extras = looks(led, steps, size, part(progress, FIRST, 1.0))
+    return transform, extras if led.initial is None else {"affine first": led.initial, **extras}
 
 
 def _check_room(grid: Grid, device: torch.device) -> None:

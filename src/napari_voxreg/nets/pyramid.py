@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .compare import FIRST_SIDE, correlation, halves_to, mean_shift
-from .features import SLOPE, WINDOW, contrast, down, stem
+from .compare import FIRST_SIDE, LAST_SIDE, correlation, halves_to, mean_shift
+from .features import SLOPE, WINDOW, contrast, down, of_length_one, stem
 from .network import Network, Prediction, conv
 from .similarity import box_mean_batch
 from .warp import warp_batch
@@ -66,7 +66,7 @@ class Pyramid(Network):
         }
         super().__init__(ndim, 2 ** (3 if ndim == 2 else 2), arguments)
         layer = conv(ndim)
-        self.first_side = FIRST_SIDE[ndim]
+        self.first_side, self.last_side = FIRST_SIDE[ndim], LAST_SIDE[ndim]
         self.radius, self.context = radius, context
         self.stem, self.down = stem(ndim, features), down(ndim, features)
         seen = (2 * radius + 1) ** ndim + features + context + ndim
@@ -127,7 +127,7 @@ class Pyramid(Network):
             # What features share everywhere tells nothing of where to go. Fresh ones are much alike, and
             # would take thousands of pairs to unlearn it.
             features = features - features.mean(tuple(range(2, features.ndim)), keepdim=True)
-            here, there = F.normalize(features[:count], dim=1), F.normalize(features[count:], dim=1)
+            here, there = of_length_one(features.float()).to(features).split(count)
             scale = 2.0**level
             alike = correlation(here, warp_batch(there.float(), flow.float() / scale).to(here), self.radius)
             answer = self.refine(torch.cat([alike, here, context, flow / scale], dim=1))

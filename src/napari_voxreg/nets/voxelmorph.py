@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .compare import FIRST_SIDE
+from .compare import FIRST_SIDE, LAST_SIDE
 from .comparison import Compare, Comparison
 from .integrate import integrate_batch
 from .network import Network, Prediction, conv
 from .unet import Activation, Down, Levels, UNet, Upsampling
 from .warp import resize
-
-LAST_SIDE = {2: 256, 3: 112}  # pixels beyond which a field at half the resolution gains little
 
 
 class VoxelMorph(Network):

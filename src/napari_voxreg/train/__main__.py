@@ -30,6 +30,7 @@ def main() -> None:
         "--minutes", type=float, default=math.inf, help="stop after that time; run again to go on"
     )
     recipe.add_argument("--seed", type=int, default=0)
+    recipe.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     recipe.add_argument("--threads", type=int, help="processor threads; all if left out")
     chosen = parser.parse_args()
     if chosen.threads:
@@ -43,7 +44,14 @@ def main() -> None:
                 share = 100 * (1 - found.after / found.before)
                 bar.set_postfix_str(f"error {found.before:.2f} -> {found.after:.2f} px (-{share:.0f} %)")
 
-        train(followed, chosen.out, seed=chosen.seed, seconds=60 * chosen.minutes, report=report)
+        train(
+            followed,
+            chosen.out,
+            seed=chosen.seed,
+            seconds=60 * chosen.minutes,
+            device=chosen.device,
+            report=report,
+        )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..io.files import replace_file
 from ..nets.checkpoint import build, load_weights, save_weights
+from ..nets.device import device_named
 from ..nets.network import Network
 from .descent import descend, follow
 from .noise import uniform
@@ -26,6 +27,7 @@ AVERAGED = 0.999  # how much of the averaged weights stays at each step
 EASIEST = 1 / 3  # of the motion, at the first step
 SMALLEST = 0.1  # part of the motion that a batch may have
 WATCHED = 64  # pairs of validation in 2D; an eighth of that in 3D
+SEEDS = 10_000_000  # of the steps of one run, more than any run takes
 
 Report = Callable[[int, float, Score | None], None]
 
@@ -38,11 +40,12 @@ class State:
     averaged: Network
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
-    step: int
-    seconds: float
+    seed: int
+    step: int = 0
+    seconds: float = 0.0
 
     @classmethod
-    def start(cls, recipe: Recipe, seed: int, folder: Path) -> State:
+    def start(cls, recipe: Recipe, seed: int, folder: Path, device: torch.device) -> State:
         """At the first step; `folder` has the weights that the recipe begins with, if it names any."""
         torch.manual_seed(seed)
         net = build(recipe.architecture, recipe.arguments)
@@ -50,8 +53,14 @@ class State:
             _begin_with(net, folder / f"{recipe.start}.safetensors", recipe.keep)
         averaged = build(recipe.architecture, recipe.arguments)
         averaged.load_state_dict(net.state_dict())
+        net, averaged = net.to(device), averaged.to(device)
         optimizer = torch.optim.Adam(net.parameters(), lr=recipe.rate)
-        return cls(net, averaged, optimizer, torch.Generator().manual_seed(seed), 0, 0.0)
+        return cls(net, averaged, optimizer, torch.Generator(device), seed)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pairs are made and the network learns."""
+        return self.generator.device
 
     def save(self, path: Path) -> None:
         """Write it, all or nothing."""
@@ -59,19 +68,17 @@ class State:
             "net": self.net.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
             "step": self.step,
             "seconds": self.seconds,
         }
         replace_file(path, lambda target: torch.save(values, target))
 
     def load(self, path: Path) -> None:
-        """Go on from a file that `save` wrote."""
-        values = torch.load(path, weights_only=True)
+        """Go on from a file that `save` wrote, on whatever device."""
+        values = torch.load(path, map_location="cpu", weights_only=True)
         self.net.load_state_dict(values["net"])
         self.averaged.load_state_dict(values["averaged"])
         self.optimizer.load_state_dict(values["optimizer"])
-        self.generator.set_state(values["generator"])
         self.step, self.seconds = values["step"], values["seconds"]
 
 
@@ -82,6 +89,7 @@ def train(
     seed: int = 0,
     seconds: float = math.inf,
     every: int = 250,
+    device: str = "cpu",
     report: Report | None = None,
 ) -> Network:
     """Follow a recipe; what `folder` holds of an earlier run is gone on from.
@@ -97,6 +105,8 @@ def train(
         Stops after that time, to be resumed later.
     every : int
         Steps between two saves and validations.
+    device : str
+        "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda" or "mps". Each makes other random numbers.
     report : callable
         Called with step, loss and (at each save) the validation score.
 
@@ -104,19 +114,24 @@ def train(
     -------
     Network
         With the weights averaged over the last steps.
+
+    Raises
+    ------
+    ValueError
+        If the device or the weights that the recipe begins with are not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{recipe.name}.state.pt"
-    state = State.start(recipe, seed, folder)
+    state = State.start(recipe, seed, folder, device_named(device))
     if path.exists():
         state.load(path)
     count = WATCHED if len(recipe.shape) == 2 else WATCHED // 8
-    watched = unseen(count, recipe.shape, recipe.motion, batch=recipe.batch)
+    watched = [batch.to(state.device) for batch in unseen(count, recipe.shape, recipe.motion)]
     began = time.perf_counter() - state.seconds
     until = time.perf_counter() + seconds
     while state.step < recipe.steps and time.perf_counter() < until:
         loss = _step(state, recipe)
-        saving = state.step % every == 0 or state.step == recipe.steps
+        saving = state.step % every == 0 or state.step == recipe.steps or time.perf_counter() >= until
         found = score(state.averaged, watched) if saving else None
         if report is not None:
             report(state.step, loss, found)
@@ -150,13 +165,16 @@ def _begin_with(net: Network, path: Path, keep: bool) -> None:
 def _step(state: State, recipe: Recipe) -> float:
     """One batch."""
     grown = EASIEST + (1 - EASIEST) * min(1.0, state.step / max(1, recipe.ramp))
-    # Small motions too: who only knows large ones moves what lies right already.
-    motion = recipe.motion.times(grown * float(uniform(state.generator, SMALLEST, 1.0, 1)))
-    batch = make_batch(recipe.batch, recipe.shape, motion, state.generator, recipe.objects)
+    # By its number each step has random numbers of its own, whether the run was stopped before it or not.
+    state.generator.manual_seed(state.seed * SEEDS + state.step)
+    with state.device:
+        # Small motions too: who only knows large ones moves what lies right already.
+        motion = recipe.motion.times(grown * float(uniform(state.generator, SMALLEST, 1.0, 1)))
+        batch = make_batch(recipe.batch, recipe.shape, motion, state.generator, recipe.objects)
     for group in state.optimizer.param_groups:
         group["lr"] = recipe.rate_at(state.step)
     state.net.train()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(state.device.type, torch.bfloat16):
         loss: Tensor = OBJECTIVES[recipe.loss](state.net, batch)
     descend(loss, state.optimizer, list(state.net.parameters()))
     state.step += 1

@@ -55,7 +55,8 @@ def of_matches(net: Any, batch: Batch) -> Tensor:
     shape = tuple(batch.fixed.shape[2:])
     block = [n // m for n, m in zip(shape, lattice, strict=True)]
     pool = F.avg_pool2d if len(shape) == 2 else F.avg_pool3d
-    moved = pool(batch.displacement, block) / torch.tensor(block).view(1, -1, *(1,) * len(shape))
+    moved = pool(batch.displacement, block)
+    moved = moved / moved.new_tensor(block).view(1, -1, *(1,) * len(shape))
     weight = pool(batch.textured * batch.seen, block) * inside(moved)
     places = (identity(lattice, moved) + moved).flatten(2)
     lower = places.floor()

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..geometry import Array, Grid, Image
 from ..io.pairs import LoadedPair, Pair, read_pair
-from ..nets.frame import coarsened, index_map, network_grid, sampled
+from ..nets.frame import Picture, coarsened, moved, network_grid, sampled
 from ..nets.warp import normalised, sample
-from ..preprocess import driving_channel, mask_on, unit_range
+from ..preprocess import driving_channel, mask_on
 from ..transforms import warp
 
 LABELS, MASKS, TRUTH = "labels", "masks", "displacement"
@@ -114,9 +114,8 @@ def _toned(image: Image, grid: Grid, name: str) -> Tensor:
     image = driving_channel(image)
     if not np.isfinite(image.data).all():
         raise ValueError(f"In the pair {name}, {image.name} has pixels that are not finite; fill them.")
-    image = image.with_data(unit_range(image.data))
     # Rounded here, so that what comes from the cache is the same.
-    return sampled(coarsened(image, grid), grid, None, CPU)[0].half().float()
+    return sampled(coarsened(Picture.of(image, CPU), grid), grid)[0].half().float()
 
 
 def _in_units(image: Image, units: tuple[str, ...]) -> Image:
@@ -136,13 +135,13 @@ def _truth(loaded: LoadedPair, moving: Grid, grid: Grid) -> Tensor:
     fixed, d = loaded.fixed.grid, grid.ndim
     if loaded.displacement is None:
         return torch.full((d, *grid.shape), torch.nan)
-    index = index_map(np.linalg.inv(fixed.affine) @ grid.affine, grid.shape, CPU)
+    index = moved(np.linalg.inv(fixed.affine) @ grid.affine, grid.shape, CPU)
     field = torch.from_numpy(np.ascontiguousarray(loaded.displacement, np.float32))
     onward = index + sample(field, normalised(index, fixed.shape))
     # From the moving image's pixels through the world back to the grid's.
     back: Array = np.linalg.inv(grid.affine) @ moving.affine
     turned = torch.einsum("ij,j...->i...", torch.from_numpy(back[:d, :d]).float(), onward)
-    here = index_map(np.eye(d + 1), grid.shape, CPU)
+    here = moved(np.eye(d + 1), grid.shape, CPU)
     found = turned + torch.from_numpy(back[:d, d]).float().view(-1, *(1,) * d) - here
     last = torch.tensor(fixed.shape).view(-1, *(1,) * d) - 0.5
     outside = ((index < -0.5) | (index > last)).any(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..nets.pyramid import SHIPPED
@@ -82,9 +82,9 @@ LED = Motion(bend=0.035, turn=6.0, scale=0.06, shear=0.03, shift=0.035)
 # What one image shows and the other does not, for networks that must bear it.
 MANY = Objects(chance=0.8, largest=0.4)
 
-_ALL = (
+_BEGUN = (
     Recipe(
-        name="pyramid2d",
+        name="pyramid2d-begun",
         architecture="pyramid",
         arguments=SHIPPED[2],
         loss="levels",
@@ -105,10 +105,10 @@ _ALL = (
         motion=LED,
         objects=MANY,
         ramp=1,
-        start="pyramid2d",
+        start="pyramid2d-begun",
     ),
     Recipe(
-        name="pyramid3d",
+        name="pyramid3d-begun",
         architecture="pyramid",
         arguments=SHIPPED[3],
         loss="levels",
@@ -128,7 +128,7 @@ _ALL = (
         objects=MANY,
         rate=1e-3,
         ramp=2000,
-        start="pyramid2d",
+        start="pyramid2d-begun",
     ),
     Recipe(
         name="affine3d",
@@ -140,10 +140,10 @@ _ALL = (
         steps=8_000,
         motion=FAR,
         rate=1e-3,
-        start="pyramid3d",
+        start="pyramid3d-begun",
     ),
     Recipe(
-        name="voxelmorph2d",
+        name="voxelmorph2d-begun",
         architecture="voxelmorph",
         arguments={"ndim": 2, "half": True, "int_steps": 5, "compare": "pyramid"},
         loss="displacement",
@@ -158,7 +158,7 @@ _ALL = (
         keep=True,
     ),
     Recipe(
-        name="voxelmorph3d",
+        name="voxelmorph3d-begun",
         architecture="voxelmorph",
         arguments={"ndim": 3, "half": True, "int_steps": 5, "compare": "pyramid"},
         loss="displacement",
@@ -167,11 +167,11 @@ _ALL = (
         steps=1_750,
         settling=500,
         rate=1e-3,
-        start="pyramid3d",
+        start="pyramid3d-begun",
         keep=True,
     ),
     Recipe(
-        name="avsm2d",
+        name="avsm2d-begun",
         architecture="avsm",
         arguments={"ndim": 2, "width": 8, "affine_width": 16, "steps": 3, "compare": "pyramid"},
         loss="affine and displacement",
@@ -195,11 +195,11 @@ _ALL = (
         settling=400,
         motion=TURNED,
         rate=1e-3,
-        start="pyramid3d",
+        start="pyramid3d-begun",
         keep=True,
     ),
     Recipe(
-        name="jsm2d",
+        name="jsm2d-begun",
         architecture="jsm",
         arguments={"width": 0.25, "side": 128, "compare": "pyramid"},
         loss="coarse and fine",
@@ -223,8 +223,44 @@ _ALL = (
         settling=400,
         motion=TURNED,
         rate=1e-3,
-        start="pyramid2d",
+        start="pyramid2d-begun",
         keep=True,
+    ),
+)
+
+
+def _gone_on(name: str, batch: int, steps: int, rate: float, **other: Any) -> Recipe:
+    """What goes on, on a GPU, from what was begun on a CPU: large batches, a rate that soon falls."""
+    begun = next(recipe for recipe in _BEGUN if recipe.name == f"{name}-begun")
+    return replace(
+        begun,
+        name=name,
+        start=begun.name,
+        keep=False,
+        batch=batch,
+        steps=steps,
+        rate=rate,
+        settling=2 * steps // 3,
+        ramp=1,
+        **other,
+    )
+
+
+_WIDE: dict[str, Any] = {"shape": (128, 128), "objects": MANY}
+_ALL = (
+    *_BEGUN,
+    _gone_on("pyramid2d", 64, 3_000, 8e-4, **_WIDE),
+    _gone_on("pyramid3d", 8, 2_800, 5e-4),
+    _gone_on("voxelmorph2d", 40, 2_600, 6e-4, **_WIDE),
+    _gone_on("voxelmorph3d", 8, 2_000, 5e-4),
+    _gone_on("avsm2d", 24, 1_300, 6e-4, **_WIDE),
+    _gone_on(
+        "jsm2d",
+        40,
+        2_600,
+        6e-4,
+        arguments={"width": 0.25, "side": 256, "compare": "pyramid"},
+        **_WIDE,
     ),
 )
 

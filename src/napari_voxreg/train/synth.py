@@ -82,6 +82,12 @@ class Batch:
     labels: tuple[Tensor, Tensor]
     affine: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        one, other = self.labels
+        rest = {name: value.to(device) for name, value in vars(self).items() if name != "labels"}
+        return Batch(labels=(one.to(device), other.to(device)), **rest)
+
 
 def make_batch(
     count: int,
@@ -99,7 +105,7 @@ def make_batch(
         Of the images, 2D or 3D.
     motion : Motion
     generator : torch.Generator
-        The same state gives the same pairs.
+        The same state gives the same pairs. Its device must be torch's default one: ``with device:``.
     objects : Objects
         That only one image shows.
     """
