@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_voxreg.nets.avsm import AVSM
-from napari_voxreg.nets.compare import correlation, mean_shift
+from napari_voxreg.nets.compare import _all_at_once, _one_by_one, correlation, mean_shift
 from napari_voxreg.nets.comparison import SIZE, Comparison
 from napari_voxreg.nets.jsm import JSM
 from napari_voxreg.nets.network import Network
@@ -25,6 +25,12 @@ def test_the_mean_shift_is_where_the_scores_are_high(ndim: int) -> None:
     scores[:, index] = 50
     wanted = torch.tensor(shift, dtype=torch.float32).view(1, ndim, *(1,) * ndim)
     assert torch.allclose(mean_shift(scores, 2), wanted.expand(1, ndim, *(2,) * ndim), atol=1e-5)
+
+
+@pytest.mark.parametrize("ndim", (2, 3))
+def test_a_gpu_is_told_the_same_at_once(ndim: int) -> None:
+    here, there = (torch.randn(2, 5, *(6, 7, 8)[:ndim]) for _ in "ab")
+    assert torch.allclose(_all_at_once(here, there, 2), _one_by_one(here, there, 2), atol=1e-5)
 
 
 @pytest.mark.parametrize("ndim", (2, 3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -13,14 +15,25 @@ from napari_voxreg import Affine, Grid, Image, Sequence, StationaryVelocity, war
 from napari_voxreg.nets import predict as module
 from napari_voxreg.nets.avsm import AVSM
 from napari_voxreg.nets.device import free_memory
-from napari_voxreg.nets.frame import coarsened, lattice_grid, network_grid, sampled
+from napari_voxreg.nets.frame import (
+    Picture,
+    coarsened,
+    displaced,
+    lattice_grid,
+    network_grid,
+    sampled,
+    vectors,
+)
 from napari_voxreg.nets.integrate import integrate_batch
+from napari_voxreg.nets.looks import _sides
 from napari_voxreg.nets.network import Network, Prediction
 from napari_voxreg.nets.predict import predict
 from napari_voxreg.nets.warp import resize, warp_batch
-from napari_voxreg.preprocess import unit_range
+from napari_voxreg.preprocess import block_mean, unit_range
+from napari_voxreg.transforms import Displacement, chain, displacement_on
 
 SHAPES = {2: (70, 93), 3: (20, 33, 27)}
+CPU = torch.device("cpu")
 
 
 class Known(Network):
@@ -128,17 +141,60 @@ class TestTheGrid:
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_pixels_that_need_no_sampling_are_taken_as_they_are(ndim):
     image = awkward(ndim)
+    picture = Picture.of(image, CPU)
     shape = tuple(n + 5 for n in image.grid.shape)
     corner, step = image.grid.to_world([[-3] * ndim, [-3 + 1e-4] * ndim])
     affines = [image.grid.affine.copy() for _ in range(2)]
     affines[0][:-1, -1], affines[1][:-1, -1] = corner, step
     cut, interpolated = (
-        sampled(image, Grid(shape, affine, image.grid.units), None, torch.device("cpu"))[0, 0].numpy()
-        for affine in affines
+        sampled(picture, Grid(shape, affine, image.grid.units))[0, 0].numpy() for affine in affines
     )
-    assert np.array_equal(cut[(slice(3, -2),) * ndim], image.data)
+    pixels = picture.pixels[0].numpy()
+    assert np.array_equal(cut[(slice(3, -2),) * ndim], pixels)
     assert np.abs(cut - interpolated).max() < 1e-3
-    assert cut[(0,) * ndim] == image.data[(0,) * ndim]
+    assert cut[(0,) * ndim] == pixels[(0,) * ndim]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_picture_is_scaled_and_averaged_as_everywhere_else(ndim):
+    image = awkward(ndim)
+    picture = Picture.of(image, CPU)
+    assert np.array_equal(picture.pixels[0].numpy(), unit_range(image.data))
+    grid = network_grid(image.grid, 1, max(image.grid.shape) // 3)
+    coarse = coarsened(picture, grid)
+    steps = [-(-n // m) for n, m in zip(image.grid.shape, coarse.grid.shape, strict=True)]
+    assert max(steps) > 1
+    whole = block_mean(image.with_data(unit_range(image.data)), steps)
+    assert coarse.grid.same_as(whole.grid)
+    assert np.allclose(coarse.pixels[0].numpy(), whole.data, atol=1e-6)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("bends", [False, True])
+def test_a_displacement_comes_before_a_transform_of_any_kind(ndim, bends):
+    image, net = awkward(ndim), Known(ndim)
+    grid = network_grid(image.grid, net.stride, 64)
+    field = net.field(grid.shape)[0]
+    turn = Affine(Grid.from_spacing((2,) * ndim, 1.0, 0.5, turned(ndim, 4)).affine)
+    start = Sequence((StationaryVelocity(np.full((*grid.shape, ndim), 0.4), grid), turn)) if bends else turn
+    whole = chain(Displacement(vectors(field, grid), grid), start)
+    picture = Picture.of(image, CPU)
+    assert torch.allclose(sampled(picture, grid, start, field), sampled(picture, grid, whole), atol=2e-4)
+    if not bends:
+        pixels = displacement_on(whole, grid) @ np.linalg.inv(grid.affine[:ndim, :ndim]).T
+        assert np.allclose(np.moveaxis(displaced(turn, grid, field).numpy(), 0, -1), pixels, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [20, 48, 128, 256, 700])
+def test_a_pair_is_seen_from_small_to_large_at_least_twice(size):
+    net = Known(2)
+    net.first_side = 128
+    sides = _sides(net, size)
+    assert sides == sorted(sides)
+    assert sides[-1] == size
+    assert len(sides) >= 2
+    assert sides[0] <= 128
+    assert all(b <= 2.4 * a for a, b in pairwise(sides))
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -216,10 +272,8 @@ def test_avsm_leads_with_its_affine_network_and_bends_from_there(ndim):
     assert not np.allclose(pose.matrix, np.eye(ndim + 1), atol=0.02)
     # The bending is the network's own answer to the moving image as the affine steps left it.
     grid = bend.grid
-    cpu = torch.device("cpu")
     still, shifted = (
-        sampled(coarsened(i.with_data(unit_range(i.data)), grid), grid, t, cpu)
-        for i, t in ((fixed, None), (moving, pose))
+        sampled(coarsened(Picture.of(i, CPU), grid), grid, t) for i, t in ((fixed, None), (moving, pose))
     )
     with torch.inference_mode():
         own = net(still, shifted).displacement[0].movedim(0, -1).numpy()

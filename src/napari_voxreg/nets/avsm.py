@@ -8,13 +8,11 @@ from torch.nn import functional as F
 
 from . import affines
 from .affine import AffineHead, awake
-from .compare import FIRST_SIDE
+from .compare import FIRST_SIDE, LAST_SIDE
 from .comparison import STRIDE, Compare, Comparison
 from .network import Network, Prediction, conv
 from .vsvf import advect, carry, extent, smooth
 from .warp import resize, warp_batch
-
-LAST_SIDE = {2: 128, 3: 112}  # pixels: the smoother spares nothing finer than a twentieth of a side
 
 
 class AffineNet(nn.Module):

@@ -40,18 +40,23 @@ def correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
 
     Of features (B, C, *shape) of length 1, times the root of C; the first axis' shift is the slowest.
     """
-    if here.device.type == "cpu":
-        found = torch.stack([(here * window).sum(1) for window in shifted(there, radius)], dim=1)
-    else:
-        # All at once takes the memory of all windows, and on a GPU a tenth of the time.
-        windows = F.pad(there, (radius,) * (2 * (here.ndim - 2)))
-        for axis, n in enumerate(here.shape[2:], 2):
-            windows = windows.unfold(axis, n, 1)
-        places = "xyz"[: here.ndim - 2]
-        shifts = places.upper()
-        found = torch.einsum(f"bc{places},bc{shifts}{places}->b{shifts}{places}", here, windows)
-        found = found.flatten(1, here.ndim - 2)
-    return found * here.shape[1] ** 0.5
+    products = _one_by_one if here.device.type == "cpu" else _all_at_once
+    return products(here, there, radius) * here.shape[1] ** 0.5
+
+
+def _one_by_one(here: Tensor, there: Tensor, radius: int) -> Tensor:
+    """Of little memory, which a CPU's cache holds."""
+    return torch.stack([(here * window).sum(1) for window in shifted(there, radius)], dim=1)
+
+
+def _all_at_once(here: Tensor, there: Tensor, radius: int) -> Tensor:
+    """Of few kernels, whose number is what counts on a GPU."""
+    d = here.ndim - 2
+    windows = F.pad(there, (radius,) * (2 * d))
+    for axis, n in enumerate(here.shape[2:], 2):
+        windows = windows.unfold(axis, n, 1)
+    places, shifts = "xyz"[:d], "XYZ"[:d]
+    return torch.einsum(f"bc{places},bc{shifts}{places}->b{shifts}{places}", here, windows).flatten(1, d)
 
 
 def shifted(images: Tensor, radius: int, beyond: str = "constant") -> list[Tensor]:

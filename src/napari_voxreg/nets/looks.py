@@ -36,7 +36,8 @@ AFFINE_SIDE = {2: 128, 3: 48}
 AFFINE_LOOKS = {2: 2, 3: 1}
 STILL = 0.02
 
-NEARLY = 0.1  # of a doubling: so little larger than the first look calls for no other
+FIRST = 0.75  # part of the last look's pixels that the first has at most: small pairs are seen twice, too
+NEARLY = 0.25  # of a doubling, by which a look may exceed it
 
 Extras = dict[str, Image | Transform]
 
@@ -137,10 +138,10 @@ def _coarse_to_fine(pair: Pair, steps: int, size: int, progress: Progress) -> tu
 
 
 def _sides(net: Network, size: int) -> list[int]:
-    """Pixels along the longest side of each look: in equal steps, at most doublings, from the first on."""
+    """Pixels along the longest side of each look: two or more, in equal steps of about a doubling at most."""
     assert net.first_side is not None
-    growth = size / net.first_side
-    further = max(0, math.ceil(math.log2(growth) - NEARLY))
+    growth = size / min(net.first_side, FIRST * size)
+    further = max(1, math.ceil(math.log2(growth) - NEARLY))
     return [round(size * growth ** (k / further - 1)) for k in range(further)] + [size]
 
 
