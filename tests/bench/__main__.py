@@ -1,8 +1,8 @@
 """Measure, and write docs/benchmarks.md: ``python tests/bench [--only PATTERN] [--quick] [--page]``.
 
-Every cell (a method on a pair) runs in a fresh process and leaves a JSON file under build/bench, so that a
-part can be measured anew with ``--only real/fundus_*/auto``; the page is made from all that is there. Without
-``--only`` everything is made and measured anew.
+Every cell (a method on a pair) runs in a fresh process. What it found is kept in docs/benchmarks.json, so
+that a part can be measured anew with ``--only real/fundus_*/auto``; the page is made from all that is there, and a
+part of which nothing is there stays as it was. Without ``--only`` everything is made and measured anew.
 """
 
 from __future__ import annotations
@@ -11,18 +11,23 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+import torch
 from case import BUILD, ROOT
 from contestants import missing
 from sections import SECTIONS, Cell, Section
 
+PAGE, CELLS = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.json"
 LONGEST = 1800  # seconds after which a cell is given up
 PACKAGES = ("numpy", "torch", "itk-elastix", "SimpleITK", "opencv-python-headless", "antspyx", "convexAdam")
 HEAD = """\
@@ -61,18 +66,17 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def place(section: Section, cell: Cell) -> Path:
-    """Where a cell's result lies."""
-    return BUILD / "cells" / section.name / cell.case / f"{cell.method}.json"
+def name(section: Section, cell: Cell) -> str:
+    """Of a cell, on the command line and among those that are kept."""
+    return f"{section.name}/{cell.case}/{cell.method}"
 
 
-def measure(section: Section, cell: Cell) -> None:
+def measure(cell: Cell) -> dict[str, Any]:
     """Run one cell; a failure is a result too."""
-    out = place(section, cell)
+    out = BUILD / "cell.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
     script = str(Path(__file__).with_name(cell.script))
-    start = time.perf_counter()
     reason = "it ended without a result"
     try:
         run = subprocess.run(
@@ -84,27 +88,30 @@ def measure(section: Section, cell: Cell) -> None:
         reason = (run.stderr.strip().splitlines() or [reason])[-1]
     except subprocess.TimeoutExpired:
         reason = f"no result after {LONGEST} s"
-    if not out.exists():
-        out.write_text(json.dumps({"failed": reason}))
-    failed = json.loads(out.read_text()).get("failed", "")
-    took = f"{time.perf_counter() - start:.0f} s"
-    print(f"{section.name}/{cell.case}/{cell.method}: {failed or took}", flush=True)
+    found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"failed": reason}
+    return found
 
 
-def page(quick: bool) -> str:
-    """The page from all cells that are there."""
+def page(quick: bool, cells: Mapping[str, Any], before: str) -> str:
+    """The page from all cells that are there, and from the page before where none are."""
     parts = [HEAD.format(machine=machine(), versions=versions())]
     absent = [f"{name} ({reason})" for name, reason in missing().items()]
     if absent:
         parts.append(f"Missing: {'; '.join(absent)}.")
     for section in SECTIONS:
-        results = {}
-        for cell in section.cells(quick):
-            path = place(section, cell)
-            if path.exists():
-                results[cell.case, cell.method] = json.loads(path.read_text())
-        parts += [f"## {section.title}", section.page(results) if results else "Not measured."]
+        results = {
+            (cell.case, cell.method): cells[name(section, cell)]
+            for cell in section.cells(quick)
+            if name(section, cell) in cells
+        }
+        parts += [f"## {section.title}", section.page(results) if results else part(before, section.title)]
     return "\n\n".join(parts) + "\n"
+
+
+def part(text: str, title: str) -> str:
+    """What stands under a title of a page."""
+    found = re.search(rf"^## {re.escape(title)}\n+(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[1].strip() if found else "Not measured."
 
 
 def main() -> None:
@@ -116,20 +123,30 @@ def main() -> None:
         default=[],
         help="SECTION, SECTION/CASE or SECTION/CASE/METHOD; * and ? match",
     )
-    parser.add_argument("--quick", action="store_true", help="a few cells, to build/bench/quick.md")
+    parser.add_argument("--quick", action="store_true", help="a few cells, to build/bench/benchmarks.md")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page anew")
     chosen = parser.parse_args()
     if not (chosen.page or chosen.only):
         shutil.rmtree(BUILD, ignore_errors=True)
+    shown, kept = (BUILD / path.name if chosen.quick else path for path in (PAGE, CELLS))
+    shown.parent.mkdir(parents=True, exist_ok=True)
+    cuda = torch.cuda.is_available()
+    cells = json.loads(kept.read_text()) if kept.exists() and (chosen.page or chosen.only) else {}
     for section in SECTIONS if not chosen.page else ():
         for cell in section.cells(chosen.quick):
-            name = f"{section.name}/{cell.case}/{cell.method}"
-            if not chosen.only or any(fnmatch(name, p) or fnmatch(name, f"{p}/*") for p in chosen.only):
-                measure(section, cell)
-    target = BUILD / "quick.md" if chosen.quick else ROOT / "docs" / "benchmarks.md"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page(chosen.quick), encoding="utf-8")
-    print(f"Written: {target}")
+            of = name(section, cell)
+            if cell.gpu and not cuda:
+                continue
+            if chosen.only and not any(fnmatch(of, p) or fnmatch(of, f"{p}/*") for p in chosen.only):
+                continue
+            start = time.perf_counter()
+            cells[of] = measure(cell)
+            kept.write_text(json.dumps(cells, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            took = f"{time.perf_counter() - start:.0f} s"
+            print(f"{of}: {cells[of].get('failed', took)}", flush=True)
+    before = shown.read_text(encoding="utf-8") if shown.exists() else ""
+    shown.write_text(page(chosen.quick, cells, before), encoding="utf-8")
+    print(f"Written: {shown}")
 
 
 if __name__ == "__main__":

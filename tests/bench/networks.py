@@ -37,7 +37,7 @@ from napari_voxreg.nets.warp import identity, resize, warp_batch
 from napari_voxreg.train.recipes import FAR
 from napari_voxreg.train.score import jacobian_determinant, unseen
 from napari_voxreg.train.synth import Batch, Motion
-from napari_voxreg.transforms import Affine, Transform, chain, displacement_on
+from napari_voxreg.transforms import Affine, Displacement, Transform, chain, displacement_on
 
 SEED = 2_000_003  # of pairs that no recipe trains on, nor is watched by while it trains
 MIND: dict[str, Any] = {"similarity": "self-similarity"}
@@ -164,10 +164,14 @@ def _optimised(pair: Pair, start: Transform, settings: Settings) -> Transform:
 
 
 def measure_objects(what: str, count: str) -> dict[str, Any]:
-    """Error outside an ellipse that only one image has, and on the same pixels without it."""
-    _, run = opened(what)
+    """Error outside an ellipse that only one image has, and on the same pixels without it.
+
+    Of the network alone, asked once, and as the methods ask it.
+    """
+    net, run = opened(what)
+    ways = {"once": lambda *pair: _once(net, *pair), "method": lambda *pair: run(*pair).transform}
     rng = np.random.default_rng(SEED)
-    rows = []
+    rows: dict[str, list[list[float]]] = {way: [] for way in ways}
     for k, pair in enumerate(made(2, int(count), Motion())):
         added = bool(k % 2)  # in the moving image, else in the fixed one: missing from the moving one
         ellipse = _ellipse(pair.fixed.grid.shape, rng)
@@ -179,10 +183,17 @@ def measure_objects(what: str, count: str) -> dict[str, Any]:
             rows_, columns = (shown[..., a].clip(0, n - 1) for a, n in enumerate(ellipse.shape))
             hidden = ellipse[rows_, columns]
         images = (pair.fixed, marred) if added else (marred, pair.moving)
-        plain, disturbed = run(pair.fixed, pair.moving).transform, run(*images).transform
-        rows.append([pair.error(plain, ~hidden), pair.error(disturbed, ~hidden)])
-    without, present = np.mean(rows, axis=0)
-    return {"count": len(rows), "without": float(without), "with": float(present)}
+        for way, ask in ways.items():
+            both = ask(pair.fixed, pair.moving), ask(*images)
+            rows[way].append([pair.error(transform, ~hidden) for transform in both])
+    return {"count": int(count), **{way: np.mean(errors, axis=0).tolist() for way, errors in rows.items()}}
+
+
+def _once(net: Network, fixed: Image, moving: Image) -> Transform:
+    """A network's own answer to a pair of images on one grid."""
+    with torch.inference_mode():
+        answer = net.eval()(*(torch.from_numpy(image.data)[None, None] for image in (fixed, moving)))
+    return Displacement(np.moveaxis(answer.displacement[0].numpy(), 0, -1), fixed.grid)
 
 
 def _ellipse(shape: tuple[int, ...], rng: np.random.Generator) -> Array:

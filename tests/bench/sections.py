@@ -20,12 +20,13 @@ HEADS = ("head-people", "head-warped")
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement in a process of its own: ``python SCRIPT ARGUMENTS OUT.json``."""
+    """One measurement in a process of its own: ``python SCRIPT ARGUMENTS OUT.json``, perhaps on a GPU."""
 
     case: str
     method: str
     script: str
     arguments: tuple[str, ...]
+    gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -262,11 +263,15 @@ def _networks(quick: bool) -> list[Cell]:
         bare = {name: name for name in network_page.UNTRAINED if f"{d}d" in name}
         sides = [str(n) for n in network_page.WHOLE[d]]
         timed = own | bare if d == 2 or not quick else {}
-        plans += [("speed", name, ("speed", what, *sides)) for name, what in timed.items()]
+        for case, device in (("speed", "cpu"), (network_page.GPU, "cuda")):
+            plans += [(case, name, ("speed", what, device, *sides)) for name, what in timed.items()]
         flows = {w.name: str(w.path) for w in mine if w.architecture == "avsm"}
         flows = flows or {name: name for name in bare if "avsm" in name}
         plans += [(f"vsvf-{d}d", name, ("vsvf", what, *given)) for name, what in flows.items()]
-    return [Cell(case, name, "networks.py", arguments) for case, name, arguments in plans]
+    return [
+        Cell(case, name, "networks.py", arguments, gpu=case == network_page.GPU)
+        for case, name, arguments in plans
+    ]
 
 
 def _direct(quick: bool) -> list[Cell]:

@@ -65,12 +65,12 @@ def test_what_is_measured_is_what_the_page_shows(weights):
     results = {
         ("objects", "bends2d"): networks.measure_objects(bends, "2"),
         ("far-2d", "turns2d"): networks.measure_far(turns, "2", "2"),
-        ("speed", "bends2d"): networks.measure_speed(bends, "64", "48"),
+        ("speed", "bends2d"): networks.measure_speed(bends, "cpu", "64", "48"),
         ("vsvf-2d", "untrained avsm 2d"): networks.measure_vsvf("untrained avsm 2d", "2", "1"),
     }
     # An untrained network moves nothing, so nothing depends on what only one image shows.
-    objects = results["objects", "bends2d"]
-    assert objects["with"] == pytest.approx(objects["without"], abs=0.01) and objects["without"] > 0.5
+    for without, present in (results["objects", "bends2d"][way] for way in ("once", "method")):
+        assert present == pytest.approx(without, abs=0.01) and without > 0.5
     assert set(results["far-2d", "turns2d"]["errors"]) == {"0", "1", "3", "7"}
     stirred = results["vsvf-2d", "untrained avsm 2d"]
     assert 0.5 < stirred["length"] < networks.STIRRED and stirred["worst"] < 0.1
