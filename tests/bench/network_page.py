@@ -183,9 +183,9 @@ def _objects(results: Results) -> list[str]:
         return [title, NOT_MEASURED]
     words = (
         "The same 2D pairs with an ellipse over a tenth of the picture in the fixed or in the moving image "
-        "only: error over textured pixels outside of it, in pixels, and on the same pixels without the ellipse. "
-        "First of the network alone, asked once; then as the methods ask it, after a look of the affine network "
-        "and from small to larger."
+        "only: error over textured pixels outside of it, in pixels, and on the same pixels without the "
+        "ellipse. First of the network alone, asked once; then as the methods ask it, after a look of the "
+        "affine network and from small to larger."
     )
     columns = ("without", "with", "change")
     head = ("weights", *(f"once, {column}" for column in columns), *columns)
@@ -258,8 +258,8 @@ def _speed(results: Results) -> list[str]:
     words = (
         f"One pass over {_sides(WHOLE[2])} or {_sides(WHOLE[3])} pixels, from two images in memory to the "
         "transform, the look of the affine network included where the method has one (affine networks "
-        f"themselves: {LOOKS} looks). An unseen synthetic pair, and two images of noise, which have nothing in "
-        "common, so that the affine network looks from all its turns. Opening reads the weights; torch is "
+        f"themselves: {LOOKS} looks). An unseen synthetic pair, and two images of noise, which have nothing "
+        "in common, so that the affine network looks from all its turns. Opening reads the weights; torch is "
         "loaded already. Untrained networks are as fast as trained ones. Memory is that of the process."
     )
     times = ("opening, s", "first pass, s", "later, s", "over noise, s")
