@@ -68,6 +68,27 @@ def test_time_runs_out_between_steps_and_the_rest_follows_later(tmp_path: Path) 
     assert (tmp_path / "tiny.safetensors").exists()
 
 
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="no CUDA device"):
+        train(TINY, tmp_path, device="cuda")
+
+
+def test_pairs_go_to_another_device_as_a_whole() -> None:
+    (batch,) = unseen(2, (24, 24), Motion())
+    moved = batch.to(torch.device("meta"))
+    assert {value.device.type for name, value in vars(moved).items() if name != "labels"} == {"meta"}
+    assert [labels.device.type for labels in moved.labels] == ["meta", "meta"]
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if RECIPES[name].start])
+def test_what_a_recipe_begins_with_is_a_recipe_too(name: str) -> None:
+    seen = {name}
+    while start := RECIPES[name].start:
+        assert start not in seen
+        seen.add(name := start)
+
+
 def test_training_learns(tmp_path: Path) -> None:
     """One batch again and again: the objective and its gradients lead somewhere."""
     torch.manual_seed(0)

@@ -51,7 +51,8 @@ class Network(nn.Module):
     ----------
     first_side : int or None
         Where motions may be larger than those it was trained on: the pixels along the longest side of its
-        first look at a pair. Each further look is at twice as many, through what was found by then.
+        first look at a pair, at most. Each further look is at about twice as many, through what was found by
+        then.
     last_side : int or None
         Where its answer is coarse: the pixels along the longest side beyond which it only takes longer.
     """
