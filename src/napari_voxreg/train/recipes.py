@@ -250,7 +250,7 @@ _WIDE: dict[str, Any] = {"shape": (128, 128), "objects": MANY}
 _ALL = (
     *_BEGUN,
     _gone_on("pyramid2d", 64, 3_000, 8e-4, **_WIDE),
-    _gone_on("affine2d", 8, 5_000, 5e-4, shape=(128, 128)),
+    _gone_on("affine2d", 8, 4_000, 5e-4, shape=(128, 128)),
     _gone_on("pyramid3d", 8, 2_800, 5e-4),
     _gone_on("voxelmorph2d", 40, 2_600, 6e-4, **_WIDE),
     _gone_on("voxelmorph3d", 8, 2_000, 5e-4),
