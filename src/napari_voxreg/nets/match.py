@@ -27,8 +27,9 @@ NEAR = 1  # places around the best one, whose mean is the match
 TURNS = {2: (0.0, -26.0, -13.0, 13.0, 26.0), 3: (0.0,)}
 # Part of all places whose matches agree, from which no other turn is tried: wrong maps stay below it.
 ENOUGH = 0.08
-# Below which nothing was found: of synthetic pairs in 2D most such maps led further away; not so in 3D.
-LEAST = {2: 0.01, 3: 0.0}
+# Below which nothing was found: in 2D 2 of 256 synthetic pairs stay below and 7 of 160 unrelated ones do not;
+# in 3D most maps lead closer all the same.
+LEAST = {2: 0.02, 3: 0.0}
 ROUNDS = 16  # of the robust fit
 RESIDUALS = (0.4, 0.05)  # in half sides: those taken seriously in the first rounds, and in the last
 SHRINK = 0.8  # from the one to the other, in each round
