@@ -13,19 +13,19 @@ LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
 
 
 def range_of(data: Array) -> tuple[float, float]:
-    """The 0.1 and 99.9 percentiles, where they are equal darkest and brightest, never quite the same."""
+    """Where intensities begin and how far they reach: the 0.1 and 99.9 percentiles, or all; never 0 far."""
     # A quarter of a million pixels give the percentiles as well as all of a volume would.
     step = max(1, data.size // 250_000)
     low, high = (float(value) for value in np.percentile(data.reshape(-1)[::step], (0.1, 99.9)))
     if high <= low:
         low, high = float(data.min()), float(data.max())
-    return low, max(high, low + 1e-30)
+    return low, max(high - low, 1e-30)
 
 
 def unit_range(data: Array) -> Array:
     """Scale to [0, 1] by the 0.1 and 99.9 percentiles and clip, float32."""
-    low, high = range_of(data)
-    scaled = (data.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    low, extent = range_of(data)
+    scaled = (data.astype(np.float32) - np.float32(low)) / np.float32(extent)
     return np.clip(scaled, 0.0, 1.0)
 
 

@@ -166,6 +166,9 @@ def test_a_picture_is_scaled_and_averaged_as_everywhere_else(ndim):
     assert max(steps) > 1
     whole = block_mean(image.with_data(unit_range(image.data)), steps)
     assert coarse.grid.same_as(whole.grid)
+    flat = image.with_data(np.full(image.grid.shape, 5.0))
+    assert not Picture.of(flat, CPU).pixels.any()
+    assert not unit_range(flat.data).any()
     assert np.allclose(coarse.pixels[0].numpy(), whole.data, atol=1e-6)
 
 

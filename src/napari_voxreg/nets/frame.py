@@ -36,10 +36,10 @@ class Picture:
     @classmethod
     def of(cls, image: Image, device: torch.device) -> Picture:
         """One channel, scaled to [0, 1] by its 0.1 and 99.9 percentiles."""
-        low, high = range_of(image.data)
+        low, extent = range_of(image.data)
         # A copy, which is changed in place: of large volumes there is no room for many.
         pixels = torch.from_numpy(np.array(image.data, np.float32))[None].to(device)
-        return cls(pixels.sub_(low).div_(high - low).clamp_(0, 1), image.grid)
+        return cls(pixels.sub_(low).div_(extent).clamp_(0, 1), image.grid)
 
 
 def network_grid(fixed: Grid, stride: int, size: int) -> Grid:

@@ -230,7 +230,7 @@ _BEGUN = (
 
 
 def _gone_on(name: str, batch: int, steps: int, rate: float, **other: Any) -> Recipe:
-    """What goes on, on a GPU, from what was begun on a CPU: large batches, a rate that soon falls."""
+    """What goes on from what was begun, most of it on a GPU in large batches; the rate soon falls."""
     begun = next(recipe for recipe in _BEGUN if recipe.name == f"{name}-begun")
     return replace(
         begun,
