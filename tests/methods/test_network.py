@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, Sequence, StationaryVelocity, register
 from napari_voxreg.method import silent
 from napari_voxreg.methods import _judge, _network, affinenet, avsm, diffeo, jsm, pyramid, voxelmorph
-from napari_voxreg.methods._agreement import TRUST, agreement
+from napari_voxreg.methods._agreement import TRUST, agreement, sure
 from napari_voxreg.methods._judge import Judge
 from napari_voxreg.methods._network import NetworkParams, look_into, run
 from napari_voxreg.nets.affine import STN
@@ -160,6 +160,27 @@ def test_agreement_counts_the_places_that_come_back():
     field[50:] = 5.0
     half = agreement(Affine.identity(2), Displacement(field, grid), grid, grid)
     assert half == pytest.approx(0.5, abs=0.03)
+
+
+def test_an_affine_answer_that_agrees_beyond_chance_needs_no_likeness():
+    grid = Grid.from_spacing((100, 80))
+    lay, near, far = (Affine.translation(t) for t in ([0.0, 0.0], [1.0, 2.0], [12.0, -9.0]))
+    assert sure(far, lay, 0.7, grid)
+    assert not sure(far, lay, 0.5, grid)
+    assert not sure(near, lay, 1.0, grid)  # likeness tells, so near
+
+    class Blind:
+        """A judge who sees no difference, or takes one of the transforms for clearly better."""
+
+        def __init__(self, better: Affine | None = None) -> None:
+            self.better = better
+
+        def prefers(self, new: Affine, old: Affine, chances: float = 1.0) -> bool:
+            return new is self.better
+
+    assert _network._believed(far, 0.7, lay, Blind(), False, agreed=True)[0] is far
+    assert _network._believed(far, 0.7, lay, Blind(), False, agreed=False)[0] is lay
+    assert _network._believed(far, 0.7, lay, Blind(better=lay), False, agreed=True)[0] is lay
 
 
 def test_refinement_goes_on_from_the_network(weights):

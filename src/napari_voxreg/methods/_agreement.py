@@ -10,6 +10,18 @@ from ..transforms import Transform
 PLACES = {2: 48, 3: 16}  # along each axis that are followed there and back
 CLOSE = 0.01  # of the diagonal
 TRUST = 0.25  # part of the places that must come back; of pairs that have nothing in common fewer do
+# Part from which two affine maps that move the places by so much of the diagonal do not agree by chance.
+SURE, FAR = 0.6, 0.03
+
+
+def sure(answer: Transform, start: Transform, confidence: float, fixed: Grid) -> bool:
+    """Whether an affine answer is right by its agreement alone, though it may not be close enough to be seen.
+
+    Where structures are thinner than what is left of the error, images are no more alike than they were.
+    """
+    corners = fixed.corners()
+    moved = np.linalg.norm(answer(corners) - start(corners), axis=1).mean()
+    return confidence >= SURE and bool(moved > FAR * fixed.diagonal)
 
 
 def agreement(there: Transform, back: Transform, fixed: Grid, moving: Grid) -> float:

@@ -16,7 +16,7 @@ from ..method import Method, Outcome, Progress, part
 from ..params import Params, param
 from ..transforms import Affine, Transform, chain
 from . import affine, diffeo
-from ._agreement import TRUST, agreement
+from ._agreement import TRUST, agreement, sure
 from ._judge import Judge, Points
 
 if TYPE_CHECKING:
@@ -163,7 +163,9 @@ def run(
     notes = (f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
     judge = Judge(fixed, moving, fixed_mask, moving_mask, points)
     progress(0.4, "comparing with the start")
-    best, origins, why = _believed(found.transform, confidence, initial, judge, trust=points is not None)
+    start: Transform = Affine.identity(fixed.ndim) if initial is None else initial
+    agreed = params.affine and points is None and sure(found.transform, start, confidence, fixed.grid)
+    best, origins, why = _believed(found.transform, confidence, initial, judge, points is not None, agreed)
     notes += why
     trace: tuple[float, ...] = ()
     if params.refine:
@@ -194,13 +196,19 @@ class _Origin:
 
 
 def _believed(
-    answer: Transform, confidence: float, initial: Transform | None, judge: Judge, trust: bool
+    answer: Transform,
+    confidence: float,
+    initial: Transform | None,
+    judge: Judge,
+    trust: bool,
+    agreed: bool = False,
 ) -> tuple[Transform, tuple[_Origin, ...], tuple[str, ...]]:
     """The network's answer or the start, whichever is better; where to refine from, that first; and why.
 
     Chance has no part in what small steps make of an answer that is believed. From anywhere else an optimiser
     finds some likeness in images that have nothing to do with each other, too, so what it finds there must
     prove itself as a network's answer must. With `trust` even an answer that contradicts itself is judged.
+    One that `agreed` with itself beyond chance stands unless the start is clearly better.
     """
     start: Transform = Affine.identity(answer.ndim) if initial is None else initial
     lay = _Origin("the images as they lay", initial, 1.0)
@@ -210,7 +218,7 @@ def _believed(
             f"itself at {100 * (1 - confidence):.0f} % of the places."
         )
         return start, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
-    if judge.prefers(answer, start):
+    if judge.prefers(answer, start) or (agreed and not judge.prefers(start, answer)):
         return answer, (_Origin("the network's answer", answer, 0.0), lay), ()
     why = "The network's answer made the images no more alike, so it was left out."
     return start, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
