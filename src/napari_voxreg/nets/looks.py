@@ -34,7 +34,7 @@ DAMAGED = "The network's answer is not a number; its weights are damaged, choose
 # most, and the part of the diagonal by which a look must move the fixed image's corners to call for another.
 AFFINE_SIDE = {2: 128, 3: 48}
 AFFINE_LOOKS = {2: 2, 3: 1}
-STILL = 0.02
+STILL = 0.1
 
 FIRST = 0.75  # part of the last look's pixels that the first has at most: small pairs are seen twice, too
 NEARLY = 0.25  # of a doubling, by which a look may exceed it
