@@ -26,11 +26,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Everything in tests/bench, to docs/benchmarks.md; hours. BENCH="--quick" or BENCH="--only real/fundus_*" does a part.
-# The real pairs lie in ../shared/data or where VOXREG_PAIRS says.
+# Everything in benchmarks, to docs/benchmarks.md; hours. BENCH="--quick" or BENCH="--only real/fundus_*" does a part.
+# Real pairs are looked for in the folder VOXREG_PAIRS alone.
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group bench
-	$(BIN)/python tests/bench $(BENCH)
+	$(BIN)/python benchmarks $(BENCH)
 
 docs: $(READY)
 	$(BIN)/napari-voxreg methods --markdown > methods.tmp

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from training_examples import TABLE, chips, write_table
 
-from napari_voxreg import Grid, Image, cli
+from napari_voxreg import Grid, Image
+from napari_voxreg.cli import main as cli
+from napari_voxreg.images.preprocess import block_mean, driving_channel
 from napari_voxreg.io.pairs import Pair, PairSet
-from napari_voxreg.preprocess import block_mean, driving_channel
 from napari_voxreg.samples import make_sample
 from napari_voxreg.transforms import Displacement, Transform, warp
 

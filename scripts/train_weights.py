@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from napari_voxreg.train.recipes import RECIPES
+from napari_voxreg.train.synthetic.recipes import RECIPES
 
 
 def waves(names: list[str]) -> list[list[str]]:

@@ -25,14 +25,15 @@ import torch
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from napari_voxreg import Grid, Image, cli, figures
-from napari_voxreg.geometry import Array
+from napari_voxreg import Grid, Image, figures
+from napari_voxreg.cli import main as cli
+from napari_voxreg.core.geometry import Array
+from napari_voxreg.images.preprocess import driving_channel
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs, pack
-from napari_voxreg.preprocess import driving_channel
 from napari_voxreg.samples import Sample, make_sample
+from napari_voxreg.train.pairs.endpoint_error import error
 from napari_voxreg.train.runs import BEST, read_history, read_run
-from napari_voxreg.train.truth import error
 from napari_voxreg.transforms import Affine, chain, warp
 
 SIDE = 128  # pixels of a radar chip
@@ -263,7 +264,7 @@ def write_table(pairs: PairSet, folder: Path) -> Path:
 
 def true_error(source: Path, run: Path, weights: Path | None) -> float:
     """Mean true error of validation in pixels, of weights or of nothing at all; see `train.truth.error`."""
-    from napari_voxreg.nets.checkpoint import load_weights
+    from napari_voxreg.nets.checkpoints.checkpoint import load_weights
 
     net = None if weights is None else load_weights(weights).net
     return _mean_error(
@@ -281,7 +282,7 @@ def blind_error(source: Path, run: Path) -> float:
 
 def mean_truth(source: Path, shape: tuple[int, ...]) -> torch.Tensor:
     """The training pairs' mean true displacement, (d, *shape), in pixels."""
-    from napari_voxreg.train.prepare import TRUTH, prepare
+    from napari_voxreg.train.pairs.prepare import TRUTH, prepare
 
     truths = [prepare(pair, shape, {TRUTH}).tensors[TRUTH] for pair in open_pairs(source).training]
     return torch.nanmean(torch.stack(truths), 0)
@@ -291,8 +292,8 @@ def _mean_error(
     source: Path, run: Path, answer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 ) -> float:
     """Of an answer to the validation pairs."""
-    from napari_voxreg.train.data import PairData, in_order, together
-    from napari_voxreg.train.prepare import TRUTH
+    from napari_voxreg.train.pairs.data import PairData, in_order, together
+    from napari_voxreg.train.pairs.prepare import TRUTH
 
     info, pairs = read_run(run), open_pairs(source).validation
     data = PairData(pairs, info.shape, frozenset({TRUTH}), info.options)

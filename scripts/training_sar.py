@@ -275,11 +275,11 @@ def losses(folder: Path) -> None:
     """Print what each loss says of the validation pairs: of the true map, of none, of networks' answers."""
     import torch
 
-    from napari_voxreg.nets.checkpoint import load_weights, open_checkpoint, shipped
-    from napari_voxreg.nets.network import Prediction
-    from napari_voxreg.train.cost import Cost
-    from napari_voxreg.train.data import PairData, in_order, together
-    from napari_voxreg.train.prepare import TRUTH
+    from napari_voxreg.nets.architectures.network import Prediction
+    from napari_voxreg.nets.checkpoints.checkpoint import load_weights, open_checkpoint, shipped
+    from napari_voxreg.train.pairs.data import PairData, in_order, together
+    from napari_voxreg.train.pairs.pair_losses import Cost
+    from napari_voxreg.train.pairs.prepare import TRUTH
 
     pairs, options = open_pairs(pairs_in(folder)).validation, TrainOptions(size=COMMON["size"])
     shape = (options.size,) * 2

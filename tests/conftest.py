@@ -3,12 +3,12 @@
 import psutil
 import pytest
 
-from napari_voxreg import isolate
+from napari_voxreg.core import process
 
 
 @pytest.fixture(scope="module")
 def children():
     """Tells which processes were started since the module began: those of other tests may still be there."""
-    isolate.shutdown()
+    process.shutdown()
     others = set(psutil.Process().children(recursive=True))
     return lambda: set(psutil.Process().children(recursive=True)) - others

@@ -1,4 +1,4 @@
-"""The house's rules, read from the source: who may import whom, and what may be imported where."""
+"""The shape of the package, read from its source: who may import whom, and what may be imported where."""
 
 from __future__ import annotations
 
@@ -14,63 +14,26 @@ import napari_voxreg
 ROOT = Path(napari_voxreg.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-GROUND = {
-    "geometry",
-    "io",
-    "isolate",
-    "itk",
-    "likeness",
-    "measures",
-    "method",
-    "params",
-    "preprocess",
-    "starts",
-    "transforms",
-}
-TORCH = {"nets", "pose", "diffeo", "train"}  # rooms that work on tensors; everything else imports them on use
-MIDDLE = {
-    "methods",
-    "series",
-    "samples",
-    "preflight",
-    "verdict",
-    "registration",
-    "describe",
-    "comparison",
-    "evaluation",
-    "cohort",
-    "figures",
-}
-# Room -> the rooms it may import; downward only. A new room is added here on purpose.
-MAY_IMPORT = {
-    **dict.fromkeys(GROUND, GROUND),
-    "nets": GROUND,
-    "pose": GROUND | {"nets"},
-    "diffeo": GROUND | {"nets"},
-    "train": GROUND | {"nets"},
-    "methods": GROUND | TORCH - {"train"},
-    "samples": GROUND,
-    "series": GROUND,
-    "preflight": GROUND,
-    "verdict": GROUND,
-    "registration": GROUND | {"methods", "preflight", "verdict"},
-    "comparison": GROUND | {"methods", "preflight", "registration", "verdict"},
-    "describe": GROUND | {"methods"},
-    "evaluation": GROUND | {"methods", "preflight", "registration", "verdict"},
-    "cohort": GROUND | {"evaluation", "methods"},
-    "figures": GROUND | {"evaluation"},
-    "gui": GROUND | MIDDLE | {"train"},
-    "cli_options": GROUND | {"describe", "methods"},
-    "cli_pairs": GROUND,
-    "cli_evaluate": GROUND | {"cli_options", "cli_pairs", "evaluation", "figures", "registration"},
-    "cli_train": GROUND | {"cli_options", "cli_pairs", "train"},
-    "cli_clusters": GROUND | {"cli_options", "cli_pairs", "cohort", "figures", "train"},
-    "cli": GROUND | MIDDLE | {"gui", "cli_options", "cli_pairs", "cli_evaluate", "cli_train", "cli_clusters"},
-}
+# From top to bottom; within a tier, a folder may import those to its right.
+TIERS = (
+    ("cli", "gui"),
+    ("figures", "cohort", "evaluation", "train"),
+    ("registration",),
+    ("methods",),
+    ("pose", "diffeo", "nets"),
+    ("metrics",),
+    ("samples",),
+    ("images",),
+    ("tensor", "io", "weights"),
+    ("transforms",),
+    ("core",),
+)
+ORDER = [folder for tier in TIERS for folder in tier]
+TORCH = {"tensor", "nets", "pose", "diffeo", "train"}  # everything else imports these where it uses them
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}
 HEAVY = {"itk", "SimpleITK", "torch"}
 # The only modules that load ITK when they are imported; so they are themselves imported on use.
-LOADERS = {"itk", "methods.elastix_load"}
+LOADERS = {"transforms.itk", "methods.elastix.load"}
 
 
 def name_of(file: Path) -> str:
@@ -82,23 +45,27 @@ def name_of(file: Path) -> str:
 MODULES = {name_of(file): file for file in FILES}
 
 
-def statements(tree: ast.AST, functions: bool) -> Iterator[ast.stmt]:
-    """Imports that really run: not those under TYPE_CHECKING, and those in functions only if asked for."""
+def statements(tree: ast.AST, lazy: bool) -> Iterator[ast.stmt]:
+    """All imports, or only those that run when the module is imported."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not functions:
-            continue
+        if not lazy:
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                continue
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        yield from statements(node, functions)
+        yield from statements(node, lazy)
 
 
-def imports(file: Path, functions: bool = True) -> tuple[set[str], set[str]]:
-    """Names of our own modules, and of other top-level packages, that a file imports."""
+def imports(file: Path, lazy: bool = True) -> tuple[set[str], set[str]]:
+    """Names of our own modules, and of other top-level packages, that a file imports.
+
+    With `lazy`, imports inside functions and under TYPE_CHECKING count, too.
+    """
     package = [*ROOT.parts[-1:], *file.relative_to(ROOT).parts[:-1]]
     ours, others = set(), set()
-    for node in statements(ast.parse(file.read_text(encoding="utf-8")), functions):
+    for node in statements(ast.parse(file.read_text(encoding="utf-8")), lazy):
         if isinstance(node, ast.Import):
             targets = [(alias.name, "") for alias in node.names]
         else:
@@ -115,34 +82,43 @@ def imports(file: Path, functions: bool = True) -> tuple[set[str], set[str]]:
     return ours, others
 
 
-def room(module: str) -> str:
+def folder(module: str) -> str:
     return module.split(".")[0]
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
+def allowed(here: str) -> set[str]:
+    """The folders that a folder may import: those below its tier, and those to its right."""
+    tier = next(k for k, folders in enumerate(TIERS) if here in folders)
+    right = TIERS[tier][TIERS[tier].index(here) :]
+    return {*right, *(name for folders in TIERS[tier + 1 :] for name in folders)}
+
+
+def rules() -> list[Path]:
+    """The files that the rules of direction hold for: the package and its command load everything lazily."""
+    return [file for file in FILES if name_of(file) not in ("", "__main__")]
+
+
+@pytest.mark.parametrize("file", rules(), ids=lambda f: f.relative_to(ROOT).as_posix())
 def test_imports_go_downward(file: Path) -> None:
-    here = room(name_of(file))
-    if here == "":
-        return  # the package's own names are loaded lazily, from everywhere
-    assert here in MAY_IMPORT, f"{here} is a new room: give it its place in MAY_IMPORT"
-    targets = {room(module) for module in imports(file)[0]}
-    assert targets - MAY_IMPORT[here] - {here} == set()
+    here = folder(name_of(file))
+    assert here in ORDER, f"{here} is a new folder: give it its place in TIERS"
+    assert {folder(module) for module in imports(file)[0]} - allowed(here) == set()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
 def test_windows_stay_in_the_gui_and_itk_is_loaded_on_use(file: Path) -> None:
-    if room(name_of(file)) != "gui":
+    if folder(name_of(file)) != "gui":
         assert imports(file)[1] & WINDOWS == set()
     if name_of(file) not in LOADERS:
-        ours, others = imports(file, functions=False)
-        tensors = room(name_of(file)) in TORCH
+        ours, others = imports(file, lazy=False)
+        tensors = folder(name_of(file)) in TORCH
         assert others & (HEAVY - ({"torch"} if tensors else set())) == set()
         assert ours & LOADERS == set()
-        assert tensors or {room(module) for module in ours} & TORCH == set()
+        assert tensors or {folder(module) for module in ours} & TORCH == set()
 
 
 def test_no_circles() -> None:
-    graph = {name: imports(file, functions=False)[0] - {name} for name, file in MODULES.items()}
+    graph = {name: imports(file, lazy=False)[0] - {name} for name, file in MODULES.items() if name}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
@@ -152,7 +128,7 @@ def test_nothing_is_swallowed_or_printed(file: Path) -> None:
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"bare except in line {node.lineno}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-            assert file.name == "cli.py", f"print in line {node.lineno}"
+            assert folder(name_of(file)) == "cli", f"print in line {node.lineno}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
@@ -167,9 +143,19 @@ def test_files_and_functions_stay_short(file: Path) -> None:
             assert lines <= 75, f"{node.name} has {lines} lines"
 
 
+def test_folders_stay_small() -> None:
+    for parent in {file.parent for file in FILES}:
+        modules = [file for file in parent.glob("*.py") if file.name != "__init__.py"]
+        assert len(modules) <= (5 if parent == ROOT else 15), parent.relative_to(ROOT)
+
+
 def test_the_rules_see_what_they_look_for() -> None:
-    ours, others = imports(ROOT / "itk.py")
-    assert "geometry" in ours
+    ours, others = imports(ROOT / "transforms" / "itk.py")
+    assert "core.geometry" in ours
     assert "SimpleITK" in others
-    assert "registration" not in imports(ROOT / "io" / "transforms.py")[0]  # there for types only
-    assert "methods" in imports(ROOT / "registration.py", functions=False)[0]
+    assert "transforms.itk" in imports(ROOT / "io" / "transforms" / "native.py")[0]  # inside a function
+    assert "transforms.itk" not in imports(ROOT / "io" / "transforms" / "native.py", lazy=False)[0]
+    assert "methods" in imports(ROOT / "registration" / "register.py", lazy=False)[0]
+    assert "registration" not in allowed("methods")
+    assert "diffeo" in allowed("pose")
+    assert "pose" not in allowed("diffeo")

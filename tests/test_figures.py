@@ -11,10 +11,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Grid, Image, figures, warp
+from napari_voxreg.core.params import Params
 from napari_voxreg.evaluation import Row, evaluate
 from napari_voxreg.io.pairs import Pair
-from napari_voxreg.method import Method, Outcome
-from napari_voxreg.params import Params
+from napari_voxreg.methods.base import Method, Outcome
 
 SHIFT = (2.0, -3.0)
 

@@ -7,23 +7,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .comparison import compare
+    from .core.geometry import Grid, Image
+    from .core.process import MethodUnavailable
+    from .core.progress import Cancelled
     from .evaluation import evaluate
-    from .geometry import Grid, Image
     from .io.pairs import open_pairs
     from .io.transforms import load_transform, save_transform
-    from .method import Cancelled, Method, MethodUnavailable, Outcome
     from .methods import METHODS
-    from .registration import Result, register
+    from .methods.base import Method, Outcome
+    from .registration.compare import compare
+    from .registration.register import register
+    from .registration.result import Result
     from .train.options import TrainOptions
     from .train.run import train_pairs
     from .transforms import (
         Affine,
         BSpline,
+        Composite,
         Displacement,
         Homography,
         Quadratic,
-        Sequence,
         StationaryVelocity,
         ThinPlate,
         Transform,
@@ -31,23 +34,26 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "comparison": ("compare",),
+    "core.geometry": ("Grid", "Image"),
+    "core.process": ("MethodUnavailable",),
+    "core.progress": ("Cancelled",),
     "evaluation": ("evaluate",),
-    "geometry": ("Grid", "Image"),
     "io.pairs": ("open_pairs",),
     "io.transforms": ("load_transform", "save_transform"),
-    "method": ("Cancelled", "Method", "MethodUnavailable", "Outcome"),
     "methods": ("METHODS",),
-    "registration": ("Result", "register"),
+    "methods.base": ("Method", "Outcome"),
+    "registration.compare": ("compare",),
+    "registration.register": ("register",),
+    "registration.result": ("Result",),
     "train.options": ("TrainOptions",),
     "train.run": ("train_pairs",),
     "transforms": (
         "Affine",
         "BSpline",
+        "Composite",
         "Displacement",
         "Homography",
         "Quadratic",
-        "Sequence",
         "StationaryVelocity",
         "ThinPlate",
         "Transform",
@@ -61,6 +67,7 @@ __all__ = [
     "Affine",
     "BSpline",
     "Cancelled",
+    "Composite",
     "Displacement",
     "Grid",
     "Homography",
@@ -70,7 +77,6 @@ __all__ = [
     "Outcome",
     "Quadratic",
     "Result",
-    "Sequence",
     "StationaryVelocity",
     "ThinPlate",
     "TrainOptions",

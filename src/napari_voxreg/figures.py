@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .core.geometry import Array
 from .evaluation import MEASURES, Measure, Row, open_row, ranked
-from .geometry import Array
+from .images.preprocess import driving_channel, unit_range
 from .io.files import replace_file
-from .preprocess import driving_channel, unit_range
 from .transforms import warp
 
 if TYPE_CHECKING:

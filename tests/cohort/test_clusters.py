@@ -10,9 +10,9 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import Grid, Image
 from napari_voxreg.cohort import csv_text, survey
+from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
-from napari_voxreg.method import Cancelled
 
 KINDS = ("disc", "stripes", "noise")
 

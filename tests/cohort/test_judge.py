@@ -15,10 +15,11 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Grid, Image, warp
 from napari_voxreg.cohort import Cluster, compared, judge, markdown, table_text
+from napari_voxreg.core.params import Params, param
+from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.evaluation import Row
 from napari_voxreg.io.pairs import Pair, PairSet
-from napari_voxreg.method import Cancelled, Method, Outcome
-from napari_voxreg.params import Params, param
+from napari_voxreg.methods.base import Method, Outcome
 
 SHIFT = (2.0, -3.0)
 

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import Affine, Cancelled, Displacement, Grid, Image, StationaryVelocity, warp
 from napari_voxreg.diffeo.deform import deform
 from napari_voxreg.diffeo.settings import Settings
-from napari_voxreg.measures import folded_percentage
+from napari_voxreg.metrics.similarity import folded_percentage
 from napari_voxreg.transforms import chain
 
 SHAPES = {2: (128, 120), 3: (40, 44, 48)}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_voxreg import Grid
-from napari_voxreg.diffeo.folds import LEAST, least_volume, unfolded
+from napari_voxreg.diffeo.folding import LEAST, least_volume, unfolded
 from napari_voxreg.diffeo.lattice import Lattice, control_lattice
 from napari_voxreg.diffeo.optimise import Control
 from napari_voxreg.diffeo.solve import step, stiffness

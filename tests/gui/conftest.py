@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
-from napari_voxreg import Grid, Image, isolate
-from napari_voxreg.gui import child, weights
-from napari_voxreg.gui.train_widget import TrainWidget
+from napari_voxreg import Grid, Image
+from napari_voxreg.core import process
+from napari_voxreg.core.params import Params
+from napari_voxreg.gui.background import child_process
+from napari_voxreg.gui.train.panel import TrainWidget
+from napari_voxreg.gui.widgets import weights
+from napari_voxreg.images.preprocess import driving_channel
 from napari_voxreg.io.images import write_image
-from napari_voxreg.measures import Comparison
-from napari_voxreg.params import Params
-from napari_voxreg.preprocess import driving_channel
-from napari_voxreg.registration import Result
+from napari_voxreg.metrics.similarity import PairMetrics
+from napari_voxreg.metrics.verdict import judge
+from napari_voxreg.registration.result import Result
 from napari_voxreg.transforms import Transform
-from napari_voxreg.verdict import judge
 
 
 @pytest.fixture
@@ -32,10 +34,10 @@ def viewer(request):
 @pytest.fixture(scope="module")
 def warm_child():
     """One child process for all tests of a module: as if another panel were open all the time."""
-    child.hold(-1)
+    child_process.hold(-1)
     yield
-    child.release(-1)
-    isolate.shutdown()
+    child_process.release(-1)
+    process.shutdown()
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def result_of():
     def make(fixed: Image, moving: Image, transform: Transform) -> Result:
         fixed, moving = (image.without(image.grid.thin_axes()) for image in (fixed, moving))
         moving = moving.with_grid(moving.grid.in_units(fixed.grid.units))
-        pair = Comparison(driving_channel(fixed), driving_channel(moving))
+        pair = PairMetrics(driving_channel(fixed), driving_channel(moving))
         before, after = pair.scores(None), pair.scores(transform)
         return Result(
             transform=transform,

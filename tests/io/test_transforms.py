@@ -7,12 +7,12 @@ import SimpleITK as sitk
 from napari_voxreg import (
     Affine,
     BSpline,
+    Composite,
     Displacement,
     Grid,
     Homography,
     Image,
     Quadratic,
-    Sequence,
     StationaryVelocity,
     ThinPlate,
     load_transform,
@@ -44,8 +44,8 @@ def _all():
         "bspline": spline,
         "velocity": velocity,
         "thin plate": plate,
-        "native chain": Sequence((affine, spline, field)),
-        "mixed chain": Sequence((homography, plate, velocity, spline, quadratic)),
+        "native chain": Composite((affine, spline, field)),
+        "mixed chain": Composite((homography, plate, velocity, spline, quadratic)),
     }
 
 

@@ -7,9 +7,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import Affine, Displacement, Grid, Image, register, warp
-from napari_voxreg.method import silent
-from napari_voxreg.methods import _heldout
+from napari_voxreg.core.progress import silent
 from napari_voxreg.methods.auto import motion
+from napari_voxreg.metrics import holdout as _heldout
 from napari_voxreg.samples import make_sample
 
 

@@ -28,7 +28,7 @@ from napari_voxreg import (
     warp,
 )
 from napari_voxreg.io.transforms import save_transform
-from napari_voxreg.itk import image_to_itk
+from napari_voxreg.transforms.itk import image_to_itk
 
 SHAPES = {2: (120, 136), 3: (40, 48, 44)}
 # Mean error in fixed pixels inside the image, 2D and 3D, at a motion of some pixels (see `_truth`).

@@ -10,11 +10,11 @@ import torch
 from scipy.ndimage import gaussian_filter, zoom
 
 from napari_voxreg import Affine, Grid, Image, register, warp
-from napari_voxreg.geometry import Array
-from napari_voxreg.method import silent
+from napari_voxreg.core.geometry import Array
+from napari_voxreg.core.progress import silent
 from napari_voxreg.methods.pose import finder
 from napari_voxreg.pose import Pose
-from napari_voxreg.preflight import prepare
+from napari_voxreg.registration.prepare import prepare
 from napari_voxreg.transforms import Transform
 
 SIZE = 160

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from napari_voxreg.nets import affines, losses
-from napari_voxreg.nets.affine import STN
-from napari_voxreg.nets.warp import warp_batch
+from napari_voxreg.nets import losses
+from napari_voxreg.nets.architectures.affine import STN
+from napari_voxreg.tensor import affine as affines
+from napari_voxreg.tensor.warp import warp_batch
 
 SHAPES = [(40, 48), (18, 20, 22)]
 

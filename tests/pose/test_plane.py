@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import Affine, Grid, Image, warp
 from napari_voxreg.pose.models import Poses, freedoms
 from napari_voxreg.pose.plane import find_pose_2d
-from napari_voxreg.pose.view import field_of_view, picture
+from napari_voxreg.pose.pyramid_image import field_of_view, picture
 from napari_voxreg.transforms import Homography, Transform
 
 SHAPE = (160, 190)

@@ -10,11 +10,11 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from napari_voxreg.geometry import Array, Grid, Image
-from napari_voxreg.method import Cancelled, silent
+from napari_voxreg.core.geometry import Array, Grid, Image
+from napari_voxreg.core.progress import Cancelled, silent
 from napari_voxreg.pose.pose import Pose
 from napari_voxreg.pose.volume import find_pose_3d
-from napari_voxreg.samples._mri import T1, T2, scan
+from napari_voxreg.samples.mri import T1, T2, scan
 from napari_voxreg.samples.phantom import Head
 from napari_voxreg.transforms import Affine, warp
 

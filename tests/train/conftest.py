@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_voxreg import Grid, Image
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import Pair, PairSet
-from napari_voxreg.nets.warp import warp_batch
+from napari_voxreg.tensor.warp import warp_batch
 
 
 def write_pairs(folder: Path, count: int, shape: tuple[int, ...] = (32, 32), seed: int = 0) -> list[Pair]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.io.pairs import PairSet
-from napari_voxreg.method import Cancelled
-from napari_voxreg.nets.checkpoint import open_checkpoint
-from napari_voxreg.train import session
+from napari_voxreg.nets.checkpoints.checkpoint import open_checkpoint
 from napari_voxreg.train.clusters import train_each
 from napari_voxreg.train.options import TrainOptions
+from napari_voxreg.train.pairs import session
 from napari_voxreg.train.runs import read_history, read_pairs, read_run
 
 QUICK = TrainOptions(

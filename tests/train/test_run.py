@@ -18,13 +18,13 @@ import torch
 
 from napari_voxreg import Grid, Image, register
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
-from napari_voxreg.nets.checkpoint import ARCHITECTURES, load_weights
-from napari_voxreg.train import data, session
-from napari_voxreg.train.descent import follow
+from napari_voxreg.nets.checkpoints.checkpoint import ARCHITECTURES, load_weights
 from napari_voxreg.train.events import Began, Ended, EpochDone, Example, Paused, Said, Stepped
-from napari_voxreg.train.networks import arguments_of
+from napari_voxreg.train.optim import follow
 from napari_voxreg.train.options import ARCHITECTURES as NETWORKS
 from napari_voxreg.train.options import TrainOptions
+from napari_voxreg.train.pairs import data, session
+from napari_voxreg.train.pairs.networks import arguments_of
 from napari_voxreg.train.run import preview, resume, train_pairs
 from napari_voxreg.train.runs import list_runs, read_history, read_run, weights_of_runs
 

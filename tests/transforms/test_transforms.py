@@ -8,11 +8,11 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import (
     Affine,
     BSpline,
+    Composite,
     Displacement,
     Grid,
     Homography,
     Quadratic,
-    Sequence,
     StationaryVelocity,
     ThinPlate,
 )
@@ -56,7 +56,7 @@ def _make(kind: str, d: int):
         return Quadratic(
             [[1, 9, 2, 0.6, -0.4, 0.3], [-2, -1, 8, 0.2, 0.5, -0.7]], grid.centre, grid.diagonal / 2
         )
-    return Sequence((_make("affine", d), _make("bspline", d), _make("displacement", d)))
+    return Composite((_make("affine", d), _make("bspline", d), _make("displacement", d)))
 
 
 KINDS = ("affine", "bspline", "displacement", "velocity", "thin plate", "sequence")
@@ -108,7 +108,7 @@ def test_chained_jacobian_multiplies():
     first, second = _make("affine", 2), _make("bspline", 2)
     points = grid.to_world(np.random.default_rng(3).uniform(3, 9, (20, 2)))
     expected = second.jacobian(first(points)) @ first.jacobian(points)
-    assert np.allclose(Sequence((first, second)).jacobian(points), expected)
+    assert np.allclose(Composite((first, second)).jacobian(points), expected)
 
 
 def test_sequence_applies_its_first_member_first_and_merges_affines():
@@ -116,7 +116,7 @@ def test_sequence_applies_its_first_member_first_and_merges_affines():
     assert chain(shift, double)([[0.0, 0.0]]).tolist() == [[2.0, 0.0]]
     assert chain(double, shift)([[0.0, 0.0]]).tolist() == [[1.0, 0.0]]
     assert isinstance(chain(shift, double), Affine)
-    nested = Sequence((Sequence((shift, _make("bspline", 2))), double))
+    nested = Composite((Composite((shift, _make("bspline", 2))), double))
     assert len(nested.members) == 3
 
 
@@ -128,7 +128,7 @@ def test_inverse_comes_back(kind, d):
     transform = _make(kind, d)
     if kind in ("bspline", "sequence"):  # rough random coefficients fold; a gentle one has an inverse
         gentle = BSpline(np.moveaxis(_field(grid, 0.4), -1, 0), grid)
-        transform = gentle if kind == "bspline" else Sequence((_make("affine", d), gentle))
+        transform = gentle if kind == "bspline" else Composite((_make("affine", d), gentle))
     inner = grid.to_world(np.random.default_rng(4).uniform(3.5, 8.5, (60, d)))
     moving_grid = Grid.from_spacing(
         [40] * d, grid.diagonal / 30, grid.centre - grid.diagonal * 0.65, units="millimeter"
@@ -143,7 +143,7 @@ def test_numerical_inverse_reports_its_error_and_keeps_the_affine_outside():
         np.moveaxis(_field(Grid.from_spacing((10, 10)), 1.0), -1, 0), Grid.from_spacing((10, 10), 4.0)
     )
     matrix = np.diag([1.1, 0.9, 1.0])
-    back = Sequence((Affine(matrix), spline)).inverse(grid)
+    back = Composite((Affine(matrix), spline)).inverse(grid)
     field = next(m for m in back.members if isinstance(m, Displacement))
     assert field.inverse_error is not None and field.inverse_error < 1.5
     far = np.array([[1e4, -1e4]])
@@ -199,10 +199,10 @@ def test_a_chain_is_sampled_as_its_points_say_whatever_its_members():
         (velocity, affine, homography, spline),  # the first two
         (quadratic, velocity),  # nothing
     ):
-        transform = Sequence(members)
+        transform = Composite(members)
         expected = transform(grid.nodes()) - grid.nodes()
         assert np.allclose(displacement_on(transform, grid).reshape(-1, 2), expected, rtol=0, atol=1e-9)
-    itk = Sequence((affine, velocity)).to_itk(grid)
+    itk = Composite((affine, velocity)).to_itk(grid)
     assert itk.GetName() == "CompositeTransform"  # exact between the nodes, too
 
 
@@ -262,8 +262,8 @@ def test_quadratic_without_squares_is_affine():
         (lambda: Quadratic(np.ones((2, 6)), (0, np.inf), 1.0), "finite"),
         (lambda: Quadratic(np.ones((2, 6)), (0, 0), 0.0), "positive"),
         (lambda: Quadratic(np.ones((2, 6)), (0, 0), 1.0), "singular"),
-        (lambda: Sequence(()), "at least one"),
-        (lambda: Sequence((Affine.identity(2), Affine.identity(3))), "same number of axes"),
+        (lambda: Composite(()), "at least one"),
+        (lambda: Composite((Affine.identity(2), Affine.identity(3))), "same number of axes"),
     ],
 )
 def test_bad_values_are_refused(make, message):

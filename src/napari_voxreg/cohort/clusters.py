@@ -10,12 +10,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..geometry import Array, Grid, Image
-from ..io.pair_read import read_flat
-from ..io.pair_values import identity, plural
+from ..core.geometry import Array, Grid, Image
+from ..core.progress import Progress, silent, subprogress
+from ..images.preprocess import block_mean, driving_channel, unit_range
 from ..io.pairs import Pair, PairSet
-from ..method import Progress, part, silent
-from ..preprocess import block_mean, driving_channel, unit_range
+from ..io.pairs.reading import read_flat
+from ..io.pairs.values import identity, plural
 from ..transforms import warp
 from .kmeans import Components, elbow, inertia, k_means, squared_distances
 
@@ -196,7 +196,7 @@ def survey(
         other = "; compare both images of the pairs" if images == "fixed" else "; choose other pairs"
         raise ValueError(f"All {count} pairs to train on show the same{other}.")
     points = Components.of(thumbs[:count])(thumbs)
-    centres = k_means(points[:count], min(most, different), seed, part(progress, READ, 1.0))
+    centres = k_means(points[:count], min(most, different), seed, subprogress(progress, READ, 1.0))
     return Survey(kept, points, tuple(seen[id(pair)][1] for pair in kept.all), centres)
 
 

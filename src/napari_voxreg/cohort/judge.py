@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.progress import Progress, silent, subprogress
 from ..evaluation import MEASURES, Row, evaluate
-from ..method import Progress, part, silent
 from ..methods import method_for
 from .clusters import Cluster
 
@@ -162,7 +162,7 @@ def judge(
                 params={"weights": weights},
                 device=device,
                 folder=folder,
-                progress=part(progress, done / total, (done + len(pairs)) / total),
+                progress=subprogress(progress, done / total, (done + len(pairs)) / total),
             ).rows
         )
         done += len(pairs)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import Array
-from ..method import Progress, silent
+from ..core.geometry import Array
+from ..core.progress import Progress, silent
 
 EXPLAINED = 0.95  # of the variance, by the components that are kept
 COMPONENTS = 32  # at most

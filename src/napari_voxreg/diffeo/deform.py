@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import Array, Grid, Image
-from ..method import Progress, part, silent
-from ..nets.integrate import squarings
-from ..nets.similarity import mind_ssc
+from ..core.geometry import Array, Grid, Image
+from ..core.progress import Progress, silent, subprogress
+from ..tensor.integrate import squarings
+from ..tensor.similarity import mind_ssc
 from ..transforms import StationaryVelocity, Transform
-from .folds import unfolded
+from .folding import unfolded
 from .forces import LocalCorrelation, MutualInformation, Squares
 from .lattice import Lattice, control_lattice
 from .optimise import Control, Force, Landmarks, Side, run_level
@@ -152,7 +152,7 @@ def _coarse_to_fine(
     sides: list[Side] = []
     last = 0
     for stage in stages:
-        report = _reporter(part(progress, stage.start, stage.stop), stage.name, stage.steps, trace)
+        report = _reporter(subprogress(progress, stage.start, stage.stop), stage.name, stage.steps, trace)
         if stage.level != last:
             sides = _sides(pair, similarity, settings, factors(pair.spacing, stage.level), features)
         last = stage.level

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..nets.similarity import FLOOR, box_mean, joint_histogram, mean
+from ..tensor.similarity import FLOOR, box_mean, joint_histogram, mean
 
 
 @dataclass(frozen=True)

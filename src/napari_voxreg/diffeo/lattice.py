@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..nets.warp import apply_along, interpolation
+from ..tensor.warp import apply_along, interpolation
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..nets.integrate import integrate, squarings
-from ..nets.warp import apply_along, normalised, sample
+from ..tensor.integrate import integrate, squarings
+from ..tensor.warp import apply_along, normalised, sample
 from .forces import Pull
 from .lattice import Lattice
 from .prepare import pooled

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..geometry import Array, Grid, Image
-from ..nets.similarity import box_mean
-from ..nets.warp import sample
-from ..preprocess import unit_range
+from ..core.geometry import Array, Grid, Image
+from ..images.preprocess import unit_range
+from ..tensor.similarity import box_mean
+from ..tensor.warp import sample
 from ..transforms import Transform, displacement_on
 from .lattice import Lattice
 

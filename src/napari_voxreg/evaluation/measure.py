@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import Array, Grid
+from ..core.geometry import Array, Grid
+from ..core.progress import Progress, subprogress
 from ..io.pairs import LoadedPair
-from ..measures import Comparison, Scores, dice, l1, ncc, rmse, ssim_map
-from ..method import Progress, part
-from ..registration import Ready
+from ..metrics.similarity import PairMetrics, Scores, dice, l1, ncc, rmse, ssim_map
+from ..registration.register import Ready
 from ..transforms import Displacement, Transform, displacement_on, is_affine, warp
 
 BLACK = 0.02  # of the range: five of 255, what JPEG makes of black
@@ -58,7 +58,7 @@ def measure(
     lies, goes = places(None, fixed, moving), places(transform, fixed, moving)
     control = equally_interpolated(lies, goes, fixed, moving)
     pictures = [
-        _Picture(ready.comparison, which, part(progress, k / 3, (k + 1) / 3))
+        _Picture(ready.comparison, which, subprogress(progress, k / 3, (k + 1) / 3))
         for k, which in enumerate((None, transform, control))
     ]
     common = np.logical_and.reduce([picture.inside for picture in pictures])
@@ -122,7 +122,7 @@ def _shortest(step: Array) -> Array:
 class _Picture:
     """The moving image under a transform, and how alike it is."""
 
-    def __init__(self, comparison: Comparison, transform: Transform | None, progress: Progress) -> None:
+    def __init__(self, comparison: PairMetrics, transform: Transform | None, progress: Progress) -> None:
         self.fixed = comparison.fixed.data
         if transform is not None and not is_affine(transform):
             grid = comparison.fixed.grid  # evaluated once, for the picture and its inside

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..io.pairs import LoadedPair, Pair, read_pair
-from ..measures import Scores
 from ..methods import METHODS
-from ..registration import Result
-from ..verdict import MEASURE, Verdict
+from ..metrics.similarity import Scores
+from ..metrics.verdict import MEASURE, Verdict
+from ..registration.result import Result
 
 FAILED = "failed"
 

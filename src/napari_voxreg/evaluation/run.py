@@ -7,11 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.params import Params
+from ..core.progress import Cancelled, Progress, silent, subprogress
 from ..io.pairs import Pair, PairSet, content_hash, read_pair
-from ..method import Cancelled, Progress, part, silent
-from ..params import Params
-from ..preflight import prepare
-from ..registration import DEFAULT_METHOD, Ready, check_method, in_fixed_units, method_named, run_method
+from ..registration.prepare import prepare
+from ..registration.register import (
+    DEFAULT_METHOD,
+    Ready,
+    check_method,
+    in_fixed_units,
+    method_named,
+    run_method,
+)
 from .measure import measure
 from .rows import FAILED, Row
 from .table import Table, settings_digest
@@ -84,7 +91,7 @@ def evaluate(
     rows: list[Row] = []
     kept = 0
     for k, pair in enumerate(members):
-        here = _counted(part(report, k / len(members), (k + 1) / len(members)), pair, k, len(members))
+        here = _counted(subprogress(report, k / len(members), (k + 1) / len(members)), pair, k, len(members))
         here(0.0, "reading")
         content, why = _content(pair)
         row = table.find(pair, content, settings) if table is not None and content else None
@@ -143,16 +150,16 @@ class _Run:
             channel=self.channel,
         )
         check_method(self.method, self.params, prepared)
-        ready = Ready.of(prepared, (loaded.fixed, loaded.moving), part(progress, 0.02, 0.08))
+        ready = Ready.of(prepared, (loaded.fixed, loaded.moving), subprogress(progress, 0.02, 0.08))
         result = run_method(
             self.method,
             self.params,
             ready,
             seed=self.seed,
             device=self.device,
-            progress=part(progress, 0.08, 0.9),
+            progress=subprogress(progress, 0.08, 0.9),
         )
-        found = measure(ready, loaded, result.transform, result.after, part(progress, 0.9, 1.0))
+        found = measure(ready, loaded, result.transform, result.after, subprogress(progress, 0.9, 1.0))
         return self._named(
             pair,
             content,

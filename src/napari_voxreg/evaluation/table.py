@@ -13,10 +13,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ..core.params import Params
 from ..io.files import replace_file
 from ..io.pairs import Pair
-from ..params import Params
-from ..registration import Result
+from ..registration.result import Result
 from .rows import COLUMNS, MEASURES, Row
 
 TABLE = "table.csv"

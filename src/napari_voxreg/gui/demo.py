@@ -10,10 +10,11 @@ import numpy as np
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 
-from ..geometry import Array
-from ..method import MethodUnavailable
-from ..preprocess import driving_channel
-from ..registration import DEFAULT_METHOD, Result
+from ..core.geometry import Array
+from ..core.process import MethodUnavailable
+from ..images.preprocess import driving_channel
+from ..registration.register import DEFAULT_METHOD
+from ..registration.result import Result
 from ..samples import Sample, make_sample
 from ..transforms import Affine, Transform
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import Array
+from ..core.geometry import Array
 from .files import replace_file
 
 MAGIC = np.array(202021.25, "<f4").tobytes()  # "PIEH" in ASCII

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import Array, Grid, Image, unit_factor
+from ..core.geometry import Array, Grid, Image, unit_factor
 from .files import replace_file
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
 
@@ -82,7 +82,7 @@ def read_series(folder: Path | str) -> list[Image]:
         raise ValueError(f"The folder {folder.name} holds no DICOM files; give the folder with the slices.")
 
     def read(path: Path, identifier: str) -> Image:
-        from ..itk import image_from_itk
+        from ..transforms.itk import image_from_itk
 
         reader = sitk.ImageSeriesReader()
         reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path), identifier))
@@ -187,7 +187,7 @@ def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
 def _read_medical(path: Path) -> Image:
     import SimpleITK as sitk
 
-    from ..itk import image_from_itk
+    from ..transforms.itk import image_from_itk
 
     ending = ending_of(path)
     if ending == ".nii.gz":
@@ -227,7 +227,7 @@ def _read_picture(path: Path) -> Image:
 def _write_medical(image: Image, path: Path) -> None:
     import SimpleITK as sitk
 
-    from ..itk import image_to_itk
+    from ..transforms.itk import image_to_itk
 
     if image.grid.units != ("pixel",) * image.ndim:
         spatial = tuple(unit if unit == TIME else "millimeter" for unit in image.grid.units)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import Array
+from ..core.geometry import Array
 
 
 def read_points(path: Path | str) -> Array:

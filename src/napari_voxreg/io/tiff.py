@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ..geometry import Array, Grid, Image, unit_factor
+from ..core.geometry import Array, Grid, Image, unit_factor
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage

@@ -1,26 +1,12 @@
 """The registration methods, one file each."""
 
-from ..method import Method
-from . import (
-    affine,
-    affinenet,
-    auto,
-    avsm,
-    bspline,
-    demons,
-    diffeo,
-    elastix,
-    flow,
-    ilk,
-    jsm,
-    pose,
-    pyramid,
-    rigid,
-    similarity,
-    translation,
-    tvl1,
-    voxelmorph,
-)
+from . import auto, diffeo, pose, translation
+from .base import Method
+from .elastix import method as elastix
+from .flow import ilk, tvl1
+from .flow import inverse_search as flow
+from .networks import affinenet, avsm, jsm, pyramid, voxelmorph
+from .simpleitk import affine, bspline, demons, rigid, similarity
 
 # In the order of the panel: what does the whole work first, then linear, deformable, networks, optical flow.
 _MODULES = (

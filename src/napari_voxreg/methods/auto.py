@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ..geometry import Grid, Image
-from ..likeness import Likeness
-from ..measures import landmark_errors
-from ..method import Method, Outcome, Progress, part
-from ..params import Params, param
+from ..core.geometry import Grid, Image
+from ..core.params import Params, param
+from ..core.progress import Progress, subprogress
+from ..metrics.holdout import Deform, best_left_out
+from ..metrics.lncc import LNCC
+from ..metrics.similarity import landmark_errors
 from ..transforms import Affine, Transform, chain, warp
 from . import diffeo, pose
-from ._heldout import Deform, best_left_out
+from .base import Method, Outcome
 
 NOISE = 0.005  # change of the local correlation that interpolation alone may bring, as in the verdict
 # Of the local correlation on pixels left out, absolute and relative, from which a deformation is believed.
@@ -76,7 +77,7 @@ class _Pair:
         self.fixed, self.moving = fixed, moving
         self.fixed_mask, self.moving_mask = fixed_mask, moving_mask
         self.points, self.seed, self.device = points, seed, device
-        self.likeness = Likeness(fixed, moving, fixed_mask, moving_mask)
+        self.likeness = LNCC(fixed, moving, fixed_mask, moving_mask)
 
     def posed(self, transform: Transform) -> _Pair:
         """The pair as it lies under a transform: an affine moves the grid, anything else resamples once."""
@@ -129,7 +130,7 @@ def run(
             points=pair.points,
             seed=seed,
             device=device,
-            progress=part(progress, 0.0, 0.5),
+            progress=subprogress(progress, 0.0, 0.5),
         )
         stage = replace(_with_pose(pair, found), trace=tuple(found.trace))
         notes, confidence = found.notes, found.confidence
@@ -137,7 +138,7 @@ def run(
             # What bends images that may not show the same place only makes them look alike.
             stage = stage.without("so nothing is bent (the preset 'deformation only' does)")
     if params.deform and (not params.search or found.reliable):
-        stage = _with_deformation(pair, stage, part(progress, 0.5, 1.0))
+        stage = _with_deformation(pair, stage, subprogress(progress, 0.5, 1.0))
     transform = stage.transform if initial is None else chain(stage.transform, initial)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
     return Outcome(transform, lines + notes, stage.trace, confidence)
@@ -178,11 +179,11 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     # In 3D far control points and few steps are enough for a trial.
     quick = {"control_spacing": 8.0, "iterations": 4} if pair.fixed.ndim == 3 else {}
     candidates = {name: _trial_of(posed, way | quick) for name, way in ways.items()}
-    trial = best_left_out(*images, candidates, _unmeasured(part(progress, 0.0, 0.4)))
+    trial = best_left_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
     held = f"local correlation{_from_to(trial.before, trial.after)} on pixels left out of it"
     if not trial.gain > max(GAIN, SHARE * trial.before):
         return stage.without(f"a deformation would not hold ({held})")
-    found = _deformed(posed, ways[trial.name], *images, part(progress, 0.4, 1.0))
+    found = _deformed(posed, ways[trial.name], *images, subprogress(progress, 0.4, 1.0))
     bent = found.transform
     (before, after), _ = posed.likeness.compare(None, bent)
     if not after > before:

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from ..geometry import Image
-from ..method import Method, Outcome, Progress
-from ..params import Params, param
+from ..core.geometry import Image
+from ..core.params import Params, param
+from ..core.progress import Progress
 from ..transforms import Transform, chain
+from .base import Method, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

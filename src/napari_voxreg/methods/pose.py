@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..geometry import Image
-from ..method import Method, Outcome, Progress
-from ..params import Params, param
+from ..core.geometry import Image
+from ..core.params import Params, param
+from ..core.progress import Progress
 from ..transforms import Transform, chain
+from .base import Method, Outcome
 
 if TYPE_CHECKING:
     from ..pose import Pose

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..geometry import Array, Image
-from ..measures import ncc
-from ..method import Method, Outcome, Progress
-from ..params import Params, param
+from ..core.geometry import Array, Image
+from ..core.params import Params, param
+from ..core.progress import Progress
+from ..metrics.similarity import ncc
 from ..transforms import Affine, Transform, chain
-from ._resampled import on_fixed_grid
+from .base import Method, Outcome
+from .flow.resampled import on_fixed_grid
 
 LEAST_OVERLAP = 0.1  # part of the image that must overlap for a shift to be believed
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from . import similarity
-from .affines import compose, half_side, identities
-from .similarity import FLOOR, mean
-from .vsvf import extent
-from .warp import apply_along, identity, warp_batch
+from ..tensor import similarity
+from ..tensor.affine import compose, half_side, identities
+from ..tensor.similarity import FLOOR, mean
+from ..tensor.warp import apply_along, identity, warp_batch
+from .architectures.vsvf import extent
 
 TINY = 1e-12
 

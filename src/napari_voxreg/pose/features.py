@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .view import blur
+from .pyramid_image import blur
 
 NORMAL = 8.0  # pixels: width of the window of local normalisation
 FLOOR = 0.02  # local deviations below this part of the full range are noise

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import Array
-from ..method import Progress, silent
+from ..core.geometry import Array
+from ..core.progress import Progress, silent
 from .models import Poses, freedoms
-from .view import Picture, blur, sample
+from .pyramid_image import Picture, blur, sample
 
 SIZE = 48  # pixels on the long side of the fixed picture in the search over all translations
 GREYS = 8  # grey values there

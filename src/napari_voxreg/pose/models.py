@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..geometry import Array
+from ..core.geometry import Array
 
 Model = Literal["similarity", "affine", "homography", "quadratic"]
 

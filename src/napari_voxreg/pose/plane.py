@@ -8,17 +8,17 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..geometry import Array, Image
-from ..method import Progress, part, silent
-from ..starts import fit_points
+from ..core.geometry import Array, Image
+from ..core.progress import Progress, silent, subprogress
 from ..transforms import Affine, Transform
+from ..transforms.fit import fit_points
 from . import information
+from .confidence import Evidence, agreeing, halves, simplest, stays, trust
 from .models import Model, Poses
 from .pose import Pose
+from .pyramid_image import Picture, on_dark_ground, picture
 from .refine import Level, Scored, refine
 from .search import Candidates, scales, search, several_small_tasks
-from .trust import Evidence, agreeing, halves, simplest, stays, trust
-from .view import Picture, on_dark_ground, picture
 
 FIRST = 64  # pixels on the long side at which the candidates are brought to their peaks
 KEPT = ((128, 20, 1.0), (256, 6, 0.7))  # size, poses kept, softening
@@ -135,10 +135,10 @@ def _judged(
     scene: Scene, model: Model | Literal["auto"], pixels: bool, workers: int, progress: Progress
 ) -> Pose:
     """Search, refine and judge; see `find_pose_2d`."""
-    found, evidence, trace = _find(scene, pixels, workers, part(progress, 0.02, 0.8))
+    found, evidence, trace = _find(scene, pixels, workers, subprogress(progress, 0.02, 0.8))
     if not evidence.reliable:
-        grey = by_grey_values(scene, part(progress, 0.8, 0.9)) if scene.objects else None
-        return grey or _mirrored(scene, pixels, workers, evidence, trace, part(progress, 0.9, 1.0))
+        grey = by_grey_values(scene, subprogress(progress, 0.8, 0.9)) if scene.objects else None
+        return grey or _mirrored(scene, pixels, workers, evidence, trace, subprogress(progress, 0.9, 1.0))
     linear: Model = "similarity" if model == "similarity" else "affine"
     families: tuple[Model, ...] = (linear, "homography", "quadratic") if model == "auto" else (model,)
     best = found[:1]
@@ -164,7 +164,9 @@ def _find(
 ) -> tuple[Scored, Evidence, tuple[float, ...]]:
     """The best poses at 256 pixels, how far the first can be trusted, and the scores on the way."""
     tried = scales(scene.fixed, scene.moving, pixels)
-    raw: Candidates = search(scene.fixed, scene.moving, tried, part(progress, 0.0, 0.6), mirrored, workers)
+    raw: Candidates = search(
+        scene.fixed, scene.moving, tried, subprogress(progress, 0.0, 0.6), mirrored, workers
+    )
     if not len(raw.scores):
         return Scored(scene.poses(np.eye(3)[None]), np.zeros(1), np.zeros(1), np.zeros(1)), Evidence(), (0.0,)
     ranks = (np.argsort(-score, kind="stable")[:600] for score in raw.scores.T)
@@ -198,7 +200,7 @@ def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
 
     PET with MRI, say: only the brain is bright in one and the whole head in the other.
     """
-    matrices, _ = information.search(scene.fixed, scene.moving, part(progress, 0.0, 0.6))
+    matrices, _ = information.search(scene.fixed, scene.moving, subprogress(progress, 0.0, 0.6))
     poses = scene.poses(matrices)
     poses = poses[scene.distinct(poses, 16)]
     poses, values = information.refine(scene.fixed, scene.moving, poses, 64, 12)

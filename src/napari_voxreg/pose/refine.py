@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import Array
+from ..core.geometry import Array
 from .features import channels
 from .models import Model, Poses, freedoms
+from .pyramid_image import Picture, blur, sample
 from .search import FAVOUR
-from .view import Picture, blur, sample
 
 ENOUGH = 10_000  # pixels from which the curvature is taken
 LEAST = 0.25  # of the smaller view that must overlap

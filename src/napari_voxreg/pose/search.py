@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import Array
-from ..method import Progress, silent
+from ..core.geometry import Array
+from ..core.progress import Progress, silent
 from .features import channels
-from .view import Picture, sample
+from .pyramid_image import Picture, sample
 
 SIZE = 64  # pixels on the long side of the smaller picture
 LARGEST = 200  # pixels on the long side of the larger one

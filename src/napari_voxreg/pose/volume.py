@@ -9,8 +9,8 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from ..geometry import Array, Image
-from ..method import Progress, part
+from ..core.geometry import Array, Image
+from ..core.progress import Progress, subprogress
 from ..transforms import Affine
 from .pose import Pose
 from .volume_refine import REACH, Level, agreement, level, rank, refine, score, warped
@@ -133,13 +133,13 @@ def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progre
     share, blocks = agreement(middle, _indices(middle, worlds)[0])
     trace = [float(ranks[0])]
     if share < _needed(SURE, blocks):
-        found = _searched(pair, middle, kind, starts, trace, part(progress, 0.2, 0.75))
+        found = _searched(pair, middle, kind, starts, trace, subprogress(progress, 0.2, 0.75))
         worlds = np.concatenate([found, worlds])
         shares = [agreement(middle, p) for p in _indices(middle, worlds)]
         order = np.argsort([-s for s, _ in shares], kind="stable")
         worlds, (share, blocks) = worlds[order[:1]], shares[order[0]]
     if share < _needed(RELIABLE, blocks):
-        notes = (NOTHING, *_mirrored(pair, middle, share, worlds[0], part(progress, 0.75, 0.95)))
+        notes = (NOTHING, *_mirrored(pair, middle, share, worlds[0], subprogress(progress, 0.75, 0.95)))
         return Pose(Affine.identity(3), min(_confidence(share), 0.4), False, notes, tuple(trace))
     progress(0.75, "refining the pose")
     fine = pair.at(FINE)
@@ -224,7 +224,7 @@ def _searched(
     """World matrices (B, 4, 4) of the best poses of a search over all, refined at the middle level."""
     coarsest = pair.coarsest(CORRELATION)
     linears = np.concatenate([turns() * s for s in SCALES])
-    poses, values = search(coarsest, linears, part(progress, 0.0, 0.6))
+    poses, values = search(coarsest, linears, subprogress(progress, 0.0, 0.6))
     poses = poses[distinct(poses, coarsest.fixed.shape, 3.0, KEPT[0])]
     worlds = np.concatenate([_worlds(coarsest, poses), starts[1:]])
     trace.append(float(values[0]))

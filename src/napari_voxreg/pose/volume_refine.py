@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..geometry import Array, apply_affine
+from ..core.geometry import Array, apply_affine
 from .volume_view import Volume, along, weights
 
 PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))

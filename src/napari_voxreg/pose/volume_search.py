@@ -10,8 +10,8 @@ from scipy.fft import next_fast_len
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from ..geometry import Array
-from ..method import Progress
+from ..core.geometry import Array
+from ..core.progress import Progress
 from .volume_refine import SUPPORT, Level, orientations, sampled, warped
 
 STEP = 25.0  # degrees between rotations about each axis

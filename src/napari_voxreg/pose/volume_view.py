@@ -11,8 +11,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ..geometry import Array, Image, apply_affine
-from ..preprocess import block_mean, mask_on, unit_range
+from ..core.geometry import Array, Image, apply_affine
+from ..images.preprocess import block_mean, mask_on, unit_range
 
 
 @dataclass(frozen=True, eq=False)

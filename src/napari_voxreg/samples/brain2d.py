@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from ..geometry import Array, Grid, Image
-from . import Sample, SampleInfo
-from ._draw import known_warp
-from ._mri import T1, T2, scan
+from ..core.geometry import Array, Grid, Image
+from .base import Sample, SampleInfo
+from .drawing import known_warp
+from .mri import T1, T2, scan
 from .phantom import TISSUES, Head, tissue_labels
 
 LEVEL = 8.0  # millimetres above the head's middle: ventricles, nuclei and cortex in one slice

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..method import Progress, silent
+from ..core.progress import Progress, silent
 
 SERVER = "https://raw.githubusercontent.com"
 TIMEOUT = 20.0  # seconds without an answer

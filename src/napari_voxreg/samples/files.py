@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import Array
+from ..core.geometry import Array
+from ..images.preprocess import driving_channel
 from ..io.files import replace_file
 from ..io.images import write_image
-from ..preprocess import driving_channel
 from . import SAMPLES, Sample
 
 ENDINGS = {"fundus": ".png", "sar": ".tif", "microscopy": ".tif", "brain2d": ".nii.gz", "brain3d": ".nii.gz"}

@@ -6,10 +6,10 @@ import numpy as np
 from scipy import ndimage
 from skimage import data
 
-from ..geometry import Array, Grid, Image
+from ..core.geometry import Array, Grid, Image
 from ..transforms import warp
-from . import Sample, SampleInfo
-from ._draw import known_warp, smooth_noise, soft
+from .base import Sample, SampleInfo
+from .drawing import known_warp, smooth_noise, soft
 
 
 def make(info: SampleInfo, seed: int = 0) -> Sample:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..geometry import Array, Grid, Image
+from ..core.geometry import Array, Grid, Image
 from ..transforms import warp
-from . import Sample, SampleInfo
-from ._draw import known_warp, smooth_noise, soft
+from .base import Sample, SampleInfo
+from .drawing import known_warp, smooth_noise, soft
 
 SIZE = 512  # micrometres and pixels along each axis of the fixed image
 MARGIN = 64  # of tissue around it, which the moving image may see

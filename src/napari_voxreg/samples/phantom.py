@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..geometry import Array
-from ._draw import smooth_noise, soft
+from ..core.geometry import Array
+from .drawing import smooth_noise, soft
 
 TISSUES = (
     "air", "skin", "skull", "cerebrospinal fluid", "grey matter", "white matter", "ventricles", "deep nuclei",

@@ -9,10 +9,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from ..geometry import Array, Grid, Image
+from ..core.geometry import Array, Grid, Image
 from ..transforms import StationaryVelocity, chain, warp
-from . import Sample, SampleInfo
-from ._draw import rim, similarity, smooth_noise, soft, velocity_grid
+from .base import Sample, SampleInfo
+from .drawing import rim, similarity, smooth_noise, soft, velocity_grid
 
 PIXEL = 10.0  # metres
 SIZE = 400  # pixels along each axis of the fixed image

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .loop import train
-from .recipes import RECIPES
-from .score import Score
+from .synthetic.loop import train
+from .synthetic.recipes import RECIPES
+from .synthetic.score import Score
 
 
 def main() -> None:

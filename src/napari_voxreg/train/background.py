@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import isolate
+from ..core import process
 from ..io.pairs import PairSet
 from .events import Ended, Failed, Report, Wish
 from .options import TrainOptions
@@ -95,7 +95,7 @@ class Background:
     def _listen(self) -> None:
         """Start the process and pass its events on until it is gone."""
         try:
-            self._process = isolate.launch("napari_voxreg.train.child", self._stderr)
+            self._process = process.launch("napari_voxreg.train.child", self._stderr)
         except OSError as error:
             self._report(Failed(f"The training process could not be started: {error}."))
             return
@@ -111,7 +111,7 @@ class Background:
                 self._report(event)
         self._process.stdout.close()
         self._requests.put(None)
-        cause, words = isolate.last_words(self._process, self._stderr)
+        cause, words = process.last_words(self._process, self._stderr)
         self._stderr.close()
         if not over:
             self._report(

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ..io.pairs import PairSet
-from ..nets.checkpoint import save_weights
-from ..nets.network import Network
+from ..nets.architectures.network import Network
+from ..nets.checkpoints.checkpoint import save_weights
 from .events import Losses, Row
 from .options import TrainOptions
 from .state import Place

@@ -11,7 +11,7 @@ import time
 import traceback
 from contextlib import suppress
 
-from ..isolate import settle
+from ..core.process import settle
 from .background import Job
 from .events import Event, Failed, Wish
 
@@ -59,6 +59,6 @@ def _sentence(error: Exception) -> str:
 
 if __name__ == "__main__":
     # The classes that are pickled must be those of the imported module, not of this second copy of it.
-    from napari_voxreg.train.child import serve as begin
+    from .child import serve as begin
 
     begin()

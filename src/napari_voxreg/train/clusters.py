@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.progress import Cancelled, Progress, silent, subprogress
 from ..io.pairs import PairSet
-from ..method import Cancelled, Progress, part, silent
 from . import runs
 from .events import Ended, Event, Said, Stepped, Wish
 from .options import LATER, TrainOptions
@@ -158,7 +158,9 @@ class _Screen:
     def next(self, name: str) -> None:
         """Another run begins."""
         self._number += 1
-        self._progress = part(self._whole, self._number / self._count, (self._number + 1) / self._count)
+        self._progress = subprogress(
+            self._whole, self._number / self._count, (self._number + 1) / self._count
+        )
         self._fraction, self._name, self._words = 0.0, name, "reading the first pairs"
         self._progress(0.0, f"training {name}: {self._words}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from ..geometry import Array, Grid
+from ..core.geometry import Array, Grid
 
 Wish = Literal["go", "pause", "stop"]
 Control = Callable[[], Wish]

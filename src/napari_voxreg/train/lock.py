@@ -8,15 +8,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .distributed import Processes
 from .events import Wish
-from .team import Team
 
 LOCK = ".lock"
 ENDING = 10.0  # seconds that a run which was just told to stop may take to save itself
 
 
 @contextmanager
-def held(folder: Path, team: Team, wait: float) -> Iterator[None]:
+def held(folder: Path, team: Processes, wait: float) -> Iterator[None]:
     """Keep other trainings out of a folder, which is made if need be.
 
     The system itself frees it when the process is gone, however that ended, so that nothing stale stays.

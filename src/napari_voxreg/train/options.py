@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..params import Params, param
+from ..core.params import Params, param
 
 Network = Literal[
     "voxelmorph",

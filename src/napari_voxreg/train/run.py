@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from ..geometry import Grid
+from ..core.geometry import Grid
 from ..io.pairs import Pair, PairSet, read_pair
 from . import runs
-from .augment import augmented
+from .distributed import Processes, SingleProcess
 from .events import Control, Ended, Example, Report
 from .lock import ENDING, held
-from .networks import first_network, same_network
 from .options import TrainOptions
-from .prepare import prepare, training_shape
-from .session import Session, go, quiet
+from .pairs.augment import augmented
+from .pairs.networks import first_network, same_network
+from .pairs.prepare import prepare, training_shape
+from .pairs.session import Session, go, quiet
 from .state import Place, place_from, read_state
-from .team import Alone, Team
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -33,7 +33,7 @@ def train_pairs(
     *,
     report: Report = quiet,
     control: Control = go,
-    team: Team | None = None,
+    team: Processes | None = None,
 ) -> Ended:
     """Train a network on pairs.
 
@@ -65,7 +65,7 @@ def train_pairs(
     OSError
         If the disk is full, or the folder cannot be written; what was saved before stays.
     """
-    folder, team, options = Path(folder).expanduser().absolute(), team or Alone(), options.settled()
+    folder, team, options = Path(folder).expanduser().absolute(), team or SingleProcess(), options.settled()
     if not pairs.training:
         raise ValueError("There are no pairs to train on; choose a smaller part for validation.")
     grid, ndim = _first_grid(pairs.training)
@@ -87,7 +87,7 @@ def resume(
     *,
     report: Report = quiet,
     control: Control = go,
-    team: Team | None = None,
+    team: Processes | None = None,
     **changes: Any,
 ) -> Ended:
     """Go on with a run that was stopped or killed, with the same curve as if it had not been.
@@ -113,7 +113,7 @@ def resume(
     OSError
         As `train_pairs`.
     """
-    folder, team = Path(folder).expanduser().absolute(), team or Alone()
+    folder, team = Path(folder).expanduser().absolute(), team or SingleProcess()
     runs.read_run(folder)  # refuses what is none
     with _room(folder), held(folder, team, ENDING):
         info = runs.read_run(folder)  # as the last training has left it

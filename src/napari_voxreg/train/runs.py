@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..geometry import Image
+from ..core.geometry import Image
 from ..io.files import replace_file
 from ..io.pairs import ROLES, Pair, PairSet, Stored, open_pairs, pack
 from .events import Losses, Row

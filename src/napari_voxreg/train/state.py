@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..io.files import replace_file
-from ..nets.network import Network
+from ..nets.architectures.network import Network
 from .events import Losses, Row
 from .runs import row_from
 

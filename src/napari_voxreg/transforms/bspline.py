@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..geometry import Array, Grid
+from ..core.geometry import Array, Grid
 from .base import Transform
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class BSpline:
 
     def to_itk(self, grid: Grid | None = None) -> sitk.Transform:
         """An ITK B-spline transform with the same control points."""
-        from ..itk import bspline_to_itk
+        from .itk import bspline_to_itk
 
         return bspline_to_itk(self.coefficients, self.grid)
 

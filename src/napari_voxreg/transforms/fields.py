@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..geometry import Array, Grid
-from .base import Transform, field_on
+from ..core.geometry import Array, Grid
+from .base import Transform
+from .composite import field_on
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -64,7 +65,7 @@ class Displacement:
 
     def to_itk(self, grid: Grid | None = None) -> sitk.Transform:
         """An ITK displacement field transform on the field's own grid."""
-        from ..itk import displacement_to_itk
+        from .itk import displacement_to_itk
 
         return displacement_to_itk(self.field, self.grid)
 

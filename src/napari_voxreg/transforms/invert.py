@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..geometry import Array, Grid
-from .base import Affine, Transform, chain
+from ..core.geometry import Array, Grid
+from .base import Affine, Transform
+from .composite import chain
 from .fields import Displacement
 
 ITERATIONS = 30

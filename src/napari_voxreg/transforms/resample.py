@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..geometry import Array, Grid, Image, as_image
+from ..core.geometry import Array, Grid, Image, as_image
 from .base import Affine, Transform
 
 
@@ -69,7 +69,7 @@ def warp(
 
 def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: float) -> Array:
     """The warped pixels in the image's own data type."""
-    from ..itk import image_to_itk, resample
+    from .itk import image_to_itk, resample
 
     data = image.data
     if np.iscomplexobj(data):

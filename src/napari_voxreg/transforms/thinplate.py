@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..geometry import Array, Grid
-from .base import Transform, dense_to_itk
+from ..core.geometry import Array, Grid
+from .base import Transform
+from .composite import dense_to_itk
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

@@ -1,0 +1,145 @@
+"""The command line's clusters: `napari-voxreg clusters`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.progress import subprogress
+from .options import add_declared, parameters
+from .pairs import add_source_options, pairs_from
+
+if TYPE_CHECKING:
+    from ..cohort import Cluster, Survey
+    from ..core.progress import Progress
+    from ..train.options import TrainOptions
+
+LIST, ELBOW, GALLERY, TABLE, SUMMARY = "clusters.csv", "elbow.png", "gallery.png", "table.csv", "summary.md"
+MODELS, JUDGED = "models", "judged"  # folders
+LOOKED, TAUGHT = 0.05, 0.85  # of the time with training, until clusters and models are there
+
+
+def add_clusters(parser: argparse.ArgumentParser) -> None:
+    """The options, those of the training from their declaration."""
+    from ..cohort import IMAGES, MOST
+    from ..train.options import TrainOptions
+
+    add_source_options(parser)
+    add = parser.add_argument
+    text = f"gets {LIST}, {ELBOW} and {GALLERY}; with --train runs, {TABLE} and {SUMMARY}, too"
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help=text)
+    text = f"clusters (default: those at the elbow, looked for among 1 to {MOST})"
+    add("-k", "--clusters", type=int, dest="count", metavar="K", help=text)
+    text = "what of a pair is compared (default fixed)"
+    add("--images", choices=IMAGES, default=IMAGES[0], help=text)
+    text = "train a model for all pairs and one for each cluster, and judge them; runs that are there go on"
+    add("--train", action="store_true", help=text)
+    add_declared(parser, "training", TrainOptions.infos())
+
+
+def clusters_from(options: argparse.Namespace, progress: Progress) -> str:
+    """Find the clusters and, if asked to, train and judge their models; say what came out.
+
+    Raises
+    ------
+    ValueError
+        With one plain sentence, before anything is trained where that can be known.
+    Cancelled
+        If the user stopped it; what is done is kept.
+    """
+    from ..cohort import MOST, survey
+    from ..train.options import TrainOptions
+
+    given = parameters(options)
+    chosen = TrainOptions.from_dict(given)
+    idle = [name for name in given if name != "seed"]
+    if idle and not options.train:
+        raise ValueError(f"--{idle[0].replace('_', '-')} is about training; give --train, too.")
+    if options.count is not None and options.count < 1:
+        raise ValueError(f"There cannot be {options.count} clusters; give -k a number from 1 on.")
+    pairs = pairs_from(options)
+    if options.train and not pairs.validation:
+        raise ValueError("Models are judged on validation pairs; keep some with --validation.")
+    found = survey(
+        pairs,
+        images=options.images,
+        most=max(MOST, options.count or 0),
+        seed=chosen.seed,
+        progress=subprogress(progress, 0.0, LOOKED if options.train else 1.0),
+    )
+    clusters = found.clusters(options.count)
+    blocks = [_listed(found, clusters), *found.pairs.notes]
+    written = _write(found, clusters, options.output)
+    if options.train:
+        blocks += _trained(found, clusters, chosen, options.output, progress)
+        written += [TABLE, SUMMARY]
+    blocks.append(f"Wrote {', '.join(written[:-1])} and {written[-1]} to {options.output}.")
+    return "\n\n".join(blocks)
+
+
+def _write(found: Survey, clusters: Sequence[Cluster], folder: Path) -> list[str]:
+    """The list and the pictures; returns their names."""
+    from .. import figures
+    from ..cohort import csv_text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(folder / LIST, csv_text(clusters))
+    figures.save(figures.elbow(found.inertias, found.suggested, len(clusters)), folder / ELBOW)
+    figures.save(figures.members(clusters), folder / GALLERY)
+    return [LIST, ELBOW, GALLERY]
+
+
+def _trained(
+    found: Survey,
+    clusters: Sequence[Cluster],
+    options: TrainOptions,
+    folder: Path,
+    progress: Progress,
+) -> list[str]:
+    """Train, judge, write the table and the summary; returns what there is to say."""
+    from ..cohort import judge, markdown, table_text
+    from ..train.clusters import train_each
+
+    models = train_each(
+        found.pairs,
+        [cluster.pairs for cluster in clusters],
+        options,
+        folder / MODELS,
+        subprogress(progress, LOOKED, TAUGHT),
+    )
+    judged = judge(
+        clusters,
+        models.everyone,
+        models.own,
+        folder / JUDGED,
+        device=options.device,
+        progress=subprogress(progress, TAUGHT, 1.0),
+    )
+    start = f"{models.before} steps on all pairs" if models.before else f"{options.start} weights"
+    how = (
+        f"{options.architecture}, {options.loss}: every model took {models.steps} steps from the same start "
+        f"({start}), the one for all on all pairs, each cluster's on its own."
+    )
+    _save(folder / TABLE, table_text(judged))
+    page = markdown(judged)
+    _save(folder / SUMMARY, f"# Clusters\n\n{how}\n\n{page}")
+    return [*(note for note in models.notes if note not in found.pairs.notes), how, page.strip()]
+
+
+def _listed(found: Survey, clusters: Sequence[Cluster]) -> str:
+    """The clusters in lines, and where the elbow is."""
+    lines = []
+    for cluster in clusters:
+        counts = f"{len(cluster.pairs.training)} training, {len(cluster.pairs.validation)} validation"
+        lines.append(f"Cluster {cluster.number}: {counts}; nearest {cluster.members[0].pair.name}.")
+    return "\n".join([*lines, f"The elbow is at {found.suggested}."])
+
+
+def _save(path: Path, text: str) -> None:
+    """Write a text whole."""
+    from ..io.files import replace_file
+
+    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8", newline=""))

@@ -1,0 +1,138 @@
+"""The command line's training: `napari-voxreg train`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.progress import Cancelled, silent
+from .options import add_declared, parameters
+from .pairs import add_source_options, pairs_from
+
+if TYPE_CHECKING:
+    from ..core.progress import Progress
+    from ..train.events import Ended, Event, Losses, Row, Wish
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """The options, those of the training from their declaration."""
+    from ..train.options import LATER, TrainOptions
+
+    add_source_options(parser)
+    add = parser.add_argument
+    add(
+        "-o", "--output", type=Path, metavar="RUN", help="folder for weights, history and what resuming needs"
+    )
+    text = f"go on with the run in the folder SOURCE; of the options, only {', '.join(LATER)} may change"
+    add("--resume", action="store_true", help=text)
+    text = "processes on this machine, a GPU each (or all on the CPU), that share every step (default 1)"
+    add("--devices", type=int, default=1, metavar="N", help=text)
+    text = "machines; start the same command on each, as SLURM and torchrun do (default 1)"
+    add("--num-nodes", type=int, default=1, metavar="M", help=text)
+    add_declared(parser, "training", TrainOptions.infos())
+
+
+def train_from(options: argparse.Namespace, progress: Progress) -> str:
+    """Train, and say how it went.
+
+    Raises
+    ------
+    Cancelled
+        If the user stopped it; everything is saved.
+    ValueError
+        With one plain sentence, for what cannot be trained or goes wrong on the way.
+    """
+    from ..train.distributed import FabricProcesses, SingleProcess
+    from ..train.options import TrainOptions
+    from ..train.run import resume, train_pairs
+
+    if min(options.devices, options.num_nodes) < 1:
+        raise ValueError("Training takes 1 device and 1 node or more.")
+    if options.resume == (options.output is not None):
+        raise ValueError("Give a new folder with -o, or --resume and the folder of a run.")
+    given = parameters(options)
+    chosen = TrainOptions.from_dict(given)
+    pairs = None if options.resume else pairs_from(options)
+    many = options.devices * options.num_nodes > 1
+    team = FabricProcesses(chosen.device, options.devices, options.num_nodes) if many else SingleProcess()
+    screen = _Screen(silent if team.rank else progress)
+    rest: dict[str, Any] = {"report": screen.report, "control": screen.control, "team": team}
+    if pairs is None:
+        changes = {name: chosen.as_dict()[name] for name in given}
+        ended = resume(options.source, **rest, **changes)
+    else:
+        ended = train_pairs(pairs, chosen, options.output, **rest)
+    text = "\n".join([*screen.said, *_summary(ended, screen.rows)])
+    if ended.reason == "stopped":
+        raise Cancelled(f"{ended.text} All is saved: go on with train {screen.folder} --resume.")
+    if ended.reason == "not a number":
+        raise ValueError(ended.text)
+    return text if team.rank == 0 else ""
+
+
+class _Screen:
+    """A run's events on the terminal."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.fraction, self.words = 0.0, "reading the first pairs"
+        self.rows: list[Row] = []
+        self.said: list[str] = []
+        self.folder = Path()
+
+    def control(self) -> Wish:
+        """Whether the user has pressed Ctrl-C."""
+        try:
+            self.progress(self.fraction, self.words)
+        except Cancelled:
+            self.progress = silent  # it says so once
+            return "stop"
+        return "go"
+
+    def report(self, event: Event) -> None:
+        """Remember what the bar and the summary show."""
+        from ..train.events import Began, EpochDone, Said, Stepped
+
+        if isinstance(event, Began):
+            self.folder = event.folder
+            self.rows = list(event.history)
+        elif isinstance(event, Said):
+            self.said.append(event.text)
+        elif isinstance(event, EpochDone):
+            self.rows.append(event.row)
+        elif isinstance(event, Stepped):
+            self.fraction = event.step / event.steps
+            judged = self.rows[-1].validation if self.rows else None
+            seen = "" if judged is None else f", validation {judged.total:.4g}"
+            left = _span(event.seconds_left)
+            self.words = (
+                f"epoch {event.epoch} of {event.epochs}, loss {event.losses.total:.4g}{seen}, {left} left"
+            )
+
+
+def _summary(ended: Ended, rows: list[Row]) -> list[str]:
+    """The outcome in lines."""
+    lines = [ended.text]
+    judged = [row for row in rows if row.epoch and row.validation is not None]
+    if judged:
+        best = min(judged, key=lambda row: row.validation.total if row.validation else 0.0)
+        lines.append(f"Best validation in epoch {best.epoch}: {_words(best.validation)}.")
+    if ended.best is not None:
+        lines.append(f"Wrote {ended.best}; --weights takes it in register.")
+    return lines
+
+
+def _words(losses: Losses | None) -> str:
+    if losses is None:
+        return "none"
+    error = "" if losses.error is None else f", error {losses.error:.3g} pixels"
+    return f"loss {losses.total:.4g}, similarity {losses.similarity:.4g}{error}"
+
+
+def _span(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"

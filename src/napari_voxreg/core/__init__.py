@@ -1,0 +1,1 @@
+"""Ground floor: grids and images, parameters, progress, the child process."""

@@ -1,0 +1,410 @@
+"""One warm child process for work that holds the interpreter lock or may crash.
+
+The parent and the child speak JSON lines: requests through the child's stdin, reports through a private copy
+of its stdout. Arguments and results travel as pickles in a temporary folder, large arrays as files of their
+own that the child maps into memory. The child is ``python -m napari_voxreg.core.process``: never a fork, and
+the user's own ``__main__`` is not imported again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import importlib
+import json
+import mmap
+import os
+import pickle
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from .progress import Cancelled, Progress, silent
+
+T = TypeVar("T")
+
+BEAT = 0.1  # seconds between two looks at the caller's progress, which is how a cancel is noticed
+LARGE = 2**16  # bytes from which a buffer gets a file of its own
+LAST_WORDS = 2000  # characters of the child's stderr that are shown when it dies
+
+
+class MethodUnavailable(RuntimeError):
+    """A method cannot run on this machine (a missing library, a child process that will not start)."""
+
+
+def call(function: Callable[..., T], *args: Any, progress: Progress = silent, **kwargs: Any) -> T:
+    """Run a function in the child process and return its value.
+
+    Calls from several threads wait for each other.
+
+    Parameters
+    ----------
+    function : callable
+        Defined at the top level of an importable module. It is called as
+        ``function(*args, progress=..., **kwargs)``; what it reports is passed on to `progress`.
+    *args, **kwargs
+        Anything that can be pickled.
+    progress : Progress
+        Called in the calling thread for every report and at least every 0.1 s (with the last report and no
+        metric). If it raises, the child is killed at once and replaced by a new one.
+
+    Raises
+    ------
+    ValueError
+        If the function or an argument cannot be sent.
+    Cancelled
+        If `progress` raised it, or if `shutdown` was called meanwhile.
+    MethodUnavailable
+        If the child dies, with its last words, or cannot be started; the next call has a new child.
+    Exception
+        Whatever the function raised, with the child's traceback as a note.
+    """
+    if function.__module__ == "__main__":
+        raise ValueError(
+            f"{function.__name__} cannot run in a child process because it is part of a script; "
+            "move it into a module that can be imported."
+        )
+    while not _one_call.acquire(timeout=BEAT):
+        progress(None, "waiting for another run to finish")
+    folder = Path(tempfile.mkdtemp(prefix="napari-voxreg-"))
+    try:
+        _write((function, args, kwargs), folder, "call")
+        child = _current()
+        try:
+            child.send({"call": str(folder), "path": _path()})
+            child.wait(progress)
+        except BaseException:
+            # The child is dead or busy with work that nobody waits for.
+            _replace(child)
+            raise
+        value, error = _read(folder, "value")
+        if error is not None:
+            raise error
+        return value
+    finally:
+        _one_call.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def warm(*modules: str) -> None:
+    """Start the child if there is none and have it import modules, so that the first call need not wait.
+
+    Returns at once. A module that cannot be imported is left for the call that needs it to report.
+    """
+    with _state:
+        _modules.update(dict.fromkeys(modules))
+        fresh = _child is None
+        child = _current()
+        if not fresh:
+            child.send({"warm": list(modules), "path": _path()})
+
+
+def shutdown() -> None:
+    """Kill the child, if there is one, and wait until it is gone; a running `call` raises `Cancelled`.
+
+    The modules that `warm` was asked for are forgotten; the next `call` starts a bare child.
+    """
+    global _child
+    with _state:
+        _modules.clear()
+        child, _child = _child, None
+        if child is not None:
+            child.dismissed = True
+            child.kill()
+
+
+def launch(module: str, stderr: BinaryIO) -> subprocess.Popen[bytes]:
+    """Start ``python -m module PARENT`` at low priority, with pipes to and from it.
+
+    Parameters
+    ----------
+    module : str
+        Calls `settle` first thing.
+    stderr : file
+        For its last words.
+
+    Raises
+    ------
+    OSError
+        If Python cannot be started.
+    """
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.BELOW_NORMAL_PRIORITY_CLASS | subprocess.CREATE_NO_WINDOW
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", module, str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        # Threads that wait shall sleep: spinning, they take the cores from those they wait for as
+        # soon as anything else runs on the machine, and a second of tensor work becomes a minute.
+        env={
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(_path()),
+        },
+        creationflags=flags,
+    )
+
+
+def last_words(process: subprocess.Popen[bytes], stderr: BinaryIO) -> tuple[str, str]:
+    """How a process that `launch` started ended (a signal's name or an exit code), and what it said last."""
+    code = process.wait()
+    cause = f"exit code {code}"
+    if code < 0:
+        with contextlib.suppress(ValueError):  # a number that has no name
+            cause = signal.Signals(-code).name
+    stderr.seek(0)
+    lines = stderr.read().decode(errors="replace").splitlines()
+    # Python's report of a crash ends with the names of hundreds of modules.
+    words = "\n".join(x for x in lines if not x.startswith("Extension modules:")).strip()[-LAST_WORDS:]
+    return cause, words
+
+
+def settle() -> BinaryIO:
+    """What a child does first; returns the pipe to its parent, in which nothing that is printed gets."""
+    faulthandler.enable()  # a crash leaves last words
+    reports = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the parent's business
+    if hasattr(os, "nice"):
+        os.nice(5)
+    return reports
+
+
+class _Child:
+    """A child process and the thread that started it and listens to it."""
+
+    def __init__(self) -> None:
+        self.dismissed = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._failure: OSError | None = None
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
+        self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._started = threading.Event()
+        # Linux kills the child when the *thread* that started it ends, so it is one that lives as long.
+        self._listener = threading.Thread(target=self._listen, name="napari-voxreg-isolate", daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        try:
+            self._process = launch("napari_voxreg.core.process", self._stderr)
+        except OSError as error:
+            self._failure = error
+            return
+        finally:
+            self._started.set()
+        assert self._process.stdout is not None  # it is a pipe
+        for line in self._process.stdout:
+            if line.endswith(b"\n"):  # a killed child may leave half a line
+                self._inbox.put(json.loads(line))
+        self._inbox.put(None)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a request (short enough for the pipe's buffer, so that this never blocks)."""
+        self._started.wait()
+        if self._process is None:
+            raise MethodUnavailable(
+                f"The child process could not be started ({self._failure}); check that {sys.executable} runs."
+            )
+        assert self._process.stdin is not None  # it is a pipe
+        # A child that is dead already is noticed by whoever waits for its answer.
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def wait(self, progress: Progress) -> None:
+        """Pass reports on until the present call is done."""
+        fraction, words = None, "starting"
+        while True:
+            metric = None
+            try:
+                message = self._inbox.get(timeout=BEAT)
+            except queue.Empty:
+                message = {"progress": (fraction, words, None)}
+            if message is None:
+                raise self._death()
+            if "done" in message:
+                return
+            fraction, words, metric = message["progress"]
+            progress(fraction, words, metric)
+
+    def _death(self) -> Exception:
+        """The reason to give for a child that is gone."""
+        if self.dismissed:
+            return Cancelled("The work was stopped because the child process was shut down.")
+        assert self._process is not None  # it has been listened to
+        cause, words = last_words(self._process, self._stderr)
+        said = f" Its last words were:\n{words}" if words else " It said nothing."
+        return MethodUnavailable(
+            f"The child process died ({cause}); nothing is lost, and the next run gets a new one.{said}"
+        )
+
+    def kill(self) -> None:
+        """End the process now and wait until it is gone."""
+        self._started.wait()
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        self._listener.join()
+        assert self._process.stdin is not None  # it is a pipe
+        with contextlib.suppress(OSError):  # a request that was never read
+            self._process.stdin.close()
+        assert self._process.stdout is not None  # it is a pipe
+        self._process.stdout.close()
+        self._stderr.close()
+
+
+_one_call = threading.Lock()
+_state = threading.RLock()
+_child: _Child | None = None
+_modules: dict[str, None] = {}  # in the order of their first wish
+atexit.register(shutdown)
+
+
+def _current() -> _Child:
+    """The child, started and warmed if there is none."""
+    global _child
+    with _state:
+        if _child is None:
+            child = _Child()
+            child.send({"warm": list(_modules), "path": _path()})
+            _child = child
+        return _child
+
+
+def _replace(child: _Child) -> None:
+    """Kill a child and warm another one, unless `shutdown` has already taken it away."""
+    global _child
+    with _state:
+        if _child is child:
+            child.kill()
+            _child = None
+            _current()
+
+
+def _path() -> list[str]:
+    """Where the child shall find modules: as here."""
+    return [entry or str(Path.cwd()) for entry in sys.path]
+
+
+def _write(value: object, folder: Path, name: str) -> None:
+    """Pickle a value into a folder; large buffers go into files of their own."""
+    count = 0
+
+    def aside(buffer: pickle.PickleBuffer) -> bool:
+        nonlocal count
+        with buffer.raw() as raw:
+            if raw.nbytes < LARGE:
+                return True  # stays in the pickle
+            (folder / f"{name}.{count}").write_bytes(raw)
+        count += 1
+        return False
+
+    try:
+        pickled = pickle.dumps(value, protocol=5, buffer_callback=aside)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(f"This cannot be sent to or from the child process: {error}.") from error
+    (folder / name).write_bytes(pickled)
+
+
+def _read(folder: Path, name: str, mapped: bool = False) -> Any:
+    """Undo `_write`, with the large buffers in memory or mapped (private: changes stay with the reader)."""
+    buffers: list[Any] = []
+    while (file := folder / f"{name}.{len(buffers)}").exists():
+        with file.open("rb") as opened:
+            if mapped:
+                buffers.append(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY))
+            else:
+                buffers.append(bytearray(file.stat().st_size))
+                opened.readinto(buffers[-1])
+    if mapped and os.name == "posix":
+        # Should both processes be killed, at least no large file stays behind.
+        for k in range(len(buffers)):
+            (folder / f"{name}.{k}").unlink()
+    return pickle.loads((folder / name).read_bytes(), buffers=buffers)
+
+
+def _serve(parent: int) -> None:
+    """The child's life: take requests in order until the parent is gone."""
+    reports = settle()
+    _die_with(parent)
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin.buffer:
+            requests.put(json.loads(line))
+        os._exit(0)  # the parent closed the pipe or is gone
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        request = requests.get()
+        sys.path[:] = request["path"]
+        for module in request.get("warm", ()):
+            with contextlib.suppress(ImportError):  # reported by the call that needs it
+                importlib.import_module(module)
+        if "call" in request:
+            _answer(Path(request["call"]), reports)
+
+
+def _answer(folder: Path, reports: BinaryIO) -> None:
+    """Do one call and leave its value or its exception in the folder."""
+
+    def tell(message: dict[str, Any]) -> None:
+        reports.write(json.dumps(message).encode() + b"\n")
+
+    def progress(fraction: float | None, message: str, metric: float | None = None) -> None:
+        numbers = [None if x is None else float(x) for x in (fraction, metric)]  # NumPy's have no JSON
+        tell({"progress": (numbers[0], message, numbers[1])})
+
+    os.ftruncate(2, 0)  # last words are of the present call only
+    os.lseek(2, 0, os.SEEK_SET)
+    try:
+        function, args, kwargs = _read(folder, "call", mapped=True)
+        _write((function(*args, progress=progress, **kwargs), None), folder, "value")
+    except Exception as error:  # noqa: BLE001 (it is raised in the parent)
+        _write((None, _portable(error)), folder, "value")
+    tell({"done": True})
+
+
+def _portable(error: Exception) -> Exception:
+    """The exception, or its text where its class does not survive a pickle, with the traceback as a note."""
+    where = "In the child process:\n" + "".join(traceback.format_exception(error))
+    try:
+        copy: Exception = pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 (classes may fail in any way here)
+        copy = RuntimeError(f"{type(error).__name__}: {error}")
+    copy.add_note(where)
+    return copy
+
+
+def _die_with(parent: int) -> None:
+    """Have Linux kill this process when its parent goes, even in a library that holds the interpreter lock.
+
+    Elsewhere the end of the pipe does the same as soon as the lock is free.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before it could be asked for
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    # The classes that are pickled must be those of the imported module, not of this second copy of it.
+    from .process import _serve as serve
+
+    serve(int(sys.argv[1]))

@@ -1,0 +1,45 @@
+"""How running work reports, and how it learns that it was cancelled."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Cancelled(Exception):
+    """The user stopped the work; nothing was changed."""
+
+
+class Progress(Protocol):
+    """How running work reports, and how it learns that it was cancelled."""
+
+    def __call__(self, fraction: float | None, message: str, metric: float | None = None) -> None:
+        """Report.
+
+        Parameters
+        ----------
+        fraction : float or None
+            Part of the whole work done, 0 to 1, never falling; None where it cannot be told.
+        message : str
+            The present stage in a few words.
+        metric : float, optional
+            The present value of the similarity or cost, for the live curve.
+
+        Raises
+        ------
+        Cancelled
+            When the work shall stop now.
+        """
+
+
+def silent(fraction: float | None, message: str, metric: float | None = None) -> None:
+    """Progress that nobody watches."""
+
+
+def subprogress(progress: Progress, start: float, stop: float) -> Progress:
+    """Progress of a stage that covers `start` to `stop` of the whole."""
+
+    def report(fraction: float | None, message: str, metric: float | None = None) -> None:
+        whole = None if fraction is None else start + (stop - start) * min(max(fraction, 0.0), 1.0)
+        progress(whole, message, metric)
+
+    return report

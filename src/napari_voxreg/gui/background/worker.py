@@ -1,0 +1,134 @@
+"""Work off the interface thread that reports, and that can be cancelled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from napari.qt.threading import WorkerBase, WorkerBaseSignals
+from qtpy.QtCore import Signal
+
+from ...core.progress import Cancelled, Progress
+
+PERIOD = 0.05  # seconds between two reports that reach the interface, at least
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened since the last report.
+
+    Parameters
+    ----------
+    fraction : float or None
+        Part of the whole work done.
+    message : str
+        The present stage.
+    metrics : tuple of float
+        All values of the metric since the last report.
+    """
+
+    fraction: float | None
+    message: str
+    metrics: tuple[float, ...] = ()
+
+
+class Signals(WorkerBaseSignals):
+    """Those of napari's workers, and reports."""
+
+    reported = Signal(object)
+
+
+class Worker(WorkerBase):
+    """A job in a thread of the pool.
+
+    A function worker of napari cannot be cancelled; here the next report of the job raises `Cancelled`.
+
+    Parameters
+    ----------
+    job : callable
+        Called as ``job(progress)``. It touches no widget, layer or viewer.
+    """
+
+    def __init__(self, job: Callable[[Progress], Any]) -> None:
+        super().__init__(SignalsClass=Signals)
+        self._job = job
+        self._last = 0.0
+        self._waiting: list[float] = []
+
+    def work(self) -> Any:
+        """Do the job."""
+        result = self._job(self._report)
+        if self._waiting:
+            self._last = 0.0
+            self._report(1.0, "done")
+        return result
+
+    def _report(self, fraction: float | None, message: str, metric: float | None = None) -> None:
+        """The job's progress: about 20 reports a second, without losing a value of the metric."""
+        if self.abort_requested:
+            raise Cancelled
+        if metric is not None:
+            self._waiting.append(float(metric))
+        now = time.monotonic()
+        if now - self._last >= PERIOD:
+            self._last = now
+            metrics, self._waiting = tuple(self._waiting), []
+            self.signals.reported.emit(Report(fraction, message, metrics))
+
+
+class Runner:
+    """One job at a time: a job that was cancelled is asked to stop, and whatever it says later is dropped.
+
+    Lives in the interface thread, and its callbacks are called there.
+    """
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is on whose answer is awaited."""
+        return self._worker is not None
+
+    def start(
+        self,
+        job: Callable[[Progress], Any],
+        *,
+        report: Callable[[Report], None],
+        done: Callable[[Any], None],
+        failed: Callable[[Exception], None],
+        warned: Callable[[str], None],
+    ) -> None:
+        """Start a job, abandoning the present one.
+
+        Parameters
+        ----------
+        job : callable
+            Called in a thread as ``job(progress)``.
+        report, done, failed, warned : callable
+            Called with a `Report`, its value, its exception (`Cancelled` too) and the text of a warning.
+        """
+        self.cancel()
+        worker = self._worker = Worker(job)
+
+        def when_current(callback: Callable[[Any], None], last: bool = False) -> Callable[[Any], None]:
+            def receive(value: Any) -> None:
+                if self._worker is worker:
+                    self._worker = None if last else worker
+                    callback(value)
+
+            return receive
+
+        worker.reported.connect(when_current(report))
+        worker.warned.connect(when_current(lambda value: warned(f"{value[1].__name__}: {value[0]}")))
+        worker.returned.connect(when_current(done, last=True))
+        worker.errored.connect(when_current(failed, last=True))
+        worker.start()
+
+    def cancel(self) -> None:
+        """Stop caring for the present job, and have it stop at its next report."""
+        if self._worker is not None:
+            self._worker.quit()
+            self._worker = None

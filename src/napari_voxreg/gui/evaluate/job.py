@@ -1,0 +1,83 @@
+"""What the Evaluate panel's worker does, and what is said of it; no widget is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ...core.params import Params
+from ...core.progress import Progress
+from ...evaluation import Evaluation, Row, evaluate, markdown, open_row, summaries
+from ...io.files import replace_file
+from ...io.pairs import Pair
+from ...registration.result import Result
+from ..layers.readers import image_layers, labels_layers
+from ..layers.result_layers import LayerData
+
+
+@dataclass(frozen=True)
+class EvaluateJob:
+    """Evaluates a method on pairs and hands each row over as it is done."""
+
+    pairs: tuple[Pair, ...]
+    method: str
+    params: Params
+    device: str
+    folder: Path
+    arrived: Callable[[Row], None]
+
+    def __call__(self, progress: Progress) -> Evaluation:
+        """Do it; see `evaluate` for the errors."""
+        return evaluate(
+            self.pairs,
+            method=self.method,
+            params=self.params,
+            device=self.device,
+            folder=self.folder,
+            progress=progress,
+            arrived=self.arrived,
+        )
+
+
+def opened(row: Row) -> tuple[Result, list[LayerData]]:
+    """A row's result, and the layers of its pair."""
+    pair, result = open_row(row)
+    data: list[LayerData] = []
+    for role in ("fixed", "moving"):
+        labels = getattr(pair, f"{role}_labels")
+        if labels is not None:
+            data += labels_layers(labels, name=f"{row.name}: {role} labels", visible=False)
+        data += image_layers(
+            getattr(pair, role), name=f"{row.name}: {role}", metadata={"voxreg role": role}, visible=True
+        )
+    return result, data
+
+
+def save(rows: Sequence[Row], folder: Path) -> Path:
+    """Write the summary, before and after of every pair, the best and the worst into a folder."""
+    from ... import figures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    page = markdown(summaries(rows))
+    replace_file(folder / "summary.md", partial(Path.write_text, data=page, encoding="utf-8"))
+    figures.save(figures.before_after(rows), folder / "before-after.png")
+    figures.save(figures.gallery(rows), folder / "gallery.png")
+    return folder
+
+
+def in_short(rows: list[Row]) -> tuple[str, str]:
+    """The rows in a few words, and the tone."""
+    (found,) = summaries(rows)
+    parts = [f"{found.pairs} pairs" + (f", {found.failed} without a result" if found.failed else "")]
+    for line in found.lines:
+        improved = f"{100 * line.improved:.0f}\N{NO-BREAK SPACE}% improved"
+        if line.measure.key in ("end_point_error", "landmark_error", "dice"):
+            means = " -> ".join(format(side.mean, line.measure.form) for side in (line.before, line.after))
+            parts.append(f"{line.measure.title} {means}, {improved}")
+        elif line.measure.key == "ssim_common":
+            parts.append(f"{improved} in SSIM")
+    text = f"{'; '.join(parts)}. {found.interpolation}".strip()
+    smooth = found.interpolation.endswith(("not of registration.", "no gain.", "the rest of smoothing."))
+    return text, "quiet" if not found.lines else "unclear" if smooth else "better"

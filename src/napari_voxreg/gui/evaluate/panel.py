@@ -1,0 +1,336 @@
+"""The Evaluate panel."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import napari.viewer
+from napari.layers import Layer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...core import process
+from ...core.process import MethodUnavailable
+from ...core.progress import Cancelled
+from ...evaluation import Evaluation, Row
+from ...methods import METHODS
+from ...registration.result import Result
+from ..background import child_process
+from ..background.worker import Report, Runner
+from ..layers.result_layers import LayerData, result_layers
+from ..layers.snapshots import snapshot
+from ..widgets.combo_box import heading
+from ..widgets.dock_panel import Docked
+from ..widgets.method_box import MethodBox
+from ..widgets.sentence import BUTTON, Sentence
+from ..widgets.source_box import PathLine, SourceBox
+from .before_after import BeforeAfter
+from .job import EvaluateJob, in_short, opened, save
+from .table import EvaluateTable
+
+
+class EvaluateWidget(Docked):
+    """Choose pairs and a method, press Evaluate, see each pair before and after.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets the layers of the pair that is looked at.
+
+    Attributes
+    ----------
+    source, method, folder : SourceBox, MethodBox, PathLine
+        The choices, which a program sets with their ``choose``.
+    table, plot, summary : EvaluateTable, BeforeAfter, Sentence
+        What is shown.
+
+    Signals
+    -------
+    finished(rows)
+        A run has ended.
+    opened(row)
+        A pair's layers are there.
+    failed(sentence)
+        Something has ended with an error, which the panel shows.
+    """
+
+    finished = Signal(object)
+    opened = Signal(object)
+    failed = Signal(str)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._runner, self._opener, self._saver = Runner(), Runner(), Runner()
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._layers: list[tuple[Layer, str]] = []
+        self._build()
+        self._refresh()
+        child_process.hold(id(self))
+        # The worker may outlive the panel, and a panel may go without closing.
+        self.destroyed.connect(lambda: self._gone())
+
+    # What a program calls -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Evaluate what is chosen, as a click on the button does; `finished` or `failed` follows."""
+        if self.busy:
+            return
+        self.summary.say("", "quiet")
+        self.notes.hide()
+        try:
+            if reason := self.reason():
+                raise ValueError(reason)
+            params = self.method.params()
+        except ValueError as error:
+            self._fail(error)
+            return
+        arrived = self.table.begin()
+        self._show_rows()
+        job = EvaluateJob(
+            self.source.chosen, self.method.method, params, self.method.device, self._folder(), arrived
+        )
+        self._set_running(True)
+        self._start(self._runner, job, self._done, self._report)
+
+    def cancel(self) -> None:
+        """Stop the run; the pairs that are done stay, on the screen and in the folder."""
+        if self.busy:
+            self._runner.cancel()
+            self.table.end()
+            self._fail(Cancelled())
+
+    def open(self, row: Row) -> None:
+        """Show a pair with its layers, in place of those of the pair shown before; `opened` follows."""
+        self.table.select(row)
+        self.stage.setText(f"Opening {row.name}…")
+        self.stage.show()
+        self._start(self._opener, lambda progress: opened(row), partial(self._show_pair, row))
+
+    def reason(self) -> str:
+        """Why nothing can be evaluated now; empty if something can."""
+        return self.source.reason()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is on."""
+        return not self._running.isHidden()
+
+    # The parts ------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        """Lay out the panel inside a scroll area."""
+        self.source = SourceBox()
+        self.method = MethodBox()
+        self.folder = PathLine("not kept after this session")
+        self.button = QPushButton("Evaluate")
+        self.button.setStyleSheet(BUTTON)
+        self.why = _wrapped()
+        self.bar = QProgressBar()
+        self.bar.setFormat("%p %")
+        self.cancel_button = QPushButton("Cancel")
+        self.stage = _wrapped()
+        self.summary = Sentence()
+        self.plot = BeforeAfter()
+        self.table = EvaluateTable()
+        self.notes = _wrapped()
+        self.save_button = QPushButton("Save figures…")
+        self.save_button.setToolTip(
+            "Write the summary, before and after of every pair, the best and the worst"
+        )
+        self._running = QWidget()
+        running = QHBoxLayout(self._running)
+        running.setContentsMargins(0, 0, 0, 0)
+        running.addWidget(self.bar, 1)
+        running.addWidget(self.cancel_button)
+        keep = QFormLayout()
+        keep.setContentsMargins(0, 0, 0, 0)
+        keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        tip = "For the table and the transforms; pairs that are in its table are not run again"
+        keep.addRow(heading("Save in", self.folder, tip), self.folder)
+        below = QHBoxLayout()
+        below.addWidget(self.save_button)
+        below.addStretch()
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        layout.addWidget(self.source)
+        layout.addWidget(self.method)
+        layout.addLayout(keep)
+        for part in (self.button, self.why, self._running, self.stage, self.summary, self.plot, self.table):
+            layout.addWidget(part)
+        layout.addLayout(below)
+        layout.addWidget(self.notes)
+        layout.addStretch()
+        for part in (self._running, self.stage, self.summary, self.plot, self.notes, self.save_button):
+            part.hide()
+        self._fill(content)
+        self.source.changed.connect(self._refresh)
+        self.method.method_box.currentIndexChanged.connect(self._load_ahead)
+        self.button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self.cancel)
+        self.table.grown.connect(self._show_rows)
+        self.table.picked.connect(self.open)
+        self.plot.picked.connect(self.open)
+        self.save_button.clicked.connect(self._ask_where)
+
+    def _load_ahead(self) -> None:
+        """Have the child process load what the chosen method needs."""
+        process.warm(*METHODS[self.method.method].loads)
+
+    def _refresh(self) -> None:
+        """Bring what follows from the choices up to date."""
+        reason = self.reason()
+        self.button.setEnabled(not reason and not self.busy)
+        self.why.setText(reason)
+        self.why.setVisible(bool(reason) and not self.busy)
+
+    # A run ----------------------------------------------------------------------------------------------
+
+    def _folder(self) -> Path:
+        """Where the table goes: the user's folder, or one that goes with the panel."""
+        if self.folder.path is not None:
+            return self.folder.path
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="voxreg-", ignore_cleanup_errors=True)
+        return Path(self._scratch.name)
+
+    def _start(
+        self,
+        runner: Runner,
+        job: Callable[..., object],
+        done: Callable[..., None],
+        report: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        runner.start(job, report=report, done=done, failed=self._fail, warned=lambda text: None)
+
+    def _report(self, report: Report) -> None:
+        if report.fraction is not None:
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(max(self.bar.value(), round(1000 * report.fraction)))
+        self.stage.setText(report.message)
+
+    def _set_running(self, running: bool) -> None:
+        self._running.setVisible(running)
+        self.stage.setVisible(running)
+        self.button.setText("Evaluating…" if running else "Evaluate")
+        self.bar.setRange(0, 0)  # moves to and fro until a fraction is known
+        if running:
+            self.stage.clear()
+        self._refresh()
+
+    def _show_rows(self) -> None:
+        """Bring plot and summary up to date."""
+        rows = self.table.rows
+        self.plot.set_rows(rows)
+        self.save_button.setVisible(any(not row.failed for row in rows))
+        if rows:
+            self.summary.say(*in_short(rows))
+
+    def _done(self, found: Evaluation) -> None:
+        self._set_running(False)
+        self.table.flush()
+        self.notes.setText("\n".join(found.notes))
+        self.notes.setVisible(bool(found.notes))
+        self.finished.emit(found.rows)
+
+    def _fail(self, error: Exception) -> None:
+        """Go idle and say why."""
+        if not self._runner.busy:
+            self._set_running(False)
+            self.table.flush()
+        self.stage.hide()
+        self.notes.show()
+        if isinstance(error, Cancelled):
+            self.notes.setText("Cancelled; the pairs above are done.")
+            return
+        plain = isinstance(error, ValueError | MethodUnavailable | OSError)
+        sentence = str(error).split("\n")[0] if plain else f"{type(error).__name__}: {error}"
+        self.notes.setText(sentence)
+        if not plain:
+            from napari.utils.notifications import notification_manager
+
+            self.notes.setToolTip("".join(traceback.format_exception(error)))
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+        self.failed.emit(sentence)
+
+    # A pair ---------------------------------------------------------------------------------------------
+
+    def _show_pair(self, row: Row, found: tuple[Result, list[LayerData]]) -> None:
+        """Add the images, then have the layers of the result made from them."""
+        result, data = found
+        for layer, name in self._layers:
+            if layer in self._viewer.layers and layer.name == name:  # a new name means that it is wanted
+                self._viewer.layers.remove(layer)
+        self._layers = []
+        layers = self._add(data)
+        fixed, moving = (
+            snapshot(next(layer for layer in layers if layer.metadata.get("voxreg role") == role))
+            for role in ("fixed", "moving")
+        )
+        self._start(
+            self._opener,
+            lambda progress: result_layers(result, fixed, moving, progress=progress),
+            partial(self._show_result, row),
+        )
+
+    def _show_result(self, row: Row, data: list[LayerData]) -> None:
+        self._add(data)
+        self.stage.setVisible(self.busy)
+        self.opened.emit(row)
+
+    def _add(self, data: list[LayerData]) -> list[Layer]:
+        """Add layers, and remember them until the next pair is opened."""
+        layers = [self._viewer.add_layer(Layer.create(*one)) for one in data]
+        self._layers += [(layer, layer.name) for layer in layers]
+        return layers
+
+    def _ask_where(self) -> None:
+        """Save summary and figures into a folder that the user chooses."""
+        folder = QFileDialog.getExistingDirectory(self, "Save the figures into a folder", str(self._folder()))
+        if folder:
+            self.save(Path(folder))
+
+    def save(self, folder: Path) -> None:
+        """Save summary and figures into a folder, in the background."""
+        rows = list(self.table.rows)
+        self._start(self._saver, lambda progress: save(rows, folder), self._saved)
+
+    def _saved(self, folder: Path) -> None:
+        self.notes.setText(f"Saved summary.md, before-after.png and gallery.png in {folder}.")
+        self.notes.show()
+
+    # Coming and going -----------------------------------------------------------------------------------
+
+    def _detach(self) -> None:
+        """Stop the run; what is done is in its folder."""
+        self.cancel()
+
+    def _gone(self) -> None:
+        """Leave no run and, after the last panel, no child process behind; touches nothing of Qt."""
+        for runner in (self._runner, self._opener, self._saver):
+            runner.cancel()
+        self.source.stop()
+        child_process.release(id(self))
+
+
+def _wrapped() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label

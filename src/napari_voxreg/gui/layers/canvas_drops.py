@@ -1,0 +1,81 @@
+"""Drops on the viewer while a panel is open: what carries geometry opens with it, without a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QMainWindow, QWidget
+
+from ...io.images import MEDICAL, TIFF, ending_of, is_dicom
+from ...io.tiff import is_map_or_complex
+
+
+class CanvasDrops(QObject):
+    """Takes those drops on a panel's viewer that napari would ask about or open without their geometry.
+
+    napari asks which reader to use at every drop of a medical file, and reads a map in TIFF as a plain
+    picture. Everything else goes to napari as ever. Ends with the panel.
+
+    Parameters
+    ----------
+    panel : QWidget
+        A panel in the viewer's window (docked or floating).
+    open_paths : callable
+        Called with the list of paths of a drop, if all of them are such files.
+    """
+
+    def __init__(self, panel: QWidget, open_paths: Callable[[list[Path]], None]) -> None:
+        super().__init__(panel)
+        self._open_paths = open_paths
+        self._target: QWidget | None = None
+        panel.installEventFilter(self)  # the panel has a window when it is shown, not before
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Find the canvas when the panel is shown, and take what is dropped on it."""
+        if event is None:
+            return False
+        if watched is self.parent():
+            if event.type() == QEvent.Type.Show:
+                self._attach()
+            elif event.type() == QEvent.Type.Hide:
+                self._detach()
+            return False
+        if event.type() != QEvent.Type.Drop or not isinstance(event, QDropEvent) or event.modifiers():
+            return False  # with Shift or Alt the user wants napari's stacking or its question
+        mime = event.mimeData()
+        urls = [] if mime is None else mime.urls()
+        paths = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
+        if not paths or len(paths) < len(urls) or not all(carries_geometry(path) for path in paths):
+            return False
+        event.acceptProposedAction()
+        self._open_paths(paths)
+        return True
+
+    def _attach(self) -> None:
+        window = self.parent()
+        while window is not None and not isinstance(window, QMainWindow):
+            window = window.parent()
+        # napari gives plugins no public way to its drop area; where it is not found, napari's own way stays.
+        found = [] if window is None else window.findChildren(QWidget)
+        self._detach()
+        self._target = next((widget for widget in found if type(widget).__name__ == "QtViewer"), None)
+        if self._target is not None:
+            self._target.installEventFilter(self)
+
+    def _detach(self) -> None:
+        if self._target is not None:
+            self._target.removeEventFilter(self)
+            self._target = None
+
+
+def carries_geometry(path: Path) -> bool:
+    """Whether a file or folder is better opened by us: medical, or a TIFF with a map or complex pixels."""
+    if path.is_dir():
+        files = (entry for entry in sorted(path.iterdir()) if entry.is_file())
+        return any(is_dicom(entry) for entry in islice(files, 5))
+    ending = ending_of(path)
+    return ending in MEDICAL or (ending in TIFF and is_map_or_complex(path))

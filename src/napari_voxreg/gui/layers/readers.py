@@ -1,0 +1,154 @@
+"""Files as napari layers with their full geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.geometry import Array, Grid, Image
+from ...io.images import MEDICAL, TIFF, ending_of, read_image, read_series
+from ...io.tiff import TIME
+from .snapshots import AXES, grid_kwargs
+
+LayerData = tuple[Any, dict[str, Any], str]
+SPECKLE = 0.15  # relative standard deviation among neighbours; optical images and terrain stay well below
+FLOOR = 1e-6  # amplitude below the brightest pixel's that counts as none: -120 dB
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+    """napari's way to ask for a reader; None for what is better left to others."""
+    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+    if not all(one.is_dir() or ending_of(one) in MEDICAL + TIFF for one in paths):
+        return None
+    return lambda given: read_layers([Path(given)] if isinstance(given, str) else [Path(p) for p in given])
+
+
+def read_layers(paths: Sequence[Path | str]) -> list[LayerData]:
+    """Read files and DICOM folders as image layers, in order; may run in a worker.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Anything that `napari_voxreg.io.images.read_image` reads; of a folder every DICOM series is one layer.
+
+    Returns
+    -------
+    list of tuple
+        Layer data as napari takes it: pixels, keyword arguments, layer type.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read.
+    """
+    layers: list[LayerData] = []
+    for path in map(Path, paths):
+        for image in read_series(path) if path.is_dir() else [read_image(path)]:
+            layers.extend(image_layers(image))
+    return layers
+
+
+def image_layers(image: Image, **look: Any) -> list[LayerData]:
+    """An image as layers: one, or one a channel where the channels are not red, green and blue.
+
+    Parameters
+    ----------
+    image : Image
+        Complex pixels, and maps that show speckle, become decibel; what was stored stays in the layer's
+        ``metadata["linear"]``.
+    **look
+        More keyword arguments for the layers.
+    """
+    image = _upright(image)
+    kwargs = {**_placement(image), "name": image.name, **look}
+    if _is_radar(image):
+        decibel = _decibel(image.data)
+        limits = tuple(float(x) for x in np.nanpercentile(decibel[::3, ::3], (1.0, 99.7)))
+        kwargs["metadata"] = {**kwargs.get("metadata", {}), "linear": image.data, "unit": "dB"}
+        kwargs["contrast_limits"] = limits if limits[0] < limits[1] else (limits[0] - 1, limits[0] + 1)
+        kwargs["name"] = f"{image.name} (dB)"
+        return [(decibel, kwargs, "image")]
+    if image.channels is None:
+        return [(image.data, {**kwargs, "rgb": False}, "image")]
+    if image.channels in (3, 4) and image.data.dtype in (np.uint8, np.uint16):
+        return [(image.data, {**kwargs, "rgb": True}, "image")]
+    return [
+        (image.data[..., c], {**kwargs, "name": f"{image.name} {c + 1}", "rgb": False}, "image")
+        for c in range(image.channels)
+    ]
+
+
+def labels_layers(labels: Image, **look: Any) -> list[LayerData]:
+    """Integer labels as a Labels layer."""
+    labels = _upright(labels)
+    return [(labels.data, {**_placement(labels), "name": labels.name, **look}, "labels")]
+
+
+def _upright(image: Image) -> Image:
+    """The same volume with its array axes in the order and sense of the world's, as far as they are alike.
+
+    napari cuts volumes along array axes and draws one that was stored from side to side, say, out of place.
+    """
+    d = image.ndim
+    if d < 3:
+        return image
+    towards = np.abs(image.grid.direction)
+    order = [-1] * d
+    for _ in range(d):  # the most evident match first
+        world, axis = divmod(int(towards.argmax()), d)
+        order[world] = axis
+        towards[world, :] = towards[:, axis] = -1
+    affine = image.grid.affine[:, [*order, d]].copy()
+    data = image.data.transpose([*order, *range(d, image.data.ndim)])
+    for axis in range(d):
+        if affine[axis, axis] < 0:
+            affine[:, d] += affine[:, axis] * (data.shape[axis] - 1)
+            affine[:, axis] *= -1
+            data = np.flip(data, axis)
+    return replace(image, data=data, grid=Grid(data.shape[:d], affine, image.grid.units))
+
+
+def _placement(image: Image) -> dict[str, Any]:
+    """Keyword arguments that put a layer on its grid, with a time axis named so."""
+    kwargs = grid_kwargs(image.grid)
+    if image.grid.units[0] == TIME:
+        kwargs["axis_labels"] = ("t", *AXES[-image.ndim + 1 :])
+    return kwargs
+
+
+def _is_radar(image: Image) -> bool:
+    """Whether pixels are complex, or lie on a map, are never negative and full of speckle."""
+    if np.iscomplexobj(image.data):
+        return True
+    if (
+        image.ndim != 2
+        or image.channels is not None
+        or image.grid.units[0] in ("pixel", "micrometer", "millimeter")
+    ):
+        return False
+    return _speckle(image.data) > SPECKLE
+
+
+def _speckle(data: Array) -> float:
+    """Relative standard deviation among 5 x 5 neighbours, the median over the middle of an image."""
+    from scipy.ndimage import uniform_filter
+
+    middle = tuple(slice(max(0, n // 2 - 256), n // 2 + 256) for n in data.shape)
+    pixels = data[middle].astype(np.float64)
+    if not np.isfinite(pixels).all() or pixels.min() < 0:
+        return 0.0
+    mean = uniform_filter(pixels, 5)
+    variance = np.clip(uniform_filter(pixels**2, 5) - mean**2, 0, None)
+    lit = mean > 0
+    return float(np.median(np.sqrt(variance[lit]) / mean[lit])) if lit.any() else 0.0
+
+
+def _decibel(data: Array) -> Array:
+    """20 log10 of the amplitude, float32; no signal is shown 120 dB below the brightest pixel."""
+    amplitude = np.abs(data).astype(np.float32)
+    least = FLOOR * float(np.nanmax(amplitude, initial=0.0)) or 1.0
+    return 20 * np.log10(np.maximum(amplitude, np.float32(least)))

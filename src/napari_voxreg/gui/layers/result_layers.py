@@ -1,0 +1,346 @@
+"""A result as napari layers: computed in a worker, added on the main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+import numpy as np
+
+from ...core.geometry import Array, Grid, Image
+from ...core.progress import Progress, silent, subprogress
+from ...images.preprocess import driving_channel
+from ...io.transforms import software
+from ...metrics.similarity import PairMetrics, ssim_map
+from ...registration.result import Result, result_record
+from ...transforms import Transform, displacement_on, jacobian_determinant, warp
+from .drawings import Tile, arrow_length, arrows, deformed_grid, tiles
+from .snapshots import LayerSnapshot
+
+LayerData = tuple[Any, dict[str, Any], str]
+NAME = 24  # characters of a layer's name that are kept in the names of its results
+# Blue shrinks, white keeps, red grows; what folds lies below the limits and is yellow.
+DIVERGING = ("#0b2c6b", "#3f7fd0", "#f7f7f7", "#d9593d", "#6e0d1c")
+FOLDED = "#ffe600"
+# From unlike to alike; dark all along, so that the values written on it can be read.
+LIKENESS = ("#c23a26", "#842c56", "#10203f")
+WORSE, SAME, BETTER = "#ffe08a", "#ffffff", "#9dffb0"
+# Bright all along, to stand out against dark pictures and red ones.
+DISTANCE = ("#31c7ff", "#8dff8a", "#fff04a")
+
+
+@dataclass(frozen=True)
+class Show:
+    """Which layers are made of a result.
+
+    Parameters
+    ----------
+    warped : bool
+        The moving image on the fixed grid.
+    arrows : bool
+        Where each pixel is taken from, as arrows.
+    grid : bool
+        A regular grid, deformed.
+    magnitude : bool
+        How far each pixel is displaced.
+    jacobian : bool
+        How volume changes: the determinant of the Jacobian.
+    ssim : bool
+        Local structural similarity, with the values before and after written on it.
+    extras : bool
+        What else the method has to show.
+    """
+
+    warped: bool = True
+    arrows: bool = True
+    grid: bool = False
+    magnitude: bool = False
+    jacobian: bool = False
+    ssim: bool = True
+    extras: bool = False
+
+
+def result_layers(
+    result: Result,
+    fixed: LayerSnapshot,
+    moving: LayerSnapshot,
+    *,
+    show: Show | None = None,
+    channel: int | str | None = None,
+    progress: Progress = silent,
+) -> list[LayerData]:
+    """Make the layers of a result, at the full resolution of the fixed layer.
+
+    The warped image is made from the transform in memory: what `Result.save` writes and `load_transform`
+    reads back holds the same numbers, bit for bit.
+
+    Parameters
+    ----------
+    result : Result
+        Of these two layers.
+    fixed, moving : LayerSnapshot
+        Taken before the run.
+    show : Show, optional
+        Which layers.
+    channel : int or "luminance", optional
+        What drove the registration; its similarity is shown.
+    progress : Progress, optional
+        May raise `Cancelled`.
+
+    Returns
+    -------
+    list of tuple
+        ``(data, keyword arguments, type)`` from the bottom to the top, for `napari.layers.Layer.create`. All
+        lie on the fixed layer's pixels and carry its transform, units, axis labels and number of axes; at
+        most one map and one drawing are visible at first.
+    """
+    # napari loads pandas with the first features, which the screen would have to wait for.
+    import_module("pandas")
+    show = Show() if show is None else show
+    place = _Place(result, fixed, moving, show)
+    grid = place.grid
+    layers: list[LayerData] = []
+    progress(0.0, "warping the moving image")
+    source = _flat(moving.image(), grid.ndim)
+    if show.extras:
+        layers.extend(_extras(result, source, moving, place))
+    if show.warped:
+        layers.append(_warped(result.transform, source, moving, place))
+    if show.magnitude or show.jacobian:
+        progress(0.2, "measuring the displacement")
+        displacement = displacement_on(result.transform, grid)
+        if show.magnitude:
+            layers.append(_magnitude(displacement, place))
+        if show.jacobian:
+            layers.append(_jacobian(displacement, place))
+    if show.ssim:
+        target = _flat(fixed.image(), grid.ndim)
+        pair = PairMetrics(driving_channel(target, channel), driving_channel(_like(source, grid), channel))
+        layers.extend(_similarity(result, pair, place, subprogress(progress, 0.4, 0.8)))
+    progress(0.8, "drawing the deformation")
+    if show.grid:
+        layers.append(_grid(result, place))
+    if show.arrows:
+        layers.append(_arrows(result, place))
+    progress(1.0, "layers ready")
+    return layers
+
+
+class _Place:
+    """Where a result's layers go: the flat grid it was found on, and how that sits in the fixed layer."""
+
+    def __init__(self, result: Result, fixed: LayerSnapshot, moving: LayerSnapshot, show: Show) -> None:
+        whole = fixed.grid()
+        thin = whole.thin_axes() if whole.ndim > result.transform.ndim else ()
+        self.grid: Grid = whole.without(thin)
+        self.ndim = fixed.ndim
+        self.axes = [axis for k, axis in enumerate(fixed.spatial) if k not in thin]
+        self.through = tuple(fixed.present[axis] for axis in self.axes)
+        self.name = pair_name(moving.name, fixed.name)
+        self.placement = fixed.placement
+        self.metadata = {**result_record(result), "software": software(), "units": list(self.grid.units)}
+        self.one_map = show.magnitude + show.jacobian + show.ssim == 1 and not show.warped
+        self.one_drawing = not show.arrows
+
+    def array(self, data: Array) -> Array:
+        """Pixels on the flat grid with the fixed layer's other axes, one pixel long."""
+        return np.expand_dims(data, [k for k in range(self.ndim) if k not in self.axes])
+
+    def points(self, points: Array) -> Array:
+        """Pixel coordinates (..., d) with zeros along the other axes, (..., n)."""
+        whole = np.zeros((*points.shape[:-1], self.ndim))
+        whole[..., self.axes] = points
+        return whole
+
+    def keywords(self, what: str = "", **more: Any) -> dict[str, Any]:
+        """Keyword arguments that all result layers have, with more."""
+        return {
+            "name": f"{self.name} {what}".rstrip(),
+            "metadata": {"voxreg": {**self.metadata, "layer": what or "warped"}},
+            **self.placement,
+            **more,
+        }
+
+    def map(self, data: Array, what: str, limits: tuple[float, float], colormap: Any) -> LayerData:
+        """A map over the fixed image."""
+        return (
+            self.array(data),
+            self.keywords(what, rgb=False, colormap=colormap, contrast_limits=limits, visible=self.one_map),
+            "image",
+        )
+
+
+def _warped(
+    transform: Transform, source: Image, moving: LayerSnapshot, place: _Place, what: str = "", **more: Any
+) -> LayerData:
+    """The moving layer as it looks, on the fixed grid."""
+    order: Literal[0, 1] = 0 if moving.labels else 1
+    data = place.array(warp(source, transform, place.grid, order=order).data)
+    keywords = place.keywords(what, **moving.look, **more)
+    if moving.labels:
+        return data, keywords, "labels"
+    return data, {**keywords, "rgb": moving.rgb, "blending": "translucent"}, "image"
+
+
+def _extras(result: Result, source: Image, moving: LayerSnapshot, place: _Place) -> Iterator[LayerData]:
+    """What else the method has to show, hidden at first: transforms as the moving layer under them."""
+    for name, extra in result.extras.items():
+        if isinstance(extra, Transform):
+            yield _warped(extra, source, moving, place, name, visible=False)
+            continue
+        vectors = extra.channels is not None
+        values = np.linalg.norm(extra.data, axis=-1) if vectors else extra.data
+        values = warp(extra.with_data(values.astype(np.float32)), None, place.grid).data
+        low, high = (0.0 if vectors else float(values.min())), float(values.max())
+        title = f"{name} ({_symbol(place.grid.units[0])})" if vectors else name
+        limits = (low, high if high > low else low + 1)
+        data, keywords, kind = place.map(values, title, limits, "viridis" if vectors else "inferno")
+        yield data, {**keywords, "visible": False}, kind
+
+
+def _magnitude(displacement: Array, place: _Place) -> LayerData:
+    """Length of the displacement, world units."""
+    length = np.linalg.norm(displacement, axis=-1).astype(np.float32)
+    return place.map(
+        length, f"flow ({_symbol(place.grid.units[0])})", (0.0, float(length.max()) or 1.0), "viridis"
+    )
+
+
+def _jacobian(displacement: Array, place: _Place) -> LayerData:
+    """Determinant of the Jacobian, limits the same on both sides of 1."""
+    determinant = jacobian_determinant(displacement, place.grid)
+    # With folds the limits are 0 and 2, so that what is not above them is what is folded; without, the least
+    # value lies above the lower limit and nothing is.
+    folds = float(determinant.min()) <= 0
+    reach = 1.0 if folds else min(1.0, max(0.02, 1.05 * float(np.abs(determinant - 1).max())))
+    colormap = _colormap("shrinks - grows", DIVERGING, low_color=FOLDED)
+    return place.map(determinant, "Jacobian", (1 - reach, 1 + reach), colormap)
+
+
+def _similarity(
+    result: Result, pair: PairMetrics, place: _Place, progress: Progress
+) -> tuple[LayerData, LayerData]:
+    """The map of structural similarity, and its values per tile."""
+    target = pair.fixed.data
+    first, last = pair.warped(None), pair.warped(result.transform)
+    before = ssim_map(target, first[0], subprogress(progress, 0.0, 0.5))
+    after = ssim_map(target, last[0], subprogress(progress, 0.5, 1.0))
+    found = tiles(target, before, after, (first[1], last[1]), place.grid, place.through)
+    image = place.map(after, "SSIM", (0.0, 1.0), _colormap("unlike - alike", LIKENESS))
+    image[1]["rendering"] = "minip"  # in a volume the places that are least alike are looked for
+    return image, _values(result, found, place, visible=image[1]["visible"])
+
+
+def _values(result: Result, found: Sequence[Tile], place: _Place, visible: bool) -> LayerData:
+    """Structural similarity before and after, written on each tile, and one line for the whole on top."""
+    head = [float(at) for at in place.through]
+    head[-2], head[-1] = 0.025 * place.grid.shape[-2], (place.grid.shape[-1] - 1) / 2
+    points = np.array([head, *(tile.centre for tile in found)])
+    a, b = result.before, result.after
+    title = (
+        f"SSIM {a.whole['ssim']:.2f} -> {b.whole['ssim']:.2f}, "
+        f"where both overlap {a.overlap['ssim']:.2f} -> {b.overlap['ssim']:.2f}"
+    )
+    text = [title, *(f"{_number(tile.before)} -> {_number(tile.after)}" for tile in found)]
+    keywords = place.keywords(
+        "SSIM values",
+        features={"ssim": text},
+        text={
+            "string": "{ssim}",
+            "size": 9,
+            "color": [SAME, *map(_colour, found)],
+            "blending": "translucent_no_depth",
+        },
+        visible=visible,
+        size=1,
+        face_color="transparent",
+        border_width=0,
+        blending="translucent_no_depth",
+    )
+    return place.points(points), keywords, "points"
+
+
+def _grid(result: Result, place: _Place) -> LayerData:
+    """The deformed grid as one layer of lines."""
+    drawing = deformed_grid(result.transform, place.grid, place.through)
+    return _vectors(
+        place.points(drawing.vectors),
+        place.keywords("grid"),
+        vector_style="line",
+        edge_width=0.08 * drawing.step,
+        edge_color="#5ce1ff",
+        opacity=0.8,
+        visible=place.one_drawing,
+    )
+
+
+def _arrows(result: Result, place: _Place) -> LayerData:
+    """Arrows coloured by the length of the displacement."""
+    drawing = arrows(result.transform, place.grid, place.through)
+    return _vectors(
+        place.points(drawing.vectors),
+        place.keywords("arrows"),
+        vector_style="arrow",
+        features={"displacement": drawing.size},
+        edge_color="displacement",
+        edge_colormap=_colormap("distance", DISTANCE),
+        edge_contrast_limits=(0.0, float(drawing.size.max()) or 1.0),
+        edge_width=0.16 * drawing.step,
+        length=arrow_length(drawing),
+        opacity=1.0,
+    )
+
+
+def _vectors(data: Array, keywords: dict[str, Any], **more: Any) -> LayerData:
+    """A Vectors layer that is drawn over everything, in a volume too."""
+    return data, {**keywords, "blending": "translucent_no_depth", **more}, "vectors"
+
+
+def _colormap(name: str, colours: Sequence[str], **more: Any) -> Any:
+    """A napari colormap."""
+    from napari.utils import Colormap
+
+    return Colormap(list(colours), name=name, **more)
+
+
+def _flat(image: Image, ndim: int) -> Image:
+    """An image without the axes of one pixel that `register` left out."""
+    return image.without(image.grid.thin_axes()) if image.ndim > ndim else image
+
+
+def _like(image: Image, grid: Grid) -> Image:
+    """An image in the units of a grid."""
+    return image.with_grid(image.grid.in_units(grid.units))
+
+
+def pair_name(moving: str, fixed: str) -> str:
+    """Call results "moving > fixed"; of long names only the words in which they differ are kept."""
+    words = moving.split(), fixed.split()
+    if len(moving) + len(fixed) > NAME:
+        for end in (0, -1):
+            while min(map(len, words)) > 1 and words[0][end] == words[1][end]:
+                for half in words:
+                    half.pop(end)
+    return " > ".join(
+        name if len(name) <= NAME else name[: NAME - 1] + "…" for name in (" ".join(half) for half in words)
+    )
+
+
+def _symbol(unit: str) -> str:
+    """A unit as it is abbreviated, "mm" or "µm"."""
+    import pint
+
+    return f"{pint.get_application_registry().Unit(unit):~}"
+
+
+def _number(value: float) -> str:
+    """A similarity with two digits, or a dash where there is none."""
+    return "–" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}"  # never -0.00
+
+
+def _colour(tile: Tile) -> str:
+    """Green for better, orange for worse."""
+    change = tile.after - tile.before
+    return BETTER if change > 0.01 else WORSE if change < -0.01 else SAME

@@ -1,0 +1,90 @@
+"""What is chosen, and whether it can be registered: the checks that take no time."""
+
+from __future__ import annotations
+
+from napari.components import ViewerModel
+
+from ...core.geometry import Array, Grid
+from ...methods import METHODS
+from ..layers.snapshots import mask_snapshot, points_from_layer, snapshot
+from ..widgets.method_box import MethodBox
+from .initial_box import StartBox
+from .job import Chosen
+from .pair_box import PairBox
+from .pixels_box import PixelsBox
+
+
+def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, start: StartBox) -> Chosen:
+    """What is chosen, as the worker gets it; there is no reason against the pair."""
+    fixed, moving, *masks = (box.layer for box in pair.boxes)
+    images = [snapshot(layer, viewer) for layer in (fixed, moving)]
+    covers = [None if mask is None else mask_snapshot(mask, viewer) for mask in masks]
+    return Chosen(
+        fixed=images[0],
+        moving=images[1],
+        fixed_mask=covers[0],
+        moving_mask=covers[1],
+        points=_points(start, images[0].grid(), images[1].grid()),
+        start=start.start,
+        channel=pixels.channel,
+        levels=pixels.levels(*images),
+    )
+
+
+def _points(start: StartBox, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
+    """The landmarks in the world."""
+    layers = [box.layer for box in start.boxes]
+    if layers[0] is None or layers[1] is None:
+        return None
+    return points_from_layer(layers[0], fixed), points_from_layer(layers[1], moving)
+
+
+def reason_against(pair: PairBox, method: MethodBox, start: StartBox) -> str:
+    """Why the method cannot register what is chosen, in words with the remedy; empty if it can."""
+    reason = reason_against_pair(pair, start)
+    if reason:
+        return reason
+    try:
+        params = method.params()
+    except ValueError as error:
+        return str(error)
+    return METHODS[method.method].refusal(common_ndim(pair), params)
+
+
+def reason_against_pair(pair: PairBox, start: StartBox) -> str:
+    """Why no method can register what is chosen; empty if one can.
+
+    What takes time (pixels, overlap, masks, files) is checked by `register`, in the worker, before anything
+    runs.
+    """
+    fixed, moving = pair.fixed.layer, pair.moving.layer
+    if fixed is None:
+        return "Choose a fixed image."
+    if moving is None:
+        return "Choose a moving image."
+    if fixed is moving:
+        return "Fixed and moving are the same layer; choose two."
+    try:
+        common_ndim(pair)
+    except ValueError as error:
+        return str(error)
+    points = [box.layer for box in start.boxes]
+    if (points[0] is None) != (points[1] is None):
+        which = "fixed" if points[0] is None else "moving"
+        return f"Choose {which} landmarks too, or none for both."
+    if points[0] is not None and points[1] is not None and len(points[0].data) != len(points[1].data):
+        counts = f"{len(points[0].data)} fixed and {len(points[1].data)} moving"
+        return f"There are {counts} landmarks; they must correspond one to one."
+    if start.start == "points" and points[0] is None:
+        return "Starting from landmarks needs a Points layer for each image; choose them."
+    return ""
+
+
+def common_ndim(pair: PairBox) -> int:
+    """The number of axes of both images, one-pixel-thin ones not counted; a `ValueError` if they differ."""
+    grids = [snapshot(box.layer).grid() for box in (pair.fixed, pair.moving)]
+    first, second = (grid.without(grid.thin_axes()) for grid in grids)
+    if first.ndim != second.ndim:
+        raise ValueError(f"Fixed is {first.ndim}D and moving {second.ndim}D; choose two with as many axes.")
+    second.in_units(first.units)  # refuses what cannot be converted
+    return first.ndim

@@ -1,0 +1,153 @@
+"""What the worker does: it gets everything it needs, and no layer or widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.geometry import Array, Grid, unit_factor
+from ...core.params import Params
+from ...core.progress import Progress, subprogress
+from ...registration.compare import Row, compare
+from ...registration.register import register
+from ...registration.result import Result
+from ..layers.result_layers import LayerData, Show, result_layers
+from ..layers.snapshots import LayerSnapshot, ShapesSnapshot
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The pair and all that was chosen with it, but the method.
+
+    Parameters
+    ----------
+    fixed, moving : LayerSnapshot
+        The two layers.
+    fixed_mask, moving_mask : LayerSnapshot, ShapesSnapshot or None
+        The layers of their masks.
+    points : tuple of ndarray or None
+        Corresponding world points, in the units of their image.
+    start : str, Result, Path or None
+        As `register` takes it, or the file of a transform.
+    channel : int, "luminance" or None
+        Which channel drives.
+    levels : tuple of int
+        The levels of the fixed and the moving layer to register, 0 the finest.
+    """
+
+    fixed: LayerSnapshot
+    moving: LayerSnapshot
+    fixed_mask: LayerSnapshot | ShapesSnapshot | None
+    moving_mask: LayerSnapshot | ShapesSnapshot | None
+    points: tuple[Array, Array] | None
+    start: str | Result | Path | None
+    channel: int | str | None
+    levels: tuple[int, int]
+
+    def inputs(self, progress: Progress) -> dict[str, Any]:
+        """What `register` and `compare` take; reads the pixels."""
+        progress(0.0, "reading the images")
+        fixed, moving = self.fixed.image(self.levels[0]), self.moving.image(self.levels[1])
+        masks = [
+            None if mask is None else mask.mask(image.grid)
+            for mask, image in ((self.fixed_mask, fixed), (self.moving_mask, moving))
+        ]
+        return {
+            "fixed": fixed,
+            "moving": moving,
+            "initial": self._initial(fixed.grid),
+            "fixed_mask": masks[0],
+            "moving_mask": masks[1],
+            "points": self.points,
+            "channel": self.channel,
+        }
+
+    def layers(self, result: Result, show: Show, progress: Progress) -> list[LayerData]:
+        """The layers of a result of this pair."""
+        return result_layers(
+            result, self.fixed, self.moving, show=show, channel=self.channel, progress=progress
+        )
+
+    def _initial(self, fixed: Grid) -> Any:
+        """The start, read from its file if it is one; in other units it would mean another motion."""
+        if self.start is None or isinstance(self.start, str):
+            return self.start
+        if isinstance(self.start, Result):
+            _check_units(self.start.fixed.units, fixed)
+            return self.start
+        from ...io.transforms import load_record, load_transform
+
+        record = load_record(self.start)
+        if record is not None:
+            _check_units(record["units"], fixed)
+        return load_transform(self.start)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Registers the chosen pair with a method and makes the layers of the result."""
+
+    chosen: Chosen
+    method: str
+    params: Params
+    device: str
+    show: Show
+
+    def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
+        """Do it; see `register` for the errors."""
+        result = register(
+            **self.chosen.inputs(progress),
+            method=self.method,
+            params=self.params,
+            device=self.device,
+            progress=subprogress(progress, 0.0, 0.9),
+        )
+        return result, self.chosen.layers(result, self.show, subprogress(progress, 0.9, 1.0))
+
+
+@dataclass(frozen=True)
+class CompareJob:
+    """Runs several methods on the chosen pair and hands each row over as it is done."""
+
+    chosen: Chosen
+    methods: tuple[str, ...]
+    device: str
+    arrived: Callable[[Row], None]
+
+    def __call__(self, progress: Progress) -> None:
+        """Do it; see `compare` for the errors."""
+        inputs = self.chosen.inputs(progress)
+        compare(**inputs, methods=self.methods, device=self.device, progress=progress, arrived=self.arrived)
+
+
+@dataclass(frozen=True)
+class ShowJob:
+    """Makes the layers of an earlier result of the chosen pair."""
+
+    chosen: Chosen
+    result: Result
+    show: Show
+
+    def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
+        """Do it."""
+        return self.result, self.chosen.layers(self.result, self.show, progress)
+
+
+def _check_units(units: Sequence[str], fixed: Grid) -> None:
+    """Refuse a start in other units than the fixed image's."""
+    if any(unit_factor(a, b) != 1 for a, b in zip(units, fixed.units, strict=False)):
+        raise ValueError(
+            f"The start is in {units[-1]} and the fixed image in {fixed.units[-1]}; "
+            "give the layers the same units."
+        )
+
+
+def warm_up() -> None:
+    """Load in a thread what the first run needs in this process."""
+    import importlib
+
+    # Not pint: its registry breaks if two threads first use it at once, and napari loads it for its layers.
+    for module in ("SimpleITK", "scipy.ndimage", "skimage.draw", "napari_voxreg.transforms.itk"):
+        importlib.import_module(module)

@@ -1,0 +1,156 @@
+"""What came out of a run: one sentence, and the details behind it."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QFontDatabase
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from ...metrics.similarity import SIMILARITIES, Scores
+from ...registration.result import Result
+from ..widgets.fold import Fold
+from ..widgets.sentence import Sentence
+
+
+class OutcomeView(QWidget):
+    """The verdict or the failure of the last run, with scores, notes and the log.
+
+    Signals
+    -------
+    save_asked()
+        The user wants to save the result.
+    """
+
+    save_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+        self.sentence = Sentence()
+        self.table = QLabel()
+        self.table.setTextFormat(Qt.TextFormat.RichText)
+        self.table.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.notes = QLabel()
+        self.notes.setWordWrap(True)
+        self.notes.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.saved = QLabel()
+        self.saved.setWordWrap(True)
+        self.saved.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.log = QPlainTextEdit()
+        self.log.setReadOnly(True)
+        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.log.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self.log.setFixedHeight(180)
+        self.save_button = QPushButton("Save result…")
+        self.save_button.setToolTip(
+            "Write the transform (ITK's .h5), its record (JSON) and files to a folder"
+        )
+        self.save_button.clicked.connect(self.save_asked)
+        body = QWidget()
+        inside = QVBoxLayout(body)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.table)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.save_button)
+        buttons.addStretch()
+        inside.addLayout(buttons)
+        inside.addWidget(self.saved)
+        self.log_fold = Fold("Log", self.log)
+        self.log_fold.button.toggled.connect(self._flush)
+        inside.addWidget(self.log_fold)
+        self.details = Fold("Details", body)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.sentence)
+        layout.addWidget(self.notes)  # what was done and why is no detail
+        layout.addWidget(self.details)
+        self.begin()
+
+    def begin(self) -> None:
+        """Empty, for a new run."""
+        self.sentence.say("", "quiet")
+        self.log.clear()
+        self._lines = []
+        self._with_result(False)
+        self.details.hide()
+
+    def write(self, line: str) -> None:
+        """Add a line to the log."""
+        self._lines.append(line)
+        self._flush()
+        self.details.show()
+
+    def show_message(self, text: str, tone: str) -> None:
+        """Say something that is no verdict."""
+        self.sentence.say(text, tone)
+
+    def show_result(self, result: Result) -> None:
+        """Show a verdict and what it rests on."""
+        self.sentence.say(result.verdict.sentence, result.verdict.outcome)
+        self.table.setText(score_table(result))
+        self.notes.setText("\n".join(result.notes).replace("->", "→"))
+        for name, content in result.files.items():
+            if name.endswith(".log"):
+                self.write(f"\n{name}:\n{content.decode(errors='replace')}")
+        self._with_result(True)
+        self.notes.setVisible(bool(result.notes))
+
+    def say_saved(self, path: Path) -> None:
+        """Tell where the result was saved."""
+        self.saved.setText(f"Saved: {path}")
+        self.saved.show()
+
+    def _flush(self) -> None:
+        """Write what is new into the log, if anybody looks: elastix's is long."""
+        if self.log_fold.open and self._lines:
+            self.log.appendPlainText("\n".join(self._lines))
+            self._lines = []
+
+    def _with_result(self, there: bool) -> None:
+        for widget in (self.table, self.notes, self.save_button):
+            widget.setVisible(there)
+        self.saved.hide()
+        self.details.show()
+
+
+def score_table(result: Result) -> str:
+    """Scores before and after, as HTML."""
+    head = "".join(f'<td colspan="2" align="center">{text}</td>' for text in ("whole grid", "overlap"))
+    rows = [f"<tr><td></td>{head}</tr>"]
+    times = '<td align="right">before</td><td align="right">after</td>'
+    rows.append(f"<tr><td></td>{times}{times}</tr>")
+    for name in SIMILARITIES:
+        cells = [
+            scores[name]
+            for scores in (
+                result.before.whole,
+                result.after.whole,
+                result.before.overlap,
+                result.after.overlap,
+            )
+        ]
+        numbers = "".join(f'<td align="right">{_number(value)}</td>' for value in cells)
+        rows.append(f"<tr><td>{name.upper()}</td>{numbers}</tr>")
+    table = f'<table cellspacing="0" cellpadding="3">{"".join(rows)}</table>'
+    return f"{table}<p>{escape(_rest(result, result.before, result.after))}</p>".replace("->", "→")
+
+
+def _rest(result: Result, before: Scores, after: Scores) -> str:
+    """What has no column of its own."""
+    parts = [
+        f"overlap {100 * before.overlap_fraction:.0f} → {100 * after.overlap_fraction:.0f} %",
+        f"folded {after.folded:.2g} %",
+    ]
+    if before.landmark_error is not None and after.landmark_error is not None:
+        unit = result.fixed.units[0]
+        parts.append(f"landmark error {before.landmark_error:.3g} → {after.landmark_error:.3g} {unit}")
+    parts.append(f"{result.seconds:.1f} s")
+    return " · ".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "–"

@@ -1,0 +1,137 @@
+"""Which layers are registered: fixed and moving, with a mask each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from napari.layers import Image, Labels, Layer, Shapes
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QWidget
+
+from ..widgets.combo_box import heading
+from ..widgets.layer_box import LayerBox
+
+
+class PairBox(QWidget):
+    """Boxes for the fixed and the moving image and their masks.
+
+    As long as the user has not chosen, a pair is guessed, and replaced by one that arrives under the names
+    fixed and moving (a sample). Layers that are results are never chosen unasked.
+
+    Signals
+    -------
+    changed()
+        Another layer was chosen.
+    dropped(box, paths)
+        Files were dropped on the fixed or the moving box.
+    """
+
+    changed = Signal()
+    dropped = Signal(object, list)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settled = False
+        self._guessing = False
+        self._known: list[Layer] = []
+        self.fixed = LayerBox((Image,), "choose, or drop a file", "Fixed image", drops=True)
+        self.moving = LayerBox((Image,), "choose, or drop a file", "Moving image", drops=True)
+        self.fixed_mask = LayerBox((Labels, Shapes, Image), "none", "Mask of the fixed image")
+        self.moving_mask = LayerBox((Labels, Shapes, Image), "none", "Mask of the moving image")
+        masks = QHBoxLayout()
+        masks.addWidget(self.fixed_mask, 1)
+        masks.addWidget(self.moving_mask, 1)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow(heading("Fixed", self.fixed, "The image that stays"), self.fixed)
+        form.addRow(
+            heading("Moving", self.moving, "The image that is brought onto the fixed one"), self.moving
+        )
+        tip = "Only what a mask covers counts; of the fixed (left) and the moving image (right)"
+        form.addRow(heading("Masks", self.fixed_mask, tip), masks)
+        for box in (self.fixed, self.moving):
+            box.chosen.connect(self._settle)
+            box.dropped.connect(lambda paths, box=box: self.dropped.emit(box, paths))
+        for box in (self.fixed_mask, self.moving_mask):
+            box.chosen.connect(self.changed)
+
+    @property
+    def boxes(self) -> tuple[LayerBox, ...]:
+        """Fixed, moving, fixed mask, moving mask."""
+        return (self.fixed, self.moving, self.fixed_mask, self.moving_mask)
+
+    def settle(self) -> None:
+        """Keep the present choice whatever arrives."""
+        self._settled = True
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """Take note of the viewer's present layers."""
+        layers = list(layers)
+        new = [layer for layer in layers if not any(layer is known for known in self._known)]
+        self._known = layers
+        self._guessing = True  # a choice that ends with its layer is not the user's
+        for box in self.boxes:
+            box.offer(layers)
+        images = [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
+        arrived = [layer for layer in images if any(layer is n for n in new)]
+        if self.fixed.layer is None and self.moving.layer is None:
+            self._settled = False
+        if self._settled:
+            self._fill(arrived)
+        else:
+            self._guess(images, arrived)
+        self._guessing = False
+
+    def _guess(self, images: list[Layer], arrived: list[Layer]) -> None:
+        """Choose a pair if there is none, or if one has just arrived whose names say what they are."""
+        named = named_pair(images) or ()
+        complete = self.fixed.layer is not None and self.moving.layer is not None
+        if complete and not any(layer is one for layer in arrived for one in named):
+            return
+        fixed, moving = guess_pair(images)
+        self.fixed.choose(fixed)
+        self.moving.choose(moving)
+
+    def _fill(self, arrived: list[Layer]) -> None:
+        """Put an image that has just arrived where one is missing."""
+        for box, other in ((self.fixed, self.moving), (self.moving, self.fixed)):
+            if box.layer is None:
+                fitting = [layer for layer in arrived if layer is not other.layer]
+                if fitting:
+                    box.choose(fitting[-1])
+
+    def _settle(self) -> None:
+        if not self._guessing:
+            self.settle()
+        self.changed.emit()
+
+
+def guess_pair(images: list[Layer]) -> tuple[Layer | None, Layer | None]:
+    """The newest images called fixed and moving, else the last two in their order.
+
+    Parameters
+    ----------
+    images : list of Layer
+        In the order of the viewer.
+    """
+    named = named_pair(images)
+    if named is not None or len(images) > 1:
+        return named or (images[-2], images[-1])
+    return (images[0] if images else None), None
+
+
+def named_pair(images: list[Layer]) -> tuple[Layer, Layer] | None:
+    """The newest images whose names differ only in that one says fixed and the other moving."""
+    for moving in reversed(images):
+        wanted = re.sub("moving", "fixed", moving.name, flags=re.IGNORECASE).lower()
+        for fixed in images:
+            if fixed is not moving and fixed.name.lower() == wanted != moving.name.lower():
+                return fixed, moving
+    return None
+
+
+def is_result(layer: Layer) -> bool:
+    """Whether a layer shows a result of ours."""
+    return "voxreg" in layer.metadata

@@ -1,0 +1,177 @@
+"""What the Train panel does off the interface thread, and what is said of it; no widget is touched."""
+
+from __future__ import annotations
+
+import queue
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.progress import Progress
+from ...io.pairs import Pair
+from ..widgets.weights import method_for
+from .example_layers import Pictures, example_pictures
+
+if TYPE_CHECKING:
+    from ...train.events import Ended, Event, Example, Row, Stepped
+    from ...train.options import TrainOptions
+    from ...train.runs import RunInfo
+
+CURVES = "Picture (*.png);;Drawing (*.svg);;Table (*.csv)"
+
+
+@dataclass(frozen=True)
+class History:
+    """What a run has written of its epochs."""
+
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that are there now, and the method that can use them."""
+
+    file: Path
+    method: str
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """An earlier run, and the method that can use its best weights."""
+
+    info: RunInfo
+    method: str | None
+
+
+class Inbox:
+    """What a training tells, taken in its own thread and made ready for the screen."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._folder: Path | None = None
+        self._begun = self._pictured = False
+
+    def report(self, event: Event) -> None:
+        """Take an event; called in the thread that listens to the training."""
+        from ...train.events import Began, Ended, Example, Stepped
+        from ...train.runs import read_history
+
+        if isinstance(event, Began):
+            self._folder = event.folder
+        first = isinstance(event, Stepped) and not self._begun
+        if (first or isinstance(event, Ended)) and self._folder is not None:
+            # By the first step the validation before it is there.
+            self._begun = True
+            self._waiting.put(History(read_history(self._folder)))
+        if isinstance(event, Ended) and event.best is not None:
+            method = method_for(event.best)
+            if method is not None:
+                self._waiting.put(Weights(event.best, method))
+        self._waiting.put(self._pictures(event) if isinstance(event, Example) else event)
+
+    def _pictures(self, example: Example) -> Pictures:
+        """An example for the screen, the first with its layers."""
+        pictures = example_pictures(example)
+        first, self._pictured = not self._pictured, True
+        return pictures.with_layers() if first else pictures
+
+    def take(self) -> list[object]:
+        """What came in since the last time: `Pictures` in place of examples, the latest ones only."""
+        found: list[object] = []
+        while not self._waiting.empty():
+            found.append(self._waiting.get())
+        pictures = [item for item in found if isinstance(item, Pictures)]
+        return [item for item in found if not isinstance(item, Pictures) or item is pictures[-1]]
+
+
+def previewed(
+    options: TrainOptions, pairs: tuple[Pair, ...], seed: int, *, progress: Progress
+) -> tuple[Example, Example]:
+    """The first pair that can be read, plain and augmented, for `isolate.call`; see `train.run.preview`."""
+    from ...train.run import preview
+
+    progress(None, "preparing a pair")
+    for pair in pairs[:-1]:
+        try:
+            return preview(options, pair, seed)
+        except (ValueError, OSError):
+            continue  # training leaves it out, too, and says so
+    return preview(options, pairs[-1], seed)
+
+
+def known_runs(root: Path) -> list[KnownRun]:
+    """The runs in a folder, the newest first."""
+    from ...train.runs import list_runs
+
+    return [KnownRun(run, None if run.best is None else method_for(run.best)) for run in list_runs(root)]
+
+
+def new_folder(root: Path, source: str, options: TrainOptions) -> Path:
+    """A folder that is not there yet, named after the pairs and the network."""
+    plain = re.sub(r"[^\w.-]+", "-", f"{source}-{options.architecture}").strip("-.")
+    folder, count = root / plain, 1
+    while folder.exists():
+        count += 1
+        folder = root / f"{plain}-{count}"
+    return folder
+
+
+def save_curves(folder: Path, path: Path) -> Path:
+    """Write the curves of a run as a picture, a drawing or the table itself, by the name's ending.
+
+    Raises
+    ------
+    ValueError
+        If the ending is another, or there is no curve yet.
+    """
+    from ... import figures
+    from ...train.runs import HISTORY, read_history
+
+    rows = [row.as_dict() for row in read_history(folder)]
+    if not rows:
+        raise ValueError("There is no curve yet; wait for the first epoch.")
+    if path.suffix.lower() == ".csv":
+        shutil.copyfile(folder / HISTORY, path)
+        return path
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return figures.save(figures.curves(columns), path)
+
+
+def stage(event: Stepped) -> str:
+    """How far a training is, in two lines."""
+    line = f"Epoch {event.epoch} of {event.epochs} · step {event.step} of {event.steps}"
+    parts = [f"loss {event.losses.total:.4g}"]
+    if event.memory is not None:
+        parts.append(f"GPU memory {event.memory / 1e9:.1f} GB")
+    if event.waited > 0.1:
+        parts.append(f"{100 * event.waited:.0f} % of the time spent reading")
+    return f"{line} · {left(event.seconds_left)}\n{' · '.join(parts)}"
+
+
+def left(seconds: float) -> str:
+    """How long it will take, roughly."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s left"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min left"
+    return f"{seconds / 3600:.1f} h left"
+
+
+def in_short(ended: Ended, rows: Sequence[Row]) -> tuple[str, str]:
+    """How a training ended in a sentence, and its tone."""
+    judged = [(row, losses) for row in rows if (losses := row.validation or row.training) is not None]
+    tone = {"stopped": "quiet", "not a number": "failed"}.get(ended.reason, "better")
+    if len(judged) < 2:
+        return ended.text, tone
+    (_, first), (best, least) = judged[0], min(judged, key=lambda item: item[1].total)
+    what, values = "loss", (first.total, least.total)
+    if first.error is not None and least.error is not None:
+        what, values = "error in pixels", (first.error, least.error)
+    side = "validation" if best.validation is not None else "training"
+    if best.epoch == judged[0][0].epoch:
+        return f"{ended.text} No epoch was better than the start.", "unclear" if tone == "better" else tone
+    numbers = f"{values[0]:.3g} -> {values[1]:.3g}"
+    return f"{ended.text} Best in epoch {best.epoch}: {side} {what} {numbers}.", tone

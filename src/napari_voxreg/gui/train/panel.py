@@ -1,0 +1,375 @@
+"""The Train panel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import napari.viewer
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...core import process
+from ..background import child_process
+from ..background.preload import load_ahead
+from ..background.worker import Runner
+from ..register.panel import RegisterWidget
+from ..widgets.close_guard import CloseGuard
+from ..widgets.combo_box import heading
+from ..widgets.dock_panel import Docked
+from ..widgets.fold import Fold
+from ..widgets.sentence import Sentence
+from ..widgets.source_box import PathLine
+from ..widgets.weights import remember
+from .bar import TrainBar
+from .clusters_queue import ClusterQueue
+from .example_layers import PictureLayers, Pictures, preview_pictures
+from .history import HistoryBox
+from .job import KnownRun, Weights, in_short, new_folder, previewed
+from .options_form import OptionsForm
+from .runner import TrainRunner
+from .runs_box import RunsBox
+from .source import TrainSource
+
+if TYPE_CHECKING:
+    from ...train.events import Ended, EpochDone, Stepped
+
+NOTES = 20  # sentences that are kept on the screen
+FIRST = 8  # pairs of which the preview shows the first that can be read
+QUESTION = "A training is on. Close the viewer, save and stop it? It can be resumed later."
+
+
+class TrainWidget(Docked):
+    """Choose pairs and options, press Start, watch the losses and the example pair, use the weights.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets the layers of the example pair.
+
+    Attributes
+    ----------
+    source, options, folder, runs : TrainSource, OptionsForm, PathLine, RunsBox
+        The choices, which a program sets with their ``choose``.
+    bar, history, outcome : TrainBar, HistoryBox, Sentence
+        What is shown.
+    runner : TrainRunner
+        The training; pauses, goes on and stops.
+
+    Signals
+    -------
+    finished(ended)
+        A training has ended, by itself or by Stop: a `train.events.Ended`.
+    previewed()
+        The preview's layers are there.
+    failed(sentence)
+        Something has ended with an error, which the panel shows.
+    """
+
+    finished = Signal(object)
+    previewed = Signal()
+    failed = Signal(str)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._previewer, self._loader = Runner(), Runner()
+        load_ahead(self._loader)
+        self._seed = 0
+        self._example, self._preview = PictureLayers(viewer), PictureLayers(viewer)
+        self._adder = QTimer(self)
+        self._adder.timeout.connect(self._add)
+        self.runner = TrainRunner(self)
+        self._guard = CloseGuard(self, lambda: self.runner.busy, QUESTION)
+        self._build()
+        self.queue = ClusterQueue(self)
+        self._connect()
+        self._refresh()
+        self.runs.look(self._root())
+        child_process.hold(id(self))
+        # A panel may go without closing.
+        self.destroyed.connect(lambda: self._gone())
+
+    # What a program calls -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train as chosen, as a click on the button does; `finished` or `failed` follows."""
+        if self.busy:
+            return
+        try:
+            pairs, options = self._chosen()
+        except ValueError as error:
+            self._complain(str(error))
+            return
+        remember(self._root())
+        folder = new_folder(self._root(), self.source.name(), options)
+        self.runner.start(pairs, options, folder)
+        self._begun(folder)
+
+    def resume(self, folder: Path, **changes: Any) -> None:
+        """Go on with an earlier run; `changes` as `train.run.resume` takes them."""
+        if not self.busy:
+            self.runner.resume(folder, **changes)
+            self._begun(folder)
+
+    def preview(self) -> None:
+        """Show a pair plain and augmented, each time with another draw; `previewed` or `failed` follows."""
+        try:
+            found, options = self._chosen()
+        except ValueError as error:
+            self._complain(str(error))
+            return
+        pairs, seed = found.training[:FIRST], self._seed
+        self._seed += 1
+        self._previewer.start(
+            lambda progress: preview_pictures(
+                *process.call(previewed, options, pairs, seed, progress=progress)
+            ),
+            report=lambda report: None,
+            done=self._show_preview,
+            failed=self._preview_failed,
+            warned=lambda text: None,
+        )
+        self._refresh()
+
+    def use(self, weights: Weights) -> None:
+        """Choose weights in the Register panel, which is opened if need be."""
+        panels = self.window().findChildren(RegisterWidget)  # type: ignore[union-attr]
+        if panels:
+            panel = panels[0]
+        else:
+            _, panel = self._viewer.window.add_plugin_dock_widget("napari-voxreg", "Register", tabify=True)
+        panel.method.choose(weights.method, weights=weights.file)
+        panel.method.fold.open = True
+        dock = panel.parentWidget()
+        if dock is not None:
+            dock.show()
+            dock.raise_()
+
+    def reason(self) -> str:
+        """Why nothing can be trained now; empty if something can."""
+        return self.source.reason()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training is on."""
+        return self.runner.busy
+
+    # The parts ------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        """Lay out the panel inside a scroll area."""
+        self.source = TrainSource(self._viewer)
+        self.options = OptionsForm()
+        self.options_fold = Fold("Options", self.options)
+        self.options_fold.open = True
+        self.folder = PathLine("~/napari-voxreg/runs")
+        self.bar = TrainBar()
+        self.outcome = Sentence()
+        self.use_button = QPushButton("Use in Register")
+        self.use_button.setToolTip("Choose the new weights in the Register panel")
+        self.history = HistoryBox()
+        self.notes = QLabel()
+        self.notes.setWordWrap(True)
+        self.notes.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.runs = RunsBox()
+        self.runs_fold = Fold("Earlier runs", self.runs)
+        keep = QFormLayout()
+        keep.setContentsMargins(0, 0, 0, 0)
+        keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        tip = "Each run gets a folder of its own in this one"
+        keep.addRow(heading("Save in", self.folder, tip), self.folder)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        layout.addWidget(self.source)
+        layout.addWidget(self.options_fold)
+        layout.addLayout(keep)
+        for part in (self.bar, self.outcome, self.use_button, self.history, self.notes, self.runs_fold):
+            layout.addWidget(part)
+        layout.addStretch()
+        for part in (self.outcome, self.use_button, self.notes):
+            part.hide()
+        self._fill(content)
+
+    def _connect(self) -> None:
+        self.source.changed.connect(self._refresh)
+        self.folder.changed.connect(self._other_root)
+        self.bar.start_pressed.connect(self.run)
+        self.bar.preview_pressed.connect(self.preview)
+        self.bar.pause_pressed.connect(self.runner.pause)
+        self.bar.go_pressed.connect(self.runner.go)
+        self.bar.stop_pressed.connect(self._stop)
+        self.use_button.clicked.connect(self._use_new)
+        self.history.saved.connect(self._note)
+        self.history.failed.connect(self._complain)
+        self.runs.picked.connect(self._show_run)
+        self.runs.resume_pressed.connect(self._resume)
+        self.runs.use_pressed.connect(self._use_earlier)
+        self.runner.history.connect(self._show_rows)
+        self.runner.stepped.connect(self._stepped)
+        self.runner.epoch_done.connect(self._epoch_done)
+        self.runner.pictured.connect(self._show_example)
+        self.runner.paused.connect(self.bar.show_paused)
+        self.runner.said.connect(self._note)
+        self.runner.ended.connect(self._ended)
+        self.runner.failed.connect(self._broken)
+
+    def _root(self) -> Path:
+        """Where the runs are kept."""
+        from ...train.runs import default_root
+
+        return self.folder.path or default_root()
+
+    def _other_root(self) -> None:
+        remember(self._root())
+        self.runs.look(self._root())
+
+    def _chosen(self) -> tuple[Any, Any]:
+        """The pairs and the options, or a `ValueError` that says what is against them."""
+        if (reason := self.reason()) or self.source.pairs is None:
+            raise ValueError(reason)
+        return self.source.pairs, self.options.options()
+
+    def _refresh(self) -> None:
+        """Bring what follows from the choices up to date."""
+        self.bar.set_reason(self.reason(), self.busy, self._previewer.busy)
+
+    # A training -----------------------------------------------------------------------------------------
+
+    def _begun(self, folder: Path) -> None:
+        """Clear the screen for a training."""
+        self._preview.hide()
+        self._example.begin()
+        self.notes.clear()
+        self.notes.hide()
+        self.outcome.say("", "quiet")
+        self.use_button.hide()
+        self.options_fold.open = False
+        self.runs.set_running(folder)
+        self.history.show_run(folder, ())
+        self.bar.set_running(True, "Starting…")
+        self._refresh()
+
+    def _stop(self) -> None:
+        self.runner.stop()
+        self.bar.show_stopping()
+
+    @property
+    def _live(self) -> bool:
+        """Whether the curves shown are those of the training that is on."""
+        return self.history.folder == self.runner.folder
+
+    def _show_rows(self, rows: Any) -> None:
+        if self._live:
+            self.history.curves.set_rows(rows)
+
+    def _stepped(self, event: Stepped) -> None:
+        if not self.runner.stopping:
+            self.bar.show_step(event)
+        if self._live:
+            self.history.curves.add_step(event.step, event.losses)
+
+    def _epoch_done(self, event: EpochDone) -> None:
+        if self._live:
+            self.history.curves.add_row(event.row)
+
+    def _show_example(self, pictures: Pictures) -> None:
+        self._example.show(pictures)
+        self._adder.start()
+
+    def _add(self) -> None:
+        """Bring one layer up to date, and the next when the screen has had its turn."""
+        if not (self._example.step() or self._preview.step()):
+            self._adder.stop()
+
+    def _ended(self, event: Ended) -> None:
+        self._idle()
+        assert self.runner.folder is not None  # there was a run
+        self.history.show_run(self.runner.folder, self.runner.rows)
+        self.outcome.say(*in_short(event, self.runner.rows))
+        self.use_button.setVisible(self.runner.weights is not None)
+        self.finished.emit(event)
+
+    def _broken(self, text: str, details: str) -> None:
+        self._idle()
+        if self.runner.stopping:
+            text = "Stopped at once; Resume goes on from the last save."
+        self._complain(text, details)
+
+    def _idle(self) -> None:
+        self.bar.set_running(False)
+        self.runs.set_running(None)
+        self.runs.look(self._root())
+        self._refresh()
+
+    def _complain(self, sentence: str, details: str = "") -> None:
+        self.outcome.say(sentence.split("\n")[0], "failed")
+        self.outcome.setToolTip(details)
+        self.failed.emit(self.outcome.text())
+
+    def _note(self, text: str) -> None:
+        lines = [*filter(None, self.notes.text().split("\n")), text]
+        self.notes.setText("\n".join(lines[-NOTES:]))
+        self.notes.show()
+
+    # Preview, earlier runs, weights -----------------------------------------------------------------------
+
+    def _show_preview(self, pictures: Pictures) -> None:
+        self._refresh()
+        self._example.hide()
+        self._preview.begin()
+        self._preview.show(pictures)
+        self._adder.start()
+        self.previewed.emit()
+
+    def _preview_failed(self, error: Exception) -> None:
+        self._refresh()
+        self._complain(str(error))
+
+    def _show_run(self, run: KnownRun) -> None:
+        self.history.show_run(run.info.folder, run.info.history)
+
+    def _resume(self, run: KnownRun, epochs: int) -> None:
+        done = run.info.history[-1].epoch if run.info.history else 0
+        if done >= epochs:
+            self._complain(f"{run.info.folder.name} has done {done} epochs; choose more to go on.")
+        else:
+            self.resume(run.info.folder, epochs=epochs)
+
+    def _use_new(self) -> None:
+        if self.runner.weights is not None:
+            self.use(self.runner.weights)
+
+    def _use_earlier(self, run: KnownRun) -> None:
+        if run.info.best is not None and run.method is not None:
+            self.use(Weights(run.info.best, run.method))
+
+    # Coming and going -----------------------------------------------------------------------------------
+
+    def _attach(self) -> None:
+        """Keep the child process, and hear of the window's closing."""
+        child_process.hold(id(self))
+        self._guard.attach()
+
+    def _detach(self) -> None:
+        """Have a training save and stop."""
+        self.runner.leave()
+
+    def _gone(self) -> None:
+        """Leave no work and, after the last panel, no child process behind; touches nothing of Qt."""
+        self.runner.leave()
+        self._previewer.cancel()
+        self._loader.cancel()
+        self.source.stop()
+        self.history.stop()
+        self.runs.stop()
+        child_process.release(id(self))

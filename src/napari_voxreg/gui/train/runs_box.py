@@ -1,0 +1,159 @@
+"""The earlier training runs: their curves again, going on with one, using its weights."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..background.worker import Runner
+from ..widgets.combo_box import tame
+from ..widgets.plain_table import plain_table
+from .job import KnownRun, known_runs
+
+COLUMNS = ("run", "network", "epochs", "best loss")
+
+
+class RunsBox(QWidget):
+    """The runs in a folder, the newest first.
+
+    Attributes
+    ----------
+    runs : list of KnownRun
+        Those listed.
+
+    Signals
+    -------
+    listed()
+        The list is up to date.
+    picked(run)
+        A run was selected: its curves are wanted.
+    resume_pressed(run, epochs)
+        It shall go on, to this epoch.
+    use_pressed(run)
+        Its weights shall be used.
+    """
+
+    listed = Signal()
+    picked = Signal(object)
+    resume_pressed = Signal(object, int)
+    use_pressed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[KnownRun] = []
+        self._runner = Runner()
+        self._running: Path | None = None
+        self.nothing = QLabel("No runs in this folder yet.")
+        self.nothing.setWordWrap(True)
+        self.nothing.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.table = plain_table(COLUMNS, (104, 64, 60))
+        self.resume, self.use = QPushButton("Resume"), QPushButton("Use in Register")
+        self.resume.setToolTip("Go on from the last save, with the same curve as if it had not been stopped")
+        self.use.setToolTip("Choose the best weights of this run in the Register panel")
+        self.epochs = QSpinBox()
+        self.epochs.setRange(1, 1_000_000)
+        self.epochs.setPrefix("to epoch ")
+        tame(self.epochs)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.nothing)
+        layout.addWidget(self.table)
+        row = QHBoxLayout()
+        row.addWidget(self.resume)
+        row.addWidget(self.epochs, 1)
+        layout.addLayout(row)
+        layout.addWidget(self.use)
+        self.table.itemSelectionChanged.connect(self._selected)
+        self.resume.clicked.connect(lambda: self.resume_pressed.emit(self.chosen, self.epochs.value()))
+        self.use.clicked.connect(lambda: self.use_pressed.emit(self.chosen))
+        self._settle()
+
+    @property
+    def chosen(self) -> KnownRun | None:
+        """The run that is selected."""
+        rows = {item.row() for item in self.table.selectedItems()}
+        return self.runs[rows.pop()] if rows else None
+
+    def choose(self, folder: Path) -> None:
+        """Select a run of the list."""
+        self.table.selectRow([run.info.folder for run in self.runs].index(folder))
+
+    def look(self, root: Path) -> None:
+        """List the runs in a folder, off the main thread; `listed` follows."""
+        self._runner.start(
+            lambda progress: known_runs(root),
+            report=lambda report: None,
+            done=self._list,
+            failed=lambda error: self._list([]),
+            warned=lambda text: None,
+        )
+
+    def set_running(self, folder: Path | None) -> None:
+        """Which run is on, and cannot be resumed now."""
+        self._running = folder
+        self._settle()
+
+    def stop(self) -> None:
+        """Look no further; touches nothing of Qt."""
+        self._runner.cancel()
+
+    def _list(self, runs: list[KnownRun]) -> None:
+        """Fill the table, keeping the selection."""
+        before = self.chosen
+        self.table.blockSignals(True)
+        self.runs = runs
+        self.table.clearSelection()
+        self.table.setRowCount(len(runs))
+        for line, run in enumerate(runs):
+            for column, text in enumerate(_cells(run)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(str(run.info.folder))
+                self.table.setItem(line, column, item)
+            if before is not None and run.info.folder == before.info.folder:
+                self.table.selectRow(line)
+        self.table.blockSignals(False)
+        self._settle()
+        self.listed.emit()
+
+    def _selected(self) -> None:
+        run = self.chosen
+        if run is not None:
+            self.epochs.setValue(run.info.options.epochs)
+            self.picked.emit(run)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Enable what can be done with the selected run."""
+        self.nothing.setVisible(not self.runs)
+        self.table.setVisible(bool(self.runs))
+        run = self.chosen
+        self.resume.setEnabled(run is not None and run.info.resumable and self._running is None)
+        self.epochs.setEnabled(self.resume.isEnabled())
+        self.use.setEnabled(run is not None and run.method is not None)
+        for part in (self.resume, self.epochs, self.use):
+            part.setVisible(bool(self.runs))
+
+
+def _cells(run: KnownRun) -> tuple[str, ...]:
+    info = run.info
+    totals = [losses.total for row in info.history if (losses := row.validation or row.training) is not None]
+    best = min(totals, default=math.nan)
+    done = info.history[-1].epoch if info.history else 0
+    return (
+        info.folder.name,
+        info.options.architecture,
+        f"{done} of {info.options.epochs}",
+        "–" if math.isnan(best) else f"{best:.4g}",
+    )

@@ -1,0 +1,283 @@
+"""Where the pairs of a training come from, how images are paired, and what is kept for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import napari.viewer
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QLineEdit,
+    QPushButton,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...cohort import Cluster
+from ...core.geometry import Image
+from ...io.pairs import PairSet, open_pairs
+from ...io.pairs.values import name_of_source
+from ..layers.snapshots import LayerSnapshot, snapshot
+from ..widgets.combo_box import SLIM, Choice, heading
+from ..widgets.fold import Fold
+from ..widgets.plain_table import plain_table
+from ..widgets.source_box import SourceBox
+from .clusters_window import ClustersWindow
+
+PAIRINGS = {
+    "": "As the source says",
+    "consecutive": "Each visit with the next",
+    "all": "All with all",
+    "template": "All with the template",
+}
+LISTED = 200  # pairs in the preview; more would take the screen too long
+COLUMNS = ("for", "fixed", "moving", "patient")
+
+
+class TrainSource(SourceBox):
+    """A set of pairs for training: from disk, or the images that are open.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose images can be taken.
+
+    Attributes
+    ----------
+    layers : QCheckBox
+        Whether the open images are taken.
+    pairing, template, pattern, held : Choice, QLineEdit, QLineEdit, QLineEdit
+        As `open_pairs` takes them; `held` is its ``validation``.
+    whole : PairSet or None
+        What was found; `pairs` may be a cluster of it.
+    clusters : ClustersWindow
+        Its clusters, when they are asked for.
+
+    Signals
+    -------
+    each_asked(clusters)
+        One model for each cluster is wanted.
+    """
+
+    each_asked = Signal(object)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        for part in (self.form.labelForField(self.side), self.side):
+            if part is not None:
+                part.hide()  # what is trained on and what is judged is another choice
+        self.layers = QCheckBox("Take the images that are open")
+        self.form.insertRow(0, self.layers)
+        self.pairing = Choice()
+        for name, title in PAIRINGS.items():
+            self.pairing.addItem(title, name)
+        self.template = _line("a name or a file")
+        self.pattern = _line("finds id, laterality, date in names")
+        self.held = _line("as the source says, else 20 %")
+        self.table = plain_table(COLUMNS, (64, 84, 84))
+        body = QWidget()
+        inside = QVBoxLayout(body)
+        inside.setContentsMargins(0, 0, 0, 0)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for text, box, tip in (
+            ("Pairing", self.pairing, "How the images of one folder, or those that are open, are paired"),
+            ("Template", self.template, "The fixed image of all pairs"),
+            (
+                "Pattern",
+                self.pattern,
+                "A regular expression with the groups id, laterality and date",
+            ),
+            (
+                "Validation",
+                self.held,
+                "A part, such as 25 %, or a text file with names of pairs, images or patients",
+            ),
+        ):
+            box.setToolTip(tip)
+            form.addRow(heading(text, box, tip), box)
+        inside.addLayout(form)
+        inside.addWidget(self.table)
+        self.table.hide()
+        self.fold = Fold("Pairing and validation", body)
+        self.layout().addWidget(self.fold)  # type: ignore[union-attr]
+        self.whole: PairSet | None = None
+        self._part = ""
+        self.clusters = ClustersWindow(self)
+        self.clusters_button = QPushButton("Clusters…")
+        self.clusters_button.setToolTip("Show kinds of images among the pairs, and train on one of them")
+        self.clusters_button.setEnabled(False)
+        self.layout().addWidget(self.clusters_button)  # type: ignore[union-attr]
+        self.clusters_button.clicked.connect(self._show_clusters)
+        self.clusters.taken.connect(self._take)
+        self.clusters.each_asked.connect(self.each_asked)
+        self.layers.toggled.connect(self._switched)
+        self.pairing.currentIndexChanged.connect(self.look)
+        for line in (self.template, self.pattern, self.held):
+            line.editingFinished.connect(self._altered)
+        self.changed.connect(self._list)
+        self._seen = self._chosen()
+
+    def missing(self) -> str:
+        """What has to be chosen before there is anything to look for; empty if nothing."""
+        if self.layers.isChecked():
+            return "" if len(self._open()) > 1 else "Open at least two images, or choose a folder or a file."
+        return super().missing()
+
+    def opener(self) -> Callable[[], PairSet]:
+        """What finds the pairs; the layers' pixels are read when it is called."""
+        taken = [snapshot(layer, self._viewer) for layer in self._open()] if self.layers.isChecked() else None
+        return partial(_found, taken, self.source.path, self.moving.path, *self._chosen())
+
+    def name(self) -> str:
+        """What the pairs may be called."""
+        path = self.source.path
+        name = "layers" if self.layers.isChecked() or path is None else path.stem
+        return f"{name}-{self._part}" if self._part else name
+
+    def limit(self, pairs: PairSet, part: str = "") -> None:
+        """Train on some of the pairs that were found, until others are looked for.
+
+        Parameters
+        ----------
+        pairs : PairSet
+        part : str
+            What to call them; empty for all.
+        """
+        self._part = part
+        super()._found(pairs)
+        if part:
+            self.sentence.say(f"{part.capitalize()}: {self.sentence.text()}", "quiet")
+
+    def stop(self) -> None:
+        """Look no further; touches nothing of Qt."""
+        super().stop()
+        self.clusters.stop()
+
+    def hideEvent(self, event: Any) -> None:
+        """The window of clusters goes with the viewer, not with the panel's tab."""
+        super().hideEvent(event)
+        window = self.window()
+        if window is None or not window.isVisible():
+            self.clusters.close()
+
+    def _found(self, pairs: PairSet) -> None:
+        self.whole = pairs
+        self.limit(pairs)
+
+    def _show_clusters(self) -> None:
+        """Open the window, and look at the pairs if they are others than those it shows."""
+        if self.whole is not None and self.clusters.pairs is not self.whole:
+            self.clusters.look(self.whole)
+        self.clusters.show()
+        self.clusters.raise_()
+
+    def _take(self, cluster: Cluster | None) -> None:
+        if self.whole is not None:
+            whole, count = self.whole, len(self.clusters.clusters)
+            part = "" if cluster is None else f"cluster {cluster.number} of {count}"
+            self.limit(whole if cluster is None else cluster.pairs, part)
+
+    def _open(self) -> list[ImageLayer]:
+        """The images in the viewer that nobody here has made."""
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, ImageLayer) and "voxreg" not in layer.metadata
+        ]
+
+    def _chosen(self) -> tuple[str, ...]:
+        lines = [line.text().strip() for line in (self.template, self.pattern, self.held)]
+        return (str(self.pairing.currentData()), *lines)
+
+    def _switched(self, on: bool) -> None:
+        for box in (self.source, self.moving):
+            box.setEnabled(not on)
+        self.look()
+
+    def _altered(self) -> None:
+        """Look again if a line was changed: leaving one ends its editing, too."""
+        if self._chosen() != self._seen:
+            self.look()
+
+    def look(self) -> None:
+        """Find the pairs off the main thread."""
+        self._seen = self._chosen()
+        self.whole, self._part = None, ""
+        try:
+            super().look()
+        except ValueError as error:  # a layer that cannot be taken
+            self._failed(error)
+
+    def _list(self) -> None:
+        """Preview which images are paired."""
+        found, table = self.pairs, self.table
+        self.clusters_button.setEnabled(self.whole is not None)
+        if self.whole is None or self.clusters.pairs is not self.whole:
+            self.clusters.close()
+        table.setVisible(found is not None)
+        table.setRowCount(0)
+        if found is None:
+            return
+        training = {id(pair) for pair in found.training}
+        shown = found.all[:LISTED]
+        table.setRowCount(len(shown))
+        for row, pair in enumerate(shown):
+            what = "training" if id(pair) in training else "validation"
+            names = name_of_source(pair.fixed), name_of_source(pair.moving)
+            for column, text in enumerate((what, *names, pair.fixed_patient or "")):
+                table.setItem(row, column, QTableWidgetItem(text))
+        more = f", the first {LISTED} shown" if len(found.all) > LISTED else ""
+        self.fold.set_title(f"Pairing and validation ({len(found.all)} pairs{more})")
+
+
+def _found(
+    taken: Sequence[LayerSnapshot] | None,
+    source: Path | None,
+    moving: Path | None,
+    pairing: str,
+    template: str,
+    pattern: str,
+    held: str,
+) -> PairSet:
+    """The pairs; see `open_pairs`."""
+    images: list[Image] | Path = Path() if source is None else source
+    if taken is not None:
+        images, moving = [shot.image() for shot in taken], None
+    kind: Any = pairing or None
+    return open_pairs(
+        images,
+        moving,
+        pairing=kind,
+        template=template or None,
+        pattern=pattern or None,
+        validation=_validation(held),
+    )
+
+
+def _validation(text: str) -> float | Path | None:
+    """A part ("25 %", "0.25"), or the path of a list."""
+    if not text:
+        return None
+    number = text.removesuffix("%").strip()
+    try:
+        value = float(number)
+    except ValueError:
+        return Path(text)
+    return value / 100 if text.endswith("%") else value
+
+
+def _line(hint: str) -> QLineEdit:
+    line = QLineEdit()
+    line.setMinimumWidth(SLIM)
+    line.setPlaceholderText(hint)
+    line.setClearButtonEnabled(True)
+    return line

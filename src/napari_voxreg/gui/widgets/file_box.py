@@ -1,0 +1,244 @@
+"""Boxes for parameters that are files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...core import process
+from ..background.worker import Runner
+from .sentence import Sentence
+
+
+class FileList(QWidget):
+    """Paths in order, with buttons to add, remove and move them.
+
+    Signals
+    -------
+    changed()
+        The list was changed.
+    """
+
+    changed = Signal()
+
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        super().__init__()
+        self._paths = list(paths)
+        self._list = QListWidget()
+        self._list.setFixedHeight(64)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._list)
+        buttons = QHBoxLayout()
+        for text, tip, slot in (
+            ("+", "Add files at the end", self._ask),
+            ("−", "Take the chosen file off the list", self._remove),
+            ("▲", "Move the chosen file up", lambda: self._move(-1)),
+            ("▼", "Move the chosen file down", lambda: self._move(1)),
+        ):
+            button = QPushButton(text)
+            button.setToolTip(tip)
+            button.clicked.connect(slot)
+            button.setMinimumWidth(24)
+            buttons.addWidget(button)
+        layout.addLayout(buttons)
+        self._show(0)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files in order."""
+        return tuple(self._paths)
+
+    def add(self, paths: list[Path]) -> None:
+        """Add files at the end."""
+        self._paths += paths
+        self._show(len(self._paths) - 1)
+        self.changed.emit()
+
+    def _ask(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(
+            self, "Parameter files", "", "Parameter files (*.txt *.toml);;All files (*)"
+        )
+        if names:
+            self.add([Path(name) for name in names])
+
+    def _remove(self) -> None:
+        row = self._list.currentRow()
+        if row >= 0:
+            del self._paths[row]
+            self._show(min(row, len(self._paths) - 1))
+            self.changed.emit()
+
+    def _move(self, by: int) -> None:
+        row = self._list.currentRow()
+        if row >= 0 and 0 <= row + by < len(self._paths):
+            self._paths.insert(row + by, self._paths.pop(row))
+            self._show(row + by)
+            self.changed.emit()
+
+    def _show(self, row: int) -> None:
+        self._list.clear()
+        for path in self._paths:
+            item = QListWidgetItem(path.name, self._list)
+            item.setToolTip(str(path))
+        self._list.setCurrentRow(row)
+
+
+class FileBox(QWidget):
+    """One path, or none; under it what the file holds, where there is a function that tells.
+
+    Parameters
+    ----------
+    path : Path or None
+        At first.
+    suffixes : tuple of str
+        Of the files that the dialog offers; all if empty.
+    says : callable, optional
+        ``says(path, progress=...)`` tells in a line what a file holds, or raises a `ValueError`; it is called
+        in the child process of `core.process`.
+    offers : callable, optional
+        Gives files to choose from, each known by its folder's name: a button lists them. Called in a thread.
+
+    Signals
+    -------
+    changed()
+        The path was changed.
+    told(sentence)
+        The line under the path is there.
+    """
+
+    changed = Signal()
+    told = Signal(str)
+
+    def __init__(
+        self,
+        path: Path | None,
+        suffixes: tuple[str, ...] = (),
+        says: partial[str] | None = None,
+        offers: Callable[[], Sequence[Path]] | None = None,
+    ) -> None:
+        super().__init__()
+        self._suffixes, self._says = suffixes, says
+        self._line = QLineEdit("" if path is None else str(path))
+        self._line.setPlaceholderText("none" if says is None else "as shipped")
+        self._line.setClearButtonEnabled(True)
+        self._line.editingFinished.connect(self._altered)
+        self._line.textChanged.connect(self._typed)
+        browse = QPushButton("…" if says is None else "Load…")
+        browse.setToolTip("Choose a file")
+        browse.clicked.connect(self._ask)
+        self._sentence = Sentence()
+        row = QHBoxLayout()
+        row.addWidget(self._line, 1)
+        row.addWidget(browse)
+        self._offers, self._lister = offers, Runner()
+        if offers is not None:
+            row.addWidget(self._runs_button())
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(row)
+        layout.addWidget(self._sentence)
+        self._seen = self.path
+        runner = self._runner = Runner()
+        lister = self._lister
+        self.destroyed.connect(lambda: runner.cancel())
+        self.destroyed.connect(lambda: lister.cancel())
+        self._look()
+
+    @property
+    def path(self) -> Path | None:
+        """The file."""
+        text = self._line.text().strip()
+        return Path(text) if text else None
+
+    def choose(self, path: Path | None) -> None:
+        """Take another file, as if the user had."""
+        self._line.setText("" if path is None else str(path))
+        self._altered()
+
+    def _ask(self) -> None:
+        kinds = f"({' '.join(f'*{suffix}' for suffix in self._suffixes)});;All files (*)"
+        shown = f"Files {kinds}" if self._suffixes else ""
+        start = "" if self.path is None else str(self.path.parent)
+        name, _ = QFileDialog.getOpenFileName(self, "Choose a file", start, shown)
+        if name:
+            self.choose(Path(name))
+
+    def _runs_button(self) -> QPushButton:
+        """A button whose menu lists what is offered at that moment."""
+        button = QPushButton("Runs")
+        button.setToolTip("Choose the weights of one of your training runs")
+        self._menu = QMenu(button)
+        self._menu.aboutToShow.connect(self._list)
+        button.setMenu(self._menu)
+        return button
+
+    def _list(self) -> None:
+        """Fill the menu off the main thread: the folder of runs may be large, or far away."""
+        offers = self._offers
+        assert offers is not None  # else there is no menu
+        self._fill("Looking for runs…", ())
+        self._lister.start(
+            lambda progress: offers(),
+            report=lambda report: None,
+            done=lambda files: self._fill("No finished training run for this method yet", files),
+            failed=lambda error: self._fill(str(error).split("\n")[0], ()),
+            warned=lambda text: None,
+        )
+
+    def _fill(self, nothing: str, files: Sequence[Path]) -> None:
+        self._menu.clear()
+        for file in files:
+            self._menu.addAction(file.parent.name, partial(self.choose, file))
+        if not files:
+            word = QAction(nothing, self._menu)
+            word.setEnabled(False)
+            self._menu.addAction(word)
+
+    def _typed(self, text: str) -> None:
+        """The line's own button clears it, which ends no editing."""
+        if not text:
+            self._altered()
+
+    def _altered(self) -> None:
+        """Tell of another path, once."""
+        if self.path != self._seen:
+            self._seen = self.path
+            self._look()
+            self.changed.emit()
+
+    def _look(self) -> None:
+        """Have the file looked into, if that can be done."""
+        self._runner.cancel()
+        self._sentence.say("", "quiet")
+        says, path = self._says, self.path
+        if says is None or path is None:
+            return
+        self._sentence.say("Looking into the file…", "quiet")
+        self._runner.start(
+            lambda progress: process.call(says.func, *says.args, path, progress=progress),
+            report=lambda report: None,
+            done=lambda sentence: self._tell(sentence, "quiet"),
+            failed=lambda error: self._tell(str(error).split("\n")[0], "failed"),
+            warned=lambda text: None,
+        )
+
+    def _tell(self, sentence: str, tone: str) -> None:
+        self._sentence.say(sentence, tone)
+        self.told.emit(sentence)

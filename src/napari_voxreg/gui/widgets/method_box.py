@@ -1,0 +1,134 @@
+"""Which method, with which preset and parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+
+from ...core.params import Params
+from ...methods import METHODS
+from ...registration.register import DEFAULT_METHOD
+from .combo_box import Choice, heading
+from .fold import Fold
+from .form import ParamsForm
+
+DEVICES = {"auto": "Auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple MPS)"}
+
+
+class MethodBox(QWidget):
+    """Method, preset, the device of methods that have a choice, and the method's parameters folded below.
+
+    What was changed is kept for each preset of each method, the device for all methods.
+
+    Signals
+    -------
+    changed()
+        Another method, preset or parameter was chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._edited: dict[tuple[str, str], dict[str, Any]] = {}
+        self.method_box = Choice()
+        self.preset_box = Choice()
+        self.device_box = Choice()
+        self.form = ParamsForm()
+        self.fold = Fold("Parameters", self.form)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow(heading("Method", self.method_box), self.method_box)
+        form.addRow(heading("Preset", self.preset_box), self.preset_box)
+        self._device_label = heading("Device", self.device_box)
+        form.addRow(self._device_label, self.device_box)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addWidget(self.fold)
+        for name, method in METHODS.items():
+            self.method_box.addItem(method.title, name)
+        for name, title in DEVICES.items():
+            self.device_box.addItem(title, name)
+        self.device_box.setToolTip("Where it computes; auto takes a GPU if there is one, else the CPU")
+        self.method_box.currentIndexChanged.connect(self._method_changed)
+        self.preset_box.currentIndexChanged.connect(self._preset_changed)
+        self.form.changed.connect(self._edit)
+        self.choose(DEFAULT_METHOD)
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return str(self.method_box.currentData())
+
+    @property
+    def preset(self) -> str:
+        """The preset's name."""
+        return str(self.preset_box.currentText())
+
+    @property
+    def device(self) -> str:
+        """As `register` takes it; "auto" for a method without the choice."""
+        return str(self.device_box.currentData()) if METHODS[self.method].device else "auto"
+
+    def params(self) -> Params:
+        """All parameters as they stand in the form.
+
+        Raises
+        ------
+        ValueError
+            If a value is not allowed.
+        """
+        return METHODS[self.method].params.from_dict(self.form.values())
+
+    def choose(self, method: str, preset: str | None = None, **changes: Any) -> None:
+        """Choose a method, one of its presets (the first if left out), and parameters that differ from it."""
+        preset = next(iter(METHODS[method].presets)) if preset is None else preset
+        METHODS[method].parameters(preset, changes)  # refuses what does not exist
+        if changes:
+            self._edited[method, preset] = changes
+        self.method_box.setCurrentIndex(self.method_box.findData(method))
+        self._method_changed()
+        self.preset_box.setCurrentText(preset)
+        self._preset_changed()
+
+    def choose_device(self, device: str) -> None:
+        """Choose "auto", "cpu", "cuda" or "mps"."""
+        self.device_box.setCurrentIndex(self.device_box.findData(device))
+
+    def kept(self) -> dict[str, Any]:
+        """What `restore` needs."""
+        return {
+            "method": self.method,
+            "preset": self.preset,
+            "device": self.device_box.currentData(),
+            "edited": dict(self._edited),
+        }
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Choose what was chosen before."""
+        self._edited = dict(kept["edited"])
+        self.choose_device(kept["device"])
+        self.choose(kept["method"], kept["preset"])
+
+    def _method_changed(self) -> None:
+        method = METHODS[self.method]
+        self.method_box.setToolTip(method.reference)
+        self.preset_box.blockSignals(True)
+        self.preset_box.clear()
+        self.preset_box.addItems(list(method.presets))
+        self.preset_box.blockSignals(False)
+        for widget in (self._device_label, self.device_box):
+            widget.setVisible(method.device)
+        self._preset_changed()
+
+    def _preset_changed(self) -> None:
+        method = METHODS[self.method]
+        self.form.set_up(method.parameters(self.preset, self._edited.get((self.method, self.preset))))
+        self.changed.emit()
+
+    def _edit(self) -> None:
+        self._edited[self.method, self.preset] = self.form.values()
+        self.changed.emit()

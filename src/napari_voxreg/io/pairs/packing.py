@@ -1,0 +1,140 @@
+"""Writing pairs into one HDF5 file; `pair_file` says how it is laid out and reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.geometry import Array
+from ...core.progress import Progress, silent
+from ..files import replace_file
+from ..points import read_points
+from .hdf5 import ENDINGS, FORMAT, PATIENTS, VERSION, read_stored_array
+from .reading import member_digest, read_displacement, read_flat, read_source
+from .values import ROLES, Pair, PairSet, Stored, identity
+
+# Every HDF5 program reads it, and the fastest level is small enough.
+COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+
+
+def pack(pairs: PairSet, path: Path | str, progress: Progress = silent) -> Path:
+    """Write a set into a pair file, each image once, with its split; one image at a time is in memory.
+
+    Parameters
+    ----------
+    pairs : PairSet
+        As `open_pairs` gives it.
+    path : path
+        Ending in .h5 or .hdf5. What stood there stays until the new file is complete.
+    progress : Progress
+        Called after each pair.
+
+    Returns
+    -------
+    Path
+        Of the file.
+
+    Raises
+    ------
+    ValueError
+        If the name has another ending, or a member is missing or damaged; nothing is written then.
+    OSError
+        If the disk is full; nothing is left then.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        raise ValueError(f"{path.name} cannot hold pairs; give a name that ends in .h5 or .hdf5.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, lambda target: _write(pairs, target, progress))
+    return path
+
+
+class _Patient(FileIO):
+    """A file that keeps quiet about a full disk, which HDF5 answers by ending the whole process."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of the data, or remember why not and forget all that comes later."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while len(rest) and self.failure is None:
+                rest = rest[super().write(rest) or 0 :]
+        except OSError as error:
+            self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut or lengthen the file, or remember why not."""
+        try:
+            if self.failure is None:
+                super().truncate(size)
+        except OSError as error:
+            self.failure = error
+        return size or 0
+
+
+def _write(pairs: PairSet, target: Path, progress: Progress) -> None:
+    import h5py
+
+    training = set(map(id, pairs.training))
+    columns: dict[str, list[str]] = {name: [] for name in ("name", "set", *PATIENTS, *ROLES)}
+    with _Patient(target, "w+") as stream:
+        with h5py.File(stream, "w") as file:
+            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+            places: dict[Hashable, str] = {}
+            for k, pair in enumerate(pairs.all):
+                progress(k / len(pairs.all), f"packing {pair.name}")
+                columns["name"].append(pair.name)
+                columns["set"].append("train" if id(pair) in training else "val")
+                for key in PATIENTS:
+                    columns[key].append(getattr(pair, key) or "")
+                for role in ROLES:
+                    columns[role].append(_stored(file, pair, role, places))
+                if stream.failure is not None:
+                    break
+            for name, texts in columns.items():
+                file.create_dataset(f"pairs/{name}", data=texts, dtype=h5py.string_dtype())
+        if stream.failure is not None:
+            raise OSError(f"{target.name} cannot be written: {stream.failure.strerror}.") from stream.failure
+
+
+def _stored(file: Any, pair: Pair, role: str, places: dict[Hashable, str]) -> str:
+    """The path of a member's dataset, which is made where the member was in no pair before."""
+    source = getattr(pair, role)
+    if source is None:
+        return ""
+    key: Hashable = identity(source)
+    if role == "displacement":
+        key = ("displacement", key, identity(pair.fixed), identity(pair.moving))  # in the pixels of both
+    if key in places:
+        return places[key]
+    if role == "displacement" or role.endswith("landmarks"):
+        place = f"arrays/{len(places):06d}"
+        array = _displacement(pair, source) if role == "displacement" else _landmarks(source)
+        dataset = file.create_dataset(place, data=array, **(COMPRESSION if array.size else {}))
+    else:
+        place = f"images/{len(places):06d}"
+        image = read_source(source)
+        dataset = file.create_dataset(place, data=image.data, **COMPRESSION)
+        dataset.attrs["affine"], dataset.attrs["units"] = image.grid.affine, list(image.grid.units)
+        dataset.attrs["name"] = image.name
+    dataset.attrs["sha256"] = member_digest(source)
+    places[key] = place
+    return place
+
+
+def _landmarks(source: Path | Stored | Array) -> Array:
+    if isinstance(source, np.ndarray):
+        return source
+    return read_stored_array(source) if isinstance(source, Stored) else read_points(source)
+
+
+def _displacement(pair: Pair, source: Path | Stored | Array) -> Array:
+    fixed, moving = read_flat(pair.fixed), read_flat(pair.moving)
+    return read_displacement(source, fixed, moving)

@@ -1,0 +1,56 @@
+"""Images with a time axis, which `read_image` puts first, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from ..core.geometry import Array, Grid, Image
+from ..transforms import Transform, warp
+from .images import TIME
+
+
+def is_series(image: Image) -> bool:
+    """Whether the first axis is time."""
+    return image.grid.units[0] == TIME
+
+
+def time_point(image: Image, number: int = 0) -> Image:
+    """One time point of a series, without the time axis; an image without one is returned as it is."""
+    if not is_series(image):
+        return image
+    return replace(image, data=image.data[number], grid=image.grid.without((0,)))
+
+
+def warp_series(image: Image, transform: Transform, grid: Grid, *, order: Literal[0, 1] = 1) -> Image:
+    """Warp each time point of a series, or a plain image, onto a grid without time; see `warp`.
+
+    Axes of one pixel that the grid has not are left out.
+
+    Returns
+    -------
+    Image
+        On `grid`, with the series' own time axis first if it has one.
+    """
+    times = image.grid.shape[0] if is_series(image) else 1
+    frames = []
+    for k in range(times):
+        frame = time_point(image, k)
+        if frame.ndim > grid.ndim:
+            frame = frame.without(frame.grid.thin_axes())
+        frames.append(warp(frame, transform, grid, order=order))
+    if not is_series(image):
+        return frames[0]
+    data = np.stack([frame.data for frame in frames])
+    return Image(data, _with_time(grid, image.grid), image.name)
+
+
+def _with_time(grid: Grid, series: Grid) -> Grid:
+    """A grid in space with the time axis of a series before it."""
+    d = grid.ndim + 1
+    affine: Array = np.eye(d + 1)
+    affine[1:, 1:] = grid.affine
+    affine[0, 0], affine[0, d] = series.affine[0, 0], series.affine[0, -1]
+    return Grid((series.shape[0], *grid.shape), affine, (series.units[0], *grid.units))

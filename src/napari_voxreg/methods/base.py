@@ -1,0 +1,169 @@
+"""What a registration method is, what it gives back, and how it reports on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from ..core.geometry import Image
+from ..core.params import Params
+from ..core.progress import Progress
+from ..transforms import Transform
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method found.
+
+    Parameters
+    ----------
+    transform : Transform
+        From world points of the fixed image to world points of the moving image, the start included.
+    notes : tuple of str
+        Sentences for the user (what was decided, what to beware of).
+    trace : tuple of float
+        The metric at each iteration, all stages in order.
+    confidence : float, optional
+        0 to 1, where the method can tell.
+    extras : mapping
+        Named images and transforms worth showing.
+    files : mapping
+        File name to content, to be saved beside the transform (elastix's own parameter files and log, say).
+    """
+
+    transform: Transform
+    notes: tuple[str, ...] = ()
+    trace: tuple[float, ...] = ()
+    confidence: float | None = None
+    extras: Mapping[str, Image | Transform] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Run(Protocol):
+    """The function behind a method.
+
+    It never prints, opens the user's files, reads the environment or modifies its inputs.
+    """
+
+    def __call__(
+        self,
+        fixed: Image,
+        moving: Image,
+        params: Any,
+        *,
+        initial: Transform | None,
+        fixed_mask: Image | None,
+        moving_mask: Image | None,
+        points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
+        seed: int,
+        device: str,
+        progress: Progress,
+    ) -> Outcome:
+        """Register.
+
+        Parameters
+        ----------
+        fixed, moving : Image
+            One channel, float32, finite, 2D or 3D alike, in the same units.
+        params : Params
+            An instance of the method's own class.
+        initial : Transform or None
+            Where to start. `register` has already folded an affine start into ``moving.grid``, so
+            this is None or a transform that is not affine; the outcome includes it.
+        fixed_mask, moving_mask : Image or None
+            Boolean, on the grids of `fixed` and `moving`; True counts.
+        points : tuple of ndarray or None
+            Corresponding world points of fixed and moving, (N, d) each.
+        seed : int
+            Same seed, same result.
+        device : str
+            "auto", "cpu", "cuda" or "mps"; only networks and torch optimisers use it.
+        progress : Progress
+            Called often; may raise `Cancelled`, which the method lets through.
+        """
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registration method as a value.
+
+    Parameters
+    ----------
+    name : str
+        In code, on the command line and in records.
+    title : str
+        In the panel.
+    params : type of Params
+        Its parameters with defaults.
+    run : Run
+        The function that does the work.
+    presets : mapping
+        Preset name to the parameters that differ from the defaults; the first is the panel's default.
+    ndims : tuple of int
+        The numbers of axes it works on.
+    own_ndims : tuple of int
+        Those it works on with weights of the user's own, its parameter `weights`.
+    isolate : bool
+        Whether `run` is called in the warm child process (because it takes no callback or holds the
+        interpreter lock).
+    landmarks : bool
+        Whether corresponding points guide it; they judge the result in any case.
+    anywhere : bool
+        Whether it searches the whole world, so that the images need not overlap at the start.
+    device : bool
+        Whether the user may choose where it computes.
+    loads : tuple of str
+        Modules that the child process may import ahead, because they take seconds.
+    reference : str
+        The paper or library behind it.
+    """
+
+    name: str
+    title: str
+    params: type[Params]
+    run: Run
+    presets: Mapping[str, Mapping[str, Any]]
+    ndims: tuple[int, ...] = (2, 3)
+    own_ndims: tuple[int, ...] = ()
+    isolate: bool = False
+    landmarks: bool = False
+    anywhere: bool = False
+    device: bool = False
+    loads: tuple[str, ...] = ()
+    reference: str = ""
+
+    def refusal(self, ndim: int, params: Params) -> str:
+        """Why it cannot work on images of so many axes, and the remedy; empty if it can."""
+        own = getattr(params, "weights", None) is not None
+        if ndim in (self.own_ndims if own else self.ndims):
+            return ""
+        if not own and ndim in self.own_ndims:
+            return (
+                f"No weights for {ndim}D images come with the package for {self.title}; "
+                "choose weights of your own or another method."
+            )
+        return f"{self.title} does not work on {ndim}D images; choose another method."
+
+    def parameters(
+        self, preset: str | None = None, params: Params | Mapping[str, Any] | None = None
+    ) -> Params:
+        """The parameters of a preset (the first if None), with those of `params` on top.
+
+        Raises
+        ------
+        ValueError
+            If the preset or a parameter does not exist, or a value is not allowed.
+        """
+        if isinstance(params, Params):
+            if preset is not None:
+                raise ValueError("Give a preset with a mapping of changes, or a whole Params, not both.")
+            return params
+        name = next(iter(self.presets)) if preset is None else preset
+        if name not in self.presets:
+            raise ValueError(
+                f"{self.name} has no preset {name!r}; choose from: {', '.join(map(repr, self.presets))}."
+            )
+        return self.params.from_dict({**self.presets[name], **(params or {})})

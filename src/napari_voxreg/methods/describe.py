@@ -1,0 +1,103 @@
+"""What the methods and their parameters are, as text: for the command line and for the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..core.params import Param
+from . import METHODS
+from .base import Method
+
+MARKDOWN_HEAD = """\
+# Methods
+
+Written by `make docs` from the declarations in `napari_voxreg.METHODS`; the panel, the command line and
+Python take the same names and values.
+"""
+
+
+def method_list() -> str:
+    """One line a method: its name, the numbers of axes it works on, its title."""
+    return _columns((name, _dimensions(method), method.title) for name, method in METHODS.items())
+
+
+def method_details(method: Method) -> str:
+    """A method's presets and parameters, several lines."""
+    lines = [f"{method.name}: {method.title}, {_dimensions(method)}", ""]
+    lines.append("Presets (the first is the default) and what they change:")
+    lines.append(_columns((f"  {name}", _changes(values)) for name, values in method.presets.items()))
+    infos = method.params.infos()
+    for heading, advanced in (("Parameters:", False), ("Advanced:", True)):
+        chosen = [info for info in infos if info.advanced == advanced]
+        if chosen:
+            rows = ((f"  {i.name}", kind(i), default(i), i.help) for i in chosen)
+            lines += ["", heading, _columns(rows)]
+    if method.reference:
+        lines += ["", f"Reference: {method.reference}"]
+    return "\n".join(lines)
+
+
+def markdown() -> str:
+    """The documentation page of all methods."""
+    parts = [MARKDOWN_HEAD, _table(("name", "method", "images"), _overview())]
+    for method in METHODS.values():
+        rows = [
+            (f"`{i.name}`" + (" (advanced)" if i.advanced else ""), kind(i), default(i), i.help)
+            for i in method.params.infos()
+        ]
+        presets = [(f"`{name}`", _changes(values)) for name, values in method.presets.items()]
+        parts.append(f"## {method.name}\n\n{method.title}. Works on {_dimensions(method)} images.\n")
+        parts.append(_table(("preset", "differs from the defaults by"), presets))
+        parts.append(_table(("parameter", "values", "default", "meaning"), rows))
+        if method.reference:
+            parts.append(f"Reference: {method.reference}\n")
+    return "\n".join(parts)
+
+
+def kind(info: Param) -> str:
+    """The values a parameter takes, in a few words."""
+    if info.choices:
+        return ", ".join(info.choices)
+    words = {bool: "yes or no", int: "whole number", float: "number", tuple: "files, in order"}
+    text = words.get(info.kind, "file")
+    return text if info.range is None else f"{text}, {info.range[0]:.10g} to {info.range[1]:.10g}"
+
+
+def default(info: Param) -> str:
+    """A parameter's default, as one would type it."""
+    if info.default in (None, ()):
+        return "none"
+    if info.kind is bool:
+        return "yes" if info.default else "no"
+    return f"{info.default:g}" if info.kind is float else str(info.default)
+
+
+def _overview() -> Iterable[tuple[str, ...]]:
+    return ((f"[`{name}`](#{name})", m.title, _dimensions(m)) for name, m in METHODS.items())
+
+
+def _dimensions(method: Method) -> str:
+    return " and ".join(f"{d}D" for d in method.ndims) or "with weights of your own"
+
+
+def _changes(values: Any) -> str:
+    """A preset's values, or that there are none."""
+    return ", ".join(f"{name} = {value}" for name, value in values.items()) or "nothing"
+
+
+def _columns(rows: Iterable[tuple[str, ...]]) -> str:
+    """Rows of text with their columns aligned."""
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    )
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    cells = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
+    return "\n".join(f"| {line} |" for line in cells) + "\n"

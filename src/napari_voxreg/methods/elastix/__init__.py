@@ -1,0 +1,1 @@
+"""elastix, in a child process."""

@@ -1,0 +1,166 @@
+"""The part of elastix that runs in the child process; itk is loaded when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...core.geometry import Array, Grid, Image
+from ...core.progress import Progress
+
+LINEAR = ("TranslationTransform", "EulerTransform", "SimilarityTransform", "AffineTransform")
+
+
+class Stage(NamedTuple):
+    """One stage's transform in ITK's own terms."""
+
+    kind: str
+    parameters: Array
+    fixed_parameters: Array
+
+
+class Found(NamedTuple):
+    """What elastix found: its stages in order, or, where ITK has not their kind, the whole map as a field."""
+
+    stages: tuple[Stage, ...]
+    field: Array | None
+
+
+def register(
+    fixed: Image,
+    moving: Image,
+    maps: Sequence[Mapping[str, Sequence[str]] | Path],
+    folder: Path,
+    *,
+    fixed_mask: Image | None,
+    moving_mask: Image | None,
+    points: tuple[Path, Path] | None,
+    start: Path | None,
+    progress: Progress,
+) -> Found:
+    """Run elastix.
+
+    Parameters
+    ----------
+    fixed, moving, fixed_mask, moving_mask
+        As `Run` has them.
+    maps : sequence
+        One parameter map or parameter file a stage.
+    folder : Path
+        Where elastix leaves its log and its transform files.
+    points : tuple of Path, optional
+        elastix's own point files of fixed and moving.
+    start : Path, optional
+        The transform to start from: one of elastix's own text files, or a file of ITK.
+
+    Raises
+    ------
+    RuntimeError
+        If elastix fails; the reason is in its log.
+    """
+    progress(None, "loading elastix")
+    from .load import itk
+
+    d = fixed.ndim
+    image_type = itk.Image[itk.F, d]
+    elastix = itk.ElastixRegistrationMethod[image_type, image_type].New()
+    elastix.SetFixedImage(_image(fixed, np.float32))
+    elastix.SetMovingImage(_image(moving, np.float32))
+    if fixed_mask is not None:
+        elastix.SetFixedMask(_image(fixed_mask, np.uint8))
+    if moving_mask is not None:
+        elastix.SetMovingMask(_image(moving_mask, np.uint8))
+    if points is not None:
+        elastix.SetFixedPointSetFileName(str(points[0]))
+        elastix.SetMovingPointSetFileName(str(points[1]))
+    if start is not None and start.suffix == ".txt":
+        elastix.SetInitialTransformParameterFileName(str(start))
+    elif start is not None:
+        elastix.SetExternalInitialTransform(itk.transformread(str(start))[0])
+    elastix.SetParameterObject(_parameters(maps))
+    elastix.SetOutputDirectory(str(folder))
+    elastix.SetLogFileName("elastix.log")
+    elastix.LogToFileOn()
+    elastix.LogToConsoleOff()
+    elastix.UpdateLargestPossibleRegion()
+    stages = _stages(elastix, len(maps))
+    if stages is None:
+        return Found((), _field(elastix.GetCombinationTransform(), fixed.grid))
+    return Found(stages, None)
+
+
+def _image(image: Image, dtype: Any) -> Any:
+    """An itk image with the geometry of the grid; itk has x, y, z order."""
+    from .load import itk
+
+    converted = itk.GetImageFromArray(np.ascontiguousarray(image.data, dtype=dtype))
+    return _placed(converted, image.grid)
+
+
+def _placed(image: Any, grid: Grid) -> Any:
+    """Give an itk image the geometry of a grid (in place) and return it."""
+    from .load import itk
+
+    image.SetSpacing(grid.spacing[::-1].tolist())
+    image.SetOrigin(grid.origin[::-1].tolist())
+    image.SetDirection(itk.GetMatrixFromArray(np.ascontiguousarray(grid.direction[::-1, ::-1])))
+    return image
+
+
+def _parameters(maps: Sequence[Mapping[str, Sequence[str]] | Path]) -> Any:
+    """elastix's parameter object; files are read by elastix itself."""
+    from .load import itk
+
+    parameters = itk.ParameterObject.New()
+    for stage in maps:
+        if isinstance(stage, Path):
+            parameters.AddParameterFile(str(stage))
+        else:
+            parameters.AddParameterMap({name: list(values) for name, values in stage.items()})
+    return parameters
+
+
+def _stages(elastix: Any, count: int) -> tuple[Stage, ...] | None:
+    """Each stage as one of ITK's transforms, first stage first; None if one is not of a kind we keep."""
+    found = elastix.GetTransformParameterObject()
+    before = found.GetNumberOfParameterMaps() - count  # what it started from, where that came through ITK
+    stages = []
+    for n in range(count):
+        if not _is_kept(found.GetParameterMap(before + n)):
+            return None
+        native = elastix.ConvertToItkTransform(elastix.GetNthTransform(count - 1 - n))  # the last comes first
+        stages.append(
+            Stage(
+                native.GetNameOfClass(),
+                np.array(native.GetParameters()),
+                np.array(native.GetFixedParameters()),
+            )
+        )
+    return tuple(stages)
+
+
+def _is_kept(values: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a stage, by its map, is one of the transforms that we have, applied after those before it."""
+    name = values["Transform"][0]
+    cubic = name in ("BSplineTransform", "RecursiveBSplineTransform") and (
+        values["BSplineTransformSplineOrder"][0] == "3" and values["UseCyclicTransform"][0] == "false"
+    )
+    return values["HowToCombineTransforms"][0] == "Compose" and (name in LINEAR or cubic)
+
+
+def _field(transform: Any, grid: Grid) -> Array:
+    """World displacement of a transform at the nodes of a grid, (*grid.shape, d), array-axis order."""
+    from .load import itk
+
+    d = grid.ndim
+    reference = itk.Image[itk.UC, d].New()
+    reference.SetRegions([int(n) for n in grid.shape[::-1]])
+    sampler = itk.TransformToDisplacementFieldFilter[itk.Image[itk.Vector[itk.F, d], d], itk.D].New()
+    sampler.SetTransform(transform)
+    sampler.SetUseReferenceImage(True)
+    sampler.SetReferenceImage(_placed(reference, grid))
+    sampler.Update()
+    return itk.GetArrayFromImage(sampler.GetOutput())[..., ::-1].astype(np.float64)

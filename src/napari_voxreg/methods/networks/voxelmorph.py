@@ -1,0 +1,24 @@
+"""VoxelMorph: a U-Net that sees both images and answers with a smooth deformation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .network_method import BendingParams, network_method
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoxelMorphParams(BendingParams):
+    """Parameters of VoxelMorph; its releases' own checkpoints are read too."""
+
+    stem: ClassVar[str] = "voxelmorph"
+    architectures: ClassVar[tuple[str, ...]] = ("voxelmorph",)
+
+
+METHOD = network_method(
+    "voxelmorph",
+    "Network: VoxelMorph",
+    VoxelMorphParams,
+    "Balakrishnan et al., IEEE TMI 38, 2019; Dalca et al., MedIA 57, 2019",
+)

@@ -1,0 +1,62 @@
+"""A world in which a pair is easy to register, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.geometry import Array, Grid, Image
+from ..transforms import Affine, BSpline, Composite, Displacement, Transform, chain
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A similarity of the world after which the fixed grid is centred, upright and has unit spacing.
+
+    Optimisers have step lengths and tolerances in world units; in this frame these are pixels, so a change of
+    units, origin or orientation changes nothing. Being a similarity, the frame keeps rigid motions rigid.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (d + 1, d + 1)
+        From world to frame.
+    """
+
+    matrix: Array
+
+    @classmethod
+    def of(cls, grid: Grid) -> Frame:
+        """The frame of a fixed grid; the finest spacing becomes 1."""
+        d = grid.ndim
+        u, _, vt = np.linalg.svd(
+            grid.direction
+        )  # the nearest orthogonal matrix: a sheared grid keeps its shear
+        linear = (u @ vt).T / grid.spacing.min()
+        matrix = np.eye(d + 1)
+        matrix[:d, :d] = linear
+        matrix[:d, d] = -linear @ grid.centre
+        return cls(matrix)
+
+    def image(self, image: Image) -> Image:
+        """The image moved into the frame."""
+        return image.with_grid(image.grid.moved(self.matrix))
+
+    def enter(self, transform: Transform) -> Transform:
+        """A world transform as seen in the frame."""
+        return Composite((Affine(np.linalg.inv(self.matrix)), transform, Affine(self.matrix)))
+
+    def leave(self, transform: Transform) -> Transform:
+        """A transform found in the frame (affine, B-spline, displacement or a chain of them) in the world."""
+        back = np.linalg.inv(self.matrix)
+        if isinstance(transform, Composite):
+            return chain(*(self.leave(member) for member in transform.members))
+        if isinstance(transform, Affine):
+            return Affine(back @ transform.matrix @ self.matrix)
+        linear = back[:-1, :-1]
+        if isinstance(transform, BSpline):
+            coefficients = np.tensordot(linear, transform.coefficients, axes=1)
+            return BSpline(coefficients, transform.grid.moved(back))
+        if isinstance(transform, Displacement):
+            return Displacement(transform.field @ linear.T, transform.grid.moved(back))
+        raise TypeError(f"A {type(transform).__name__} cannot leave its frame.")

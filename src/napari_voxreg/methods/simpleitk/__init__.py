@@ -1,0 +1,1 @@
+"""Methods that SimpleITK's optimisers run."""

@@ -1,0 +1,1 @@
+"""How good a transform is: scores, the verdict, and evidence that a result is no accident."""

@@ -1,0 +1,1 @@
+"""Weights on disk: our own format and those of VoxelMorph's releases."""

@@ -1,0 +1,280 @@
+"""Weights on disk: our own format, written and read, and one entry for every other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ...io.files import replace_file
+from ...weights import FOLDER
+from ..architectures.network import Network
+from ..architectures.voxelmorph import VoxelMorph
+from .voxelmorph_keras import from_keras
+from .voxelmorph_torch import Foreign, from_torch
+
+# What a card may name, as module and class of this room; loaded on use.
+ARCHITECTURES = {
+    "voxelmorph": "voxelmorph:VoxelMorph",
+    "pyramid": "pyramid:Pyramid",
+    "matching affine": "match:MatchAffine",
+    "multi-step affine": "avsm:AffineSteps",
+    "avsm": "avsm:AVSM",
+    "jsm": "jsm:JSM",
+    "stn": "affine:STN",
+    "detector affine": "affine:DetectorAffine",
+}
+# What torch and h5py raise on files that are cut or altered.
+_DAMAGE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A network from a file.
+
+    Parameters
+    ----------
+    net : Network
+        On the CPU, for evaluation.
+    card : mapping
+        Its architecture, arguments and whatever else is known of it.
+    says : str
+        What it is, in one sentence for the user.
+    """
+
+    net: Network
+    card: Mapping[str, Any]
+    says: str
+
+
+def build(architecture: str, arguments: Mapping[str, Any]) -> Network:
+    """An untrained network of one of the `ARCHITECTURES`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such architecture or it does not take the arguments.
+    """
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"There is no architecture {architecture!r}; choose from: {known}.")
+    module, _, kind = ARCHITECTURES[architecture].partition(":")
+    network = getattr(import_module(f"..architectures.{module}", __package__), kind)
+    try:
+        return network(**arguments)
+    except (TypeError, RuntimeError, LookupError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ValueError(f"The arguments are not those of {architecture!r}: {reason}.") from error
+
+
+def save_weights(path: str | Path, net: Network, card: Mapping[str, Any]) -> Path:
+    """Write NAME.safetensors and its card NAME.json beside it, each at once or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ``.safetensors``; the folder is there.
+    net : Network
+        Of one of the `ARCHITECTURES`.
+    card : mapping
+        What else to know of it, as JSON could hold it: recipe, data, licence, scores, versions.
+
+    Returns
+    -------
+    Path
+        Of the weights.
+
+    Raises
+    ------
+    ValueError
+        If the name ends otherwise or the architecture has no name.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"Weights are saved as NAME.safetensors, not as {path.name}.")
+    content = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()})
+    whole = {
+        **card,
+        "architecture": _architecture(net),
+        "arguments": net.arguments,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    replace_file(path, lambda target: target.write_bytes(content))
+    replace_file(path.with_suffix(".json"), lambda target: target.write_bytes(text.encode()))
+    return path
+
+
+def load_weights(path: str | Path) -> Loaded:
+    """Read weights in our own format.
+
+    Raises
+    ------
+    ValueError
+        If a file is missing, the weights are not those that the card was written for, the architecture is
+        unknown, or keys, shapes or values do not fit it.
+    """
+    path = Path(path)
+    content, card = _content(path), _card(path)
+    if hashlib.sha256(content).hexdigest() != card["sha256"]:
+        raise ValueError(f"{path.name} is not what its card was written for (sha256); copy both again.")
+    try:
+        weights = safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path.name} is truncated or damaged; copy it again.") from error
+    net = _filled(card["architecture"], card["arguments"], weights, path.name)
+    return Loaded(net, card, _sentence(net, f"{card['architecture']} of napari-voxreg"))
+
+
+def open_checkpoint(path: str | Path) -> Loaded:
+    """Read weights of any format that is known here: ours, VoxelMorph's in torch or Keras, SAR-VoxelMorph's.
+
+    The format is recognised by the content. Nothing in a file is ever run: pickles are read by torch's
+    `weights_only` alone.
+
+    Raises
+    ------
+    ValueError
+        One sentence that names the file and the remedy, for everything else.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return load_weights(path)
+    foreign = from_keras(path) if _is_hdf5(path) else from_torch(_unpickled(path), path.name)
+    return _adopted(foreign, path.name)
+
+
+def recognise(path: str | Path) -> str:
+    """What a file of weights is, in one sentence for the user; raises what `open_checkpoint` raises."""
+    return open_checkpoint(path).says
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Names of the weights that come with the package."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.safetensors")))
+
+
+def shipped(name: str) -> Path:
+    """Where the weights of that name lie.
+
+    Raises
+    ------
+    ValueError
+        If none of that name come with the package.
+    """
+    if name not in shipped_names():
+        listing = ", ".join(shipped_names()) or "there are none"
+        raise ValueError(f"No weights {name!r} come with the package; choose from: {listing}.")
+    return FOLDER / f"{name}.safetensors"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror}); choose another file.") from error
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """The card beside a file of weights."""
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        raise ValueError(f"{path.name} has no card; put {beside.name} beside it.")
+    try:
+        card = json.loads(_content(beside))
+    except ValueError as error:
+        raise ValueError(f"{beside.name} is damaged; copy it again.") from error
+    wanted = {"architecture": str, "arguments": dict, "sha256": str}
+    if not isinstance(card, dict) or any(not isinstance(card.get(k), kind) for k, kind in wanted.items()):
+        raise ValueError(f"{beside.name} is no card: it must give architecture, arguments and sha256.")
+    return card
+
+
+def _is_hdf5(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror}); choose another file.") from error
+
+
+def _unpickled(path: Path) -> Any:
+    """What a torch file holds, if that is tensors and plain values."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error) or "nsupported" in str(error):
+            raise ValueError(
+                f"{path.name} holds more than tensors and could run code, so it is refused; "
+                "save model.state_dict() alone and load that."
+            ) from error
+        raise ValueError(f"{path.name} is no checkpoint that is known here, or damaged.") from error
+    except _DAMAGE as error:
+        raise ValueError(f"{path.name} is truncated or no checkpoint; copy it again.") from error
+
+
+def _adopted(foreign: Foreign, name: str) -> Loaded:
+    """The VoxelMorph that another program's weights belong to, with them."""
+    net = _filled("voxelmorph", foreign.arguments, foreign.weights, name)
+    card = {"architecture": "voxelmorph", "arguments": net.arguments, "layout": foreign.layout}
+    return Loaded(net, card, _sentence(net, f"VoxelMorph ({foreign.layout} layout)"))
+
+
+def _architecture(net: Network) -> str:
+    own = f"{type(net).__module__.rpartition('.')[2]}:{type(net).__name__}"
+    for name, place in ARCHITECTURES.items():
+        if place == own:
+            return name
+    raise ValueError(f"{type(net).__name__} has no name among the architectures.")
+
+
+def _filled(
+    architecture: str, arguments: Mapping[str, Any], weights: Mapping[str, Tensor], name: str
+) -> Network:
+    """A network with all of the weights in it and nothing else, for evaluation."""
+    try:
+        net = build(architecture, arguments)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be used: {error}") from error
+    wanted = net.state_dict()
+    for problem, keys in (("lacks", wanted.keys() - weights.keys()), ("has", weights.keys() - wanted.keys())):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise ValueError(
+                f"{name} {problem} {min(keys)!r}{more}, unlike its architecture; choose a file saved from it."
+            )
+    for key, value in weights.items():
+        if value.shape != wanted[key].shape:
+            raise ValueError(
+                f"{name} does not fit its architecture: {key} has the shape {tuple(value.shape)}, "
+                f"not {tuple(wanted[key].shape)}."
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} is damaged: {key} holds values that are not finite; choose others.")
+    net.load_state_dict(weights)
+    return net.eval()
+
+
+def _sentence(net: Network, what: str) -> str:
+    manner = f", {net.manner}" if isinstance(net, VoxelMorph) else ""
+    count = sum(parameter.numel() for parameter in net.parameters())
+    return f"{what}, {net.ndim}D{manner}, {count:,} parameters"

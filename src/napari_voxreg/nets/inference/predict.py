@@ -1,0 +1,151 @@
+"""A pair of images through a network: the room's one entry."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+from ...core.geometry import Grid, Image
+from ...core.progress import Progress, silent, subprogress
+from ...tensor.device import device_named, free_memory, reason_to_leave
+from ...transforms import Transform
+from ..architectures.network import Network
+from .frame import Picture, network_grid
+from .multipass import Extras, Pair, after_affine, looks
+
+SIZES = {2: 512, 3: 224}  # pixels along the longest side that a network sees, at most
+FIRST = 0.2  # of the progress, for an affine network that looks first
+SMALLEST = 32  # pixels to which that is lowered when memory is short
+# That a pass takes for each pixel: 300 to 620 bytes in 3D with the shipped sizes, up to 1200 in 2D.
+NEED = {2: 1200, 3: 650}
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a network answered, in the world.
+
+    Parameters
+    ----------
+    transform : Transform
+        From world points of the fixed image to those of the moving image, the start included.
+    extras : dict
+        What else there is to see by name: images on the network's grid (vectors in world units, their
+        components last) and transforms, the start included.
+    notes : tuple of str
+        Sentences for the user.
+    seconds : float
+        Of all passes, sampling included.
+    device : str
+        On which the network ran in the end: "cpu", "cuda" or "mps".
+    """
+
+    transform: Transform
+    extras: dict[str, Image | Transform] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    device: str = "cpu"
+
+
+def predict(
+    fixed: Image,
+    moving: Image,
+    net: Network,
+    *,
+    lead: Network | None = None,
+    initial: Transform | None = None,
+    steps: int = 1,
+    size: int | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> Predicted:
+    """Register a pair with a network.
+
+    The network sees both images on a grid of its own: cubic pixels on the fixed image's axes, padded to what
+    it needs. It looks once, or several times from coarse to fine (`Network.first_side`). If its device cannot
+    hold that, it goes on on the CPU; if memory is short there, with larger pixels.
+
+    Parameters
+    ----------
+    fixed, moving : Image
+        One channel, finite, 2D or 3D alike, of any size, spacing and orientation, in the same units.
+    net : Network
+        Moved to the device and left there.
+    lead : Network, optional
+        An affine network that looks before; what it finds is an extra named "affine first".
+    initial : Transform, optional
+        Where to start; applied after what the network finds.
+    steps : int
+        How often an affine network looks, each time at the original moving image through all that it has
+        found so far.
+    size : int, optional
+        Pixels along the longest side that the network sees, at most; more than suits it
+        (`Network.last_side`) it never sees, nor more than 512 in 2D and 224 in 3D if left out.
+    device : str
+        "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda" or "mps".
+    progress : Progress
+        Called before every pass; may raise `Cancelled`.
+
+    Raises
+    ------
+    ValueError
+        If the network is for another number of axes, its weights are damaged, the device is not there or
+        memory is too short for even a coarse look.
+    """
+    if net.ndim != fixed.ndim:
+        raise ValueError(
+            f"The weights are for {net.ndim}D images and the pair is {fixed.ndim}D; choose other weights."
+        )
+    where, size = device_named(device), min(size or SIZES[fixed.ndim], net.last_side or sys.maxsize)
+    for each in (net, lead):
+        _one_step(each)
+    moved = shrunk = ""
+    while True:
+        began = time.perf_counter()
+        try:
+            _check_room(network_grid(fixed.grid, net.stride, size), where)
+            pair = Pair(Picture.of(fixed, where), Picture.of(moving, where), net, initial)
+            transform, extras = _seen(pair, lead, steps, size, progress)
+            notes = tuple(note for note in (moved, shrunk) if note)
+            return Predicted(transform, extras, notes, time.perf_counter() - began, where.type)
+        except (RuntimeError, MemoryError) as error:
+            why = reason_to_leave(error)
+            if why is None:
+                raise
+        # Outside of the handler, which would keep alive what fills the memory.
+        if where.type != "cpu":
+            moved = f"The {where.type.upper()} device {why}; the network ran on the CPU."
+            where = torch.device("cpu")
+            continue
+        size = min(size, max(network_grid(fixed.grid, 1, size).shape)) // 2
+        if size >= SMALLEST:
+            shrunk = f"Memory is short: the network saw {size} pixels along the longest side."
+        else:
+            raise ValueError("There is too little memory for this network; close other programs.")
+
+
+def _one_step(net: Network | None) -> None:
+    """Steps are taken here: a network's own would look at pictures cut off at the fixed image's rim."""
+    for module in () if net is None else net.modules():
+        if isinstance(module, Network) and hasattr(module, "steps"):
+            module.steps = 1  # type: ignore[assignment]
+
+
+def _seen(
+    pair: Pair, lead: Network | None, steps: int, size: int, progress: Progress
+) -> tuple[Transform, Extras]:
+    """What a network finds, after an affine one if there is any, and what else there is to show."""
+    if lead is None:
+        return looks(pair, steps, size, progress)
+    led = after_affine(pair, lead, subprogress(progress, 0.0, FIRST))
+    transform, extras = looks(led, steps, size, subprogress(progress, FIRST, 1.0))
+    return transform, extras if led.initial is None else {"affine first": led.initial, **extras}
+
+
+def _check_room(grid: Grid, device: torch.device) -> None:
+    """Raise a `MemoryError` before the CPU is asked for more than there is; a GPU says so itself."""
+    if device.type == "cpu" and math.prod(grid.shape) * NEED[grid.ndim] > free_memory():
+        raise MemoryError

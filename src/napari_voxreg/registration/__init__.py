@@ -1,0 +1,1 @@
+"""From two images to a judged result."""

@@ -1,0 +1,314 @@
+"""Several methods on one pair, side by side."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from ..core.geometry import Image
+from ..core.progress import Cancelled, Progress, silent, subprogress
+from ..methods import METHODS
+from ..metrics.lncc import LNCC
+from ..metrics.similarity import Scores
+from ..metrics.verdict import FOLDED, MEASURE
+from .prepare import prepare
+from .register import Ready, check_method, in_fixed_units, method_named, run_method
+from .result import Result
+
+ERROR = "error"
+BEFORE = "before"  # what the first row is called
+# By the number of axes: the first choice, then one method of each kind; those there are.
+USUAL = {
+    2: ("auto", "pose", "elastix", "bspline", "diffeo", "flow", "tvl1"),
+    3: ("auto", "pose", "elastix", "bspline", "diffeo"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A method's result on the pair, or why there is none.
+
+    Parameters
+    ----------
+    method : str
+        The method's name; `BEFORE` for the images as they lie.
+    scores : Scores or None
+        Measured with the method's transform.
+    correlation : float
+        The local correlation that verdicts rest on; nan where nothing overlaps.
+    result : Result or None
+        All about the run.
+    failure : str
+        One sentence, if the method failed.
+    """
+
+    method: str
+    scores: Scores | None = None
+    correlation: float = math.nan
+    result: Result | None = None
+    failure: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """The verdict in a word; "failed" for a method that has no result, nothing for the first row."""
+        return self.result.verdict.outcome if self.result else "failed" if self.failure else ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A measured number of each row.
+
+    Parameters
+    ----------
+    title : str
+        The heading.
+    form : str
+        A format for the number.
+    help : str
+        What it is.
+    value : callable
+        A row's number, nan or None where there is none.
+    """
+
+    title: str
+    form: str
+    help: str
+    value: Callable[[Row], float | None]
+
+    def text(self, row: Row) -> str:
+        """A row's number as text, a dash where there is none."""
+        value = self.value(row)
+        return "–" if value is None or math.isnan(value) else format(value, self.form)
+
+
+def _score(read: Callable[[Scores], float | None]) -> Callable[[Row], float | None]:
+    return lambda row: None if row.scores is None else read(row.scores)
+
+
+COLUMNS = (
+    Column(ERROR, ".3g", "mean landmark error, world units", _score(lambda s: s.landmark_error)),
+    Column(
+        "LCC",
+        ".3f",
+        "local correlation, on which verdicts rest, where both overlap",
+        lambda row: row.correlation,
+    ),
+    Column("SSIM", ".3f", "structural similarity where both overlap", _score(lambda s: s.overlap["ssim"])),
+    Column("folds %", ".2g", "of the fixed image", _score(lambda s: s.folded)),
+    Column(
+        "s", ".1f", "seconds of the method itself", lambda row: row.result.seconds if row.result else None
+    ),
+    Column("NCC", ".3f", "correlation where both overlap", _score(lambda s: s.overlap["ncc"])),
+    Column("NMI", ".3f", "normalised mutual information there", _score(lambda s: s.overlap["nmi"])),
+    Column("overlap %", ".0f", "of the fixed image", _score(lambda s: 100 * s.overlap_fraction)),
+)
+
+
+def compare(
+    fixed: Image | npt.ArrayLike,
+    moving: Image | npt.ArrayLike,
+    *,
+    methods: Sequence[str] | None = None,
+    initial: Any = None,
+    fixed_mask: Image | npt.ArrayLike | None = None,
+    moving_mask: Image | npt.ArrayLike | None = None,
+    points: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    channel: int | str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+    arrived: Callable[[Row], None] | None = None,
+) -> tuple[Row, ...]:
+    """Run several methods on one pair, each with its first preset.
+
+    A method that fails is a row with its sentence, and the others go on.
+
+    Parameters
+    ----------
+    methods : sequence of str, optional
+        Names in ``METHODS``; the usual ones for as many axes if left out.
+    arrived : callable, optional
+        Called with each row as soon as it is there; so rows outlive a `Cancelled`.
+    fixed, moving, initial, fixed_mask, moving_mask, points, channel, seed, device, progress
+        As in `register`.
+
+    Returns
+    -------
+    tuple of Row
+        The images as they lie, then the methods in their order. `best` tells which is best.
+
+    Raises
+    ------
+    ValueError
+        With one plain sentence, for an unknown method or a pair that no method can register.
+    Cancelled
+        If `progress` asked for it.
+    """
+    report = silent if progress is None else progress
+    for name in methods or ():
+        method_named(name)
+    report(0.0, "checking the images")
+    pair = prepare(
+        fixed,
+        moving,
+        initial=initial,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+        points=in_fixed_units(points, fixed, moving),
+        channel=channel,
+    )
+    names = usual_methods(pair.fixed.ndim) if methods is None else tuple(methods)
+    if not names:
+        raise ValueError("There is no method to compare; choose one or more.")
+    ready = Ready.of(pair, (fixed, moving), subprogress(report, 0.01, 0.04))
+    likeness = LNCC(pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask)
+    rows: list[Row] = []
+
+    def add(row: Row) -> None:
+        rows.append(row)
+        if arrived is not None:
+            arrived(row)
+
+    add(Row(BEFORE, ready.before, likeness.compare(None)[0][0]))
+    for k, name in enumerate(names):
+        start, stop = (0.04 + 0.96 * step / len(names) for step in (k, k + 1))
+        add(
+            _row(
+                name,
+                ready,
+                likeness,
+                seed,
+                device,
+                _titled(METHODS[name].title, subprogress(report, start, stop)),
+            )
+        )
+    return tuple(rows)
+
+
+def usual_methods(ndim: int) -> tuple[str, ...]:
+    """The methods that are compared unless others are chosen."""
+    return tuple(name for name in USUAL[ndim] if name in METHODS)
+
+
+def best(rows: Sequence[Row]) -> Row | None:
+    """The row of the best method: the smallest landmark error, else the highest local correlation.
+
+    Only results that are better than the start and fold nowhere to speak of are eligible; None if there are
+    none.
+    """
+    eligible = [
+        row
+        for row in rows
+        if row.scores is not None and row.outcome == "better" and row.scores.folded <= FOLDED
+    ]
+    return min(eligible, key=_rank, default=None)
+
+
+def _rank(row: Row) -> float:
+    """Smaller is better."""
+    error = None if row.scores is None else row.scores.landmark_error
+    return -row.correlation if error is None else error
+
+
+def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """The columns that say something about these rows: no landmark error without landmarks."""
+    landmarks = any(row.scores is not None and row.scores.landmark_error is not None for row in rows)
+    return COLUMNS if landmarks else tuple(column for column in COLUMNS if column.title != ERROR)
+
+
+def cells(rows: Sequence[Row]) -> list[list[str]]:
+    """The table as text, headings first: method, verdict and the columns; the best method has a star."""
+    chosen, top = columns(rows), best(rows)
+    head = ["method", "verdict", *(column.title for column in chosen)]
+    lines = [
+        [
+            f"{row.method} *" if row is top else row.method,
+            row.outcome,
+            *(column.text(row) for column in chosen),
+        ]
+        for row in rows
+    ]
+    return [head, *lines]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The table in aligned columns, and what it does not say."""
+    lines = cells(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join(
+            cell.ljust(width) if k < 2 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([*text, "", *remarks(rows)])
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table in Markdown, and what it does not say."""
+    head, *lines = cells(rows)
+    rule = ["---" if k < 2 else "--:" for k in range(len(head))]
+    text = [f"| {' | '.join(line)} |" for line in (head, rule, *lines)]
+    return "\n".join([*text, "", *(f"{remark}\n" for remark in remarks(rows))])
+
+
+def comma_separated(rows: Sequence[Row]) -> str:
+    """The table with all digits, as CSV; empty where there is no number."""
+    chosen, top = columns(rows), best(rows)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["method", "verdict", "best", *(column.title for column in chosen), "failure"])
+    for row in rows:
+        numbers = [
+            "" if (value := column.value(row)) is None or math.isnan(value) else value for column in chosen
+        ]
+        writer.writerow([row.method, row.outcome, int(row is top), *numbers, row.failure])
+    return file.getvalue()
+
+
+def remarks(rows: Sequence[Row]) -> list[str]:
+    """Sentences below the table: which method is best and by what, and why others have no result."""
+    top = best(rows)
+    done = [row for row in rows if row.result is not None]
+    sentences = []
+    if top is not None and top.scores is not None:
+        by = "local correlation (LCC)" if top.scores.landmark_error is None else "landmark error"
+        sentences.append(f"* best by {by}: {METHODS[top.method].title}.")
+    elif done:
+        sentences.append("No method made it better.")
+    return [*sentences, *(f"{row.method} failed: {row.failure}" for row in rows if row.failure)]
+
+
+def _row(name: str, ready: Ready, likeness: LNCC, seed: int, device: str, progress: Progress) -> Row:
+    """Run one method; whatever goes wrong becomes its row."""
+    try:
+        values = METHODS[name].parameters()
+        check_method(name, values, ready.pair)
+        result = run_method(name, values, ready, seed=seed, device=device, progress=progress)
+    except Cancelled:
+        raise
+    except (ValueError, RuntimeError) as error:  # refusals, missing libraries, ITK's own errors
+        return Row(name, failure=str(error).split("\n")[0])
+    except Exception as error:  # noqa: BLE001 - a defect of one method must not lose the others' rows
+        return Row(name, failure=f"{type(error).__name__}: {error}".split("\n")[0])
+    verdict = result.verdict
+    correlation = verdict.after
+    if verdict.measure != MEASURE:  # landmarks decided
+        correlation = likeness.compare(result.transform)[0][0]
+    return Row(name, result.after, correlation, result)
+
+
+def _titled(title: str, progress: Progress) -> Progress:
+    """Progress that says which method is at work; metrics of different methods are no one curve."""
+
+    def report(fraction: float | None, message: str, metric: float | None = None) -> None:
+        progress(fraction, f"{title}: {message}")
+
+    return report

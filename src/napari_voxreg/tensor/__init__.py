@@ -1,0 +1,1 @@
+"""Building blocks on tensors that optimisers and networks share."""

@@ -1,0 +1,98 @@
+"""The network that a training begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ...nets.architectures.network import Network
+from ...nets.architectures.pyramid import SHIPPED
+from ...nets.checkpoints.checkpoint import build, open_checkpoint, shipped
+from ..options import TrainOptions
+
+# Architecture, stem of the shipped weights, and arguments of each network that can be chosen.
+_HALF: Mapping[str, Any] = {"half": True, "int_steps": 5}
+_KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
+    "voxelmorph": ("voxelmorph", "voxelmorph", _HALF),
+    "voxelmorph displacement": ("voxelmorph", "", {"half": True, "int_steps": 0}),
+    "voxelmorph probabilistic": ("voxelmorph", "", {**_HALF, "probabilistic": True}),
+    "sar-voxelmorph": (
+        "voxelmorph",
+        "",
+        {
+            "encoder": (32,) * 4,
+            "remaining": (32, 16),
+            "down": "end",
+            "int_steps": 0,
+            "int_downsize": 1,
+            "shift": -1.0,
+        },
+    ),
+    "pyramid": ("pyramid", "pyramid", {}),
+    "matching affine": ("matching affine", "affine", {"steps": 1}),
+    "multi-step affine": ("multi-step affine", "", {}),
+    "avsm": ("avsm", "avsm", {"steps": 2}),
+    "jsm": ("jsm", "jsm", {"width": 0.25, "side": 64}),
+    "stn": ("stn", "stn", {}),
+    "detector affine": ("detector affine", "", {}),
+}
+_COMPARING = ("voxelmorph", "avsm", "multi-step affine", "jsm", "stn")  # architectures that can
+
+
+def arguments_of(name: str, ndim: int, compare: bool) -> tuple[str, dict[str, Any]]:
+    """Architecture and arguments of a network that can be chosen, for images of so many axes.
+
+    Raises
+    ------
+    ValueError
+        If the network is for 2D images only.
+    """
+    architecture, _, chosen = _KINDS[name]
+    arguments = dict(chosen)
+    if name == "jsm" and ndim != 2:
+        raise ValueError("The joint-saliency network is for 2D images; choose another one for volumes.")
+    if name == "pyramid":
+        arguments |= SHIPPED[ndim]
+    if name != "jsm":
+        arguments["ndim"] = ndim
+    if architecture in _COMPARING and name != "sar-voxelmorph":
+        # Images, not a pyramid: that would have to be learnt first.
+        arguments["compare"] = "images" if compare else ""
+    return architecture, arguments
+
+
+def first_network(options: TrainOptions, ndim: int) -> Network:
+    """The network to begin with, on the CPU; the same seed gives the same weights.
+
+    Raises
+    ------
+    ValueError
+        If there are no such weights, or they are for another network or number of axes.
+    """
+    torch.manual_seed(options.seed)
+    architecture, arguments = arguments_of(options.architecture, ndim, options.compare)
+    if options.start == "scratch":
+        return build(architecture, arguments)
+    if options.start == "shipped":
+        stem = _KINDS[options.architecture][1]
+        if not stem:
+            raise ValueError(f"No weights are shipped for {options.architecture!r}; start from scratch.")
+        loaded = open_checkpoint(shipped(f"{stem}{ndim}d"))
+    else:
+        assert options.weights is not None  # the options have checked it
+        loaded = open_checkpoint(options.weights.expanduser())
+    kind = loaded.card["architecture"]
+    if kind != architecture:
+        raise ValueError(f"The weights are for {kind!r}; choose that as the network, or other weights.")
+    if loaded.net.ndim != ndim:
+        raise ValueError(
+            f"The weights are for {loaded.net.ndim}D images and the pairs are {ndim}D; choose other weights."
+        )
+    return loaded.net
+
+
+def same_network(options: TrainOptions, arguments: Mapping[str, Any]) -> Network:
+    """The network of a run that was begun with these options, by the arguments that it has."""
+    return build(_KINDS[options.architecture][0], arguments)

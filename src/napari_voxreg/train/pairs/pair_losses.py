@@ -1,0 +1,206 @@
+"""What training on one's own pairs makes small: unlikeness, roughness, and what else was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...nets import losses
+from ...nets.architectures.network import Network, Prediction
+from ...nets.architectures.vsvf import energy
+from ...tensor import similarity
+from ...tensor.warp import warp_batch
+from ..events import Losses
+from ..options import TrainOptions
+from . import endpoint_error
+from .data import Batch
+
+IMAGE_SIGMA = 0.01  # of the probabilistic VoxelMorph
+MOST_LABELS = 32  # that count in a step; of more, the first in a random order
+COARSER = 0.5  # weight of a level against that of the next finer one
+CAUTIOUS = 120  # epochs over which Shen et al. let an affine map go
+MOMENTUM = 10.0  # of Shen et al.: weight of <v, m> where that of the loss's smoothness is 1
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """The parts of the cost of a batch, scalars; `error` is that of `truth`, in pixels, for people."""
+
+    total: Tensor
+    similarity: Tensor
+    smoothness: Tensor
+    error: Tensor | None = None
+
+    def values(self) -> Losses:
+        """As numbers."""
+        error = None if self.error is None else float(self.error)
+        return Losses(float(self.total), float(self.similarity), float(self.smoothness), error)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a network's answer to a batch.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    """
+
+    options: TrainOptions
+
+    def __call__(
+        self, net: Network, batch: Batch, epoch: int, judging: bool = False
+    ) -> tuple[Terms, Prediction]:
+        """The cost in an epoch (from 1 on), and the answer; `judging`, costs of all epochs are comparable.
+
+        Raises
+        ------
+        ValueError
+            If the loss needs labels or displacements that the pairs do not have.
+        """
+        asked = self.stage(net, epoch)
+        fixed, moving = batch.tensors["fixed"], batch.tensors["moving"]
+        with torch.autocast(fixed.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
+            answer, fields = _answered(asked, fixed, moving)
+            back = _answered(asked, moving, fixed)[0] if self.options.symmetry else None
+        weights = [COARSER ** (len(fields) - 1 - k) for k in range(len(fields))]
+        alike = [w * self._unlikeness(batch, field) for w, field in zip(weights, fields, strict=True)]
+        unlike = torch.stack(alike).sum() / sum(weights)
+        rough = self._roughness(answer, tuple(fixed.shape[2:]))
+        total = unlike + self._smoothness_weight(answer, self.options.epochs if judging else epoch) * rough
+        if self.options.architecture == "voxelmorph probabilistic":
+            unlike = unlike / (2 * IMAGE_SIGMA**2)
+            total = unlike + rough
+        if back is not None:
+            total = total + self.options.symmetry * _symmetry(answer, back, tuple(fixed.shape[2:]))
+        if self.options.dice and "fixed_labels" in batch.tensors:
+            total = total + self.options.dice * _dice(batch, fields[-1])
+        return Terms(total, unlike, rough, endpoint_error.error(batch.tensors, fields[-1].detach())), answer
+
+    def stage(self, net: Network, epoch: int) -> Network:
+        """The part of a network that an epoch is for: AVSM begins with its affine part alone."""
+        if self.options.architecture == "avsm" and epoch <= self.options.affine_part():
+            part: Network = net.affine  # type: ignore[assignment]
+            return part
+        return net
+
+    def learning(self, net: Network, epoch: int) -> list[torch.nn.Parameter]:
+        """The parameters that change in an epoch: AVSM's affine part stays as it is once the rest begins."""
+        if self.options.architecture != "avsm":
+            return list(net.parameters())
+        part: torch.nn.Module = self.stage(net, epoch)
+        return list((net.momentum if part is net else part).parameters())  # type: ignore[union-attr]
+
+    def _unlikeness(self, batch: Batch, field: Tensor) -> Tensor:
+        """How little the images are alike through a displacement."""
+        name = self.options.loss
+        if name == "end-point error":
+            if not endpoint_error.is_known(batch.tensors):
+                raise ValueError("The pairs have no true displacements; choose another loss, or add them.")
+            return endpoint_error.distance(batch.tensors, field)
+        if name == "Dice":
+            if "fixed_labels" not in batch.tensors:
+                raise ValueError("The pairs have no labels on both images; choose another loss, or add them.")
+            return _dice(batch, field)
+        fixed, moving = batch.tensors["fixed"], batch.tensors["moving"]
+        if name == "seen NCC":
+            return losses.seen_ncc(fixed, moving, field)
+        warped = warp_batch(moving, field)
+        if "fixed_mask" in batch.tensors:
+            seen = batch.tensors["fixed_mask"] * warp_batch(batch.tensors["moving_mask"], field)
+            seen = seen.detach()  # else moving everything out of the mask would pay
+            if name == "MSE":
+                return losses.mse(fixed, warped, seen)
+            fixed, warped = fixed * seen, warped * seen
+        return _LIKENESS[name](fixed, warped)
+
+    def _roughness(self, answer: Prediction, shape: tuple[int, ...]) -> Tensor:
+        """How rough the answer is, by the kind of network."""
+        if self.options.architecture == "voxelmorph probabilistic":
+            return losses.kl(answer.extras["mean"].float(), answer.extras["log_sigma"].float())
+        if "momentum" in answer.extras:
+            return energy(answer.extras["velocity"].float(), answer.extras["momentum"].float())
+        if answer.affine is not None:
+            return losses.affine_deviation(answer.affine.float(), shape)
+        field = answer.displacement.float()
+        ratio = 1.0
+        if answer.velocity is not None:
+            # On a coarser lattice neighbours lie further apart.
+            field = answer.velocity.float()
+            ratio = field.shape[2] / shape[0]
+        if self.options.smoothness == "bending":
+            return ratio**4 * losses.bending(field)
+        if self.options.smoothness == "diffusion":
+            return ratio**2 * losses.diffusion(field)
+        slopes = [losses.charbonnier(ratio * field.diff(dim=axis)) for axis in range(2, field.ndim)]
+        return torch.stack(slopes).sum()
+
+    def _smoothness_weight(self, answer: Prediction, epoch: int) -> float:
+        weight = self.options.smooth
+        if "momentum" in answer.extras:
+            return MOMENTUM * weight
+        if self.options.architecture in ("avsm", "multi-step affine"):
+            return weight * losses.affine_caution(round(epoch * max(1.0, CAUTIOUS / self.options.epochs)))
+        return weight
+
+
+def _answered(net: Network, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
+    """A network's answer, and the displacements to be judged, of every level if it has some, finest last."""
+    levels = getattr(net, "levels", None)
+    if levels is not None:
+        fields = [field.float() for field in levels(fixed, moving)]
+        return Prediction(fields[-1]), fields
+    answer = net(fixed, moving)
+    coarse = [u.float() for name, u in answer.extras.items() if name == "coarse displacement"]
+    return answer, [*coarse, answer.displacement.float()]
+
+
+def _symmetry(there: Prediction, back: Prediction, shape: tuple[int, ...]) -> Tensor:
+    if there.affine is not None and back.affine is not None and "momentum" not in there.extras:
+        return losses.affine_symmetry(there.affine.float(), back.affine.float(), shape)
+    return losses.map_symmetry(there.displacement.float(), back.displacement.float())
+
+
+def _dice(batch: Batch, field: Tensor) -> Tensor:
+    """1 - Dice of the labels, the moving ones warped; background does not count."""
+    fixed, moving = batch.tensors["fixed_labels"], batch.tensors["moving_labels"]
+    there = torch.cat([fixed.flatten(), moving.flatten()]).unique()
+    there = there[there != 0]
+    if len(there) > MOST_LABELS:
+        there = there[torch.randperm(len(there))[:MOST_LABELS].to(there.device)]
+    if not len(there):
+        return field.sum() * 0
+    column = there.view(-1, *(1,) * (fixed.ndim - 2))
+    return losses.dice((fixed == column).float(), warp_batch((moving == column).float(), field))
+
+
+def _mean_of(pairs: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A cost of one pair (1, *shape) as a mean over a batch."""
+
+    def cost(fixed: Tensor, warped: Tensor) -> Tensor:
+        return torch.stack([pairs(a, b) for a, b in zip(fixed, warped, strict=True)]).mean()
+
+    return cost
+
+
+def _mind(a: Tensor, b: Tensor) -> Tensor:
+    return similarity.mse(similarity.mind_ssc(a), similarity.mind_ssc(b))
+
+
+def _edges(fixed: Tensor, warped: Tensor) -> Tensor:
+    """Charbonnier and gradient without smoothness, which has its own weight."""
+    return losses.edge_aware(fixed, warped, torch.zeros_like(fixed))
+
+
+_LIKENESS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "MSE": losses.mse,
+    "NCC": losses.ncc,
+    "LNCC": losses.lncc,
+    "mk-LNCC": losses.mk_lncc,
+    "NMI": _mean_of(similarity.nmi),
+    "MIND": _mean_of(_mind),
+    "edges": _edges,
+}

@@ -1,0 +1,413 @@
+"""A training run under way: its steps, its validation, its saves."""
+
+from __future__ import annotations
+
+import copy
+import math
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from ...io.pairs import Pair, PairSet, content_hash
+from ...nets.architectures.network import Network
+from ...tensor.device import reason_to_leave
+from ...tensor.warp import warp_batch
+from .. import runs
+from ..card import save_with_card
+from ..distributed import Processes
+from ..events import (
+    Began,
+    Control,
+    Ended,
+    EpochDone,
+    Event,
+    Example,
+    Losses,
+    Paused,
+    Report,
+    Row,
+    Said,
+    Stepped,
+    Wish,
+)
+from ..optim import descend, follow
+from ..options import TrainOptions
+from ..state import Place, Sums, save_state
+from ..tensorboard import Board
+from .data import Batch, Draw, Feed, PairData, Plan, Store, in_order, seed_of, together
+from .pair_losses import Cost
+from .prepare import LABELS, members
+
+SAVE_EVERY = 300.0  # seconds between two saves within an epoch
+REPORT_EVERY = 0.1  # seconds between two reports of a step
+AVERAGED = 0.99  # how much of the averaged weights, which are judged and saved, stays at each step
+
+
+def go() -> Wish:
+    """Nobody wishes anything else."""
+    return "go"
+
+
+def quiet(event: Event) -> None:
+    """Nobody listens."""
+
+
+class _Stop(Exception):
+    """The user wishes it."""
+
+
+class _NotANumber(Exception):
+    """The loss is none."""
+
+
+class Session:
+    """A run under way in a folder; see `run.train_pairs` for most of what it is made of.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the training images.
+    net : Network
+        To begin with.
+    place : Place
+        Where to begin.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pairs: PairSet,
+        options: TrainOptions,
+        shape: tuple[int, ...],
+        net: Network,
+        place: Place,
+        team: Processes,
+        report: Report,
+        control: Control,
+    ) -> None:
+        self.folder, self.pairs, self.options, self.shape = folder, pairs, options, shape
+        self.team, self.control = team, control
+        self.report = report if team.rank == 0 else quiet
+        self.device = team.device(options.device)
+        self.net, self.place = net.to(self.device), place
+        self.averaged = copy.deepcopy(self.net).eval()
+        self.cost = Cost(options)
+        wanted = members(pairs.all)
+        if not options.dice and options.loss != "Dice":
+            wanted -= {LABELS}
+        many = options.pairs_a_step(len(shape))
+        self.plan = Plan(
+            len(pairs.training), many * team.size, options.steps, options.seed, team.size, team.rank
+        )
+        self.training, self.validation = (
+            PairData(some, shape, wanted, options, Store.within(folder / "cache" / name, shape, wanted))
+            for name, some in (("training", pairs.training), ("validation", pairs.validation))
+        )
+        self.judged = in_order(len(pairs.validation), many)
+        self.optimizer = self._optimizer()
+        self.board: Board | None = None
+        self.saved = self.reported = time.perf_counter()
+        self.steps_here = 0
+        self.waited = self.worked = 0.0
+
+    def whole(self, state: Mapping[str, Any] | None) -> Ended:
+        """From where it is to the end."""
+        if state is not None:
+            self.net.load_state_dict(state["net"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        place, options = self.place, self.options
+        self._began()
+        try:
+            if self.team.rank == 0:
+                self.board = Board(self.folder, self._steps_done())
+            ended = self._loop()
+        except _Stop:
+            self._save()
+            ended = self._ended("stopped", f"Stopped in epoch {place.epoch} of {options.epochs}.")
+        except _NotANumber:
+            ended = self._ended(
+                "not a number",
+                f"The loss is not a number any more in epoch {place.epoch}, so training stopped; "
+                "choose a smaller learning rate. The weights saved before are kept.",
+            )
+        except (RuntimeError, MemoryError) as error:
+            self._too_little(error)
+        finally:
+            if self.board is not None:
+                self.board.close()
+        if self.team.rank == 0:
+            shutil.rmtree(self.folder / "cache", ignore_errors=True)
+        self.report(ended)
+        return ended
+
+    def _loop(self) -> Ended:
+        """All epochs that are left."""
+        place, options = self.place, self.options
+        # Begun before the first validation, which takes about as long as readers take to start.
+        feed = Feed(self.training, self._draws(), options.workers, self._heed_alone)
+        try:
+            if not place.rows:
+                self._judge_start()
+            self._show()
+            batches = iter(feed)
+            while place.epoch <= options.epochs and not self._patience_is_over():
+                self.waited = self.worked = 0.0
+                while place.step < self.plan.length:
+                    asked = time.perf_counter()
+                    batch = next(batches)
+                    self.waited += time.perf_counter() - asked
+                    self._step(batch)
+                    self._heed()
+                    if time.perf_counter() - self.saved > SAVE_EVERY:
+                        self._save()
+                self._epoch_is_over()
+        finally:
+            feed.close()
+        if place.epoch <= options.epochs:
+            return self._ended("early", f"No better validation for {options.patience} epochs, so it ended.")
+        return self._ended("done", f"All {options.epochs} epochs are done.")
+
+    def _judge_start(self) -> None:
+        """Weights that were given are the best until an epoch betters them: training must not harm."""
+        found = self._judge()
+        row = Row(0, 0, None, found, self.place.spent())
+        if self.options.start != "scratch" and found is not None and found.total < self.place.best:
+            self.place.best = found.total
+            self._save_weights([runs.BEST], row)
+        self._history(row)
+
+    def _draws(self) -> Iterator[list[Draw]]:
+        """The steps from here to the end."""
+        first = self.place.step
+        for epoch in range(self.place.epoch, self.options.epochs + 1):
+            yield from self.plan.epoch(epoch, first)
+            first = 0
+
+    def _step(self, batch: Batch) -> None:
+        """Learn from a batch."""
+        began = time.perf_counter()
+        place = self.place
+        self._note(batch, self.pairs.training)
+        if not batch.names:
+            raise ValueError(
+                f"None of the {len(self.training)} training pairs can be read any more; "
+                f"the first one says: {next(iter(place.unreadable.values()))}"
+            )
+        # What networks draw themselves is a function of the step, too.
+        torch.manual_seed(seed_of(self.options.seed, place.epoch, place.step, self.team.rank))
+        self.net.train()
+        terms, _ = self.cost(self.net, batch.to(self.device), place.epoch)
+        told = torch.stack([terms.total, terms.similarity, terms.smoothness]).detach()
+        total, alike, smooth = self.team.mean(told).tolist()
+        if not math.isfinite(total):
+            raise _NotANumber
+        learning = self.cost.learning(self.net, place.epoch)
+        if not descend(terms.total, self.optimizer, learning, self.team):
+            raise _NotANumber
+        follow(self.averaged, self.net, self._steps_done() + 1, AVERAGED)
+        losses = Losses(total, alike, smooth, None if terms.error is None else float(terms.error.detach()))
+        place.step += 1
+        place.sums.add(losses, len(batch.names))
+        self.steps_here += 1
+        self.worked += time.perf_counter() - began
+        self._tell(losses)
+
+    def _tell(self, losses: Losses) -> None:
+        """Report a step."""
+        place, now = self.place, time.perf_counter()
+        step = self._steps_done()
+        if self.board is not None:
+            self.board.add("step", losses, step)
+        if now - self.reported >= REPORT_EVERY or place.step == self.plan.length:
+            self.reported = now
+            everything = self.options.epochs * self.plan.length
+            left = (now - place.clock) / self.steps_here * (everything - step)
+            memory = torch.cuda.memory_reserved(self.device) if self.device.type == "cuda" else None
+            waited = self.waited / max(self.waited + self.worked, 1e-9)
+            self.report(
+                Stepped(place.epoch, self.options.epochs, step, everything, losses, left, memory, waited)
+            )
+        if self.options.show_every and step % self.options.show_every == 0:
+            self._show()
+
+    def _epoch_is_over(self) -> None:
+        """Validate, and save all there is."""
+        place, options = self.place, self.options
+        found, trained = self._judge(), place.sums.means()
+        judged = found or trained
+        if judged is None or not math.isfinite(judged.total):
+            raise _NotANumber
+        best = judged.total < place.best
+        if best:
+            place.best, place.best_epoch = judged.total, place.epoch
+        row = Row(place.epoch, self._steps_done(), trained, found, place.spent())
+        names = [runs.BEST] if best else []
+        names += [runs.LAST]
+        names += [f"epoch-{place.epoch:05d}.safetensors"] * bool(
+            options.every and place.epoch % options.every == 0
+        )
+        self._save_weights(names, row)
+        stage = self._stage()
+        place.epoch, place.step, place.sums = place.epoch + 1, 0, Sums()
+        if place.epoch <= options.epochs and self._stage() != stage:
+            self.optimizer = self._optimizer()
+            place.best, place.best_epoch = math.inf, place.epoch - 1
+        self._history(row)
+        self.report(EpochDone(row, best))
+
+    def _patience_is_over(self) -> bool:
+        patience = self.options.patience
+        return bool(patience) and self.place.epoch - 1 - self.place.best_epoch >= patience
+
+    def _judge(self) -> Losses | None:
+        """The losses of the validation pairs; None where there are none."""
+        sums = Sums()
+        feed = Feed(self.validation, self.judged, 0, self._heed_alone)
+        try:
+            for batch in feed if self.judged else ():
+                self._note(batch, self.pairs.validation)
+                if batch.names:
+                    epoch = min(self.place.epoch, self.options.epochs)
+                    with torch.no_grad():
+                        terms, _ = self.cost(self.averaged, batch.to(self.device), epoch, judging=True)
+                    sums.add(terms.values(), len(batch.names))
+                self._heed()
+        finally:
+            feed.close()
+        return sums.means()
+
+    def _note(self, batch: Batch, pairs: tuple[Pair, ...]) -> None:
+        """Remember fingerprints, and tell of pairs that cannot be read."""
+        for index, sha in batch.hashes.items():
+            self.place.hashes[pairs[index].name] = sha
+        for index, why in batch.unreadable.items():
+            name = pairs[index].name
+            if name not in self.place.unreadable:
+                self.place.unreadable[name] = why
+                count = len(self.place.unreadable)
+                self.report(Said(f"The pair {name} is left out ({count} so far): {why}"))
+
+    def _show(self) -> None:
+        """Report the example pair."""
+        if not self.options.show_every or self.team.rank:
+            return
+        data = self.validation if len(self.validation) else self.training
+        for k in range(len(data)):
+            item = data[Draw(k, None)]
+            found = item[1]
+            if found is None:
+                continue
+            batch = together([item]).to(self.device)
+            moving = batch.tensors["moving"]
+            with torch.no_grad():
+                net = self.cost.stage(self.averaged, min(self.place.epoch, self.options.epochs))
+                field = net(batch.tensors["fixed"], moving).displacement.float()
+                warped = warp_batch(moving, field)
+            arrays = (batch.tensors["fixed"][0, 0], moving[0, 0], warped[0, 0], field[0])
+            self.report(
+                Example(self._steps_done(), found.name, found.grid, *(a.cpu().numpy() for a in arrays))
+            )
+            return
+
+    def _heed(self) -> None:
+        """Do what the user wishes; all processes alike."""
+        wish = self.team.agree(self.control())
+        if wish == "pause":
+            self._save()
+            self.report(Paused(self._steps_done()))
+            began = time.perf_counter()
+            while (wish := self.team.agree(self.control())) == "pause":
+                time.sleep(REPORT_EVERY)
+            self.place.clock += time.perf_counter() - began
+        if wish == "stop":
+            raise _Stop
+
+    def _heed_alone(self) -> None:
+        """The same while waiting for pairs, which others do at other times."""
+        if self.team.size == 1:
+            self._heed()
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """For the parameters that the present stage is about."""
+        epoch = min(self.place.epoch, self.options.epochs)
+        learning = self.cost.learning(self.net, epoch)
+        chosen = set(map(id, learning))
+        for parameter in self.net.parameters():
+            parameter.requires_grad_(id(parameter) in chosen)
+        return torch.optim.Adam(learning, lr=self.options.rate)
+
+    def _stage(self) -> bool:
+        return self.cost.stage(self.net, min(self.place.epoch, self.options.epochs)) is self.net
+
+    def _steps_done(self) -> int:
+        return (self.place.epoch - 1) * self.plan.length + self.place.step
+
+    def _history(self, row: Row) -> None:
+        """One more line, saved with everything else."""
+        self.place.rows.append(row)
+        if self.board is not None:
+            for prefix, losses in (("train", row.training), ("val", row.validation)):
+                if losses is not None:
+                    self.board.add(prefix, losses, row.step)
+        self._save()
+
+    def _save(self) -> None:
+        """Write the state, the history and the list of pairs."""
+        if self.team.rank == 0:
+            save_state(self.folder / runs.STATE, self.place, self.net, self.averaged, self.optimizer)
+            runs.write_history(self.folder, self.place.rows)
+            runs.write_pairs(self.folder, self.pairs, self.place.hashes)
+        if self.board is not None:
+            self.board.flush()
+        self.saved = time.perf_counter()
+
+    def _save_weights(self, names: list[str], row: Row) -> None:
+        if self.team.rank:
+            return
+        if self.team.size > 1:
+            # What the other processes have read by now.
+            for pair in self.pairs.training:
+                if pair.name not in self.place.hashes:
+                    with suppress(ValueError):
+                        self.place.hashes[pair.name] = content_hash(pair)
+        for name in names:
+            save_with_card(self.folder / name, self.averaged, self.options, self.pairs, self.place, row)
+
+    def _began(self) -> None:
+        place, options = self.place, self.options
+        place.clock = time.perf_counter()
+        self.report(
+            Began(
+                self.folder,
+                len(self.pairs.training),
+                len(self.pairs.validation),
+                self.shape,
+                self.device.type,
+                sum(p.numel() for p in self.net.parameters()),
+                options.epochs,
+                options.epochs * self.plan.length,
+                tuple(place.rows),
+            )
+        )
+        for note in self.pairs.notes:
+            self.report(Said(note))
+
+    def _ended(self, reason: Any, text: str) -> Ended:
+        files = [file if (file := self.folder / name).is_file() else None for name in (runs.BEST, runs.LAST)]
+        return Ended(reason, text, min(self.place.epoch, self.options.epochs), *files)
+
+    def _too_little(self, error: Exception) -> NoReturn:
+        """Say in one sentence that memory is short; any other error is raised as it is."""
+        why = reason_to_leave(error)
+        if why is None:
+            raise error
+        raise ValueError(
+            f"The device {self.device.type} {why}; choose fewer pairs a step, a smaller size or another "
+            "device, and start again."
+        ) from error

@@ -1,0 +1,1 @@
+"""Training on synthetic pairs: the recipes of the shipped weights."""

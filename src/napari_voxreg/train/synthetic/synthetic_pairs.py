@@ -1,0 +1,214 @@
+"""Endless synthetic pairs with a known map between them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...tensor import affine as affines
+from ...tensor.integrate import integrate_batch
+from ...tensor.warp import identity, resize, warp_batch
+from .noise import smooth_noise, uniform
+from .scenes import SOME, Objects, disturb, make_contrast, make_scene, show, steepness
+
+LATTICE = 4  # pixels between the nodes of the velocities
+SQUARINGS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """How far the moving image may have moved; every pair gets a random part of it.
+
+    Parameters
+    ----------
+    bend : float
+        Root mean square of the bending, as part of the longest side.
+    turn : float
+        Degrees.
+    scale : float
+        Factor between 1 / (1 + scale) and 1 + scale.
+    shear : float
+        Off-diagonal part of the affine map.
+    shift : float
+        As part of the longest side.
+    """
+
+    bend: float = 0.035
+    turn: float = 10.0
+    scale: float = 0.1
+    shear: float = 0.03
+    shift: float = 0.06
+
+    def times(self, factor: float) -> Motion:
+        """The same, all of it larger or smaller."""
+        return Motion(**{name: factor * value for name, value in vars(self).items()})
+
+    @property
+    def margin(self) -> float:
+        """How far beyond the fixed image the moving one may look, rare corners aside; part of the side."""
+        reach = self.shift + self.scale / 2 + math.sin(math.radians(self.turn)) / 2 + 2 * self.bend
+        return min(0.5, 0.05 + reach)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pairs with their truth.
+
+    Parameters
+    ----------
+    fixed, moving : Tensor, shape (B, 1, *shape)
+        In [0, 1].
+    displacement : Tensor, shape (B, d, *shape)
+        In pixels: fixed at x shows what moving shows at x + u(x).
+    seen : Tensor, shape (B, 1, *shape)
+        1 where x + u(x) lies inside the moving image.
+    textured : Tensor, shape (B, 1, *shape)
+        1 where the fixed image has something to go by, and the moving image shows it too.
+    labels : tuple of Tensor, shape (B, 1, *shape)
+        Integer labels of the fixed and the moving image.
+    affine : Tensor, shape (B, d, d + 1)
+        The map's affine part in pixels about the middle.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    displacement: Tensor
+    seen: Tensor
+    textured: Tensor
+    labels: tuple[Tensor, Tensor]
+    affine: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        one, other = self.labels
+        rest = {name: value.to(device) for name, value in vars(self).items() if name != "labels"}
+        return Batch(labels=(one.to(device), other.to(device)), **rest)
+
+
+def make_batch(
+    count: int,
+    shape: tuple[int, ...],
+    motion: Motion,
+    generator: torch.Generator,
+    objects: Objects = SOME,
+) -> Batch:
+    """A batch of pairs.
+
+    Parameters
+    ----------
+    count : int
+    shape : tuple of int
+        Of the images, 2D or 3D.
+    motion : Motion
+    generator : torch.Generator
+        The same state gives the same pairs. Its device must be torch's default one: ``with device:``.
+    objects : Objects
+        That only one image shows.
+    """
+    margin = [round(n * motion.margin) for n in shape]
+    whole = tuple(n + 2 * m for n, m in zip(shape, margin, strict=True))
+    scene = make_scene(count, whole, generator)
+    forth, back, fixed_bend, affine = _maps(count, shape, whole, motion, generator)
+    corner = torch.tensor(margin, dtype=torch.float32).view(1, -1, *(1,) * len(shape))
+    here = identity(shape, fixed_bend)[None]
+    # Fixed shows the scene at p(x) = x + bend(x), moving at q(y); the map between them is q^-1 after p.
+    seen_by_fixed = here + fixed_bend
+    seen_by_moving = _affine_at(here, affines.invert(affine), shape)
+    seen_by_moving = seen_by_moving + warp_at(back, seen_by_moving + corner)
+    onward = seen_by_fixed + warp_at(forth, seen_by_fixed + corner)
+    displacement = _affine_at(onward, affine, shape) - here
+    contrast = make_contrast(scene, generator)
+    picture = show(scene, contrast, generator)
+    other = show(scene, make_contrast(scene, generator, contrast), generator)
+    fixed, moving = (
+        warp_at(image * scene.view, places + corner)
+        for image, places in ((picture, seen_by_fixed), (other, seen_by_moving))
+    )
+    textured = _textured(fixed)
+    labels = tuple(_nearest(scene.labels, p + corner) for p in (seen_by_fixed, seen_by_moving))
+    seen = _inside(here + displacement, shape)
+    return Batch(
+        disturb(fixed, generator, objects),
+        disturb(moving, generator, objects),
+        displacement,
+        seen,
+        textured * seen,
+        (labels[0], labels[1]),
+        affine,
+    )
+
+
+def warp_at(images: Tensor, places: Tensor) -> Tensor:
+    """Images (B, C, *shape) at places (B, d, *out) in their own pixels, linearly."""
+    return warp_batch(images, places - identity(tuple(places.shape[2:]), places))
+
+
+def _maps(
+    count: int, shape: tuple[int, ...], whole: tuple[int, ...], motion: Motion, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Bending forth and back on the scene, bending of the fixed image, and the affine map."""
+    d, longest = len(shape), max(shape)
+    lone = (count, *(1,) * (d + 1))
+    nodes = tuple(max(4, math.ceil(n / LATTICE) + 1) for n in whole)
+    finest, coarsest = 10.0, 3.0
+    scale = max(whole) / LATTICE / float(uniform(generator, coarsest, finest, 1))
+    velocity = smooth_noise(count, d, nodes, max(2.0, scale), generator)
+    velocity = velocity * uniform(generator, 0.1, 1.0, *lone) * motion.bend * longest / math.sqrt(d)
+    steps = torch.tensor([(w - 1) / (n - 1) for w, n in zip(whole, nodes, strict=True)])
+    steps = steps.view(1, d, *(1,) * d)
+    forth, back = (
+        resize(integrate_batch(sign * velocity / steps, SQUARINGS) * steps, whole) for sign in (1.0, -1.0)
+    )
+    # The fixed image is bent a little too, else only the moving one would be blurred by interpolation.
+    fixed_bend = 0.01 * longest * smooth_noise(count, d, shape, longest / 3, generator)
+    return forth, back, fixed_bend, random_affine(count, d, motion, longest, generator)
+
+
+def random_affine(count: int, ndim: int, motion: Motion, longest: int, generator: torch.Generator) -> Tensor:
+    """Affine maps (B, d, d + 1) in pixels about the middle: turned, scaled, sheared, shifted."""
+    signed = lambda size: uniform(generator, -1.0, 1.0, count, *size)  # noqa: E731
+    turn = math.radians(motion.turn) * signed((ndim, ndim)) * (1 if ndim == 2 else 1 / math.sqrt(3))
+    skew = torch.triu(turn, 1)
+    rotation = torch.linalg.matrix_exp(skew - skew.mT)
+    common = signed((1,)) * math.log1p(motion.scale)
+    stretch = torch.diag_embed(torch.exp(common + 0.2 * math.log1p(motion.scale) * signed((ndim,))))
+    shear = torch.eye(ndim) + torch.triu(motion.shear * signed((ndim, ndim)), 1)
+    shift = motion.shift * longest * signed((ndim, 1)) / math.sqrt(ndim) * math.sqrt(2)
+    return torch.cat([rotation @ stretch @ shear, shift], dim=2)
+
+
+def _affine_at(places: Tensor, affine: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Affine maps about the images' middle, of places (B, d, *out)."""
+    d = len(shape)
+    middle = torch.tensor([(n - 1) / 2 for n in shape]).view(1, d, *(1,) * d)
+    turned = torch.einsum(
+        "bij,bj...->bi...", affine[:, :, :-1], (places - middle).expand(len(affine), *places.shape[1:])
+    )
+    return turned + affine[:, :, -1].view(-1, d, *(1,) * d) + middle
+
+
+def _inside(places: Tensor, shape: tuple[int, ...]) -> Tensor:
+    last = torch.tensor([n - 1.0 for n in shape]).view(1, -1, *(1,) * len(shape))
+    return ((places >= 0) & (places <= last)).all(dim=1, keepdim=True).float()
+
+
+def _nearest(labels: Tensor, places: Tensor) -> Tensor:
+    """Labels at the nearest pixels, (B, 1, *out)."""
+    shape = labels.shape[2:]
+    index = torch.zeros_like(places[:, :1], dtype=torch.long)
+    for axis, n in enumerate(shape):
+        index = index * n + places[:, axis : axis + 1].round().long().clamp(0, n - 1)
+    return labels.flatten(1).gather(1, index.flatten(1)).view_as(index)
+
+
+def _textured(image: Tensor) -> Tensor:
+    """Where the brightness changes by more than 4 % of the range in a pixel, or within two pixels of that."""
+    steep = steepness(image)
+    for axis in range(2, image.ndim):  # one after the other is quicker than a cube
+        along = steep.movedim(axis, -1)
+        steep = F.max_pool1d(along.flatten(0, -2)[None], 5, 1, 2).view(along.shape).movedim(-1, axis)
+    return (steep > 0.04).float()

@@ -1,0 +1,171 @@
+"""File > Open Sample in the real viewer, and downloads from a server of our own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
+
+from napari_voxreg.core.progress import Cancelled
+from napari_voxreg.gui.layers import sample_data
+from napari_voxreg.gui.layers.snapshots import image_from_layer
+from napari_voxreg.samples import SAMPLES, make_sample
+from napari_voxreg.samples.downloads import DOWNLOADS, fetch
+
+PAIRS = Path(os.environ.get("VOXREG_PAIRS", "VOXREG_PAIRS is unset")) / "downloads"
+UNITS = {
+    "fundus": "pixel",
+    "sar": "meter",
+    "brain2d": "millimeter",
+    "brain3d": "millimeter",
+    "microscopy": "micrometer",
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_click_brings_the_pair_in_its_place(viewer, name):
+    layers = viewer.open_sample("napari-voxreg", name)
+    sample = make_sample(name)
+    assert [type(layer).__name__ for layer in layers[:2]] == ["Image", "Image"]
+    assert all("simulated" in layer.name for layer in layers)
+    for layer, image in zip(layers[:2], (sample.fixed, sample.moving), strict=True):
+        shown = image_from_layer(layer, viewer)
+        assert shown.grid.same_as(image.grid)
+        assert set(shown.grid.units) == {UNITS[name]}
+        assert np.array_equal(layer.metadata.get("linear", shown.data), image.data)
+    assert viewer.dims.units is None or len(set(viewer.dims.units)) == 1
+    assert all(not layer.visible for layer in layers[2:])
+
+
+def test_radar_is_shown_in_decibel(viewer):
+    fixed = viewer.open_sample("napari-voxreg", "sar")[0]
+    linear = make_sample("sar").fixed.data
+    assert fixed.name.endswith("(dB)")
+    assert np.allclose(fixed.data, 20 * np.log10(linear), atol=1e-4)
+    assert fixed.data.min() <= fixed.contrast_limits[0] < fixed.contrast_limits[1] <= fixed.data.max()
+
+
+class Source(BaseHTTPRequestHandler):
+    """Serves the files of the pairs under OWNER/NAME/COMMIT/PATH, as they are or otherwise."""
+
+    def __init__(self, spoiled: bool, pause: float, *args: object) -> None:
+        self.spoiled, self.pause = spoiled, pause
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        owner, repository, commit, path = self.path.lstrip("/").split("/", 3)
+        pair = next(p for p in DOWNLOADS.values() if p.repository == f"{owner}/{repository}")
+        content = (PAIRS / pair.name / path).read_bytes()
+        assert commit == pair.commit
+        if self.spoiled:
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        try:
+            for start in range(0, len(content), 16_384):
+                self.wfile.write(content[start : start + 16_384])
+                self.wfile.flush()
+                time.sleep(self.pause)
+        except OSError:
+            pass  # the other side hung up, as it does on Cancel
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def serve():
+    """Start a server: serve(spoiled=False, pause=0) gives its address.
+
+    Asked for before a viewer: napari's own fixture cannot be torn down after a skip.
+    """
+    if not PAIRS.is_dir():
+        pytest.skip(f"the real pairs are not here ({PAIRS}); set VOXREG_PAIRS")
+    servers = []
+
+    def start(spoiled: bool = False, pause: float = 0.0) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Source, spoiled, pause))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def left_in(folder: Path) -> list[str]:
+    """All files in a folder."""
+    return sorted(p.name for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
+def test_a_download_is_verified_kept_and_shown(serve, viewer, tmp_path, name):
+    pair = DOWNLOADS[name]
+    for data in sample_data.download_layers(pair, tmp_path, serve()):
+        viewer._add_layer_from_data(*data)
+    kinds = [type(layer).__name__ for layer in viewer.layers]
+    assert kinds[:2] == ["Image", "Image"]
+    assert len(kinds) == len(pair.files)
+    assert left_in(tmp_path) == sorted(Path(file.path).name for file in pair.files)
+    # The second time the cache answers: no server is needed.
+    assert len(sample_data.download_layers(pair, tmp_path, "http://127.0.0.1:9")) == len(kinds)
+
+
+def test_landmarks_lie_on_the_pictures(serve, viewer, tmp_path):
+    data = sample_data.download_layers(DOWNLOADS["histology_kidney"], tmp_path, serve())
+    fixed, moving = (d[0] for d in data if d[2] == "points")
+    assert fixed.shape == moving.shape
+    for points, picture in ((fixed, data[0][0]), (moving, data[1][0])):
+        assert (points >= 0).all()
+        assert (points < picture.shape[:2]).all()
+
+
+def test_other_content_is_thrown_away(serve, tmp_path):
+    with pytest.raises(ValueError, match=r"SHA-256 differs.*thrown away"):
+        fetch(DOWNLOADS["brain_slices"], cache=tmp_path, server=serve(spoiled=True))
+    assert left_in(tmp_path) == []
+
+
+def test_offline_is_said_plainly(tmp_path, qapp):
+    with pytest.raises(ValueError, match="check the connection"):
+        sample_data.download_layers(DOWNLOADS["brain_slices"], tmp_path, "http://127.0.0.1:9")
+    assert left_in(tmp_path) == []
+
+
+def test_cancel_stops_at_once_and_leaves_nothing(serve, viewer, tmp_path):
+    server = serve(pause=0.2)
+    ticks: list[float] = []
+    clicked: list[float] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    timer.start(20)
+
+    def click() -> None:
+        (window,) = (w for w in QApplication.topLevelWidgets() if isinstance(w, QProgressDialog))
+        assert window.isVisible()
+        assert 0 < window.value() < 1000
+        clicked.append(time.perf_counter())
+        window.findChild(QPushButton).click()
+
+    QTimer.singleShot(1500, click)
+    with pytest.raises(Cancelled, match="cancelled"):
+        sample_data.download_layers(DOWNLOADS["histology_kidney"], tmp_path, server)
+    assert time.perf_counter() - clicked[0] < 1.0
+    timer.stop()
+    # The interface answered all the while.
+    assert max(np.diff(ticks)) < 0.3
+    deadline = time.monotonic() + 5
+    while left_in(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left_in(tmp_path) == []

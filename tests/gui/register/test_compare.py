@@ -1,0 +1,186 @@
+"""Compare methods in a real viewer."""
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMainWindow
+
+from napari_voxreg import METHODS, Affine
+from napari_voxreg.core.params import Params
+from napari_voxreg.gui.layers.result_layers import Show
+from napari_voxreg.gui.register.panel import RegisterWidget
+from napari_voxreg.methods.base import Method, Outcome
+
+pytestmark = pytest.mark.usefixtures("warm_child")
+
+SHIFT = (2.0, -3.0)
+
+
+def blobs(shift=(0.0, 0.0), size=72):
+    """A smooth picture of a few blobs, displaced by a number of pixels."""
+    rows, columns = np.mgrid[:size, :size]
+    centres = np.random.default_rng(5).uniform(0.15, 0.85, (12, 2)) * size
+    picture = np.zeros((size, size), np.float32)
+    for row, column in centres + shift:
+        picture += np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 30)
+    return picture
+
+
+@pytest.fixture
+def methods(monkeypatch):
+    """A method that fails, and one that would go on for a minute."""
+
+    def fail(*args, **kwargs):
+        raise ValueError("This pair is too small; choose a larger one.")
+
+    def last(fixed, moving, params, *, progress, **rest):
+        for step in range(6000):
+            progress(step / 6000, "going on")
+            time.sleep(0.01)
+        return Outcome(Affine.identity(2))
+
+    for name, run in (("failing", fail), ("lasting", last)):
+        monkeypatch.setitem(METHODS, name, Method(name, f"The {name}", Params, run, {"default": {}}))
+
+
+@pytest.fixture
+def panel(methods, viewer):
+    """The panel in its dock, with a pair of layers."""
+    viewer.add_image(blobs(), name="visit 2019")
+    viewer.add_image(blobs(SHIFT), name="visit 2021", colormap="green")
+    widget = RegisterWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Register")
+    widget.show_box.choose(Show(True, False, False, False, False, False))
+    return widget
+
+
+def compare(panel, qtbot, *methods):
+    """Press the button and wait for the table."""
+    panel.bar.compare.choose(methods)
+    with qtbot.waitSignal(panel.compared, timeout=60_000, raising=False) as blocker:
+        panel.bar.compare.click()
+    assert blocker.signal_triggered, panel.outcome.sentence.text()
+    return blocker.args[0]
+
+
+def cells(table):
+    """The table as shown."""
+    return [
+        [table.item(row, column).text() for column in range(table.columnCount())]
+        for row in range(table.rowCount())
+    ]
+
+
+def test_the_table_and_its_layers(panel, viewer, qtbot):
+    rows = compare(panel, qtbot, "translation", "rigid", "failing")
+    table = panel.table.table
+    assert [row.method for row in rows] == ["before", "translation", "rigid", "failing"]
+    assert [line[0] for line in cells(table)] == [row.method for row in rows]
+    assert table.horizontalHeaderItem(1).text() == "LCC"
+    assert cells(table)[3][1:] == ["–"] * (table.columnCount() - 1)
+    assert (
+        "too small" in panel.table.remark.text() and "Best by local correlation" in panel.table.remark.text()
+    )
+    bold = [table.item(row, 0).font().bold() for row in range(4)]
+    assert sum(bold) == 1 and bold[1] + bold[2] == 1
+    assert all(table.item(row, 2).textAlignment() & Qt.AlignmentFlag.AlignRight for row in range(4))
+    assert len(viewer.layers) == 2 and not panel.busy
+
+    panel.table.select("failing")
+    assert not panel.table.show_button.isEnabled()
+    panel.table.select("rigid")
+    with qtbot.waitSignal(panel.finished, timeout=30_000) as blocker:
+        panel.table.show_button.click()
+    assert blocker.args[0] is rows[2].result and panel.result is rows[2].result
+    assert [layer.name for layer in viewer.layers][2:] == ["visit 2021 > visit 2019"]
+    assert panel.outcome.sentence.text().startswith("Better")
+    with qtbot.waitSignal(panel.finished, timeout=30_000) as blocker:
+        panel.table.table.itemDoubleClicked.emit(table.item(1, 1))
+    assert blocker.args[0].method == "rigid"  # still selected
+
+    # Each is a start, once.
+    titles = [panel.start.box.itemText(k) for k in range(panel.start.box.count())]
+    assert [t for t in titles if "visit 2021 >" in t] == [
+        "visit 2021 > visit 2019, rigid",
+        "visit 2021 > visit 2019, translation",
+    ]
+
+
+def test_a_click_on_a_heading_sorts_by_number(panel, qtbot):
+    compare(panel, qtbot, "translation", "rigid", "failing")
+    table = panel.table.table
+    table.sortByColumn(1, Qt.SortOrder.AscendingOrder)
+    values = [line[1] for line in cells(table)]
+    assert values[-1] == "–" and values[:-1] == sorted(values[:-1], key=float)
+    panel.table.select("translation")
+    assert panel.table.selected.method == "translation"
+
+
+def test_cancel_keeps_the_finished_rows(panel, qtbot):
+    panel.bar.compare.choose(("translation", "lasting"))
+    panel.bar.compare.click()
+    qtbot.waitUntil(lambda: "going on" in panel.bar.stage.text(), timeout=30_000)
+    assert not panel.bar.compare.isEnabled() and panel.bar.bar.value() > 400
+    panel.bar.cancel_button.click()
+    assert not panel.busy and panel.bar.compare.isEnabled()
+    assert panel.outcome.sentence.text().startswith("Cancelled")
+    assert [row.method for row in panel.table.rows] == ["before", "translation"]
+    panel.table.select("translation")
+    with qtbot.waitSignal(panel.finished, timeout=30_000):
+        panel.table.show_button.click()
+    # The next comparison starts with an empty table.
+    assert [row.method for row in compare(panel, qtbot, "translation")] == ["before", "translation"]
+
+
+def test_closing_during_a_comparison_is_no_harm(panel, viewer, qtbot):
+    panel.bar.compare.choose(("lasting",))
+    panel.bar.compare.click()
+    qtbot.waitUntil(lambda: "going on" in panel.bar.stage.text(), timeout=30_000)
+    panel.parent().destroyOnClose()
+    qtbot.wait(200)
+    viewer.add_image(blobs(), name="later")
+    again = RegisterWidget(viewer)
+    viewer.window.add_dock_widget(again, name="Register")
+    assert again.bar.compare.methods == ("lasting",)
+    assert not again.busy
+
+
+def test_what_is_checked_fits_the_pair(panel, viewer):
+    button = panel.bar.compare
+    usual = button.methods
+    assert "elastix" in usual and "failing" not in usual
+    volumes = [viewer.add_image(np.random.default_rng(k).random((8, 9, 9)), name=f"v{k}") for k in (0, 1)]
+    panel.pair.fixed.choose(volumes[0])
+    assert not button.isEnabled() and "axes" in button.toolTip()
+    panel.pair.moving.choose(volumes[1])
+    assert button.isEnabled()
+    assert all(3 in METHODS[name].ndims for name in button.methods)
+    button.choose(())
+    panel.compare()
+    assert "Check the methods" in panel.outcome.sentence.text() and not panel.busy
+
+
+def test_a_refused_pair_is_one_sentence(panel, viewer, qtbot):
+    viewer.layers[0].data = np.zeros((72, 72), np.float32)
+    panel.bar.compare.choose(("translation",))
+    with qtbot.waitSignal(panel.failed, timeout=30_000) as blocker:
+        panel.bar.compare.click()
+    assert "constant" in blocker.args[0]
+    assert not panel.table.isVisible()
+
+
+def test_nothing_is_cut_off_in_a_narrow_dock(panel, viewer, qtbot):
+    compare(panel, qtbot, "translation", "rigid", "failing")
+    window = viewer.window.dock_widgets["Register"].window()
+    assert isinstance(window, QMainWindow)
+    window.resizeDocks([panel.parent()], [300], Qt.Orientation.Horizontal)
+    qtbot.wait(100)
+    view = panel.area.viewport().width()
+    assert panel.area.widget().minimumSizeHint().width() <= view
+    table = panel.table.table
+    last = table.visualItemRect(table.item(table.rowCount() - 1, 0))
+    assert last.bottom() <= table.viewport().height()
+    # Method, local correlation and SSIM at least are seen without scrolling.
+    assert table.visualItemRect(table.item(1, 2)).right() <= table.viewport().width()

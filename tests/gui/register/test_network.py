@@ -1,0 +1,147 @@
+"""What the panel offers for methods that ask a network: device, weights, and what else they have to show."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtWidgets import QPushButton
+from scipy.ndimage import gaussian_filter
+
+from napari_voxreg import Affine, Grid, Image
+from napari_voxreg.core.params import Params
+from napari_voxreg.gui.layers.result_layers import Show, result_layers
+from napari_voxreg.gui.layers.snapshots import snapshot
+from napari_voxreg.gui.register.panel import RegisterWidget
+from napari_voxreg.gui.widgets.file_box import FileBox
+from napari_voxreg.gui.widgets.form import ParamsForm
+from napari_voxreg.gui.widgets.method_box import MethodBox
+from napari_voxreg.methods import METHODS
+from napari_voxreg.methods.base import Method, Outcome
+from napari_voxreg.methods.networks.voxelmorph import VoxelMorphParams
+
+pytestmark = pytest.mark.usefixtures("warm_child")
+
+
+@pytest.fixture
+def computing(monkeypatch):
+    """A method that can compute anywhere, and where it was told to."""
+    told = []
+
+    def run(fixed, moving, params, *, device, **rest):
+        told.append(device)
+        return Outcome(Affine.identity(2))
+
+    monkeypatch.setitem(METHODS, "anywhere", Method("anywhere", "Any", Params, run, {"x": {}}, device=True))
+    return told
+
+
+def test_the_device_is_offered_where_there_is_a_choice(computing, qtbot):
+    box = MethodBox()
+    qtbot.addWidget(box)
+    box.show()
+    box.choose("anywhere")
+    assert box.device_box.isVisible()
+    box.choose_device("cuda")
+    assert box.device == "cuda"
+    box.choose("affine")
+    assert not box.device_box.isVisible()
+    assert box.device == "auto"
+    box.choose("anywhere")
+    assert box.device == "cuda"
+    again = MethodBox()
+    qtbot.addWidget(again)
+    again.restore(box.kept())
+    assert (again.method, again.device) == ("anywhere", "cuda")
+
+
+def test_the_chosen_device_reaches_the_method(viewer, computing, qtbot):
+    picture = gaussian_filter(np.random.default_rng(0).random((40, 50)), 2)
+    viewer.add_image(picture, name="a")
+    viewer.add_image(picture[::-1], name="b")
+    panel = RegisterWidget(viewer)
+    viewer.window.add_dock_widget(panel, name="Register")
+    panel.method.choose("anywhere")
+    panel.method.choose_device("mps")
+    with qtbot.waitSignal(panel.finished, timeout=60_000):
+        panel.bar.button.click()
+    panel.bar.compare.choose(("anywhere",))
+    with qtbot.waitSignal(panel.compared, timeout=60_000):
+        panel.compare()
+    assert computing == ["mps", "mps"]
+
+
+def test_weights_are_looked_into_when_they_are_chosen(qtbot, tmp_path):
+    form = ParamsForm()
+    qtbot.addWidget(form)
+    form.set_up(VoxelMorphParams())
+    form.show()
+    box = form.findChild(FileBox, "weights")
+    assert [b.text() for b in box.findChildren(QPushButton)] == ["Load…", "Runs"]
+    assert not box._sentence.isVisible()
+    with qtbot.waitSignals([form.changed, box.told], timeout=60_000) as blocker:
+        box.choose(tmp_path / "no.safetensors")
+    assert blocker.all_signals_and_args[-1].args[0].startswith("There are no weights at ")
+    assert box._sentence.isVisible()
+    assert form.values()["weights"] == tmp_path / "no.safetensors"
+    with qtbot.waitSignal(form.changed):
+        box._line.clear()
+    assert form.values()["weights"] is None
+    assert not box._sentence.isVisible()
+
+
+def test_the_file_dialog_offers_weights(qtbot, monkeypatch, tmp_path):
+    from napari_voxreg.gui.widgets import file_box as files
+
+    asked = []
+
+    def answer(parent, title, start, kinds):
+        asked.append(kinds)
+        return str(tmp_path / "mine.h5"), kinds
+
+    monkeypatch.setattr(files.QFileDialog, "getOpenFileName", answer)
+    box = FileBox(None, (".pt", ".h5"))
+    qtbot.addWidget(box)
+    with qtbot.waitSignal(box.changed):
+        box.findChild(QPushButton).click()
+    assert box.path == tmp_path / "mine.h5"
+    assert asked == ["Files (*.pt *.h5);;All files (*)"]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_inner_workings_become_layers_on_the_fixed_image(viewer, ndim, result_of):
+    shape = (40, 56, 48)[:ndim]
+    data = gaussian_filter(np.random.default_rng(0).random(shape), 2).astype(np.float32)
+    scale = (2.0, 1.0, 0.5)[:ndim]
+    fixed, moving = (viewer.add_image(data, name=n, scale=scale, units="mm") for n in ("fixed", "moving"))
+    shots = snapshot(fixed, viewer), snapshot(moving, viewer)
+    grid = shots[0].grid()
+    coarse = Grid.from_spacing((12,) * ndim, (8.0, 5.0, 2.2)[:ndim], units="mm")
+    velocity = np.zeros((*coarse.shape, ndim), np.float32)
+    velocity[..., :2] = (3.0, 4.0)
+    part = Affine.translation((2.0, 3.0, 0.5)[:ndim])
+    extras = {
+        "step 1": part,
+        "velocity": Image(velocity, coarse),
+        "saliency": Image(np.full(coarse.shape, 0.25, np.float32), coarse),
+    }
+    result = replace(result_of(shots[0].image(), shots[1].image(), Affine.identity(ndim)), extras=extras)
+    none = result_layers(result, *shots, show=Show(arrows=False, ssim=False))
+    assert len(none) == 1
+    shown = result_layers(result, *shots, show=Show(arrows=False, ssim=False, extras=True))
+    layers = [viewer.add_layer(Layer.create(*layer)) for layer in shown]
+    step, flow, salient, warped = layers
+    assert [layer.name for layer in layers] == [
+        "moving > fixed step 1", "moving > fixed velocity (mm)", "moving > fixed saliency", "moving > fixed",
+    ]  # fmt: skip
+    assert [layer.visible for layer in layers] == [False, False, False, True]
+    assert all(layer.data.shape == grid.shape and np.allclose(layer.scale, scale) for layer in layers)
+    inner = (slice(1, 30),) * ndim
+    assert np.allclose(flow.data[inner], 5.0, atol=1e-4)
+    assert flow.contrast_limits == [0, 5]
+    assert np.allclose(salient.data[inner], 0.25)
+    # One pixel along the first axis is 2 mm, three along the second and one along the third are the rest.
+    assert np.allclose(
+        step.data[inner], data[tuple(slice(1 + k, 30 + k) for k in (1, 3, 1)[:ndim])], atol=1e-3
+    )
+    assert np.array_equal(warped.data, data)

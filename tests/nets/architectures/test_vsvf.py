@@ -1,0 +1,133 @@
+"""Flows of velocities against known ones, the smoother against its definition, gradients."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import expm
+from scipy.ndimage import gaussian_filter
+
+from napari_voxreg.nets.architectures import vsvf
+from napari_voxreg.nets.architectures.vsvf import advect, carry, energy, smooth
+from napari_voxreg.tensor.affine import displacement, identities
+from napari_voxreg.tensor.integrate import integrate_batch
+from napari_voxreg.tensor.warp import warp_batch
+
+SHAPES = [(40, 48), (20, 24, 22)]
+
+
+def _noise(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def _inner(field, rim=8):
+    return field[(..., *[slice(rim, -rim)] * (field.ndim - 2))]
+
+
+def _linear(shape, seed=0):
+    """A generator (d + 1, d + 1) of affine maps about the middle, and its velocity (1, d, *shape)."""
+    d = len(shape)
+    generator = np.zeros((d + 1, d + 1))
+    generator[:d] = np.random.default_rng(seed).uniform(-0.15, 0.15, (d, d + 1))
+    generator[:d, d] *= 10
+    velocity = displacement(
+        identities(1, d, torch.zeros(1).double()) + torch.from_numpy(generator[:d]), shape
+    )
+    return generator, velocity
+
+
+def _affine_field(matrix, shape):
+    d = len(shape)
+    return displacement(torch.from_numpy(matrix[:d])[None], shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_constant_velocity_is_a_translation(shape):
+    d = len(shape)
+    velocity = torch.tensor([1.5, -2.25, 0.5][:d]).double().view(1, d, *(1,) * d).expand(1, d, *shape)
+    still = torch.zeros_like(velocity)
+    assert torch.allclose(advect(still, velocity), -velocity, atol=1e-10)
+    assert torch.allclose(carry(still, velocity), velocity, atol=1e-10)
+    assert torch.allclose(integrate_batch(velocity, 7), velocity, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_linear_velocity_is_the_matrix_exponential(shape):
+    generator, velocity = _linear(shape)
+    still = torch.zeros_like(velocity)
+    there, back = (_affine_field(expm(sign * generator), shape) for sign in (1, -1))
+    assert float((advect(still, velocity) - back).abs().max()) < 1e-3
+    assert float(_inner(carry(still, velocity) - there).abs().max()) < 1e-3
+    # Scaling and squaring begins with one Euler step of 2^-12.
+    assert float(_inner(integrate_batch(velocity, 12) - there).abs().max()) < 1e-2
+    assert float(there.abs().max()) > 2
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_flow_from_an_affine_start_is_that_map_after_the_flow(shape):
+    generator, velocity = _linear(shape)
+    start = np.eye(len(shape) + 1)
+    start[: len(shape)] += np.random.default_rng(1).uniform(-0.2, 0.2, (len(shape), len(shape) + 1))
+    found = advect(_affine_field(start, shape), velocity)
+    assert float((found - _affine_field(start @ expm(-generator), shape)).abs().max()) < 5e-3
+    back = carry(_affine_field(np.linalg.inv(start), shape), velocity)
+    expected = _affine_field(expm(generator) @ np.linalg.inv(start), shape)
+    assert float(_inner(back - expected, 9).abs().max()) < 5e-3
+
+
+def test_fast_velocities_do_not_explode():
+    velocity = smooth(_noise(1, 2, 160, 160, dtype=torch.float32))
+    velocity = velocity * (50 / velocity.abs().max())
+    still = torch.zeros_like(velocity)
+    gap = _inner(advect(still, velocity) - carry(still, -velocity), 40)
+    assert float(gap.abs().max()) < 0.1
+    assert not torch.isfinite(advect(still, velocity * torch.nan)).any()
+
+
+@pytest.mark.parametrize("shape", [(40, 48), (36, 44, 40)])
+def test_both_ways_lead_back_to_the_start(shape):
+    velocity = smooth(_noise(1, len(shape), *shape))
+    velocity = velocity * (2 / velocity.abs().max())
+    still = torch.zeros_like(velocity)
+    there, back = advect(still, velocity), carry(still, velocity)
+    gap = _inner(there + warp_batch(back, there), 5)
+    assert float(there.abs().max()) > 1.5
+    assert float(gap.abs().max()) < 0.05
+    assert torch.equal(there, advect(still, velocity))
+
+
+def test_the_smoother_is_the_sum_of_gaussians_that_reflect_at_the_rim():
+    shape = (48, 60)
+    momentum = _noise(1, 2, *shape)
+    found = smooth(momentum)[0].numpy()
+    pairs = list(zip(vsvf.SIGMAS, vsvf.WEIGHTS, strict=True))
+    for channel, image in zip(found, momentum[0].numpy(), strict=True):
+        widths = [[sigma * n for n in shape] for sigma, _ in pairs]
+        parts = [
+            w * gaussian_filter(image, s, mode="reflect", truncate=8)
+            for s, (_, w) in zip(widths, pairs, strict=True)
+        ]
+        assert np.abs(channel - sum(parts)).max() < 2e-3 * np.abs(channel).max()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_smoother_keeps_constants_is_symmetric_and_its_energy_is_positive(shape):
+    d = len(shape)
+    assert torch.allclose(smooth(torch.ones(2, d, *shape)), torch.ones(2, d, *shape), atol=1e-5)
+    m, n = _noise(1, d, *shape), _noise(1, d, *shape, seed=1)
+    assert float((smooth(m) * n).sum()) == pytest.approx(float((m * smooth(n)).sum()), abs=1e-9)
+    assert float(energy(smooth(m), m)) > 0
+    sides = torch.tensor([k - 1 for k in shape]).view(-1, *(1,) * d)
+    assert float(energy(smooth(m) * sides, m * sides)) == pytest.approx(float((smooth(m) * m).sum(1).mean()))
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (5, 6, 7)])
+def test_gradients_are_those_of_differences(shape):
+    d = len(shape)
+    # Away from the nodes, where linear interpolation has a kink.
+    velocity = (0.35 + 0.05 * _noise(2, d, *shape)).requires_grad_()
+    start = (0.3 + 0.05 * _noise(2, d, *shape, seed=1)).requires_grad_()
+    assert torch.autograd.gradcheck(smooth, (velocity,), fast_mode=True)
+    assert torch.autograd.gradcheck(advect, (start, velocity), fast_mode=True)
+    assert torch.autograd.gradcheck(carry, (start, velocity), fast_mode=True)
+    assert torch.autograd.gradcheck(lambda v: integrate_batch(v, 3), (velocity,), fast_mode=True)
+    assert torch.autograd.gradcheck(energy, (velocity, start), fast_mode=True)

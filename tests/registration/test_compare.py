@@ -1,0 +1,162 @@
+"""Several methods on one pair: the rows, the best one, failures, and the texts."""
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, compare, warp
+from napari_voxreg.core.params import Params
+from napari_voxreg.core.process import MethodUnavailable
+from napari_voxreg.core.progress import Cancelled
+from napari_voxreg.methods.base import Method, Outcome
+from napari_voxreg.registration.compare import BEFORE, best, comma_separated, markdown, table, usual_methods
+
+GRID = Grid.from_spacing((64, 72), units="millimeter")
+SHIFT = (3.0, -2.0)
+
+
+def _pair():
+    rng = np.random.default_rng(0)
+    scene = 100 + 50 * sum(gaussian_filter(rng.normal(size=(64, 72)), s) * s for s in (1.5, 3))
+    fixed = Image(scene.astype(np.float32), GRID, "visit one")
+    return fixed, warp(fixed, Affine.translation([-s for s in SHIFT]), GRID, fill=100)
+
+
+def _folding():
+    """The true shift, and one row of folds in a corner."""
+    field = np.full((64, 72, 2), SHIFT)
+    field[60:, :40, 0] = -6.0
+    return Displacement(field, GRID)
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Give methods with known answers: a transform, or an error to raise."""
+
+    def make(**answers):
+        for name, answer in answers.items():
+
+            def run(fixed, moving, params, *, progress, answer=answer, **rest):
+                progress(0.5, "half")
+                if isinstance(answer, Exception):
+                    raise answer
+                return Outcome(answer)
+
+            method = Method(name, f"The {name}", Params, run, {"default": {}})
+            monkeypatch.setitem(METHODS, name, method)
+        return tuple(answers)
+
+    return make
+
+
+def test_rows_the_best_and_failures(known):
+    names = known(
+        near=Affine.translation([2.0, -2.0]),
+        right=Affine.translation(SHIFT),
+        folded=_folding(),
+        away=Affine.translation([-7.0, 9.0]),
+        missing=MethodUnavailable("There is no such library; install it.\nDetails."),
+        broken=ZeroDivisionError("by nothing"),
+    )
+    seen, arrived = [], []
+    rows = compare(
+        *_pair(),
+        methods=names,
+        progress=lambda f, m, metric=None: seen.append((f, m)),
+        arrived=arrived.append,
+    )
+    assert [row.method for row in rows] == [BEFORE, *names] and tuple(arrived) == rows
+    by = {row.method: row for row in rows}
+    assert by["right"].outcome == "better" and by["right"].correlation > by["near"].correlation
+    assert best(rows) is by["right"]
+    assert by["folded"].scores.folded > 0.5
+    assert by["missing"].failure == "There is no such library; install it."
+    assert by["broken"].failure == "ZeroDivisionError: by nothing" and by["broken"].outcome == "failed"
+    fractions = [fraction for fraction, _ in seen if fraction is not None]
+    assert fractions == sorted(fractions) and fractions[-1] <= 1
+    assert any(message == "The near: half" for _, message in seen)
+
+
+def test_a_folded_result_is_never_best(known):
+    rows = compare(*_pair(), methods=known(folded=_folding(), near=Affine.translation([2.0, -2.0])))
+    assert best(rows).method == "near"
+    assert best(rows[:2]) is None and best(rows[:1]) is None
+    assert "No method made it better" in table(rows[:2])
+
+
+def test_landmarks_decide_where_there_are_some(known):
+    names = known(right=Affine.translation(SHIFT), other=Affine.translation([1.0, 4.0]))
+    points = np.random.default_rng(1).uniform(10, 50, (5, 2))
+    rows = compare(*_pair(), methods=names, points=(points, points + np.array([1.0, 4.0])))
+    assert best(rows).method == "other"
+    errors = [row.scores.landmark_error for row in rows]
+    assert errors == pytest.approx([np.hypot(1, 4), np.hypot(2, -6), 0])
+    assert rows[1].correlation > rows[2].correlation  # measured though the landmarks judged
+    assert table(rows).splitlines()[0].split()[:3] == ["method", "verdict", "error"]
+
+
+def test_the_texts_say_the_same(known):
+    names = known(right=Affine.translation(SHIFT), missing=ValueError("Not here | there."))
+    rows = compare(*_pair(), methods=names)
+    lines = table(rows).splitlines()
+    assert lines[2].startswith("right *") and "better" in lines[2] and "error" not in lines[0]
+    assert len({len(line) for line in lines[:3]}) == 1
+    assert "missing failed: Not here | there." in lines
+    page = markdown(rows)
+    assert page.splitlines()[1].startswith("| --- | --- | --: |") and "| right * | better |" in page
+    head, *body = csv.reader(io.StringIO(comma_separated(rows)))
+    found = [dict(zip(head, line, strict=True)) for line in body]
+    assert [line["best"] for line in found] == ["0", "1", "0"]
+    assert float(found[1]["SSIM"]) == rows[1].scores.overlap["ssim"]
+    assert found[2]["SSIM"] == "" and found[2]["failure"] == "Not here | there."
+
+
+def test_cancel_stops_all_and_keeps_what_is_there(known):
+    names = known(first=Affine.translation(SHIFT), second=Affine.translation([1.0, 0.0]))
+    arrived = []
+
+    def cancel(fraction, message, metric=None):
+        if message == "The second: half":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        compare(*_pair(), methods=names, progress=cancel, arrived=arrived.append)
+    assert [row.method for row in arrived] == [BEFORE, "first"]
+
+
+def test_what_no_method_can_do_is_refused_and_what_one_cannot_is_its_row(known, monkeypatch):
+    fixed, moving = _pair()
+    with pytest.raises(ValueError, match="no method 'magic'"):
+        compare(fixed, moving, methods=["magic"])
+    with pytest.raises(ValueError, match="no method to compare"):
+        compare(fixed, moving, methods=[])
+    with pytest.raises(ValueError, match="constant"):
+        compare(fixed, moving.with_data(np.ones((64, 72))), methods=["translation"])
+    far = moving.with_grid(moving.grid.moved(Affine.translation([0.0, 500.0]).matrix))
+    names = known(
+        here=Affine.identity(2), finder=Affine.translation([3.0, 498.0]), volumes=Affine.identity(2)
+    )
+    monkeypatch.setitem(METHODS, "finder", replace(METHODS["finder"], anywhere=True))
+    monkeypatch.setitem(METHODS, "volumes", replace(METHODS["volumes"], ndims=(3,), anywhere=True))
+    rows = compare(fixed, far, methods=names)
+    assert "do not overlap" in rows[1].failure and "does not work on 2D" in rows[3].failure
+    assert best(rows) is rows[2] and rows[2].correlation > 0.5
+    assert "nan" not in table(rows)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_the_usual_methods_work_on_as_many_axes(ndim):
+    usual = usual_methods(ndim)
+    assert len(usual) >= 3
+    assert all(ndim in METHODS[name].ndims for name in usual)
+
+
+def test_real_methods_on_a_real_shift():
+    rows = compare(*_pair(), methods=("translation", "rigid"))
+    assert [row.outcome for row in rows] == ["", "better", "better"]
+    for row in rows[1:]:
+        assert np.abs(row.result.transform([[30.0, 30.0]]) - 30 - SHIFT).max() < 0.3

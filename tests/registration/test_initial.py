@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from napari_voxreg import Grid, Image
+from napari_voxreg.registration.initial import start
+from napari_voxreg.transforms.fit import fit_points
+
+
+def _pair():
+    data = np.zeros((20, 30), np.float32)
+    data[12:15, 20:25] = 5.0
+    fixed = Image(data, Grid.from_spacing((20, 30), (2.0, 1.0), (100.0, 0.0)))
+    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
+    moving = Image(data, Grid.from_spacing((20, 30), (2.0, 1.0), (-7.0, 3.0), turn))
+    return fixed, moving
+
+
+def test_corners_lay_first_pixels_and_axes_on_each_other():
+    fixed, moving = _pair()
+    transform = start("corners", fixed, moving)
+    index = np.array([[0.0, 0.0], [5.0, 9.0]])
+    assert np.allclose(transform(fixed.grid.to_world(index)), moving.grid.to_world(index))
+
+
+def test_centres_and_moments_meet():
+    fixed, moving = _pair()
+    assert np.allclose(start("centres", fixed, moving)(fixed.grid.centre[None])[0], moving.grid.centre)
+    blob = np.array([[13.0, 22.0]])
+    moved = start("moments", fixed, moving)(fixed.grid.to_world(blob))
+    assert np.allclose(moved, moving.grid.to_world(blob))
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_points_give_translation_rigid_or_affine(d):
+    rng = np.random.default_rng(d)
+    matrix = np.eye(d) + 0.2 * rng.normal(size=(d, d))
+    fixed = rng.uniform(0, 50, (d + 4, d))
+    assert np.allclose(fit_points(fixed, fixed @ matrix.T + 3)(fixed), fixed @ matrix.T + 3)
+    assert np.allclose(fit_points(fixed[:1], fixed[:1] + 2).matrix[:d, :d], np.eye(d))
+    turn = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    turn[:, 0] *= np.sign(np.linalg.det(turn))
+    rigid = fit_points(fixed[:d], fixed[:d] @ turn.T + 1)
+    assert np.allclose(rigid(fixed[:d]), fixed[:d] @ turn.T + 1)
+    assert np.allclose(rigid.matrix[:d, :d] @ rigid.matrix[:d, :d].T, np.eye(d))
+    assert np.linalg.det(rigid.matrix[:d, :d]) > 0
+
+
+def test_unknown_starts_and_missing_points_are_refused():
+    fixed, moving = _pair()
+    with pytest.raises(ValueError, match="no start 'top'; choose from: corners"):
+        start("top", fixed, moving)
+    with pytest.raises(ValueError, match="needs landmarks"):
+        start("points", fixed, moving)
