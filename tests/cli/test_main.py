@@ -21,6 +21,8 @@ from napari_voxreg import METHODS, Affine, load_transform
 from napari_voxreg.cli import main as cli
 from napari_voxreg.core.geometry import Grid, Image
 from napari_voxreg.core.params import Params
+from napari_voxreg.core.progress import Progress
+from napari_voxreg.images.task import Task
 from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.io.points import read_points
 from napari_voxreg.methods import describe
@@ -156,11 +158,11 @@ def test_the_device_reaches_the_method(
 ) -> None:
     told = []
 
-    def run(fixed: Image, moving: Image, params: Params, *, device: str, **rest: object) -> Outcome:
-        told.append(device)
+    def run(task: Task, params: Params, progress: Progress) -> Outcome:
+        told.append(task.device)
         return Outcome(Affine.identity(2))
 
-    monkeypatch.setitem(METHODS, "anywhere", Method("anywhere", "Any", Params, run, {"x": {}}))
+    monkeypatch.setitem(METHODS, "anywhere", Method("anywhere", "Any", Params, run, {"x": {}}, "affine"))
     images = [str(pair / f"{which}.nii.gz") for which in ("fixed", "moving")]
     assert cli.main(["register", *images, "-o", str(tmp_path), "--method", "anywhere"]) == 0
     assert cli.main(["compare", *images, "--methods", "anywhere", "--device", "cuda"]) == 0
@@ -208,7 +210,7 @@ def test_start_mask_and_points_are_used(pair: Path, tmp_path: Path) -> None:
     np.savetxt(tmp_path / "fixed.csv", fixed, delimiter=",")
     np.savetxt(tmp_path / "moving.csv", fixed + SHIFT, delimiter=",")
     words = ["register", pair / "fixed.nii.gz", pair / "moving.nii.gz", "-o", tmp_path / "out"]
-    words += ["--method", "rigid", "--start", "points", "--fixed-mask", tmp_path / "mask.nii.gz"]
+    words += ["--method", "rigid", "--start", "landmarks", "--fixed-mask", tmp_path / "mask.nii.gz"]
     words += ["--fixed-points", tmp_path / "fixed.csv", "--moving-points", tmp_path / "moving.csv"]
     assert cli.main([str(word) for word in words]) == 0
     scores = json.loads((tmp_path / "out" / "transform.json").read_text(encoding="utf-8"))["scores"]

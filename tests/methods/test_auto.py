@@ -95,7 +95,7 @@ def test_landmarks_overrule_the_pixels(brain):
     sample, _ = brain
     fixed = sample.fixed.grid.to_world([[40, 40], [40, 150], [150, 40], [150, 150]])
     result = register(
-        sample.fixed, sample.moving, method="auto", params={"deform": False}, points=(fixed, fixed)
+        sample.fixed, sample.moving, method="auto", params={"deform": False}, landmarks=(fixed, fixed)
     )
     assert result.notes[0] == "Pose left as it was."
     assert error(result.transform, Affine.identity(2), sample.fixed.grid) == 0

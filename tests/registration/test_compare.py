@@ -40,13 +40,13 @@ def known(monkeypatch):
     def make(**answers):
         for name, answer in answers.items():
 
-            def run(fixed, moving, params, *, progress, answer=answer, **rest):
+            def run(task, params, progress, answer=answer):
                 progress(0.5, "half")
                 if isinstance(answer, Exception):
                     raise answer
                 return Outcome(answer)
 
-            method = Method(name, f"The {name}", Params, run, {"default": {}})
+            method = Method(name, f"The {name}", Params, run, {"default": {}}, "deformable")
             monkeypatch.setitem(METHODS, name, method)
         return tuple(answers)
 
@@ -91,7 +91,7 @@ def test_a_folded_result_is_never_best(known):
 def test_landmarks_decide_where_there_are_some(known):
     names = known(right=Affine.translation(SHIFT), other=Affine.translation([1.0, 4.0]))
     points = np.random.default_rng(1).uniform(10, 50, (5, 2))
-    rows = compare(*_pair(), methods=names, points=(points, points + np.array([1.0, 4.0])))
+    rows = compare(*_pair(), methods=names, landmarks=(points, points + np.array([1.0, 4.0])))
     assert best(rows).method == "other"
     errors = [row.scores.landmark_error for row in rows]
     assert errors == pytest.approx([np.hypot(1, 4), np.hypot(2, -6), 0])

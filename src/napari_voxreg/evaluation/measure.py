@@ -11,7 +11,8 @@ from ..core.geometry import Array, Grid
 from ..core.progress import Progress, subprogress
 from ..io.pairs import LoadedPair
 from ..metrics.similarity import PairMetrics, Scores, dice, l1, ncc, rmse, ssim_map
-from ..registration.register import Ready
+from ..registration.prepare import PreparedPair
+from ..registration.result import Result
 from ..transforms import Displacement, Transform, displacement_on, is_affine, warp
 
 BLACK = 0.02  # of the range: five of 255, what JPEG makes of black
@@ -36,29 +37,25 @@ class Measured:
     interpolated: float
 
 
-def measure(
-    ready: Ready, pair: LoadedPair, transform: Transform, after: Scores, progress: Progress
-) -> Measured:
+def measure(prepared: PreparedPair, pair: LoadedPair, result: Result, progress: Progress) -> Measured:
     """Measure a pair before and after.
 
     Parameters
     ----------
-    ready : Ready
-        The pair as the method got it, with the scores before.
+    prepared : PreparedPair
+        On which the method was run.
     pair : LoadedPair
         The same pair with its labels and true displacement, where there are some.
-    transform : Transform
-        What the method found.
-    after : Scores
-        Measured with it.
+    result : Result
+        What came of it.
     progress : Progress
         May raise `Cancelled`.
     """
-    fixed, moving = ready.pair.fixed.grid, ready.pair.moving.grid
+    fixed, moving, transform = result.fixed, result.moving, result.transform
     lies, goes = places(None, fixed, moving), places(transform, fixed, moving)
     control = equally_interpolated(lies, goes, fixed, moving)
     pictures = [
-        _Picture(ready.comparison, which, subprogress(progress, k / 3, (k + 1) / 3))
+        _Picture(prepared.metrics, which, subprogress(progress, k / 3, (k + 1) / 3))
         for k, which in enumerate((None, transform, control))
     ]
     common = np.logical_and.reduce([picture.inside for picture in pictures])
@@ -71,7 +68,7 @@ def measure(
             **_with_truth(pair, which, index, score),
         }
         for score, picture, value, which, index in zip(
-            (ready.before, after), pictures, ssim, (None, transform), (lies, goes), strict=False
+            (result.before, result.after), pictures, ssim, (None, transform), (lies, goes), strict=False
         )
     ]
     return Measured(scores[0], scores[1], ssim[2])

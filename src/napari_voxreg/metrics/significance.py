@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from ..core.geometry import Image
+from ..images.task import Landmarks
 from ..transforms import Transform
 from .lncc import LNCC
 from .similarity import LOCAL_WINDOW, landmark_errors
@@ -22,8 +20,6 @@ NOISE = 0.002  # of the local correlation, which interpolation alone may change 
 CHANCE = 0.6
 SMOOTH = 8.0
 
-Points = tuple[npt.NDArray[Any], npt.NDArray[Any]]
-
 
 class Judge:
     """Compares transforms of one pair: by landmarks where there are any, else by local correlation.
@@ -34,7 +30,7 @@ class Judge:
         One channel each, in the same units.
     fixed_mask, moving_mask : Image or None
         Boolean, on the grids of `fixed` and `moving`.
-    points : tuple of ndarray or None
+    landmarks : tuple of ndarray or None
         Corresponding world points of fixed and moving, (N, d) each.
     """
 
@@ -44,10 +40,10 @@ class Judge:
         moving: Image,
         fixed_mask: Image | None,
         moving_mask: Image | None,
-        points: Points | None,
+        landmarks: Landmarks | None,
     ) -> None:
         self._likeness = LNCC(fixed, moving, fixed_mask, moving_mask)
-        self._points = points
+        self._landmarks = landmarks
         self._chance: float | None = None  # for one window
 
     def prefers(self, new: Transform, old: Transform, chances: float = 1.0) -> bool:
@@ -61,8 +57,8 @@ class Judge:
             By how many times the gain that chance may bring the new one must be ahead: 0 where it was reached
             by small steps from an old one that is known to be right. Landmarks need no margin.
         """
-        if self._points is not None:
-            after, before = (float(landmark_errors(t, *self._points).mean()) for t in (new, old))
+        if self._landmarks is not None:
+            after, before = (float(landmark_errors(t, *self._landmarks).mean()) for t in (new, old))
             return after < before
         (before, after), (least, overlap) = self._likeness.compare(old, new)
         if np.isnan(before) or least < SCARCE:

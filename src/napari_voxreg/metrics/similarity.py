@@ -180,7 +180,7 @@ class PairMetrics:
         One channel each, in the same units.
     fixed_mask, moving_mask : Image or None
         Boolean, on the grids of `fixed` and `moving`.
-    points : tuple of ndarray or None
+    landmarks : tuple of ndarray or None
         Corresponding world points.
     """
 
@@ -190,13 +190,13 @@ class PairMetrics:
         moving: Image,
         fixed_mask: Image | None = None,
         moving_mask: Image | None = None,
-        points: tuple[Array, Array] | None = None,
+        landmarks: tuple[Array, Array] | None = None,
     ) -> None:
         self.fixed = fixed.with_data(unit_range(fixed.data))
         self.moving = moving.with_data(unit_range(moving.data))
         self.fixed_mask = fixed_mask
         self.moving_mask = moving_mask
-        self.points = points
+        self.landmarks = landmarks
 
     def warped(self, transform: Transform | None) -> tuple[Array, Array]:
         """The moving image on the fixed grid, in [0, 1], and where both images count."""
@@ -229,9 +229,9 @@ class PairMetrics:
         counted = inside.size if self.fixed_mask is None else np.count_nonzero(self.fixed_mask.data)
         progress(0.9, "measuring the deformation")
         error = None
-        if self.points is not None:
+        if self.landmarks is not None:
             moved = Affine.identity(self.fixed.ndim) if transform is None else transform
-            error = float(landmark_errors(moved, *self.points).mean())
+            error = float(landmark_errors(moved, *self.landmarks).mean())
         return Scores(
             whole,
             overlap,

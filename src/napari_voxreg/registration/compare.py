@@ -7,7 +7,6 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy.typing as npt
 
@@ -17,8 +16,8 @@ from ..methods import METHODS
 from ..metrics.lncc import LNCC
 from ..metrics.similarity import Scores
 from ..metrics.verdict import FOLDED, MEASURE
-from .prepare import prepare
-from .register import Ready, check_method, in_fixed_units, method_named, run_method
+from ..transforms import Transform
+from .prepare import PreparedPair, method_named, prepare
 from .result import Result
 
 ERROR = "error"
@@ -115,10 +114,10 @@ def compare(
     moving: Image | npt.ArrayLike,
     *,
     methods: Sequence[str] | None = None,
-    initial: Any = None,
+    initial: str | Transform | Result | None = None,
     fixed_mask: Image | npt.ArrayLike | None = None,
     moving_mask: Image | npt.ArrayLike | None = None,
-    points: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     channel: int | str | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -135,7 +134,7 @@ def compare(
         Names in ``METHODS``; the usual ones for as many axes if left out.
     arrived : callable, optional
         Called with each row as soon as it is there; so rows outlive a `Cancelled`.
-    fixed, moving, initial, fixed_mask, moving_mask, points, channel, seed, device, progress
+    fixed, moving, initial, fixed_mask, moving_mask, landmarks, channel, seed, device, progress
         As in `register`.
 
     Returns
@@ -160,14 +159,17 @@ def compare(
         initial=initial,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
-        points=in_fixed_units(points, fixed, moving),
+        landmarks=landmarks,
         channel=channel,
+        seed=seed,
+        device=device,
     )
-    names = usual_methods(pair.fixed.ndim) if methods is None else tuple(methods)
+    names = usual_methods(pair.task.fixed.ndim) if methods is None else tuple(methods)
     if not names:
         raise ValueError("There is no method to compare; choose one or more.")
-    ready = Ready.of(pair, (fixed, moving), subprogress(report, 0.01, 0.04))
-    likeness = LNCC(pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask)
+    before = pair.before(subprogress(report, 0.01, 0.04))
+    task = pair.task
+    likeness = LNCC(task.fixed, task.moving, task.fixed_mask, task.moving_mask)
     rows: list[Row] = []
 
     def add(row: Row) -> None:
@@ -175,19 +177,10 @@ def compare(
         if arrived is not None:
             arrived(row)
 
-    add(Row(BEFORE, ready.before, likeness.compare(None)[0][0]))
+    add(Row(BEFORE, before, likeness.compare(None)[0][0]))
     for k, name in enumerate(names):
         start, stop = (0.04 + 0.96 * step / len(names) for step in (k, k + 1))
-        add(
-            _row(
-                name,
-                ready,
-                likeness,
-                seed,
-                device,
-                _titled(METHODS[name].title, subprogress(report, start, stop)),
-            )
-        )
+        add(_row(name, pair, likeness, _titled(METHODS[name].title, subprogress(report, start, stop))))
     return tuple(rows)
 
 
@@ -286,12 +279,10 @@ def remarks(rows: Sequence[Row]) -> list[str]:
     return [*sentences, *(f"{row.method} failed: {row.failure}" for row in rows if row.failure)]
 
 
-def _row(name: str, ready: Ready, likeness: LNCC, seed: int, device: str, progress: Progress) -> Row:
+def _row(name: str, pair: PreparedPair, likeness: LNCC, progress: Progress) -> Row:
     """Run one method; whatever goes wrong becomes its row."""
     try:
-        values = METHODS[name].parameters()
-        check_method(name, values, ready.pair)
-        result = run_method(name, values, ready, seed=seed, device=device, progress=progress)
+        result = pair.run(name, METHODS[name].parameters(), progress)
     except Cancelled:
         raise
     except (ValueError, RuntimeError) as error:  # refusals, missing libraries, ITK's own errors

@@ -35,14 +35,14 @@ def methods(monkeypatch):
     def fail(*args, **kwargs):
         raise ValueError("This pair is too small; choose a larger one.")
 
-    def last(fixed, moving, params, *, progress, **rest):
+    def last(task, params, progress):
         for step in range(6000):
             progress(step / 6000, "going on")
             time.sleep(0.01)
         return Outcome(Affine.identity(2))
 
     for name, run in (("failing", fail), ("lasting", last)):
-        monkeypatch.setitem(METHODS, name, Method(name, f"The {name}", Params, run, {"default": {}}))
+        monkeypatch.setitem(METHODS, name, Method(name, f"The {name}", Params, run, {"default": {}}, "rigid"))
 
 
 @pytest.fixture
