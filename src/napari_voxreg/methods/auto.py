@@ -12,18 +12,15 @@ import numpy as np
 from ..core.geometry import Grid, Image
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
-from ..metrics.holdout import Deform, best_left_out
-from ..metrics.lncc import LNCC
-from ..metrics.similarity import landmark_errors
+from ..metrics.holdout import Deform, best_held_out
+from ..metrics.pair import NOISE, PairMetrics
 from ..transforms import Affine, Transform, chain, warp
 from . import diffeo, pose
 from .base import Method, Outcome
 
-NOISE = 0.005  # change of the local correlation that interpolation alone may bring, as in the verdict
-# Of the local correlation on pixels left out, absolute and relative, from which a deformation is believed.
+# Of LNCC on held-out pixels, absolute and relative, from which a deformation is believed.
 GAIN, SHARE = 0.005, 0.05
-SCARCE = 0.05  # part of the fixed image: with less overlap at the start there is nothing to compare with
-# How a deformation may be found, the stiffest first; which one is right is tried out on pixels left out.
+# How a deformation may be found, the stiffest first; which one is right is tried out on held-out pixels.
 WAYS: dict[int, tuple[tuple[str, float], ...]] = {
     2: (
         ("local correlation", 30.0),
@@ -77,7 +74,7 @@ class _Pair:
         self.fixed, self.moving = fixed, moving
         self.fixed_mask, self.moving_mask = fixed_mask, moving_mask
         self.points, self.seed, self.device = points, seed, device
-        self.likeness = LNCC(fixed, moving, fixed_mask, moving_mask)
+        self.metrics = PairMetrics(fixed, moving, fixed_mask, moving_mask, points)
 
     def posed(self, transform: Transform) -> _Pair:
         """The pair as it lies under a transform: an affine moves the grid, anything else resamples once."""
@@ -94,10 +91,6 @@ class _Pair:
             moving = warp(moving, transform, self.fixed.grid)
         points = None if points is None else (points[0], back(points[1]))
         return _Pair(self.fixed, moving, self.fixed_mask, mask, points, self.seed, self.device)
-
-    def landmark_error(self, transform: Transform) -> float | None:
-        """Mean distance of the landmarks, world units; None without any."""
-        return None if self.points is None else float(landmark_errors(transform, *self.points).mean())
 
 
 def run(
@@ -151,25 +144,25 @@ def _with_pose(pair: _Pair, found: Any) -> Stage:
         return Stage(here, "Pose left as it was", "No pose could be relied on")
     if isinstance(found.transform, Affine) and np.allclose(found.transform.matrix, here.matrix):
         return Stage(here, "Pose left as it was", "No other pose fits clearly better")
-    (before, after), overlaps = pair.likeness.compare(here, found.transform)
-    present, moved = (pair.landmark_error(t) for t in (here, found.transform))
+    before, after = (pair.metrics.lncc(t) for t in (None, found.transform))
+    present, moved = (pair.metrics.landmark_error(t) for t in (None, found.transform))
     if present is not None and moved is not None:
         if moved > present:
             why = f"The landmarks fit it better (error{_from_to(present, moved)} with the best other)"
             return Stage(here, "Pose left as it was", why)
-    elif not math.isnan(before) and overlaps[0] >= SCARCE and after < before - NOISE:
-        why = f"The best other pose fits less well (local correlation{_from_to(before, after)})"
+    elif after < before - NOISE:  # never where one of them is nan
+        why = f"The best other pose fits less well (LNCC{_from_to(before, after)})"
         return Stage(here, "Pose left as it was", why)
     done = f"Pose found ({motion(found.transform, pair.fixed.grid)}; confidence {found.confidence:.2f})"
-    if math.isnan(before) or overlaps[0] < SCARCE:
+    if math.isnan(before) or math.isnan(after):
         return Stage(found.transform, done, "The images did not overlap before")
-    return Stage(found.transform, done, f"Local correlation{_from_to(before, after)} by the pose")
+    return Stage(found.transform, done, f"LNCC{_from_to(before, after)} by the pose")
 
 
 def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     """The stage and a deformation, if that holds on pixels it has not seen."""
     posed = pair.posed(stage.transform)
-    if not posed.likeness.warped(None)[1].any():
+    if not posed.metrics.overlap(None):
         return stage.without("nothing overlaps that could be deformed")
     images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
     ways = {
@@ -179,16 +172,16 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     # In 3D far control points and few steps are enough for a trial.
     quick = {"control_spacing": 8.0, "iterations": 4} if pair.fixed.ndim == 3 else {}
     candidates = {name: _trial_of(posed, way | quick) for name, way in ways.items()}
-    trial = best_left_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
-    held = f"local correlation{_from_to(trial.before, trial.after)} on pixels left out of it"
+    trial = best_held_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
+    held = f"LNCC{_from_to(trial.before, trial.after)} on held-out pixels"
     if not trial.gain > max(GAIN, SHARE * trial.before):
         return stage.without(f"a deformation would not hold ({held})")
     found = _deformed(posed, ways[trial.name], *images, subprogress(progress, 0.4, 1.0))
     bent = found.transform
-    (before, after), _ = posed.likeness.compare(None, bent)
+    before, after = (posed.metrics.lncc(t) for t in (None, bent))
     if not after > before:
-        return stage.without(f"a deformation made it no better (local correlation{_from_to(before, after)})")
-    present, moved = posed.landmark_error(Affine.identity(pair.fixed.ndim)), posed.landmark_error(bent)
+        return stage.without(f"a deformation made it no better (LNCC{_from_to(before, after)})")
+    present, moved = (posed.metrics.landmark_error(t) for t in (None, bent))
     if present is not None and moved is not None and moved > present:
         return stage.without(f"a deformation led away from the landmarks (error{_from_to(present, moved)})")
     done = f"{stage.done}; then a deformation of up to {_longest(bent, pair.fixed.grid)} ({trial.name})"

@@ -15,7 +15,7 @@ from ..core.params import Params
 from ..core.progress import Progress, silent, subprogress
 from ..methods import METHODS
 from ..methods.base import Method, Outcome
-from ..metrics.similarity import PairMetrics, Scores
+from ..metrics.pair import PairMetrics, Scores
 from ..metrics.verdict import judge
 from ..transforms import Affine, Transform, chain
 from .prepare import Pair, check_overlap, prepare
@@ -110,7 +110,7 @@ class Ready:
     ----------
     pair : Pair
         As methods get it.
-    comparison : Comparison
+    comparison : PairMetrics
         Measures the pair.
     before : Scores
         At the layers' present pose.

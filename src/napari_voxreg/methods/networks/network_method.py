@@ -15,7 +15,8 @@ from ...core.geometry import Image
 from ...core.params import Params, param
 from ...core.progress import Progress, subprogress
 from ...metrics.consistency import TRUST, agreement, sure
-from ...metrics.significance import Judge, Points
+from ...metrics.pair import PairMetrics, Points
+from ...metrics.significance import Judge
 from ...transforms import Affine, Transform, chain
 from ...weights import FOLDER, shipped
 from .. import diffeo
@@ -162,7 +163,7 @@ def run(
     )
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
     notes = (f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
-    judge = Judge(fixed, moving, fixed_mask, moving_mask, points)
+    judge = Judge(PairMetrics(fixed, moving, fixed_mask, moving_mask, points))
     progress(0.4, "comparing with the start")
     start: Transform = Affine.identity(fixed.ndim) if initial is None else initial
     agreed = params.affine and points is None and sure(found.transform, start, confidence, fixed.grid)
