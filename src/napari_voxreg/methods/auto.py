@@ -13,7 +13,7 @@ from ..core.geometry import Grid, Image
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
 from ..metrics.holdout import Deform, best_held_out
-from ..metrics.pair import NOISE, PairMetrics
+from ..metrics.pair import NOISE, SCARCE, PairMetrics
 from ..transforms import Affine, Transform, chain, warp
 from . import diffeo, pose
 from .base import Method, Outcome
@@ -162,8 +162,8 @@ def _with_pose(pair: _Pair, found: Any) -> Stage:
 def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     """The stage and a deformation, if that holds on pixels it has not seen."""
     posed = pair.posed(stage.transform)
-    if not posed.metrics.overlap(None):
-        return stage.without("nothing overlaps that could be deformed")
+    if posed.metrics.overlap(None) < SCARCE:
+        return stage.without("too little overlaps to be deformed")
     images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
     ways = {
         f"{similarity}, smoothness {smoothness:g}": {"similarity": similarity, "smoothness": smoothness}
