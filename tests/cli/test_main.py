@@ -147,7 +147,7 @@ def test_register_prints_verdict_and_scores(
     words = ["register", pair / "fixed.nii.gz", pair / "moving.nii.gz", "-o", tmp_path]
     assert cli.main([*map(str, words), "--method", "translation"]) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith("Better: local correlation")
+    assert shown.out.startswith("Better: LNCC")
     for word in ("NCC", "NMI", "SSIM", "overlap only", "folded", "warped.nii.gz"):
         assert word in shown.out
     assert shown.err == ""  # no bar where there is no terminal
@@ -178,13 +178,13 @@ def test_compare_prints_and_writes_a_table(
     words = ["compare", pair / "fixed.nii.gz", pair / "moving.nii.gz", "--methods", "translation, rigid"]
     assert cli.main([*map(str, words), "-o", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:4] == ["method", "verdict", "LCC", "SSIM"]
+    assert lines[0].split()[:4] == ["method", "verdict", "LNCC", "SSIM"]
     assert [line.split()[0] for line in lines[1:4]] == ["before", "translation", "rigid"]
     assert sum(" * " in line for line in lines[1:4]) == 1
     assert {path.name for path in out.iterdir()} == {"table.csv", "table.md", "translation", "rigid"}
     point = np.array([[40.0, 50.0]])
     assert np.abs(load_transform(out / "rigid")(point) - point - SHIFT).max() < 0.3
-    assert (out / "table.csv").read_text(encoding="utf-8").startswith("method,verdict,best,LCC")
+    assert (out / "table.csv").read_text(encoding="utf-8").startswith("method,verdict,best,LNCC")
     assert "magic" in refused(capsys, *words[:3], "--methods", "rigid,magic")
     assert cli.main([*map(str, words[:3]), "--method", "rigid"]) == 2
 

@@ -217,7 +217,7 @@ def _folding():
     ("transform", "outcome", "words"),
     [
         (Affine.identity(2), "unchanged", "Unchanged"),
-        (Affine.translation([3.0, -2.0]), "better", "Better: local correlation"),
+        (Affine.translation([3.0, -2.0]), "better", "Better: LNCC"),
         (Affine.translation([6.0, 9.0]), "worse", "Worse than before"),
         (Affine.translation([50.0, 0.0]), "unclear", "overlap was lost"),
         (_folding(), "unclear", "the deformation folds"),

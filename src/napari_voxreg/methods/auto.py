@@ -12,9 +12,8 @@ import numpy as np
 from ..core.geometry import Grid
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
-from ..metrics.holdout import Deform, best_left_out
-from ..metrics.lncc import LNCC
-from ..metrics.similarity import landmark_errors
+from ..metrics.holdout import Deform, best_held_out
+from ..metrics.pair import NOISE, SCARCE, PairMetrics
 from ..transforms import Affine, Transform, chain
 from . import diffeo, pose
 from .base import Method, Outcome, Task
@@ -22,11 +21,9 @@ from .base import Method, Outcome, Task
 if TYPE_CHECKING:
     from ..pose import Pose
 
-NOISE = 0.005  # change of the local correlation that interpolation alone may bring, as in the verdict
-# Of the local correlation on pixels left out, absolute and relative, from which a deformation is believed.
+# Of LNCC on held-out pixels, absolute and relative, from which a deformation is believed.
 GAIN, SHARE = 0.005, 0.05
-SCARCE = 0.05  # part of the fixed image: with less overlap at the start there is nothing to compare with
-# How a deformation may be found, the stiffest first; which one is right is tried out on pixels left out.
+# How a deformation may be found, the stiffest first; which one is right is tried out on held-out pixels.
 WAYS: dict[int, tuple[tuple[str, float], ...]] = {
     2: (
         ("local correlation", 30.0),
@@ -82,16 +79,6 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
     return Outcome(stage.transform, lines + notes, stage.trace, confidence)
 
 
-def _likeness(task: Task) -> LNCC:
-    """What compares transforms of the pair."""
-    return LNCC(task.fixed, task.moving, task.fixed_mask, task.moving_mask)
-
-
-def _landmark_error(task: Task, transform: Transform) -> float | None:
-    """Mean distance of the landmarks, world units; None without any."""
-    return None if task.landmarks is None else float(landmark_errors(transform, *task.landmarks).mean())
-
-
 def _with_pose(task: Task, found: Pose) -> Stage:
     """The pose that was found, unless the present one is as good."""
     grid = task.fixed.grid
@@ -100,27 +87,28 @@ def _with_pose(task: Task, found: Pose) -> Stage:
         return Stage(here, "Pose left as it was", "No pose could be relied on")
     if isinstance(found.transform, Affine) and np.allclose(found.transform.matrix, here.matrix):
         return Stage(here, "Pose left as it was", "No other pose fits clearly better")
-    (before, after), overlaps = _likeness(task).compare(here, found.transform)
-    present, moved = (_landmark_error(task, t) for t in (here, found.transform))
+    metrics = PairMetrics.of(task)
+    before, after = (metrics.lncc(t) for t in (None, found.transform))
+    present, moved = (metrics.landmark_error(t) for t in (None, found.transform))
     if present is not None and moved is not None:
         if moved > present:
             why = f"The landmarks fit it better (error{_from_to(present, moved)} with the best other)"
             return Stage(here, "Pose left as it was", why)
-    elif not math.isnan(before) and overlaps[0] >= SCARCE and after < before - NOISE:
-        why = f"The best other pose fits less well (local correlation{_from_to(before, after)})"
+    elif after < before - NOISE:  # never where one of them is nan
+        why = f"The best other pose fits less well (LNCC{_from_to(before, after)})"
         return Stage(here, "Pose left as it was", why)
     done = f"Pose found ({motion(found.transform, grid)}; confidence {found.confidence:.2f})"
-    if math.isnan(before) or overlaps[0] < SCARCE:
+    if math.isnan(before) or math.isnan(after):
         return Stage(found.transform, done, "The images did not overlap before")
-    return Stage(found.transform, done, f"Local correlation{_from_to(before, after)} by the pose")
+    return Stage(found.transform, done, f"LNCC{_from_to(before, after)} by the pose")
 
 
 def _with_deformation(task: Task, stage: Stage, progress: Progress) -> Stage:
     """The stage and a deformation, if that holds on pixels it has not seen."""
     grid, posed = task.fixed.grid, task.placed(stage.transform)
-    likeness = _likeness(posed)
-    if not likeness.warped(None)[1].any():
-        return stage.without("nothing overlaps that could be deformed")
+    metrics = PairMetrics.of(posed)
+    if metrics.overlap(None) < SCARCE:
+        return stage.without("too little overlaps to be deformed")
     ways = {
         f"{similarity}, smoothness {smoothness:g}": {"similarity": similarity, "smoothness": smoothness}
         for similarity, smoothness in WAYS[grid.ndim]
@@ -129,15 +117,15 @@ def _with_deformation(task: Task, stage: Stage, progress: Progress) -> Stage:
     quick = {"control_spacing": 8.0, "iterations": 4} if grid.ndim == 3 else {}
     candidates = {name: _trial_of(posed, way | quick) for name, way in ways.items()}
     images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
-    trial = best_left_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
-    held = f"local correlation{_from_to(trial.before, trial.after)} on pixels left out of it"
+    trial = best_held_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
+    held = f"LNCC{_from_to(trial.before, trial.after)} on held-out pixels"
     if not trial.gain > max(GAIN, SHARE * trial.before):
         return stage.without(f"a deformation would not hold ({held})")
     found = _deformed(posed, ways[trial.name], subprogress(progress, 0.4, 1.0))
-    (before, after), _ = likeness.compare(None, found.transform)
+    before, after = (metrics.lncc(t) for t in (None, found.transform))
     if not after > before:
-        return stage.without(f"a deformation made it no better (local correlation{_from_to(before, after)})")
-    present, moved = (_landmark_error(posed, t) for t in (Affine.identity(grid.ndim), found.transform))
+        return stage.without(f"a deformation made it no better (LNCC{_from_to(before, after)})")
+    present, moved = (metrics.landmark_error(t) for t in (None, found.transform))
     if present is not None and moved is not None and moved > present:
         return stage.without(f"a deformation led away from the landmarks (error{_from_to(present, moved)})")
     done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({trial.name})"

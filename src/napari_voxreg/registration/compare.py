@@ -13,8 +13,7 @@ import numpy.typing as npt
 from ..core.geometry import Image
 from ..core.progress import Cancelled, Progress, silent, subprogress
 from ..methods import METHODS
-from ..metrics.lncc import LNCC
-from ..metrics.similarity import Scores
+from ..metrics.pair import Scores
 from ..metrics.verdict import FOLDED, MEASURE
 from ..transforms import Transform
 from .prepare import PreparedPair, method_named, prepare
@@ -39,8 +38,8 @@ class Row:
         The method's name; `BEFORE` for the images as they lie.
     scores : Scores or None
         Measured with the method's transform.
-    correlation : float
-        The local correlation that verdicts rest on; nan where nothing overlaps.
+    lncc : float
+        Local normalised cross-correlation, on the same pixels in all rows of a table; see `PairMetrics.lncc`.
     result : Result or None
         All about the run.
     failure : str
@@ -49,7 +48,7 @@ class Row:
 
     method: str
     scores: Scores | None = None
-    correlation: float = math.nan
+    lncc: float = math.nan
     result: Result | None = None
     failure: str = ""
 
@@ -93,10 +92,10 @@ def _score(read: Callable[[Scores], float | None]) -> Callable[[Row], float | No
 COLUMNS = (
     Column(ERROR, ".3g", "mean landmark error, world units", _score(lambda s: s.landmark_error)),
     Column(
-        "LCC",
+        MEASURE,
         ".3f",
-        "local correlation, on which verdicts rest, where both overlap",
-        lambda row: row.correlation,
+        "local normalised cross-correlation, 0 to 1, on which verdicts rest: on the same pixels in all rows",
+        lambda row: row.lncc,
     ),
     Column("SSIM", ".3f", "structural similarity where both overlap", _score(lambda s: s.overlap["ssim"])),
     Column("folds %", ".2g", "of the fixed image", _score(lambda s: s.folded)),
@@ -168,8 +167,6 @@ def compare(
     if not names:
         raise ValueError("There is no method to compare; choose one or more.")
     before = pair.before(subprogress(report, 0.01, 0.04))
-    task = pair.task
-    likeness = LNCC(task.fixed, task.moving, task.fixed_mask, task.moving_mask)
     rows: list[Row] = []
 
     def add(row: Row) -> None:
@@ -177,10 +174,10 @@ def compare(
         if arrived is not None:
             arrived(row)
 
-    add(Row(BEFORE, before, likeness.compare(None)[0][0]))
+    add(Row(BEFORE, before, pair.metrics.lncc(None)))
     for k, name in enumerate(names):
         start, stop = (0.04 + 0.96 * step / len(names) for step in (k, k + 1))
-        add(_row(name, pair, likeness, _titled(METHODS[name].title, subprogress(report, start, stop))))
+        add(_row(name, pair, _titled(METHODS[name].title, subprogress(report, start, stop))))
     return tuple(rows)
 
 
@@ -190,7 +187,7 @@ def usual_methods(ndim: int) -> tuple[str, ...]:
 
 
 def best(rows: Sequence[Row]) -> Row | None:
-    """The row of the best method: the smallest landmark error, else the highest local correlation.
+    """The row of the best method: the smallest landmark error, else the highest LNCC.
 
     Only results that are better than the start and fold nowhere to speak of are eligible; None if there are
     none.
@@ -204,9 +201,9 @@ def best(rows: Sequence[Row]) -> Row | None:
 
 
 def _rank(row: Row) -> float:
-    """Smaller is better."""
+    """Smaller is better; where nothing could be compared comes last."""
     error = None if row.scores is None else row.scores.landmark_error
-    return -row.correlation if error is None else error
+    return (math.inf if math.isnan(row.lncc) else -row.lncc) if error is None else error
 
 
 def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
@@ -272,14 +269,14 @@ def remarks(rows: Sequence[Row]) -> list[str]:
     done = [row for row in rows if row.result is not None]
     sentences = []
     if top is not None and top.scores is not None:
-        by = "local correlation (LCC)" if top.scores.landmark_error is None else "landmark error"
+        by = MEASURE if top.scores.landmark_error is None else "landmark error"
         sentences.append(f"* best by {by}: {METHODS[top.method].title}.")
     elif done:
         sentences.append("No method made it better.")
     return [*sentences, *(f"{row.method} failed: {row.failure}" for row in rows if row.failure)]
 
 
-def _row(name: str, pair: PreparedPair, likeness: LNCC, progress: Progress) -> Row:
+def _row(name: str, pair: PreparedPair, progress: Progress) -> Row:
     """Run one method; whatever goes wrong becomes its row."""
     try:
         result = pair.run(name, METHODS[name].parameters(), progress)
@@ -289,11 +286,7 @@ def _row(name: str, pair: PreparedPair, likeness: LNCC, progress: Progress) -> R
         return Row(name, failure=str(error).split("\n")[0])
     except Exception as error:  # noqa: BLE001 - a defect of one method must not lose the others' rows
         return Row(name, failure=f"{type(error).__name__}: {error}".split("\n")[0])
-    verdict = result.verdict
-    correlation = verdict.after
-    if verdict.measure != MEASURE:  # landmarks decided
-        correlation = likeness.compare(result.transform)[0][0]
-    return Row(name, result.after, correlation, result)
+    return Row(name, result.after, pair.metrics.lncc(result.transform), result)
 
 
 def _titled(title: str, progress: Progress) -> Progress:

@@ -18,7 +18,7 @@ from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
 from ..methods import METHODS
 from ..methods.base import Method, Outcome
-from ..metrics.similarity import PairMetrics, Scores
+from ..metrics.pair import PairMetrics, Scores
 from ..metrics.verdict import judge
 from ..transforms import Affine, Transform
 from .initial import INITIAL_TRANSFORMS, initial_transform
@@ -50,8 +50,7 @@ class PreparedPair:
     @cached_property
     def metrics(self) -> PairMetrics:
         """Measures the pair under any transform."""
-        task = self.task
-        return PairMetrics(task.fixed, task.moving, task.fixed_mask, task.moving_mask, task.landmarks)
+        return PairMetrics.of(self.task)
 
     @cached_property
     def hashes(self) -> tuple[str, str]:

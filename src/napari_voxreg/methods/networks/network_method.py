@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ...core.params import param
 from ...core.progress import Progress, subprogress
 from ...metrics.consistency import TRUST, agreement, sure
+from ...metrics.pair import PairMetrics
 from ...metrics.significance import Judge
 from ...transforms import Affine, Transform
 from ...weights import FOLDER, shipped
@@ -152,7 +153,7 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
     found, confidence = _asked(task, params, loaded.net, lead, subprogress(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
     notes = (f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
-    judge = Judge(task.fixed, task.moving, task.fixed_mask, task.moving_mask, task.landmarks)
+    judge = Judge(PairMetrics.of(task))
     progress(0.4, "comparing with the start")
     guided = task.landmarks is not None
     here = Affine.identity(grid.ndim)
