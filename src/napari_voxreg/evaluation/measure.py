@@ -12,7 +12,7 @@ from ..core.progress import Progress, subprogress
 from ..io.pairs import LoadedPair
 from ..metrics.similarity import PairMetrics, Scores, dice, l1, ncc, rmse, ssim_map
 from ..registration.register import Ready
-from ..transforms import Displacement, Transform, displacement_on, is_affine, warp
+from ..transforms import Displacement, Transform, displacement_on, warp
 
 BLACK = 0.02  # of the range: five of 255, what JPEG makes of black
 WHOLE = ("l1", "rmse", "ncc", "ssim")
@@ -124,7 +124,7 @@ class _Picture:
 
     def __init__(self, comparison: PairMetrics, transform: Transform | None, progress: Progress) -> None:
         self.fixed = comparison.fixed.data
-        if transform is not None and not is_affine(transform):
+        if transform is not None and not transform.linear:
             grid = comparison.fixed.grid  # evaluated once, for the picture and its inside
             transform = Displacement(displacement_on(transform, grid), grid)
         self.data, self.inside = comparison.warped(transform)

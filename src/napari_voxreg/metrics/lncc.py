@@ -8,7 +8,7 @@ from ..core.geometry import Array, Image
 from ..core.progress import Progress, silent, subprogress
 from ..images.field_of_view import field_of_view
 from ..images.preprocess import block_mean, steps_to, unit_range
-from ..transforms import Displacement, Transform, displacement_on, is_affine, warp
+from ..transforms import Displacement, Transform, displacement_on, warp
 from .similarity import local_correlation
 
 # Longest side at which pairs are compared: finer detail is mostly noise, and large images cost no more.
@@ -47,7 +47,7 @@ class LNCC:
 
     def warped(self, transform: Transform | None) -> tuple[Array, Array]:
         """The moving image on the coarse fixed grid, and where both images show something."""
-        if transform is not None and not is_affine(transform):
+        if transform is not None and not transform.linear:
             # At the nodes the field is the transform; evaluated once, it serves the picture and its cover.
             transform = Displacement(displacement_on(transform, self.fixed.grid), self.fixed.grid)
         inside = warp(self._covered, transform, self.fixed.grid, order=0).data & self._view

@@ -16,7 +16,6 @@ from ..transforms import (
     Displacement,
     Transform,
     displacement_on,
-    is_affine,
     jacobian_determinant,
     warp,
 )
@@ -166,7 +165,7 @@ def landmark_errors(transform: Transform, fixed: npt.ArrayLike, moving: npt.Arra
 
 def folded_percentage(transform: Transform, grid: Grid) -> float:
     """Percentage of a grid's nodes where the Jacobian determinant is not positive."""
-    if is_affine(transform):
+    if transform.linear:
         return 0.0  # a reflection turns space over everywhere but folds it nowhere
     return _folded(displacement_on(transform, grid), grid)
 
@@ -214,7 +213,7 @@ class PairMetrics:
         """All scores under a transform; None stands for the identity."""
         progress(0.0, "measuring")
         fixed, grid = self.fixed.data, self.fixed.grid
-        field = None if transform is None or is_affine(transform) else displacement_on(transform, grid)
+        field = None if transform is None or transform.linear else displacement_on(transform, grid)
         # At the nodes the field is the transform; evaluated once, it serves the picture and the folds.
         picture, inside = self.warped(transform if field is None else Displacement(field, grid))
         ssim = ssim_map(fixed, picture, subprogress(progress, 0.1, 0.8))

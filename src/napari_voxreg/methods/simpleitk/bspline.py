@@ -92,7 +92,7 @@ def run(
             optimiser.shrink(moving_itk, factor),
             report_for(level),
         )
-    found = frame.leave(BSpline(*bspline_from_itk(transform)))
+    found = frame.from_frame(BSpline(*bspline_from_itk(transform)))
     return Outcome(found if initial is None else chain(found, initial), trace=tuple(trace))
 
 

@@ -77,7 +77,7 @@ def run(
             small, optimiser.shrink(moving_itk, factor), _on(field, small), params, report_for(level)
         )
     found, _ = displacement_from_itk(sitk.DisplacementFieldTransform(_on(field, fixed_itk)))
-    transform = frame.leave(Displacement(found, fixed.grid))
+    transform = frame.from_frame(Displacement(found, fixed.grid))
     return Outcome(transform if initial is None else chain(transform, initial), trace=tuple(trace))
 
 

@@ -82,7 +82,7 @@ def linear_method(name: str, title: str, make: Callable[[int], sitk.Transform]) 
             method.SetInitialTransform(transform, inPlace=True)
             small_moving = optimiser.shrink(moving_itk, _moving_factor(factor, fixed, moving))
             optimiser.execute(method, optimiser.shrink(fixed_itk, factor), small_moving, report_for(level))
-        found = frame.leave(Affine(affine_from_itk(transform)))
+        found = frame.from_frame(Affine(affine_from_itk(transform)))
         return Outcome(found if initial is None else chain(found, initial), trace=tuple(trace))
 
     return Method(name=name, title=title, params=Linear, run=run, presets=PRESETS, reference=REFERENCE)

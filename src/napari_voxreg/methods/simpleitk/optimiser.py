@@ -79,7 +79,7 @@ def set_masks_and_start(
     if moving_mask is not None:
         method.SetMetricMovingMask(image_to_itk(frame.image(moving_mask)))
     if initial is not None:
-        method.SetMovingInitialTransform(frame.enter(initial).to_itk(fixed_grid))
+        method.SetMovingInitialTransform(frame.to_frame(initial).to_itk(fixed_grid))
 
 
 def set_metric(method: sitk.ImageRegistrationMethod, metric: Metric) -> None:
