@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Cancelled, Grid, Image, compare, evaluate, register, warp
 from napari_voxreg.io.pairs import Pair
-from napari_voxreg.metrics.similarity import PairMetrics
+from napari_voxreg.metrics.pair import PairMetrics
 from napari_voxreg.registration.prepare import PreparedPair, prepare
 
 GRID = Grid.from_spacing((64, 72), units="millimeter")
