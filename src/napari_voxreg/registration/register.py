@@ -14,6 +14,7 @@ from ..core.geometry import Image
 from ..core.params import Params
 from ..core.progress import Progress, silent, subprogress
 from ..methods import METHODS
+from ..methods.availability import require
 from ..methods.base import Method, Outcome
 from ..metrics.similarity import PairMetrics, Scores
 from ..metrics.verdict import judge
@@ -139,8 +140,17 @@ def method_named(name: str) -> Method:
 
 
 def check_method(method: str, values: Params, pair: Pair) -> None:
-    """Refuse a method, with a `ValueError`, that cannot work on a pair."""
+    """Refuse a method, with a `ValueError`, that cannot work on a pair.
+
+    Raises
+    ------
+    ValueError
+        If the method cannot work on such images.
+    MethodUnavailable
+        If it is not installed.
+    """
     chosen = METHODS[method]
+    require(chosen)
     refusal = chosen.refusal(pair.fixed.ndim, values)
     if refusal:
         raise ValueError(refusal)
