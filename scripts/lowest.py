@@ -1,9 +1,8 @@
 """Install the lowest versions that pyproject.toml allows, and run the smoke tests with them.
 
-    .venv/bin/python scripts/lowest.py [--keep]
+    .venv/bin/python scripts/lowest.py
 
-First without the extras, then with elastix, in a virtual environment of its own under build/. With `--keep`
-the environment of the last time is used again. Only what the project names itself is pinned; whatever that
+First without the extras, then with elastix, in a virtual environment of its own under build/. Only what the project names itself is pinned; whatever that
 needs comes in the newest version that fits.
 """
 
@@ -66,8 +65,7 @@ def main() -> int:
     pinned = constraints()
     core = lowest(project["dependencies"], pinned)
     elastix = lowest(project["optional-dependencies"]["elastix"], pinned)
-    if "--keep" not in sys.argv[1:]:
-        venv.create(FOLDER, clear=True, with_pip=True)
+    venv.create(FOLDER, clear=True, with_pip=True)
     print("\n".join(sorted(core + elastix, key=str.lower)), flush=True)
     pip(*core, *TOOLS)
     pip("--no-deps", "--editable", str(ROOT))

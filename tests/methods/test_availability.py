@@ -89,7 +89,9 @@ def test_without_itk_the_command_line_tells_how_to_install_it(tmp_path):
     code = "from napari_voxreg.cli.main import main\nsys.exit(main(sys.argv[1:]))"
     command = install_command(METHODS["elastix"])
     listed = without_itk(code, "methods")
-    assert [line.split()[0] for line in listed.stdout.splitlines() if "(not installed)" in line] == ["elastix"]
+    assert [line.split()[0] for line in listed.stdout.splitlines() if "(not installed)" in line] == [
+        "elastix"
+    ]
     assert command in without_itk(code, "methods", "elastix").stdout
     assert without_itk(code, "samples", "fundus", "-o", tmp_path).returncode == 0
     images = [tmp_path / f"fundus_{which}.png" for which in ("fixed", "moving")]

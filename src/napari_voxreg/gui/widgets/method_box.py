@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QBrush, QPalette
-from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtGui import QBrush, QColor
+from qtpy.QtWidgets import QFormLayout, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from ...core.params import Params
 from ...methods import METHODS
@@ -17,6 +17,7 @@ from .combo_box import Choice, heading
 from .fold import Fold
 from .form import ParamsForm
 from .install_box import InstallBox
+from .sentence import COLOURS
 
 DEVICES = {"auto": "Auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple MPS)"}
 
@@ -54,6 +55,8 @@ class MethodBox(QWidget):
         layout.addLayout(form)
         layout.addWidget(self.install)
         layout.addWidget(self.fold)
+        # napari's style sheet leaves single entries no colour of their own, except with this delegate.
+        self.method_box.setItemDelegate(QStyledItemDelegate(self.method_box))
         for name, method in METHODS.items():
             self.method_box.addItem(method.title, name)
             self._mark(method)
@@ -126,7 +129,7 @@ class MethodBox(QWidget):
         there = installed(method)
         place = self.method_box.findData(method.name)
         self.method_box.setItemText(place, method.title if there else f"{method.title} (Install…)")
-        grey = None if there else QBrush(self.palette().color(QPalette.ColorRole.PlaceholderText))
+        grey = None if there else QBrush(QColor(COLOURS["quiet"]))
         self.method_box.setItemData(place, grey, Qt.ItemDataRole.ForegroundRole)
 
     def _found(self, method: Method) -> None:
