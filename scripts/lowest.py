@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/lowest.py
 
-First without the extras, then with elastix, in a virtual environment of its own under build/. Only what the project names itself is pinned; whatever that
-needs comes in the newest version that fits.
+First without the extras, then with elastix, in a virtual environment of its own under build/. Only what the
+project names itself is pinned; whatever that needs comes in the newest version that fits.
 """
 
 import subprocess

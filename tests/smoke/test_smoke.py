@@ -1,4 +1,4 @@
-"""The shortest way through everything, in under two minutes; run with the lowest versions by scripts/lowest.py."""
+"""The shortest way through everything; scripts/lowest.py runs it with the lowest versions."""
 
 from __future__ import annotations
 
