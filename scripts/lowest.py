@@ -6,6 +6,7 @@ First without the extras, then with elastix, in a virtual environment of its own
 project names itself is pinned; whatever that needs comes in the newest version that fits.
 """
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -21,6 +22,10 @@ PYTHON = FOLDER / ("Scripts/python.exe" if sys.platform == "win32" else "bin/pyt
 FROM_CONSTRAINTS = ("torch",)
 # What runs the tests, and a Qt binding for napari to open its windows with.
 TOOLS = ("pytest", "pytest-qt", "pytest-timeout", "psutil", "PyQt6")
+
+# The panel is opened in a real window; where there is no display, on a virtual one.
+HEADLESS = sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+ON_DISPLAY = ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24") if HEADLESS else ()
 
 
 def lowest(requirements: list[str], constraints: dict[str, str]) -> list[str]:
@@ -56,7 +61,9 @@ def pip(*words: str) -> None:
 def smoke(name: str) -> int:
     """Run the smoke tests and return their exit code."""
     print(f"\n== Smoke tests, {name}", flush=True)
-    return subprocess.run([str(PYTHON), "-m", "pytest", "-q", "tests/smoke"], cwd=ROOT).returncode
+    return subprocess.run(
+        [*ON_DISPLAY, str(PYTHON), "-m", "pytest", "-q", "tests/smoke"], cwd=ROOT
+    ).returncode
 
 
 def main() -> int:
