@@ -108,7 +108,7 @@ def evaluate_pairs(options: argparse.Namespace, progress: Progress) -> Report:
 
 def _given(options: argparse.Namespace) -> dict[str, dict[str, object]]:
     """The methods, each with those of the given parameters that it has."""
-    from ..registration.register import method_named
+    from ..registration.prepare import method_named
 
     given = parameters(options)
     chosen = {}

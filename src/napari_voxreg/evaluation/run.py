@@ -10,6 +10,7 @@ from typing import Any
 from ..core.params import Params
 from ..core.progress import Cancelled, Progress, silent, subprogress
 from ..io.pairs import Pair, PairSet, content_hash, read_pair
+from ..methods.availability import require
 from ..methods.base import WeightsParams
 from ..registration.prepare import method_named, prepare
 from ..registration.register import DEFAULT_METHOD
@@ -77,7 +78,9 @@ def evaluate(
         If `progress` asked for it.
     """
     report = silent if progress is None else progress
-    values = method_named(method).parameters(preset, params)
+    chosen = method_named(method)
+    require(chosen)
+    values = chosen.parameters(preset, params)
     settings = settings_digest(method, values, channel, seed, device)
     table = None if folder is None else Table(Path(folder))
     members = pairs.all if isinstance(pairs, PairSet) else tuple(pairs)

@@ -125,6 +125,10 @@ class Method:
         Modules that the child process may import ahead, because they take seconds.
     reference : str
         The paper or library behind it.
+    needs : str
+        The module without which it is unavailable, if that does not come with this package.
+    extra : str
+        The extra of this package that brings the module.
     """
 
     name: str
@@ -141,6 +145,8 @@ class Method:
     device: bool = False
     loads: tuple[str, ...] = ()
     reference: str = ""
+    needs: str = ""
+    extra: str = ""
 
     @property
     def architectures(self) -> tuple[str, ...]:

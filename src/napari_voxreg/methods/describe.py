@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.params import Param
 from . import METHODS
+from .availability import install_command, installed
 from .base import Method
 
 MARKDOWN_HEAD = """\
@@ -18,8 +19,11 @@ Python take the same names and values.
 
 
 def method_list() -> str:
-    """One line a method: its name, the numbers of axes it works on, its title."""
-    return _columns((name, _dimensions(method), method.title) for name, method in METHODS.items())
+    """One line a method: its name, the numbers of axes it works on, its title, whether it is missing."""
+    return _columns(
+        (name, _dimensions(method), method.title + ("" if installed(method) else " (not installed)"))
+        for name, method in METHODS.items()
+    )
 
 
 def method_details(method: Method) -> str:
@@ -33,6 +37,8 @@ def method_details(method: Method) -> str:
         if chosen:
             rows = ((f"  {i.name}", kind(i), default(i), i.help) for i in chosen)
             lines += ["", heading, _columns(rows)]
+    if not installed(method):
+        lines += ["", f"Not installed; to install it: {install_command(method)}"]
     if method.reference:
         lines += ["", f"Reference: {method.reference}"]
     return "\n".join(lines)
@@ -48,6 +54,8 @@ def markdown() -> str:
         ]
         presets = [(f"`{name}`", _changes(values)) for name, values in method.presets.items()]
         parts.append(f"## {method.name}\n\n{method.title}. Works on {_dimensions(method)} images.\n")
+        if method.extra:
+            parts.append(f'Install it with `pip install "napari-voxreg[{method.extra}]"`.\n')
         parts.append(_table(("preset", "differs from the defaults by"), presets))
         parts.append(_table(("parameter", "values", "default", "meaning"), rows))
         if method.reference:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..core.geometry import Image
 from ..core.progress import Cancelled, Progress, silent, subprogress
 from ..methods import METHODS
+from ..methods.availability import installed
 from ..metrics.pair import Scores
 from ..metrics.verdict import FOLDED, MEASURE
 from ..transforms import Transform
@@ -182,8 +183,8 @@ def compare(
 
 
 def usual_methods(ndim: int) -> tuple[str, ...]:
-    """The methods that are compared unless others are chosen."""
-    return tuple(name for name in USUAL[ndim] if name in METHODS)
+    """The methods that are compared unless others are chosen: those that are installed."""
+    return tuple(name for name in USUAL[ndim] if name in METHODS and installed(METHODS[name]))
 
 
 def best(rows: Sequence[Row]) -> Row | None:

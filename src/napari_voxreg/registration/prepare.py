@@ -17,6 +17,7 @@ from ..core.progress import Progress, silent, subprogress
 from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
 from ..methods import METHODS
+from ..methods.availability import require
 from ..methods.base import Method, Outcome
 from ..metrics.pair import PairMetrics, Scores
 from ..metrics.verdict import judge
@@ -85,6 +86,7 @@ class PreparedPair:
             If the method cannot run on this machine or its process died.
         """
         chosen, task = method_named(method), self.task
+        require(chosen)
         refusal = chosen.refusal(task.fixed.ndim, params)
         if refusal:
             raise ValueError(refusal)

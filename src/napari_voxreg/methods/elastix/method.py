@@ -160,4 +160,6 @@ METHOD = Method(
     landmarks=True,
     loads=("napari_voxreg.methods.elastix.load",),
     reference="Klein et al., IEEE TMI 29, 2010 (doi:10.1109/TMI.2009.2035616); elastix.dev",
+    needs="itk.ElastixPython",
+    extra="elastix",
 )
