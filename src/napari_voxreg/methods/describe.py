@@ -28,7 +28,7 @@ def method_list() -> str:
 
 def method_details(method: Method) -> str:
     """A method's presets and parameters, several lines."""
-    lines = [f"{method.name}: {method.title}, {_dimensions(method)}", ""]
+    lines = [f"{method.name}: {method.title}, {_dimensions(method)}", _abilities(method), ""]
     lines.append("Presets (the first is the default) and what they change:")
     lines.append(_columns((f"  {name}", _changes(values)) for name, values in method.presets.items()))
     infos = method.params.infos()
@@ -53,7 +53,8 @@ def markdown() -> str:
             for i in method.params.infos()
         ]
         presets = [(f"`{name}`", _changes(values)) for name, values in method.presets.items()]
-        parts.append(f"## {method.name}\n\n{method.title}. Works on {_dimensions(method)} images.\n")
+        works = f"{method.title}. Works on {_dimensions(method)} images. {_abilities(method)}"
+        parts.append(f"## {method.name}\n\n{works}\n")
         if method.extra:
             parts.append(f'Install it with `pip install "napari-voxreg[{method.extra}]"`.\n')
         parts.append(_table(("preset", "differs from the defaults by"), presets))
@@ -87,6 +88,18 @@ def _overview() -> Iterable[tuple[str, ...]]:
 
 def _dimensions(method: Method) -> str:
     return " and ".join(f"{d}D" for d in method.ndims) or "with weights of your own"
+
+
+def _abilities(method: Method) -> str:
+    """What motion it finds and what it can use, in short sentences."""
+    sentences = [
+        f"Finds {method.motion} motion.",
+        "Guided by landmarks." * method.landmarks,
+        "Images need not overlap to start with." * method.anywhere,
+        "Computes on a GPU where there is one." * method.device,
+        "Takes weights of your own." * bool(method.architectures),
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _changes(values: Any) -> str:
