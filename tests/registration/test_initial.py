@@ -50,4 +50,4 @@ def test_unknown_starts_and_missing_points_are_refused():
     with pytest.raises(ValueError, match="no start 'top'; choose from: corners"):
         start("top", fixed, moving)
     with pytest.raises(ValueError, match="needs landmarks"):
-        start("points", fixed, moving)
+        start("landmarks", fixed, moving)

@@ -8,7 +8,7 @@ from ..core.geometry import Array, Image
 from ..transforms import Affine
 from ..transforms.fit import fit_points
 
-STARTS = ("corners", "centres", "moments", "points")
+STARTS = ("corners", "centres", "moments", "landmarks")
 
 
 def start(kind: str, fixed: Image, moving: Image, points: tuple[Array, Array] | None = None) -> Affine:
@@ -20,7 +20,7 @@ def start(kind: str, fixed: Image, moving: Image, points: tuple[Array, Array] | 
         ``"corners"`` lays the first pixels and the array axes on each other, whatever the layers' poses;
         ``"centres"`` moves the middle of the moving image onto the middle of the fixed one;
         ``"moments"`` does so with the centres of mass of their intensities;
-        ``"points"`` fits corresponding points: a translation to one, a rigid motion to up to d, an affine
+        ``"landmarks"`` fits corresponding points: a translation to one, a rigid motion to up to d, an affine
         map to more.
     fixed, moving : Image
         One channel each, in the same units.
@@ -30,7 +30,7 @@ def start(kind: str, fixed: Image, moving: Image, points: tuple[Array, Array] | 
     Raises
     ------
     ValueError
-        For an unknown kind, or "points" without any.
+        For an unknown kind, or "landmarks" without any.
     """
     if kind == "corners":
         to_index = np.linalg.inv(fixed.grid.affine) * np.append(fixed.grid.spacing, 1.0)[:, None]
@@ -40,7 +40,7 @@ def start(kind: str, fixed: Image, moving: Image, points: tuple[Array, Array] | 
         return Affine.translation(moving.grid.centre - fixed.grid.centre)
     if kind == "moments":
         return Affine.translation(_centre_of_mass(moving) - _centre_of_mass(fixed))
-    if kind == "points":
+    if kind == "landmarks":
         if points is None:
             raise ValueError("Starting from points needs landmarks; choose a Points layer for each image.")
         return fit_points(*points)

@@ -54,7 +54,7 @@ def register(
         All parameters, or changes to those of the preset.
     initial : str, Transform, Result or None
         Where to start: None takes both images where they lie in the world; ``"corners"``, ``"centres"``,
-        ``"moments"`` and ``"points"`` are described in `starts.start`; a transform or an earlier result is
+        ``"moments"`` and ``"landmarks"`` are described in `starts.start`; a transform or an earlier result is
         continued.
     fixed_mask, moving_mask : Image or array_like, optional
         Pixels that are not zero count. An `Image` may have a grid of its own; an array has its image's.

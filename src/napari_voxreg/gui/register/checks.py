@@ -75,7 +75,7 @@ def reason_against_pair(pair: PairBox, start: StartBox) -> str:
     if points[0] is not None and points[1] is not None and len(points[0].data) != len(points[1].data):
         counts = f"{len(points[0].data)} fixed and {len(points[1].data)} moving"
         return f"There are {counts} landmarks; they must correspond one to one."
-    if start.start == "points" and points[0] is None:
+    if start.start == "landmarks" and points[0] is None:
         return "Starting from landmarks needs a Points layer for each image; choose them."
     return ""
 
