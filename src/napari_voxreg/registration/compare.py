@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from ..metrics.verdict import FOLDED, MEASURE
 from .prepare import prepare
 from .register import Ready, check_method, in_fixed_units, method_named, run_method
 from .result import Result
+
+log = logging.getLogger(__name__)
 
 ERROR = "error"
 BEFORE = "before"  # what the first row is called
@@ -170,6 +173,8 @@ def compare(
 
     def add(row: Row) -> None:
         rows.append(row)
+        if row.failure:
+            log.info("%s failed: %s", row.method, row.failure)
         if arrived is not None:
             arrived(row)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from ..core.geometry import Image
 from ..core.params import Params
-from ..core.progress import Progress, silent, subprogress
+from ..core.progress import Progress, logged, silent, subprogress
 from ..methods import METHODS
 from ..methods.base import Method, Outcome
 from ..metrics.similarity import PairMetrics, Scores
@@ -20,6 +21,8 @@ from ..metrics.verdict import judge
 from ..transforms import Affine, Transform, chain
 from .prepare import Pair, check_overlap, prepare
 from .result import Result
+
+log = logging.getLogger(__name__)
 
 DEFAULT_METHOD = "auto"  # of Python, the command line and the panel
 
@@ -153,6 +156,8 @@ def run_method(
 ) -> Result:
     """Run a method on a pair that it can work on, and measure and judge what it found."""
     chosen, pair = METHODS[method], ready.pair
+    log.info("running %s on %s, seed %d: %s", method, device, seed, values.as_dict())
+    progress = logged(progress, log)
     began = time.perf_counter()
     outcome = _run(method, values, pair, seed, device, subprogress(progress, 0.0, 0.87))
     seconds = time.perf_counter() - began
@@ -164,6 +169,8 @@ def run_method(
         ready.comparison, ready.before, after, outcome.transform, subprogress(progress, 0.97, 1.0)
     )
     progress(1.0, verdict.sentence)
+    for line in (*notes, f"{method} took {seconds:.1f} s. {verdict.sentence}"):
+        log.info(line)
     return Result(
         transform=outcome.transform,
         fixed=pair.fixed.grid,

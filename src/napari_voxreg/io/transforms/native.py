@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import platform
 from collections.abc import Mapping
 from functools import partial
@@ -32,6 +33,8 @@ from ..files import replace_file
 
 if TYPE_CHECKING:
     pass
+
+log = logging.getLogger(__name__)
 
 FORMAT = "napari-voxreg transform"
 RECORDED = ("napari-voxreg", "numpy", "scipy", "scikit-image", "SimpleITK", "itk-elastix", "napari")
@@ -93,6 +96,7 @@ def save_transform(
     }
     text = json.dumps(description, indent=1)
     replace_file(path.with_suffix(".json"), partial(Path.write_bytes, data=text.encode()))
+    log.info("wrote %s and %s: %s", path, path.with_suffix(".json").name, _kinds(transform))
     return path
 
 
@@ -110,6 +114,13 @@ def load_transform(path: Path | str) -> Transform:
     ValueError
         If the file is missing, unreadable, or does not belong to the JSON beside it.
     """
+    transform = load_unlogged(path)
+    log.info("read %s: %s", path, _kinds(transform))
+    return transform
+
+
+def load_unlogged(path: Path | str) -> Transform:
+    """`load_transform` without a record in the log, for whoever reads the same files over and over."""
     path = _transform_path(Path(path))
     record = load_record(path)
     if record is None:
@@ -124,6 +135,12 @@ def load_transform(path: Path | str) -> Transform:
             )
         natives = _flattened(_read(path))
     return chain(*(_member_from_json(m, native) for m, native in zip(members, natives, strict=True)))
+
+
+def _kinds(transform: Transform) -> str:
+    """What a transform is made of, for the log."""
+    members = transform.members if isinstance(transform, Composite) else (transform,)
+    return " + ".join(type(member).__name__ for member in members)
 
 
 def load_record(path: Path | str) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +12,8 @@ import numpy as np
 
 from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress
+
+log = logging.getLogger(__name__)
 
 LINEAR = ("TranslationTransform", "EulerTransform", "SimilarityTransform", "AffineTransform")
 
@@ -62,7 +66,10 @@ def register(
         If elastix fails; the reason is in its log.
     """
     progress(None, "loading elastix")
+    began = time.monotonic()
     from .load import itk
+
+    log.info("loaded elastix in %.1f s", time.monotonic() - began)
 
     d = fixed.ndim
     image_type = itk.Image[itk.F, d]
