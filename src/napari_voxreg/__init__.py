@@ -3,6 +3,7 @@
 The public names are loaded on first use, so that importing the package loads no torch, ITK, Qt or napari.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
         Transform,
         warp,
     )
+
+# Who listens decides what is shown: the command line with --verbose, the log of the panel, or the user.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "core.geometry": ("Grid", "Image"),

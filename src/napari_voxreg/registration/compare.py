@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from ..metrics.verdict import FOLDED, MEASURE
 from ..transforms import Transform
 from .prepare import PreparedPair, method_named, prepare
 from .result import Result
+
+log = logging.getLogger(__name__)
 
 ERROR = "error"
 BEFORE = "before"  # what the first row is called
@@ -172,6 +173,8 @@ def compare(
 
     def add(row: Row) -> None:
         rows.append(row)
+        if row.failure:
+            log.info("%s failed: %s", row.method, row.failure)
         if arrived is not None:
             arrived(row)
 
@@ -211,57 +214,6 @@ def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
     """The columns that say something about these rows: no landmark error without landmarks."""
     landmarks = any(row.scores is not None and row.scores.landmark_error is not None for row in rows)
     return COLUMNS if landmarks else tuple(column for column in COLUMNS if column.title != ERROR)
-
-
-def cells(rows: Sequence[Row]) -> list[list[str]]:
-    """The table as text, headings first: method, verdict and the columns; the best method has a star."""
-    chosen, top = columns(rows), best(rows)
-    head = ["method", "verdict", *(column.title for column in chosen)]
-    lines = [
-        [
-            f"{row.method} *" if row is top else row.method,
-            row.outcome,
-            *(column.text(row) for column in chosen),
-        ]
-        for row in rows
-    ]
-    return [head, *lines]
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The table in aligned columns, and what it does not say."""
-    lines = cells(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(
-            cell.ljust(width) if k < 2 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([*text, "", *remarks(rows)])
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown, and what it does not say."""
-    head, *lines = cells(rows)
-    rule = ["---" if k < 2 else "--:" for k in range(len(head))]
-    text = [f"| {' | '.join(line)} |" for line in (head, rule, *lines)]
-    return "\n".join([*text, "", *(f"{remark}\n" for remark in remarks(rows))])
-
-
-def comma_separated(rows: Sequence[Row]) -> str:
-    """The table with all digits, as CSV; empty where there is no number."""
-    chosen, top = columns(rows), best(rows)
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["method", "verdict", "best", *(column.title for column in chosen), "failure"])
-    for row in rows:
-        numbers = [
-            "" if (value := column.value(row)) is None or math.isnan(value) else value for column in chosen
-        ]
-        writer.writerow([row.method, row.outcome, int(row is top), *numbers, row.failure])
-    return file.getvalue()
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:

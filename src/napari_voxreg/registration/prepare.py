@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from ..core.geometry import Image, as_image, unit_factor
 from ..core.params import Params
-from ..core.progress import Progress, silent, subprogress
+from ..core.progress import Progress, logged, silent, subprogress
 from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
 from ..methods import METHODS
@@ -24,6 +25,8 @@ from ..metrics.verdict import judge
 from ..transforms import Affine, Transform
 from .initial import INITIAL_TRANSFORMS, initial_transform
 from .result import Result
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -92,6 +95,8 @@ class PreparedPair:
             raise ValueError(refusal)
         if not chosen.anywhere:
             self._check_overlap()
+        log.info("running %s on %s, seed %d: %s", method, task.device, task.seed, params.as_dict())
+        progress = logged(progress, log)
         before = self.before(subprogress(progress, 0.0, 0.07))
         began = time.perf_counter()
         outcome = self._outcome(chosen, params, subprogress(progress, 0.07, 0.88))
@@ -102,6 +107,8 @@ class PreparedPair:
             notes += (f"{chosen.title} is not guided by landmarks; they judge the result.",)
         verdict = judge(self.metrics, before, after, outcome.transform, subprogress(progress, 0.97, 1.0))
         progress(1.0, verdict.sentence)
+        for line in (*notes, f"{method} took {seconds:.1f} s. {verdict.sentence}"):
+            log.info(line)
         return Result(
             transform=outcome.transform,
             fixed=task.fixed.grid,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
 from collections.abc import Mapping
 from functools import partial
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ...core.geometry import Grid
-from ...transforms import READERS, Affine, BSpline, Displacement, Transform, chain
+from ...transforms import READERS, Affine, BSpline, Composite, Displacement, Transform, chain
 from ...transforms.base import Record
 from ...transforms.records import grid_from_record, grid_to_record
 from ..files import replace_file
+
+log = logging.getLogger(__name__)
 
 FORMAT = "napari-voxreg transform"
 RECORDED = ("napari-voxreg", "numpy", "scipy", "scikit-image", "SimpleITK", "itk-elastix", "napari")
@@ -75,6 +78,7 @@ def save_transform(
     }
     text = json.dumps(description, indent=1)
     replace_file(path.with_suffix(".json"), partial(Path.write_bytes, data=text.encode()))
+    log.info("wrote %s and %s: %s", path, path.with_suffix(".json").name, _kinds(transform))
     return path
 
 
@@ -92,6 +96,13 @@ def load_transform(path: Path | str) -> Transform:
     ValueError
         If the file is missing, unreadable, or does not belong to the JSON beside it.
     """
+    transform = load_unlogged(path)
+    log.info("read %s: %s", path, _kinds(transform))
+    return transform
+
+
+def load_unlogged(path: Path | str) -> Transform:
+    """`load_transform` without a record in the log, for whoever reads the same files over and over."""
     path = _transform_path(Path(path))
     record = load_record(path)
     if record is None:
@@ -106,6 +117,12 @@ def load_transform(path: Path | str) -> Transform:
             )
         natives = _flattened(_read(path))
     return chain(*(_from_record(m, native) for m, native in zip(members, natives, strict=True)))
+
+
+def _kinds(transform: Transform) -> str:
+    """What a transform is made of, for the log."""
+    members = transform.members if isinstance(transform, Composite) else (transform,)
+    return " + ".join(type(member).__name__ for member in members)
 
 
 def load_record(path: Path | str) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +13,8 @@ import numpy as np
 from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress
 from ..base import Task
+
+log = logging.getLogger(__name__)
 
 LINEAR = ("TranslationTransform", "EulerTransform", "SimilarityTransform", "AffineTransform")
 
@@ -56,8 +60,10 @@ def register(
         If elastix fails; the reason is in its log.
     """
     progress(None, "loading elastix")
+    began = time.monotonic()
     from .load import itk
 
+    log.info("loaded elastix in %.1f s", time.monotonic() - began)
     image_type = itk.Image[itk.F, task.fixed.ndim]
     elastix = itk.ElastixRegistrationMethod[image_type, image_type].New()
     elastix.SetFixedImage(_image(task.fixed, np.float32))
