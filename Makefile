@@ -1,5 +1,5 @@
 # make demo   register the fundus sample in napari (without a display: write demo.png)
-# make test   lint and test
+# make test   lint and test, without what is marked slow
 # On a fresh machine each of them first makes .venv and installs everything there.
 
 PYTHON ?= python3
@@ -11,20 +11,41 @@ ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 ON_DISPLAY := xvfb-run -a -s "-screen 0 1600x1000x24"
 endif
 
-.PHONY: demo test lint bench docs constraints clean
+.PHONY: demo test test-all lint lowest check-wheel structure bench docs constraints clean
 
 demo: $(READY)
 	$(BIN)/napari-voxreg demo
 
 # Two files at a time, a core for each; then the panels on their own, as they must answer in time.
+# The smoke tests go through what the others test in detail; test-all and lowest run them.
+TESTS = OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/gui
+PANELS = $(ON_DISPLAY) $(BIN)/python -m pytest tests/gui
+
 test: lint
-	OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/gui; \
-	rest=$$?; $(ON_DISPLAY) $(BIN)/python -m pytest tests/gui && exit $$rest
+	$(TESTS) --ignore tests/smoke -m "not slow"; rest=$$?; $(PANELS) -m "not slow" && exit $$rest
+
+# With the slow ones, and how much of the package outside gui/ was run.
+test-all: lint
+	$(TESTS) --cov --cov-report= --cov-fail-under=0; rest=$$?; $(PANELS) --cov --cov-append --cov-report=term && exit $$rest
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/typos
+	$(BIN)/validate-pyproject pyproject.toml
+
+# The smoke tests with the lowest versions that pyproject.toml allows, in an environment of their own.
+lowest: $(READY)
+	$(BIN)/python scripts/lowest.py
+
+# Builds the wheel, installs it beside each Qt binding and opens the viewer; screenshots in build/wheel.
+check-wheel: $(READY)
+	$(BIN)/python scripts/check_wheel.py
+
+# How the code is built: folders, circles, lengths, signatures. OTHER=../main puts another checkout beside it.
+structure: $(READY)
+	$(BIN)/python scripts/structure.py $(OTHER) .
 
 # Everything in benchmarks, to docs/benchmarks.md; hours. BENCH="--quick" or BENCH="--only real/fundus_*" does a part.
 # Real pairs are looked for in the folder VOXREG_PAIRS alone.

@@ -16,6 +16,7 @@ LEFT_OUT = {"napari-voxreg", "pip", "setuptools"}
 ROOTS = (
     "napari-voxreg[all]",
     "pytest",
+    "pytest-cov",
     "pytest-qt",
     "pytest-timeout",
     "pytest-xdist",
@@ -23,6 +24,8 @@ ROOTS = (
     "voxelmorph",
     "ruff",
     "mypy",
+    "typos",
+    "validate-pyproject",
 )
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import statistics
 import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 import napari_voxreg
+from napari_voxreg import METHODS
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "itk", "SimpleITK", "qtpy", "PyQt6", "napari", "magicgui")
@@ -58,8 +63,19 @@ def test_training_and_judging_are_there_without_torch() -> None:
         "from napari_voxreg import TrainOptions, evaluate, open_pairs\n"
         "print(evaluate.__module__, open_pairs.__module__, TrainOptions().epochs, 'torch' in sys.modules)"
     )
-    assert run(code) == "napari_voxreg.evaluation.run napari_voxreg.io.pairs 100 False"
+    assert run(code) == "napari_voxreg.evaluation.run napari_voxreg.io.pairs.opening 100 False"
     assert napari_voxreg.train_pairs.__module__ == "napari_voxreg.train.run"
+
+
+def project() -> dict[str, Any]:
+    """The project's own table in pyproject.toml."""
+    return dict(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"])
+
+
+def requirements() -> dict[str, Requirement]:
+    """What the package needs, extras included, by name."""
+    texts = [*project()["dependencies"], *chain(*project()["optional-dependencies"].values())]
+    return {r.name.lower(): r for r in map(Requirement, texts)}
 
 
 def test_versions_are_tested_ones() -> None:
@@ -69,15 +85,54 @@ def test_versions_are_tested_ones() -> None:
         for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
         if "==" in line
     )
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for need in project["dependencies"]:
-        name = need.partition(">")[0].partition("[")[0].lower()
-        assert name in constraints
+    assert set(requirements()) - set(constraints) == {"napari-voxreg"}
     assert constraints["torch"] == "2.13.0"
 
 
+def test_every_dependency_has_a_lower_bound() -> None:
+    """So that scripts/lowest.py can show that it is true."""
+    loose = [
+        name
+        for name, requirement in requirements().items()
+        if name not in ("napari-voxreg",)
+        and not requirement.extras
+        and not any(bound.operator == ">=" for bound in requirement.specifier)
+    ]
+    assert loose == []
+
+
+def test_every_imported_package_is_declared() -> None:
+    """A package that is there only because another one needs it may be gone tomorrow."""
+    names = {"cv2": "opencv-python-headless", "itk": "itk-elastix", "skimage": "scikit-image"}
+    imported = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(str(node.module))
+    packages = {name.split(".")[0] for name in imported} - sys.stdlib_module_names - {"napari_voxreg"}
+    assert len(packages) > 15
+    declared = {name.replace("-", "_") for name in requirements()}
+    assert {names.get(p, p).replace("-", "_").lower() for p in packages} - declared == set()
+
+
+def test_elastix_is_an_extra_and_inside_all() -> None:
+    extras = project()["optional-dependencies"]
+    assert not any("itk" in Requirement(need).name.lower().split("-") for need in project()["dependencies"])
+    assert [Requirement(need).name for need in extras["elastix"]] == ["itk-elastix"]
+    assert "napari-voxreg[elastix]" in extras["all"]
+    assert METHODS["elastix"].extra in extras
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {project()['version']}\n" in citation
+    assert project()["urls"]["Source"] in citation
+
+
 def test_links_between_the_pages_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
@@ -93,7 +148,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_is_complete(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("napari.yaml", "py.typed", "cli.py", "gui/register_widget.py", "sample_data/README.md"):
+    for wanted in (
+        "napari.yaml",
+        "py.typed",
+        "cli/main.py",
+        "gui/register/panel.py",
+        "sample_data/README.md",
+    ):
         assert f"napari_voxreg/{wanted}" in names
     assert not [name for name in names if name.startswith(("tests/", "scripts/", "docs/"))]
 

@@ -25,8 +25,8 @@ from napari_voxreg.figures import before_after, save
 from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.methods.availability import installed
 
-# One of each family: phase correlation, SimpleITK, pose, deformable, flow of either library, network.
-FAMILIES = ("auto", "translation", "affine", "pose", "bspline", "diffeo", "flow", "tvl1", "voxelmorph")
+# One of each family: everything together, phase correlation, SimpleITK, deformable, both flows, a network.
+FAMILIES = ("auto", "translation", "affine", "bspline", "diffeo", "flow", "tvl1", "voxelmorph")
 TRUTH = Affine.translation([1.0, -1.5])
 
 
