@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -165,8 +166,52 @@ def test_the_device_reaches_the_method(
     assert cli.main(["register", *images, "-o", str(tmp_path), "--method", "anywhere"]) == 0
     assert cli.main(["compare", *images, "--methods", "anywhere", "--device", "cuda"]) == 0
     assert told == ["auto", "cuda"]
+    capsys.readouterr()
     assert cli.main(["compare", *images, "--device", "tpu"]) == 2
-    assert "invalid choice: 'tpu'" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("napari-voxreg: There is no device 'tpu'; choose from: auto, ")
+
+
+def test_a_device_that_is_not_there_is_refused_in_one_sentence(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [str(pair / f"{which}.nii.gz") for which in ("fixed", "moving")]
+    monkeypatch.setattr("napari_voxreg.tensor.device.call", lambda function, progress: ("auto", "cpu"))
+    for words in (
+        *(["register", *images, "-o", str(tmp_path / "no"), "--method", name] for name in ("auto", "diffeo")),
+        ["register", *images, "-o", str(tmp_path / "no"), "--method", "pose"],
+        ["compare", *images, "--methods", "translation,diffeo"],
+    ):
+        assert cli.main([*words, "--device", "cuda"]) == 2
+        shown = capsys.readouterr()
+        assert shown.err == "napari-voxreg: There is no CUDA device on this machine; choose auto or cpu.\n"
+        assert shown.out == ""
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [("affine", "Affine (SimpleITK) runs on the CPU."), ("elastix", "elastix runs on the CPU.")],
+)
+def test_methods_that_need_no_device_say_so(
+    method: str, sentence: str, pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if method == "elastix" and importlib.util.find_spec("itk") is None:
+        pytest.skip("elastix is not installed")
+    images = [str(pair / f"{which}.nii.gz") for which in ("fixed", "moving")]
+    words = [
+        "register",
+        *images,
+        "-o",
+        str(tmp_path),
+        "--method",
+        method,
+        "--iterations",
+        "5",
+        "--device",
+        "cuda",
+    ]
+    assert cli.main(words) == 0
+    assert sentence in capsys.readouterr().out
 
 
 def test_compare_prints_and_writes_a_table(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..core.params import Param
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 MARK = "parameter "  # tells a method's parameters from our own options
 
 
@@ -19,8 +18,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--channel", help="the channel that drives: a number or luminance (default luminance)")
     add("--seed", type=int, default=0, help="same seed, same result (default 0)")
-    text = "where networks compute (default auto: a GPU if there is one)"
-    add("--device", choices=DEVICES, default=DEVICES[0], help=text)
+    text = "auto, cpu, cuda, cuda:1 or mps, for what computes on tensors (default auto: a GPU, if any)"
+    add("--device", default="auto", help=text)
 
 
 def run_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core.geometry import Array, Grid, Image
 from ..core.progress import Progress, silent, subprogress
+from ..tensor.device import with_fallback
 from ..tensor.integrate import squarings
 from ..tensor.similarity import mind_ssc
 from ..transforms import StationaryVelocity, Transform
@@ -48,11 +49,14 @@ class Deformation:
         The cost after each step, all levels in order.
     notes : tuple of str
         Sentences for the user.
+    device : str
+        Where it was computed in the end: "cpu", "cuda", "cuda:1" or "mps".
     """
 
     transform: StationaryVelocity
     trace: tuple[float, ...]
     notes: tuple[str, ...]
+    device: str = "cpu"
 
 
 def deform(
@@ -82,17 +86,46 @@ def deform(
     points : tuple of ndarray, optional
         Corresponding world points of fixed and moving, (N, d) each, which pull softly.
     device : str
-        "auto" (a GPU if there is one), "cpu", "cuda" or "mps".
+        As `tensor.device.device_named` takes it; the CPU goes on where it has too little memory.
     progress : Progress
         Called after every step with the cost.
 
     Raises
     ------
     ValueError
-        If nothing that counts overlaps.
+        If nothing that counts overlaps, or the device is not there.
     """
-    settings = Settings() if settings is None else settings
-    where = torch_device(device)
+
+    def work(where: torch.device) -> Deformation:
+        return deform_on(
+            where,
+            fixed,
+            moving,
+            Settings() if settings is None else settings,
+            initial=initial,
+            fixed_mask=fixed_mask,
+            moving_mask=moving_mask,
+            points=points,
+            progress=progress,
+        )
+
+    found, used, note = with_fallback(work, device)
+    return replace(found, device=used, notes=found.notes if note is None else (*found.notes, note))
+
+
+def deform_on(
+    where: torch.device,
+    fixed: Image,
+    moving: Image,
+    settings: Settings,
+    *,
+    initial: Transform | None,
+    fixed_mask: Image | None,
+    moving_mask: Image | None,
+    points: tuple[Array, Array] | None,
+    progress: Progress,
+) -> Deformation:
+    """`deform` on a device that must have enough memory; for callers that go on elsewhere themselves."""
     with torch.inference_mode():
         similarity: str = settings.similarity
         squares = similarity == "mean squares"
@@ -106,14 +139,7 @@ def deform(
         velocity, rounds = unfolded(velocity, control)
         if rounds:
             notes.append("The deformation was smoothed where it would have folded.")
-        return Deformation(_transform(velocity, control, fixed.grid), tuple(trace), tuple(notes))
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of that name; "auto" is a GPU if there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+        return Deformation(_transform(velocity, control, fixed.grid), tuple(trace), tuple(notes), where.type)
 
 
 def guess_similarity(pair: Prepared) -> str:

@@ -14,6 +14,7 @@ from ..registration.prepare import prepare
 from ..registration.register import (
     DEFAULT_METHOD,
     Ready,
+    check_device,
     check_method,
     in_fixed_units,
     method_named,
@@ -78,12 +79,15 @@ def evaluate(
     Raises
     ------
     ValueError
-        With one plain sentence, for an unknown method, parameter or weights that are not there.
+        With one plain sentence, for an unknown method or parameter, or weights or a device that are not
+        there.
     Cancelled
         If `progress` asked for it.
     """
     report = silent if progress is None else progress
-    values = method_named(method).parameters(preset, params)
+    chosen = method_named(method)
+    values = chosen.parameters(preset, params)
+    check_device(device, [chosen], report)
     settings = settings_digest(method, values, channel, seed, device)
     table = None if folder is None else Table(Path(folder))
     members = pairs.all if isinstance(pairs, PairSet) else tuple(pairs)

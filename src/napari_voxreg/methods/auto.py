@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,11 @@ from ..metrics.similarity import landmark_errors
 from ..transforms import Affine, Transform, chain, warp
 from . import diffeo, pose
 from .base import Method, Outcome
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..diffeo.deform import Deformation
 
 NOISE = 0.005  # change of the local correlation that interpolation alone may bring, as in the verdict
 # Of the local correlation on pixels left out, absolute and relative, from which a deformation is believed.
@@ -72,11 +78,10 @@ class _Pair:
         moving_mask: Image | None,
         points: Any,
         seed: int,
-        device: str,
     ) -> None:
         self.fixed, self.moving = fixed, moving
         self.fixed_mask, self.moving_mask = fixed_mask, moving_mask
-        self.points, self.seed, self.device = points, seed, device
+        self.points, self.seed = points, seed
         self.likeness = LNCC(fixed, moving, fixed_mask, moving_mask)
 
     def posed(self, transform: Transform) -> _Pair:
@@ -93,7 +98,7 @@ class _Pair:
             back = transform.inverse(moving.grid)
             moving = warp(moving, transform, self.fixed.grid)
         points = None if points is None else (points[0], back(points[1]))
-        return _Pair(self.fixed, moving, self.fixed_mask, mask, points, self.seed, self.device)
+        return _Pair(self.fixed, moving, self.fixed_mask, mask, points, self.seed)
 
     def landmark_error(self, transform: Transform) -> float | None:
         """Mean distance of the landmarks, world units; None without any."""
@@ -114,12 +119,16 @@ def run(
     progress: Progress,
 ) -> Outcome:
     """Find the pose, deform where that helps, and say why; see `method.Run`."""
-    pair = _Pair(fixed, moving, fixed_mask, moving_mask, points, seed, device)
+    from ..tensor.device import device_named, with_fallback
+
+    device_named(device)  # refuses what is not there
+    pair = _Pair(fixed, moving, fixed_mask, moving_mask, points, seed)
     if initial is not None:
         pair = pair.posed(initial)  # a start that bends comes first; the stages add what it lacks
     stage = Stage(Affine.identity(fixed.ndim), "Started as the images lie", "")
     notes: tuple[str, ...] = ()
     confidence: float | None = None
+    used = "cpu"
     if params.search:
         found = pose.finder(fixed.ndim)(
             pair.fixed,
@@ -133,15 +142,18 @@ def run(
             progress=subprogress(progress, 0.0, 0.5),
         )
         stage = replace(_with_pose(pair, found), trace=tuple(found.trace))
-        notes, confidence = found.notes, found.confidence
+        notes, confidence, used = found.notes, found.confidence, found.device
         if not found.reliable and params.deform:
             # What bends images that may not show the same place only makes them look alike.
             stage = stage.without("so nothing is bent (the preset 'deformation only' does)")
     if params.deform and (not params.search or found.reliable):
-        stage = _with_deformation(pair, stage, subprogress(progress, 0.5, 1.0))
+        # As a whole, so that all trials and what is chosen by them run on one device.
+        work = partial(_with_deformation, pair, stage, subprogress(progress, 0.5, 1.0))
+        stage, used, note = with_fallback(work, device)
+        notes += () if note is None or note in notes else (note,)
     transform = stage.transform if initial is None else chain(stage.transform, initial)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
-    return Outcome(transform, lines + notes, stage.trace, confidence)
+    return Outcome(transform, lines + notes, stage.trace, confidence, device=used)
 
 
 def _with_pose(pair: _Pair, found: Any) -> Stage:
@@ -166,7 +178,7 @@ def _with_pose(pair: _Pair, found: Any) -> Stage:
     return Stage(found.transform, done, f"Local correlation{_from_to(before, after)} by the pose")
 
 
-def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
+def _with_deformation(pair: _Pair, stage: Stage, progress: Progress, where: torch.device) -> Stage:
     """The stage and a deformation, if that holds on pixels it has not seen."""
     posed = pair.posed(stage.transform)
     if not posed.likeness.warped(None)[1].any():
@@ -178,12 +190,12 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
     }
     # In 3D far control points and few steps are enough for a trial.
     quick = {"control_spacing": 8.0, "iterations": 4} if pair.fixed.ndim == 3 else {}
-    candidates = {name: _trial_of(posed, way | quick) for name, way in ways.items()}
+    candidates = {name: _trial_of(posed, way | quick, where) for name, way in ways.items()}
     trial = best_left_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
     held = f"local correlation{_from_to(trial.before, trial.after)} on pixels left out of it"
     if not trial.gain > max(GAIN, SHARE * trial.before):
         return stage.without(f"a deformation would not hold ({held})")
-    found = _deformed(posed, ways[trial.name], *images, subprogress(progress, 0.4, 1.0))
+    found = _deformed(posed, ways[trial.name], where, *images, subprogress(progress, 0.4, 1.0))
     bent = found.transform
     (before, after), _ = posed.likeness.compare(None, bent)
     if not after > before:
@@ -199,30 +211,33 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
 def _deformed(
     pair: _Pair,
     way: Mapping[str, Any],
+    where: torch.device,
     fixed: Image,
     moving: Image,
     fixed_mask: Image | None,
     moving_mask: Image | None,
     progress: Progress,
-) -> Outcome:
+) -> Deformation:
     """The deformable method, with some parameters changed, on images of the pair at any size."""
-    return diffeo.METHOD.run(
+    from ..diffeo.deform import deform_on
+    from ..diffeo.settings import Settings
+
+    return deform_on(
+        where,
         fixed,
         moving,
-        diffeo.METHOD.parameters(params=way),
+        Settings(**diffeo.METHOD.parameters(params=way).as_dict()),
         initial=None,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
         points=pair.points,
-        seed=pair.seed,
-        device=pair.device,
         progress=progress,
     )
 
 
-def _trial_of(pair: _Pair, way: Mapping[str, Any]) -> Deform:
+def _trial_of(pair: _Pair, way: Mapping[str, Any], where: torch.device) -> Deform:
     """The deformable method in a form that can be tried out."""
-    return lambda *images_and_progress: _deformed(pair, way, *images_and_progress).transform
+    return lambda *images_and_progress: _deformed(pair, way, where, *images_and_progress).transform
 
 
 def _unmeasured(progress: Progress) -> Progress:
@@ -267,6 +282,7 @@ METHOD = Method(
     isolate=True,
     landmarks=True,
     anywhere=True,
+    device=True,
     loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume", "napari_voxreg.diffeo.deform"),
     reference="the methods pose and diffeo; a deformation is kept where it holds on blocks left out of it",
 )

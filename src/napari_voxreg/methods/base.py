@@ -32,6 +32,8 @@ class Outcome:
         Named images and transforms worth showing.
     files : mapping
         File name to content, to be saved beside the transform (elastix's own parameter files and log, say).
+    device : str
+        Where it was computed in the end: "cpu", "cuda", "cuda:1" or "mps".
     """
 
     transform: Transform
@@ -40,6 +42,7 @@ class Outcome:
     confidence: float | None = None
     extras: Mapping[str, Image | Transform] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    device: str = "cpu"
 
 
 class Run(Protocol):
@@ -80,7 +83,7 @@ class Run(Protocol):
         seed : int
             Same seed, same result.
         device : str
-            "auto", "cpu", "cuda" or "mps"; only networks and torch optimisers use it.
+            As `tensor.device.device_named` takes it; only methods with `Method.device` use it.
         progress : Progress
             Called often; may raise `Cancelled`, which the method lets through.
         """
@@ -114,7 +117,7 @@ class Method:
     anywhere : bool
         Whether it searches the whole world, so that the images need not overlap at the start.
     device : bool
-        Whether the user may choose where it computes.
+        Whether it computes on tensors, so that the user may choose where; the others run on the CPU.
     loads : tuple of str
         Modules that the child process may import ahead, because they take seconds.
     reference : str

@@ -82,7 +82,7 @@ def run(
         progress=progress,
     )
     transform = found.transform if initial is None else chain(found.transform, initial)
-    return Outcome(transform, notes=found.notes, trace=found.trace)
+    return Outcome(transform, notes=found.notes, trace=found.trace, device=found.device)
 
 
 METHOD = Method(
@@ -97,6 +97,7 @@ METHOD = Method(
     },
     isolate=True,  # a step of a large volume takes longer than Cancel may
     landmarks=True,
+    device=True,
     loads=("napari_voxreg.diffeo.deform",),
     reference="Arsigny et al., MICCAI 2006; Vercauteren et al., MICCAI 2008; Avants et al., MedIA 12, 2008",
 )

@@ -66,7 +66,7 @@ def run(
         progress=progress,
     )
     transform = pose.transform if initial is None else chain(pose.transform, initial)
-    return Outcome(transform, pose.notes, pose.trace, pose.confidence)
+    return Outcome(transform, pose.notes, pose.trace, pose.confidence, device=pose.device)
 
 
 def finder(ndim: int) -> Callable[..., Pose]:
@@ -95,6 +95,7 @@ METHOD = Method(
     isolate=True,
     landmarks=True,
     anywhere=True,
+    device=True,
     loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume"),
     reference="oriented channels free of polarity; masked correlation (Padfield, IEEE TIP 21, 2012)",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from ..core.geometry import Array, Image
 from ..core.progress import Progress, silent, subprogress
+from ..tensor.device import device_named
 from ..transforms import Affine, Transform
 from ..transforms.fit import fit_points
 from . import information
@@ -27,6 +28,7 @@ LAST = 384  # and at which the last refinement is done
 APART = 0.06  # of the picture's length: nearer poses are one candidate
 MIRRORED = 0.3  # part of the structure in place from which a mirror image is worth a word
 START = 28  # candidates by each score that are refined
+ON_CPU = "The pose in 2D is searched on the CPU."
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +115,10 @@ def find_pose_2d(
         Pixels that are not zero may vote.
     points : tuple of ndarray, optional
         Corresponding world points (N, 2); from three on the pose fitted to them is one of the candidates.
-    seed, device : optional
-        Not used: the search has no random part, and runs on the processor, where its many small steps are
-        as fast as elsewhere.
+    seed : int
+        Not needed: nothing is random.
+    device : str
+        It must be there. The search itself runs on the CPU, where its many small steps are as fast.
     progress : Progress
         Told of each stage.
 
@@ -123,12 +126,19 @@ def find_pose_2d(
     -------
     Pose
         The identity, not reliable, where no pose stands out from those that chance brings.
+
+    Raises
+    ------
+    ValueError
+        If the device is not there.
     """
+    elsewhere = device != "auto" and device_named(device).type != "cpu"
     progress(0.0, "looking at the pictures")
     scene = Scene.of(fixed, moving, fixed_mask, moving_mask, points)
     pixels = all(unit == "pixel" for unit in fixed.grid.units)
     with several_small_tasks() as workers:
-        return _judged(scene, model, pixels, workers, progress)
+        pose = _judged(scene, model, pixels, workers, progress)
+    return replace(pose, notes=(*pose.notes, ON_CPU)) if elsewhere else pose
 
 
 def _judged(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core.geometry import Array, Image
 from ..core.progress import Progress, subprogress
+from ..tensor.device import with_fallback
 from ..transforms import Affine
 from .pose import Pose
 from .volume_refine import REACH, Level, agreement, level, rank, refine, score, warped
@@ -101,7 +102,7 @@ def find_pose_3d(
     seed : int
         Not needed: nothing is random.
     device : str
-        "auto", "cpu" or "cuda".
+        As `tensor.device.device_named` takes it.
     progress : Progress
 
     Returns
@@ -111,18 +112,23 @@ def find_pose_3d(
     Raises
     ------
     ValueError
-        If a pose in 3D cannot be of that model.
+        If a pose in 3D cannot be of that model, or the device is not there.
     """
     if model not in ("auto", "affine", "similarity"):
         raise ValueError(f"A pose in 3D cannot be a {model}; choose auto, similarity or affine.")
     kind = "similarity" if model == "similarity" else "affine"
-    with torch.inference_mode():
-        progress(0.0, "looking at the volumes")
-        pair = _pair(fixed, moving, fixed_mask, moving_mask, _device(device))
-        middle = pair.at(MIDDLE)
-        if min(middle.energy, middle.moving_energy) < 1e-3:
-            return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
-        return _found(pair, middle, kind, _starts(pair, fixed, moving, points), progress)
+
+    def work(where: torch.device) -> Pose:
+        with torch.inference_mode():
+            progress(0.0, "looking at the volumes")
+            pair = _pair(fixed, moving, fixed_mask, moving_mask, where)
+            middle = pair.at(MIDDLE)
+            if min(middle.energy, middle.moving_energy) < 1e-3:
+                return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
+            return _found(pair, middle, kind, _starts(pair, fixed, moving, points), progress)
+
+    pose, used, note = with_fallback(work, device)
+    return replace(pose, device=used, notes=pose.notes if note is None else (*pose.notes, note))
 
 
 def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progress) -> Pose:
@@ -314,10 +320,3 @@ def _fitted(fixed: Array, moving: Array) -> Array:
     matrix[:3, :3] = turn * float((s * sign.diagonal()).sum() / max((a**2).sum(), 1e-12))
     matrix[:3, 3] = moving.mean(axis=0) - matrix[:3, :3] @ fixed.mean(axis=0)
     return matrix
-
-
-def _device(name: str) -> torch.device:
-    """The device to compute on."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device("cpu" if name == "mps" else name)  # double precision is needed, which mps has not

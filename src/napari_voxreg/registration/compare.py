@@ -18,7 +18,7 @@ from ..metrics.lncc import LNCC
 from ..metrics.similarity import Scores
 from ..metrics.verdict import FOLDED, MEASURE
 from .prepare import prepare
-from .register import Ready, check_method, in_fixed_units, method_named, run_method
+from .register import Ready, check_device, check_method, in_fixed_units, method_named, run_method
 from .result import Result
 
 ERROR = "error"
@@ -146,7 +146,8 @@ def compare(
     Raises
     ------
     ValueError
-        With one plain sentence, for an unknown method or a pair that no method can register.
+        With one plain sentence, for an unknown method, a device that is not there or a pair that no method
+        can register.
     Cancelled
         If `progress` asked for it.
     """
@@ -166,6 +167,7 @@ def compare(
     names = usual_methods(pair.fixed.ndim) if methods is None else tuple(methods)
     if not names:
         raise ValueError("There is no method to compare; choose one or more.")
+    check_device(device, [METHODS[name] for name in names], report)
     ready = Ready.of(pair, (fixed, moving), subprogress(report, 0.01, 0.04))
     likeness = LNCC(pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask)
     rows: list[Row] = []

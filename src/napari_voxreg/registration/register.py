@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,7 +66,8 @@ def register(
     seed : int
         Same seed, same result.
     device : str
-        "auto", "cpu", "cuda" or "mps", for methods that compute on tensors.
+        Where methods that compute on tensors do so: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU if
+        there is one. The others run on the CPU.
     progress : Progress, optional
         Called as the work goes on; raises `Cancelled` to stop it.
 
@@ -86,6 +87,7 @@ def register(
     report = silent if progress is None else progress
     values = method_named(method).parameters(preset, params)
     report(0.0, "checking the images")
+    check_device(device, [METHODS[method]], report)
     pair = prepare(
         fixed,
         moving,
@@ -148,6 +150,16 @@ def check_method(method: str, values: Params, pair: Pair) -> None:
         check_overlap(pair)
 
 
+def check_device(device: str, methods: Iterable[Method], progress: Progress) -> None:
+    """Refuse, with a `ValueError`, a device that is unknown, or not there for methods that would use it."""
+    from ..tensor import device as devices
+
+    if any(method.device for method in methods):
+        devices.check_device(device, progress)
+    else:
+        devices.check_name(device)
+
+
 def run_method(
     method: str, values: Params, ready: Ready, *, seed: int, device: str, progress: Progress
 ) -> Result:
@@ -160,6 +172,8 @@ def run_method(
     notes = outcome.notes
     if pair.points is not None and not chosen.landmarks:
         notes += (f"{chosen.title} is not guided by landmarks; they judge the result.",)
+    if not chosen.device and device not in ("auto", "cpu"):
+        notes += (f"{chosen.title} runs on the CPU.",)
     verdict = judge(
         ready.comparison, ready.before, after, outcome.transform, subprogress(progress, 0.97, 1.0)
     )

@@ -184,7 +184,7 @@ def run(
         origins = origins[:1] if params.affine else origins  # an affine optimiser is slow: one start must do
         best, trace, how = _gone_on(best, origins, judge, refine, subprogress(progress, 0.45, 0.95))
         notes += how
-    return Outcome(best, notes, trace, confidence, extras=found.extras)
+    return Outcome(best, notes, trace, confidence, extras=found.extras, device=found.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,20 +288,10 @@ def _asked(
 
 
 def _refined(params: NetworkParams, fixed: Image, moving: Image, device: str, **rest: Any) -> Outcome:
-    """The answer after an optimiser of its own kind has gone on from there, on the CPU if need be."""
+    """The answer after an optimiser of its own kind has gone on from there."""
     if params.affine:
         return _refined_affine(fixed, moving, **rest)
-    from ...tensor.device import reason_to_leave
-
-    options = diffeo.METHOD.parameters()
-    try:
-        return diffeo.METHOD.run(fixed, moving, options, device=device, **rest)
-    except (RuntimeError, MemoryError) as error:
-        why = reason_to_leave(error)
-        if why is None or device == "cpu":
-            raise
-    found = diffeo.METHOD.run(fixed, moving, options, device="cpu", **rest)
-    return replace(found, notes=(f"The {device.upper()} device {why}; the CPU refined.", *found.notes))
+    return diffeo.METHOD.run(fixed, moving, diffeo.METHOD.parameters(), device=device, **rest)
 
 
 def _refined_affine(fixed: Image, moving: Image, **rest: Any) -> Outcome:
