@@ -1,5 +1,6 @@
 # make demo   register the fundus sample in napari (without a display: write demo.png)
 # make test   lint and test
+# make test-gpu   what needs an NVIDIA GPU, docs/gpu.md; add the date and the device there
 # On a fresh machine each of them first makes .venv and installs everything there.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 ON_DISPLAY := xvfb-run -a -s "-screen 0 1600x1000x24"
 endif
 
-.PHONY: demo test lint bench docs constraints clean
+.PHONY: demo test test-gpu lint bench docs constraints clean
 
 demo: $(READY)
 	$(BIN)/napari-voxreg demo
@@ -20,6 +21,9 @@ demo: $(READY)
 test: lint
 	OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/gui; \
 	rest=$$?; $(ON_DISPLAY) $(BIN)/python -m pytest tests/gui && exit $$rest
+
+test-gpu: $(READY)
+	$(BIN)/python -m pytest -s tests/gpu/test_gpu.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

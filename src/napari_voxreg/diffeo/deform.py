@@ -109,8 +109,8 @@ def deform(
             progress=progress,
         )
 
-    found, used, note = with_fallback(work, device)
-    return replace(found, device=used, notes=found.notes if note is None else (*found.notes, note))
+    found, _, note = with_fallback(work, device)
+    return found if note is None else replace(found, notes=(*found.notes, note))
 
 
 def deform_on(
@@ -139,7 +139,7 @@ def deform_on(
         velocity, rounds = unfolded(velocity, control)
         if rounds:
             notes.append("The deformation was smoothed where it would have folded.")
-        return Deformation(_transform(velocity, control, fixed.grid), tuple(trace), tuple(notes), where.type)
+        return Deformation(_transform(velocity, control, fixed.grid), tuple(trace), tuple(notes), str(where))
 
 
 def guess_similarity(pair: Prepared) -> str:

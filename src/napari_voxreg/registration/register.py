@@ -195,6 +195,7 @@ def run_method(
         confidence=outcome.confidence,
         extras=outcome.extras,
         files=outcome.files,
+        device=outcome.device,
     )
 
 
