@@ -36,6 +36,8 @@ class Outcome:
         Named images and transforms worth showing.
     files : mapping
         File name to content, to be saved beside the transform (elastix's own parameter files and log, say).
+    device : str
+        Where it was computed in the end: "cpu", "cuda", "cuda:1" or "mps".
     """
 
     transform: Transform
@@ -44,6 +46,7 @@ class Outcome:
     confidence: float | None = None
     extras: Mapping[str, Image | Transform] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    device: str = "cpu"
 
     def followed_by(self, transform: Transform) -> Outcome:
         """What was found on ``task.placed(transform)`` as an outcome on the task itself.
@@ -120,7 +123,7 @@ class Method:
     anywhere : bool
         Whether it searches the whole world, so that the images need not overlap to start with.
     device : bool
-        Whether the user may choose where it computes.
+        Whether it computes on tensors, so that the user may choose where; the others run on the CPU.
     loads : tuple of str
         Modules that the child process may import ahead, because they take seconds.
     reference : str

@@ -55,7 +55,7 @@ def run(task: Task, params: Diffeo, progress: Progress) -> Outcome:
     from ..diffeo.settings import Settings
 
     found = deform(task, Settings(**params.as_dict()), progress)
-    return Outcome(found.transform, notes=found.notes, trace=found.trace)
+    return Outcome(found.transform, notes=found.notes, trace=found.trace, device=found.device)
 
 
 METHOD = Method(
@@ -71,6 +71,7 @@ METHOD = Method(
     motion="deformable",
     isolate=True,  # a step of a large volume takes longer than Cancel may
     landmarks=True,
+    device=True,
     loads=("napari_voxreg.diffeo.deform",),
     reference="Arsigny et al., MICCAI 2006; Vercauteren et al., MICCAI 2008; Avants et al., MedIA 12, 2008",
 )

@@ -27,7 +27,7 @@ class Result:
     ----------
     transform : Transform
         From world points of the fixed image to world points of the moving image, in the fixed image's units.
-    notes, trace, confidence, extras, files
+    notes, trace, confidence, extras, files, device
         As in `Outcome`.
     fixed, moving : Grid
         The grids of the two images (without axes of one pixel; the moving one in the fixed units).
@@ -61,6 +61,7 @@ class Result:
     confidence: float | None = None
     extras: Mapping[str, Image | Transform] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    device: str = "cpu"
 
     def save(self, folder: Path | str) -> Path:
         """Write ``transform.h5``, ``transform.json`` and the method's own files into a folder.

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from ...core.params import Param, Params
 from ...methods.base import WeightsParams
 from .combo_box import Choice, tame
+from .device_box import DeviceBox
 from .file_box import FileBox, FileList
 from .fold import Fold
 from .weights import weights_for
@@ -123,6 +124,11 @@ def words(name: str) -> str:
 def _editor(info: Param, params: Params, changed: Callable[[], None]) -> tuple[QWidget, Callable[[], Any]]:
     """The editor of one parameter, and what reads its value."""
     value = getattr(params, info.name)
+    if info.name == "device":
+        device = DeviceBox(info.choices)
+        device.choose(value)
+        device.currentIndexChanged.connect(changed)
+        return device, lambda: device.device
     if info.choices:
         combo = Choice()
         combo.addItems(info.choices)

@@ -167,7 +167,7 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
         refine = _refined_affine if params.affine else _refined
         best, trace, how = _gone_on(best, origins, judge, there, refine, subprogress(progress, 0.45, 0.95))
         notes += how
-    return Outcome(best, notes, trace, confidence, extras=found.extras)
+    return Outcome(best, notes, trace, confidence, extras=found.extras, device=found.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,18 +259,8 @@ def _asked(
 
 
 def _refined(task: Task, progress: Progress) -> Outcome:
-    """What the deformable optimiser adds, on the CPU if need be."""
-    from ...tensor.device import reason_to_leave
-
-    options = diffeo.METHOD.parameters()
-    try:
-        return diffeo.METHOD.run(task, options, progress)
-    except (RuntimeError, MemoryError) as error:
-        why = reason_to_leave(error)
-        if why is None or task.device == "cpu":
-            raise
-    found = diffeo.METHOD.run(replace(task, device="cpu"), options, progress)
-    return replace(found, notes=(f"The {task.device.upper()} device {why}; the CPU refined.", *found.notes))
+    """What the deformable optimiser adds."""
+    return diffeo.METHOD.run(task, diffeo.METHOD.parameters(), progress)
 
 
 def _refined_affine(task: Task, progress: Progress) -> Outcome:
