@@ -228,7 +228,7 @@ def test_the_rules_see_what_they_look_for() -> None:
     assert "SimpleITK" in others
     assert "transforms.itk" in imports(ROOT / "io" / "transforms" / "native.py")[0]  # inside a function
     assert "transforms.itk" not in imports(ROOT / "io" / "transforms" / "native.py", lazy=False)[0]
-    assert "methods" in imports(ROOT / "registration" / "register.py", lazy=False)[0]
+    assert "methods" in imports(ROOT / "registration" / "prepare.py", lazy=False)[0]
     assert "SimpleITK" not in loads("io.transforms.native")
     assert "torch" in loads("tensor.warp")
     assert "registration" not in allowed("methods")
