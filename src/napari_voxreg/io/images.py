@@ -151,6 +151,14 @@ def write_like(image: Image, stem: Path | str, like: Path | str) -> Path:
     return write_image(image, stem.with_name(stem.name + ending))
 
 
+def can_write(image: Image, path: Path | str) -> bool:
+    """Whether the format that a file's name asks for holds an image with its geometry; see `write_image`."""
+    try:
+        return _refusal(image, ending_of(Path(path))) is None
+    except ValueError:  # its units are no lengths
+        return False
+
+
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM files do; no for one that cannot be opened."""
     try:

@@ -49,12 +49,13 @@ class Auto(Params):
 
 @dataclass(frozen=True)
 class Stage:
-    """What the work has come to: a transform, two lines about it, and its live metric."""
+    """What the work has come to: a transform, two lines about it, its live metric and its device."""
 
     transform: Transform
     done: str
     why: str
     trace: tuple[float, ...] = ()
+    device: str = "cpu"
 
     def without(self, why: str) -> Stage:
         """The same, with the reason why nothing was added."""
@@ -132,7 +133,7 @@ def run(
             device=device,
             progress=subprogress(progress, 0.0, 0.5),
         )
-        stage = replace(_with_pose(pair, found), trace=tuple(found.trace))
+        stage = replace(_with_pose(pair, found), trace=tuple(found.trace), device=found.device)
         notes, confidence = found.notes, found.confidence
         if not found.reliable and params.deform:
             # What bends images that may not show the same place only makes them look alike.
@@ -141,7 +142,7 @@ def run(
         stage = _with_deformation(pair, stage, subprogress(progress, 0.5, 1.0))
     transform = stage.transform if initial is None else chain(stage.transform, initial)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
-    return Outcome(transform, lines + notes, stage.trace, confidence)
+    return Outcome(transform, lines + notes, stage.trace, confidence, device=stage.device)
 
 
 def _with_pose(pair: _Pair, found: Any) -> Stage:
@@ -193,7 +194,7 @@ def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
         return stage.without(f"a deformation led away from the landmarks (error{_from_to(present, moved)})")
     done = f"{stage.done}; then a deformation of up to {_longest(bent, pair.fixed.grid)} ({trial.name})"
     why = _joined(stage.why, f"the deformation holds ({held})")
-    return Stage(chain(bent, stage.transform), done, why, found.trace)
+    return Stage(chain(bent, stage.transform), done, why, found.trace, found.device)
 
 
 def _deformed(

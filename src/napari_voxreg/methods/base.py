@@ -32,6 +32,10 @@ class Outcome:
         Named images and transforms worth showing.
     files : mapping
         File name to content, to be saved beside the transform (elastix's own parameter files and log, say).
+    device : str
+        Where it was computed in the end: "cpu", "cuda" or "mps".
+    weights : tuple of (str, str)
+        File name and SHA-256 of each checkpoint that was used.
     """
 
     transform: Transform
@@ -40,6 +44,8 @@ class Outcome:
     confidence: float | None = None
     extras: Mapping[str, Image | Transform] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    device: str = "cpu"
+    weights: tuple[tuple[str, str], ...] = ()
 
 
 class Run(Protocol):

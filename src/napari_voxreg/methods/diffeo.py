@@ -82,7 +82,7 @@ def run(
         progress=progress,
     )
     transform = found.transform if initial is None else chain(found.transform, initial)
-    return Outcome(transform, notes=found.notes, trace=found.trace)
+    return Outcome(transform, notes=found.notes, trace=found.trace, device=found.device)
 
 
 METHOD = Method(

@@ -66,7 +66,7 @@ def run(
         progress=progress,
     )
     transform = pose.transform if initial is None else chain(pose.transform, initial)
-    return Outcome(transform, pose.notes, pose.trace, pose.confidence)
+    return Outcome(transform, pose.notes, pose.trace, pose.confidence, device=pose.device)
 
 
 def finder(ndim: int) -> Callable[..., Pose]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -118,11 +118,13 @@ def find_pose_3d(
     kind = "similarity" if model == "similarity" else "affine"
     with torch.inference_mode():
         progress(0.0, "looking at the volumes")
-        pair = _pair(fixed, moving, fixed_mask, moving_mask, _device(device))
+        where = _device(device)
+        pair = _pair(fixed, moving, fixed_mask, moving_mask, where)
         middle = pair.at(MIDDLE)
         if min(middle.energy, middle.moving_energy) < 1e-3:
             return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
-        return _found(pair, middle, kind, _starts(pair, fixed, moving, points), progress)
+        found = _found(pair, middle, kind, _starts(pair, fixed, moving, points), progress)
+        return replace(found, device=where.type)
 
 
 def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progress) -> Pose:

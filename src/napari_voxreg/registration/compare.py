@@ -6,8 +6,8 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -20,6 +20,9 @@ from ..metrics.verdict import FOLDED, MEASURE
 from .prepare import prepare
 from .register import Ready, check_method, in_fixed_units, method_named, run_method
 from .result import Result
+
+if TYPE_CHECKING:
+    import pandas
 
 ERROR = "error"
 BEFORE = "before"  # what the first row is called
@@ -171,6 +174,8 @@ def compare(
     rows: list[Row] = []
 
     def add(row: Row) -> None:
+        if row.result is not None:
+            row = replace(row, result=row.result.with_images(fixed, moving))
         rows.append(row)
         if arrived is not None:
             arrived(row)
@@ -271,6 +276,22 @@ def comma_separated(rows: Sequence[Row]) -> str:
         ]
         writer.writerow([row.method, row.outcome, int(row is top), *numbers, row.failure])
     return file.getvalue()
+
+
+def to_dataframe(rows: Sequence[Row]) -> pandas.DataFrame:
+    """The table with all digits: method, verdict, whether it is the best, the columns, and the failure."""
+    import pandas
+
+    top = best(rows)
+    return pandas.DataFrame(
+        {
+            "method": [row.method for row in rows],
+            "verdict": [row.outcome for row in rows],
+            "best": [row is top for row in rows],
+            **{column.title: [column.value(row) for row in rows] for column in columns(rows)},
+            "failure": [row.failure for row in rows],
+        }
+    )
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:

@@ -97,9 +97,10 @@ def register(
     )
     check_method(method, values, pair)
     ready = Ready.of(pair, (fixed, moving), subprogress(report, 0.01, 0.08))
-    return run_method(
+    result = run_method(
         method, values, ready, seed=seed, device=device, progress=subprogress(report, 0.08, 1.0)
     )
+    return result.with_images(fixed, moving)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +182,8 @@ def run_method(
         confidence=outcome.confidence,
         extras=outcome.extras,
         files=outcome.files,
+        device=outcome.device,
+        weights=outcome.weights,
     )
 
 

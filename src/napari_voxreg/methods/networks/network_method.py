@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -184,7 +185,10 @@ def run(
         origins = origins[:1] if params.affine else origins  # an affine optimiser is slow: one start must do
         best, trace, how = _gone_on(best, origins, judge, refine, subprogress(progress, 0.45, 0.95))
         notes += how
-    return Outcome(best, notes, trace, confidence, extras=found.extras)
+    used = tuple(
+        (path.name, _digest(path)) for path in (params.file(fixed.ndim), leading) if path is not None
+    )
+    return Outcome(best, notes, trace, confidence, extras=found.extras, device=found.device, weights=used)
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,6 +351,12 @@ def _loaded(path: Path) -> tuple[Loaded, bool]:
     before = _read.cache_info().misses
     loaded = _read(path, state.st_mtime_ns, state.st_size)
     return loaded, _read.cache_info().misses > before
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.expanduser().open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=4)
