@@ -12,7 +12,7 @@ import napari_voxreg
 from napari_voxreg import Transform
 from napari_voxreg.cli import main as cli
 from napari_voxreg.evaluation import TABLE, Evaluation
-from napari_voxreg.metrics.similarity import Scores
+from napari_voxreg.metrics.pair import Scores
 from napari_voxreg.metrics.verdict import Verdict
 from napari_voxreg.registration.compare import Row
 from napari_voxreg.registration.result import EXTRAS, TRANSFORM

@@ -155,7 +155,7 @@ def test_the_rules_see_what_they_look_for() -> None:
     assert "SimpleITK" in others
     assert "transforms.itk" in imports(ROOT / "io" / "transforms" / "native.py")[0]  # inside a function
     assert "transforms.itk" not in imports(ROOT / "io" / "transforms" / "native.py", lazy=False)[0]
-    assert "methods" in imports(ROOT / "registration" / "register.py", lazy=False)[0]
+    assert "methods" in imports(ROOT / "registration" / "prepare.py", lazy=False)[0]
     assert "registration" not in allowed("methods")
     assert "diffeo" in allowed("pose")
     assert "pose" not in allowed("diffeo")

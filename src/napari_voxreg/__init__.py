@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .core.process import MethodUnavailable
     from .core.progress import Cancelled
     from .evaluation import evaluate
+    from .images.task import Task
     from .io.pairs import open_pairs
     from .io.transforms import load_transform, save_transform
     from .methods import METHODS
@@ -40,6 +41,7 @@ _HOMES = {
     "core.process": ("MethodUnavailable",),
     "core.progress": ("Cancelled",),
     "evaluation": ("evaluate",),
+    "images.task": ("Task",),
     "io.pairs": ("open_pairs",),
     "io.transforms": ("load_transform", "save_transform"),
     "methods": ("METHODS",),
@@ -80,6 +82,7 @@ __all__ = [
     "Quadratic",
     "Result",
     "StationaryVelocity",
+    "Task",
     "ThinPlate",
     "TrainOptions",
     "Transform",

@@ -21,6 +21,8 @@ from napari_voxreg import METHODS, Affine, load_transform
 from napari_voxreg.cli import main as cli
 from napari_voxreg.core.geometry import Grid, Image
 from napari_voxreg.core.params import Params
+from napari_voxreg.core.progress import Progress
+from napari_voxreg.images.task import Task
 from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.io.points import read_points
 from napari_voxreg.methods import describe
@@ -145,7 +147,7 @@ def test_register_prints_verdict_and_scores(
     words = ["register", pair / "fixed.nii.gz", pair / "moving.nii.gz", "-o", tmp_path]
     assert cli.main([*map(str, words), "--method", "translation"]) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith("Better: local correlation")
+    assert shown.out.startswith("Better: LNCC")
     for word in ("NCC", "NMI", "SSIM", "overlap only", "folded", "warped.nii.gz"):
         assert word in shown.out
     assert shown.err == ""  # no bar where there is no terminal
@@ -156,11 +158,11 @@ def test_the_device_reaches_the_method(
 ) -> None:
     told = []
 
-    def run(fixed: Image, moving: Image, params: Params, *, device: str, **rest: object) -> Outcome:
-        told.append(device)
+    def run(task: Task, params: Params, progress: Progress) -> Outcome:
+        told.append(task.device)
         return Outcome(Affine.identity(2))
 
-    monkeypatch.setitem(METHODS, "anywhere", Method("anywhere", "Any", Params, run, {"x": {}}))
+    monkeypatch.setitem(METHODS, "anywhere", Method("anywhere", "Any", Params, run, {"x": {}}, "affine"))
     images = [str(pair / f"{which}.nii.gz") for which in ("fixed", "moving")]
     assert cli.main(["register", *images, "-o", str(tmp_path), "--method", "anywhere"]) == 0
     assert cli.main(["compare", *images, "--methods", "anywhere", "--device", "cuda"]) == 0
@@ -176,13 +178,13 @@ def test_compare_prints_and_writes_a_table(
     words = ["compare", pair / "fixed.nii.gz", pair / "moving.nii.gz", "--methods", "translation, rigid"]
     assert cli.main([*map(str, words), "-o", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:4] == ["method", "verdict", "LCC", "SSIM"]
+    assert lines[0].split()[:4] == ["method", "verdict", "LNCC", "SSIM"]
     assert [line.split()[0] for line in lines[1:4]] == ["before", "translation", "rigid"]
     assert sum(" * " in line for line in lines[1:4]) == 1
     assert {path.name for path in out.iterdir()} == {"table.csv", "table.md", "translation", "rigid"}
     point = np.array([[40.0, 50.0]])
     assert np.abs(load_transform(out / "rigid")(point) - point - SHIFT).max() < 0.3
-    assert (out / "table.csv").read_text(encoding="utf-8").startswith("method,verdict,best,LCC")
+    assert (out / "table.csv").read_text(encoding="utf-8").startswith("method,verdict,best,LNCC")
     assert "magic" in refused(capsys, *words[:3], "--methods", "rigid,magic")
     assert cli.main([*map(str, words[:3]), "--method", "rigid"]) == 2
 
@@ -208,7 +210,7 @@ def test_start_mask_and_points_are_used(pair: Path, tmp_path: Path) -> None:
     np.savetxt(tmp_path / "fixed.csv", fixed, delimiter=",")
     np.savetxt(tmp_path / "moving.csv", fixed + SHIFT, delimiter=",")
     words = ["register", pair / "fixed.nii.gz", pair / "moving.nii.gz", "-o", tmp_path / "out"]
-    words += ["--method", "rigid", "--start", "points", "--fixed-mask", tmp_path / "mask.nii.gz"]
+    words += ["--method", "rigid", "--start", "landmarks", "--fixed-mask", tmp_path / "mask.nii.gz"]
     words += ["--fixed-points", tmp_path / "fixed.csv", "--moving-points", tmp_path / "moving.csv"]
     assert cli.main([str(word) for word in words]) == 0
     scores = json.loads((tmp_path / "out" / "transform.json").read_text(encoding="utf-8"))["scores"]

@@ -31,7 +31,7 @@ from napari_voxreg import (
     warp,
 )
 from napari_voxreg.io.transforms import load_record
-from napari_voxreg.metrics.similarity import Scores
+from napari_voxreg.metrics.pair import Scores
 from napari_voxreg.metrics.verdict import Verdict
 from napari_voxreg.registration import result as module
 from napari_voxreg.registration.compare import to_dataframe

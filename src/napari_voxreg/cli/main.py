@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Loaded inside the functions: everything else of the package, so that --help answers at once.
 
 PROGRAM = "napari-voxreg"
-STARTS = "centres, moments, corners, points"
+STARTS = "centres, moments, corners, landmarks"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -350,7 +350,7 @@ def _inputs(options: argparse.Namespace) -> dict[str, Any]:
     from ..io.images import read_image
 
     return {
-        "points": _points(options.fixed_points, options.moving_points),
+        "landmarks": _points(options.fixed_points, options.moving_points),
         "initial": _start(options.start),
         **{
             f"{which}_mask": None if path is None else read_image(path)
@@ -363,13 +363,14 @@ def _inputs(options: argparse.Namespace) -> dict[str, Any]:
 def _start(where: str | None) -> str | Transform | None:
     """A start's name, or a transform from disk."""
     from ..io.transforms import load_transform
-    from ..registration.initial import STARTS
+    from ..registration.initial import INITIAL_TRANSFORMS
 
-    if where is None or where in STARTS:
+    if where is None or where in INITIAL_TRANSFORMS:
         return where
     if not Path(where).exists():
         raise ValueError(
-            f"There is no start {where!r}; choose from: {', '.join(STARTS)}, or give a saved transform."
+            f"There is no start {where!r}; choose from: {', '.join(INITIAL_TRANSFORMS)}, "
+            "or give a saved transform."
         )
     return load_transform(where)
 

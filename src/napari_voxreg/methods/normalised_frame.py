@@ -42,10 +42,6 @@ class Frame:
         """The image moved into the frame."""
         return image.with_grid(image.grid.moved(self.matrix))
 
-    def enter(self, transform: Transform) -> Transform:
-        """A world transform as seen in the frame."""
-        return Composite((Affine(np.linalg.inv(self.matrix)), transform, Affine(self.matrix)))
-
     def leave(self, transform: Transform) -> Transform:
         """A transform found in the frame (affine, B-spline, displacement or a chain of them) in the world."""
         back = np.linalg.inv(self.matrix)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.geometry import Array, Grid, Image
 from ..images.preprocess import driving_channel, range_of
-from ..metrics.similarity import Scores
+from ..metrics.pair import Scores
 from ..transforms import Transform, warp
 
 SIDE = 256  # pixels along the longest side, at most

@@ -21,7 +21,7 @@ from ..io.files import replace_file
 from ..io.images import can_write, read_image, write_image
 from ..io.transforms import load_record, load_transform, save_transform, software
 from ..methods import METHODS
-from ..metrics.similarity import Scores
+from ..metrics.pair import Scores
 from ..metrics.verdict import Verdict
 from ..transforms import Transform, is_affine, warp
 from .notebook import before_and_after, score_table

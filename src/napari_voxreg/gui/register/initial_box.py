@@ -18,7 +18,7 @@ STARTS = {
     "present pose": None,
     "centres": "centres",
     "centres of mass": "moments",
-    "landmarks": "points",
+    "landmarks": "landmarks",
     "first pixels on each other": "corners",
 }
 ASK = "saved transform…"
