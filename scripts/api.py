@@ -97,11 +97,9 @@ def _entry(name: str, value: object) -> str:
 
 def _members(value: object) -> Iterator[str]:
     """The public methods and properties of a class; those of the protocol are listed there alone."""
-    shared = (
-        set(vars(Transform))
-        if value is not Transform and set(_public(Transform)) <= set(dir(value))
-        else set()
-    )
+    fields = {field.name for field in dataclasses.fields(value)} if dataclasses.is_dataclass(value) else set()
+    transform = value is not Transform and set(_public(Transform)) <= {*dir(value), *fields}
+    shared = set(_public(Transform)) if transform else set()
     if shared:
         yield "- is a `Transform`"
     for name in _public(value):

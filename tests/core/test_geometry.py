@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -116,15 +114,3 @@ def test_numpy_sees_the_pixels_of_an_image():
     with pytest.raises(ValueError, match="copy"):
         np.asarray(image, dtype=np.float32, copy=False)
     assert np.mean(image) == 2.5 and np.array_equal(np.stack([image, image])[1], data)
-
-
-def test_a_grid_comes_back_from_plain_values():
-    grid = Grid.from_spacing((4, 5, 6), (0.1, 1 / 3, 2), (1, 2, 3), units="micrometer")
-    again = Grid.from_dict(json.loads(json.dumps(grid.as_dict())))
-    assert (again.shape, again.units) == (grid.shape, grid.units) and np.array_equal(
-        again.affine, grid.affine
-    )
-    for key in ("shape", "affine", "units"):
-        for value in (None, "mm", [[None]], 3):
-            with pytest.raises(ValueError, match=r"grid"):
-                Grid.from_dict({**grid.as_dict(), key: value})

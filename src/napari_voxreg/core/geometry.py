@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -83,29 +83,6 @@ class Grid:
         affine[:d, :d] = axes * np.broadcast_to(np.asarray(spacing, dtype=float), d)
         affine[:d, d] = origin
         return cls(tuple(shape), affine, (units,) * d if isinstance(units, str) else tuple(units))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Grid:
-        """The grid whose `as_dict` this is.
-
-        Raises
-        ------
-        ValueError
-            If a value is missing or of the wrong type.
-        """
-        shape, affine, units = (values.get(key) for key in ("shape", "affine", "units"))
-        if not (isinstance(shape, list) and isinstance(affine, list) and isinstance(units, list)):
-            raise ValueError(f"A grid needs the lists shape, affine and units, not {str(values)[:60]}.")
-        if not all(type(n) is int for n in shape):
-            raise ValueError(f"A grid's shape must be whole numbers, not {str(shape)[:60]}.")
-        try:
-            return cls(tuple(shape), np.array(affine, dtype=float), tuple(units))
-        except TypeError as error:
-            raise ValueError(f"A grid's affine must be numbers, not {str(affine)[:60]}.") from error
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for a record: the shape, the affine as rows, and the units."""
-        return {"shape": list(self.shape), "affine": self.affine.tolist(), "units": list(self.units)}
 
     @property
     def ndim(self) -> int:

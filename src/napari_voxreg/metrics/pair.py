@@ -14,7 +14,7 @@ from ..core.progress import Progress, silent, subprogress
 from ..images.field_of_view import field_of_view
 from ..images.preprocess import block_mean, steps_to, unit_range
 from ..images.task import Landmarks, Task
-from ..transforms import Affine, Displacement, Transform, displacement_on, is_affine, warp
+from ..transforms import Affine, Displacement, Transform, displacement_on, warp
 from .similarity import (
     LNCC_WINDOW,
     folded_percentage,
@@ -144,7 +144,7 @@ class PairMetrics:
 
     def at_nodes(self, transform: Transform | None, grid: Grid) -> Transform | None:
         """A transform that equals the given one at the nodes of a grid, where it is evaluated once."""
-        if transform is None or is_affine(transform):
+        if transform is None or transform.linear:
             return transform
         return self._at_nodes(lambda: Displacement(displacement_on(transform, grid), grid), transform, grid)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
 from ..core.progress import Progress, silent
-from ..transforms import Transform, displacement_on, is_affine, jacobian_determinant
+from ..transforms import Transform, displacement_on, jacobian_determinant
 
 SSIM_WINDOW = 7
 LNCC_WINDOW = 9
@@ -118,7 +118,7 @@ def landmark_errors(transform: Transform, fixed: npt.ArrayLike, moving: npt.Arra
 
 def folded_percentage(transform: Transform, grid: Grid) -> float:
     """Percentage of a grid's nodes where the Jacobian determinant is not positive."""
-    if is_affine(transform):
+    if transform.linear:
         return 0.0  # a reflection mirrors space everywhere but folds it nowhere
     return 100.0 * float(np.mean(jacobian_determinant(displacement_on(transform, grid), grid) <= 0))
 

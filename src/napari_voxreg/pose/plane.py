@@ -11,7 +11,7 @@ import torch
 from ..core.geometry import Array
 from ..core.progress import Progress, silent, subprogress
 from ..images.task import Task
-from ..transforms import Affine, Transform
+from ..transforms import Affine, Homography, Quadratic, Transform
 from ..transforms.fit import fit_points
 from . import information
 from .confidence import Evidence, agreeing, halves, simplest, stays, trust
@@ -210,11 +210,7 @@ def _mirrored(
 def _transform(poses: Poses) -> Transform:
     """The first pose as a transform."""
     if poses.model == "quadratic":
-        from ..transforms import Quadratic
-
         return Quadratic(poses.numbers[0], poses.centre, poses.radius)
     if poses.model == "homography":
-        from ..transforms import Homography
-
         return Homography(poses.matrices[0])
     return Affine(poses.matrices[0])

@@ -23,7 +23,8 @@ from ..io.transforms import load_record, load_transform, save_transform, softwar
 from ..methods import METHODS
 from ..metrics.pair import Scores
 from ..metrics.verdict import Verdict
-from ..transforms import Transform, is_affine, warp
+from ..transforms import Transform, warp
+from ..transforms.records import grid_from_record, grid_to_record
 from .notebook import before_and_after, score_table
 
 TRANSFORM = "transform.h5"
@@ -138,8 +139,8 @@ class Result:
                 which: {"name": name, "sha256": digest}
                 for which, name, digest in zip(("fixed", "moving"), self.names, self.hashes, strict=True)
             },
-            "fixed grid": self.fixed.as_dict(),
-            "moving grid": None if self.moving is None else self.moving.as_dict(),
+            "fixed grid": grid_to_record(self.fixed),
+            "moving grid": None if self.moving is None else grid_to_record(self.moving),
             "scores": {"before": _scores_to_dict(self.before), "after": _scores_to_dict(self.after)},
             "verdict": _verdict_to_dict(self.verdict),
             "confidence": _plain(self.confidence),
@@ -243,8 +244,8 @@ def _from_record(record: dict[str, Any], side: Path) -> Result:
     grid = _get(record, "moving grid", dict, NoneType)
     return Result(
         transform=load_transform(side),
-        fixed=Grid.from_dict(_get(record, "fixed grid", dict)),
-        moving=None if grid is None else Grid.from_dict(grid),
+        fixed=grid_from_record(_get(record, "fixed grid", dict)),
+        moving=None if grid is None else grid_from_record(grid),
         method=method,
         params=METHODS[method].params.from_dict(_get(record, "parameters", dict)),
         seconds=_number(_get(record, "seconds")),
@@ -334,13 +335,13 @@ def _save_extras(extras: Mapping[str, Image | Transform], folder: Path, fixed: G
         entry: dict[str, Any] = {"name": name, "kind": "image" if image else "transform", "file": path.name}
         if isinstance(extra, Image):
             pixels = {"shape": list(extra.data.shape), "type": extra.data.dtype.str, "title": extra.name}
-            entry |= {**pixels, "grid": extra.grid.as_dict()}
+            entry |= {**pixels, "grid": grid_to_record(extra.grid)}
             # The grid is in the record; the file's own, in millimetres, is for other programs.
             if extra.data.nbytes > LARGEST or not can_write(extra, path):
                 entry["file"] = None
             else:
                 write_image(extra, path)
-        elif not is_affine(extra) and 8 * fixed.ndim * math.prod(fixed.shape) > LARGEST:
+        elif not extra.linear and 8 * fixed.ndim * math.prod(fixed.shape) > LARGEST:
             entry["file"] = None
         else:
             save_transform(extra, path, fixed)
@@ -362,7 +363,7 @@ def _load_extras(entries: list[Any], folder: Path) -> dict[str, Image | Transfor
         kind = np.dtype(_get(entry, "type", str))
         if kind.kind not in "biuf":
             raise ValueError(f"the pixels of an image cannot be of the type {kind.str!r}")
-        grid = Grid.from_dict(_get(entry, "grid", dict))
+        grid = grid_from_record(_get(entry, "grid", dict))
         extras[name] = Image(pixels.astype(kind, copy=False), grid, _get(entry, "title", str))
     return extras
 

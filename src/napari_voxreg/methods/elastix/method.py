@@ -9,54 +9,20 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from ...core import process
 from ...core.geometry import Grid
-from ...core.params import Params, param
 from ...core.process import MethodUnavailable
 from ...core.progress import Progress
 from ...transforms import Affine, BSpline, Displacement, Transform, chain
 from ..base import Landmarks, Method, Outcome, Task
-from ..options import GRID_HELP, METRIC_HELP, Metric
 from .child import Found, Stage, register
 from .log import LogReader, failure
 from .parameter_maps import Map, preset_maps, read_map
-
-FILES = "parameter files"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ElastixParams(Params):
-    """What to ask of elastix; parameter files are run as they are and leave the other parameters aside."""
-
-    stages: Literal[
-        "affine + B-spline", "translation", "rigid", "similarity", "affine", "parameter files"
-    ] = param("affine + B-spline", "The kinds of motion to find, one after the other.")
-    metric: Metric = param("mutual information", METRIC_HELP)
-    resolutions: int = param(4, "Levels from smoothed to full detail.", range=(1, 10))
-    iterations: int = param(256, "Steps at each level.", range=(1, 100_000))
-    samples: int = param(2048, "Pixels compared at each step, drawn anew.", range=(100, 10_000_000))
-    grid_spacing: float = param(0.0, GRID_HELP, range=(0, 1000))
-    bending: float = param(
-        0.0,
-        "Weight of the B-spline's bending energy, in voxels: more keeps it smooth, and takes twice as long.",
-        range=(0, 1e6),
-    )
-    parameter_files: tuple[Path, ...] = param(
-        (), "elastix's own parameter files (.txt, .toml), one a stage, in order."
-    )
-    points_weight: float = param(
-        0.05,
-        "Weight of the distance between corresponding points, in voxels, against the metric.",
-        range=(0, 1e6),
-        advanced=True,
-    )
-    bins: int = param(32, "Histogram bins of the mutual information.", range=(4, 256), advanced=True)
+from .params import FILES, ElastixParams
 
 
 def run(task: Task, params: ElastixParams, progress: Progress) -> Outcome:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.geometry import Grid
 from ..options import control_distance, voxel_size
-
-if TYPE_CHECKING:
-    from .method import ElastixParams
+from .params import ElastixParams
 
 Map = dict[str, tuple[str, ...]]
 

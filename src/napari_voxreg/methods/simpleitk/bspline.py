@@ -74,7 +74,7 @@ def run(task: Task, params: FreeForm, progress: Progress) -> Outcome:
             optimiser.shrink(moving_itk, factor),
             report_for(level),
         )
-    found = Outcome(frame.leave(BSpline(*bspline_from_itk(transform))), trace=tuple(trace))
+    found = Outcome(frame.from_frame(BSpline(*bspline_from_itk(transform))), trace=tuple(trace))
     return found if linear is None else found.followed_by(linear.transform)
 
 

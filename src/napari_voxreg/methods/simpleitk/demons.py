@@ -65,7 +65,7 @@ def run(task: Task, params: Demons, progress: Progress) -> Outcome:
             small, optimiser.shrink(moving_itk, factor), _on(field, small), params, report_for(level)
         )
     found, _ = displacement_from_itk(sitk.DisplacementFieldTransform(_on(field, fixed_itk)))
-    return Outcome(frame.leave(Displacement(found, fixed.grid)), trace=tuple(trace))
+    return Outcome(frame.from_frame(Displacement(found, fixed.grid)), trace=tuple(trace))
 
 
 def _matched(moving: Array, fixed: Array, trusted: Array) -> Array:

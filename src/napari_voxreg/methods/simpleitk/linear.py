@@ -70,7 +70,7 @@ def linear_method(motion: Motion, title: str, make: Callable[[int], sitk.Transfo
             method.SetInitialTransform(transform, inPlace=True)
             small_moving = optimiser.shrink(moving_itk, _moving_factor(factor, fixed, moving))
             optimiser.execute(method, optimiser.shrink(fixed_itk, factor), small_moving, report_for(level))
-        return Outcome(frame.leave(Affine(affine_from_itk(transform))), trace=tuple(trace))
+        return Outcome(frame.from_frame(Affine(affine_from_itk(transform))), trace=tuple(trace))
 
     return Method(
         name=motion,

@@ -1,0 +1,46 @@
+"""Arrays and grids in JSON, bit for bit."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..core.geometry import Array, Grid
+
+
+def array_to_record(array: Array) -> dict[str, Any]:
+    """An array of float64 as base64, with its shape."""
+    data = np.ascontiguousarray(array, dtype="<f8")
+    return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
+
+
+def array_from_record(record: Mapping[str, Any]) -> Array:
+    """The array, float64."""
+    return np.frombuffer(base64.b64decode(record["float64"]), dtype="<f8").reshape(record["shape"])
+
+
+def grid_to_record(grid: Grid) -> dict[str, Any]:
+    """A grid's shape, affine and units."""
+    return {"shape": list(grid.shape), "affine": grid.affine.tolist(), "units": list(grid.units)}
+
+
+def grid_from_record(record: Mapping[str, Any]) -> Grid:
+    """The grid.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing or of the wrong type.
+    """
+    shape, affine, units = (record.get(key) for key in ("shape", "affine", "units"))
+    if not (isinstance(shape, list) and isinstance(affine, list) and isinstance(units, list)):
+        raise ValueError(f"A grid needs the lists shape, affine and units, not {str(record)[:60]}.")
+    if not all(type(n) is int for n in shape):
+        raise ValueError(f"A grid's shape must be whole numbers, not {str(shape)[:60]}.")
+    try:
+        return Grid(tuple(shape), np.array(affine, dtype=float), tuple(units))
+    except TypeError as error:
+        raise ValueError(f"A grid's affine must be numbers, not {str(affine)[:60]}.") from error
