@@ -56,6 +56,8 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/napari-voxreg methods --markdown > methods.tmp
 	mv methods.tmp docs/methods.md
+	$(BIN)/python scripts/api.py > api.tmp
+	mv api.tmp docs/api.md
 
 constraints: $(READY)
 	$(BIN)/python scripts/constraints.py > constraints.tmp

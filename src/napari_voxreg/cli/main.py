@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from shutil import get_terminal_size
 from typing import NoReturn
 
@@ -107,6 +108,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=shape,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version(PROGRAM)}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, sentence in COMMANDS.items():
         command = commands.add_parser(

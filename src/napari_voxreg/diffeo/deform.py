@@ -48,11 +48,14 @@ class Deformation:
         The cost after each step, all levels in order.
     notes : tuple of str
         Sentences for the user.
+    device : str
+        Where it was computed: "cpu", "cuda" or "mps".
     """
 
     transform: StationaryVelocity
     trace: tuple[float, ...]
     notes: tuple[str, ...]
+    device: str = "cpu"
 
 
 def deform(task: Task, settings: Settings | None = None, progress: Progress = silent) -> Deformation:
@@ -89,7 +92,7 @@ def deform(task: Task, settings: Settings | None = None, progress: Progress = si
         velocity, rounds = unfolded(velocity, control)
         if rounds:
             notes.append("The deformation was smoothed where it would have folded.")
-        return Deformation(_transform(velocity, control, grid), tuple(trace), tuple(notes))
+        return Deformation(_transform(velocity, control, grid), tuple(trace), tuple(notes), where.type)
 
 
 def torch_device(name: str) -> torch.device:

@@ -49,12 +49,13 @@ class Auto(Params):
 
 @dataclass(frozen=True)
 class Stage:
-    """What the work has come to: a transform, two lines about it, and its live metric."""
+    """What the work has come to: a transform, two lines about it, its live metric and its device."""
 
     transform: Transform
     done: str
     why: str
     trace: tuple[float, ...] = ()
+    device: str = "cpu"
 
     def without(self, why: str) -> Stage:
         """The same, with the reason why nothing was added."""
@@ -68,7 +69,7 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
     confidence: float | None = None
     if params.search:
         found = pose.finder(task.fixed.ndim)(task, "auto", subprogress(progress, 0.0, 0.5))
-        stage = replace(_with_pose(task, found), trace=tuple(found.trace))
+        stage = replace(_with_pose(task, found), trace=tuple(found.trace), device=found.device)
         notes, confidence = found.notes, found.confidence
         if not found.reliable and params.deform:
             # What bends images that may not show the same place only makes them look alike.
@@ -76,7 +77,7 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
     if params.deform and (not params.search or found.reliable):
         stage = _with_deformation(task, stage, subprogress(progress, 0.5, 1.0))
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
-    return Outcome(stage.transform, lines + notes, stage.trace, confidence)
+    return Outcome(stage.transform, lines + notes, stage.trace, confidence, device=stage.device)
 
 
 def _with_pose(task: Task, found: Pose) -> Stage:
@@ -130,7 +131,7 @@ def _with_deformation(task: Task, stage: Stage, progress: Progress) -> Stage:
         return stage.without(f"a deformation led away from the landmarks (error{_from_to(present, moved)})")
     done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({trial.name})"
     why = _joined(stage.why, f"the deformation holds ({held})")
-    return Stage(chain(found.transform, stage.transform), done, why, found.trace)
+    return Stage(chain(found.transform, stage.transform), done, why, found.trace, found.device)
 
 
 def _deformed(task: Task, way: Mapping[str, Any], progress: Progress) -> Outcome:

@@ -36,6 +36,10 @@ class Outcome:
         Named images and transforms worth showing.
     files : mapping
         File name to content, to be saved beside the transform (elastix's own parameter files and log, say).
+    device : str
+        Where it was computed in the end: "cpu", "cuda" or "mps".
+    weights : tuple of (str, str)
+        File name and SHA-256 of each checkpoint that was used.
     """
 
     transform: Transform
@@ -44,6 +48,8 @@ class Outcome:
     confidence: float | None = None
     extras: Mapping[str, Image | Transform] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    device: str = "cpu"
+    weights: tuple[tuple[str, str], ...] = ()
 
     def followed_by(self, transform: Transform) -> Outcome:
         """What was found on ``task.placed(transform)`` as an outcome on the task itself.

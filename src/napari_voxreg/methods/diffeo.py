@@ -55,7 +55,7 @@ def run(task: Task, params: Diffeo, progress: Progress) -> Outcome:
     from ..diffeo.settings import Settings
 
     found = deform(task, Settings(**params.as_dict()), progress)
-    return Outcome(found.transform, notes=found.notes, trace=found.trace)
+    return Outcome(found.transform, notes=found.notes, trace=found.trace, device=found.device)
 
 
 METHOD = Method(

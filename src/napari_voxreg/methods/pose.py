@@ -31,7 +31,7 @@ class Search(Params):
 def run(task: Task, params: Search, progress: Progress) -> Outcome:
     """Search all poses, refine the best and say whether one can be trusted; see `Run`."""
     pose = finder(task.fixed.ndim)(task, params.model, progress)
-    return Outcome(pose.transform, pose.notes, pose.trace, pose.confidence)
+    return Outcome(pose.transform, pose.notes, pose.trace, pose.confidence, device=pose.device)
 
 
 def finder(ndim: int) -> Callable[[Task, Model, Progress], Pose]:

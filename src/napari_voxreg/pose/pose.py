@@ -24,6 +24,8 @@ class Pose:
         Sentences for the user: a mirror image, several equally good poses, a small overlap.
     trace : tuple of float
         The best similarity after each stage of the search.
+    device : str
+        Where it was computed: "cpu" or "cuda".
     """
 
     transform: Transform
@@ -31,3 +33,4 @@ class Pose:
     reliable: bool
     notes: tuple[str, ...] = ()
     trace: tuple[float, ...] = ()
+    device: str = "cpu"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -101,11 +101,12 @@ def find_pose_3d(task: Task, model: str = "auto", progress: Progress = silent) -
     kind = "similarity" if model == "similarity" else "affine"
     with torch.inference_mode():
         progress(0.0, "looking at the volumes")
-        pair = _pair(task, _device(task.device))
+        where = _device(task.device)
+        pair = _pair(task, where)
         middle = pair.at(MIDDLE)
         if min(middle.energy, middle.moving_energy) < 1e-3:
             return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
-        return _found(pair, middle, kind, _starts(pair, task), progress)
+        return replace(_found(pair, middle, kind, _starts(pair, task), progress), device=where.type)
 
 
 def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progress) -> Pose:

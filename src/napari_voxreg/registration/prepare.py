@@ -127,6 +127,8 @@ class PreparedPair:
             confidence=outcome.confidence,
             extras=outcome.extras,
             files=outcome.files,
+            device=outcome.device,
+            weights=outcome.weights,
         )
 
     def _outcome(self, method: Method, params: Params, progress: Progress) -> Outcome:

@@ -12,9 +12,8 @@ import numpy as np
 from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress, silent, subprogress
 from ...images.preprocess import driving_channel
-from ...io.transforms import software
 from ...metrics.pair import PairMetrics
-from ...registration.result import Result, result_record
+from ...registration.result import Result
 from ...transforms import Transform, displacement_on, jacobian_determinant, warp
 from .drawings import Tile, arrow_length, arrows, deformed_grid, tiles
 from .snapshots import LayerSnapshot
@@ -140,7 +139,7 @@ class _Place:
         self.through = tuple(fixed.present[axis] for axis in self.axes)
         self.name = pair_name(moving.name, fixed.name)
         self.placement = fixed.placement
-        self.metadata = {**result_record(result), "software": software(), "units": list(self.grid.units)}
+        self.metadata = {**result.to_dict(), "units": list(self.grid.units)}
         self.one_map = show.magnitude + show.jacobian + show.ssim == 1 and not show.warped
         self.one_drawing = not show.arrows
 

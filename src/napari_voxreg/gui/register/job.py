@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ class Job:
             device=self.device,
             progress=subprogress(progress, 0.0, 0.9),
         )
-        return result, self.chosen.layers(result, self.show, subprogress(progress, 0.9, 1.0))
+        return _light(result), self.chosen.layers(result, self.show, subprogress(progress, 0.9, 1.0))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,10 @@ class CompareJob:
     def __call__(self, progress: Progress) -> None:
         """Do it; see `compare` for the errors."""
         inputs = self.chosen.inputs(progress)
-        compare(**inputs, methods=self.methods, device=self.device, progress=progress, arrived=self.arrived)
+        compare(**inputs, methods=self.methods, device=self.device, progress=progress, arrived=self._arrived)
+
+    def _arrived(self, row: Row) -> None:
+        self.arrived(row if row.result is None else replace(row, result=_light(row.result)))
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,11 @@ class ShowJob:
     def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
         """Do it."""
         return self.result, self.chosen.layers(self.result, self.show, progress)
+
+
+def _light(result: Result) -> Result:
+    """A result without its images: the session keeps many results, and layers hold the pixels."""
+    return replace(result, fixed_image=None, moving_image=None)
 
 
 def _check_units(units: Sequence[str], fixed: Grid) -> None:
