@@ -231,7 +231,7 @@ def test_shutdown_in_the_middle_leaves_no_process(children):
 def test_the_child_goes_when_its_parent_is_killed():
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import test_isolate as t\n"
+        "import test_process as t\n"
         "from napari_voxreg import isolate\n"
         "print(process.call(t.scaled, 1, 1)['pid'], flush=True)\n"
         "process.call(t.holding_the_lock, progress=lambda f, w, m=None: print(w, flush=True))\n"
