@@ -29,6 +29,9 @@ TIERS = (
     ("core",),
 )
 ORDER = [folder for tier in TIERS for folder in tier]
+# The same inside gui/: a panel knows the folders below it, never another panel.
+PANELS = ("register", "train", "evaluate")
+GUI_BELOW = ("doors", "layers", "widgets", "background")
 TORCH = {"tensor", "nets", "pose", "diffeo", "train"}  # everything else imports these where it uses them
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}
 HEAVY = {"itk", "SimpleITK", "torch"}
@@ -105,6 +108,17 @@ def test_imports_go_downward(file: Path) -> None:
     assert {folder(module) for module in imports(file)[0]} - allowed(here) == set()
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "gui").rglob("*.py")), ids=lambda f: f.name)
+def test_panels_never_know_each_other(file: Path) -> None:
+    inside = name_of(file).split(".")
+    targets = {m.split(".")[1] for m in imports(file)[0] if m.startswith("gui.")}
+    part = inside[1] if len(inside) > 1 else ""
+    if part in PANELS:
+        assert targets <= {part, *GUI_BELOW}
+    if part in GUI_BELOW:
+        assert targets <= set(GUI_BELOW[GUI_BELOW.index(part) :])
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
 def test_windows_stay_in_the_gui_and_itk_is_loaded_on_use(file: Path) -> None:
     if folder(name_of(file)) != "gui":
@@ -118,8 +132,23 @@ def test_windows_stay_in_the_gui_and_itk_is_loaded_on_use(file: Path) -> None:
 
 
 def test_no_circles() -> None:
-    graph = {name: imports(file, lazy=False)[0] - {name} for name, file in MODULES.items() if name}
+    """Of no kind: imports inside functions and under TYPE_CHECKING count."""
+    graph = {name: imports(file)[0] - {name} for name, file in MODULES.items() if name}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_no_circles_between_folders() -> None:
+    """A folder and its subfolders import each other in one direction only, at every depth."""
+    for parent in {name.rpartition(".")[0] for name in MODULES}:
+        prefix = f"{parent}." if parent else ""
+        graph: dict[str, set[str]] = {}
+        for name, file in MODULES.items():
+            if not name.startswith(prefix) or name in ("", "__main__", parent):
+                continue
+            child = name[len(prefix) :].split(".")[0]
+            targets = {m[len(prefix) :].split(".")[0] for m in imports(file)[0] if m.startswith(prefix)}
+            graph.setdefault(child, set()).update(targets - {child, ""})
+        TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
@@ -155,7 +184,7 @@ def test_the_rules_see_what_they_look_for() -> None:
     assert "SimpleITK" in others
     assert "transforms.itk" in imports(ROOT / "io" / "transforms" / "native.py")[0]  # inside a function
     assert "transforms.itk" not in imports(ROOT / "io" / "transforms" / "native.py", lazy=False)[0]
-    assert "methods" in imports(ROOT / "registration" / "register.py", lazy=False)[0]
+    assert "methods" in imports(ROOT / "registration" / "prepare.py", lazy=False)[0]
     assert "registration" not in allowed("methods")
     assert "diffeo" in allowed("pose")
     assert "pose" not in allowed("diffeo")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .core.process import MethodUnavailable
     from .core.progress import Cancelled
     from .evaluation import evaluate
+    from .images.task import Task
     from .io.pairs import open_pairs
     from .io.transforms import load_transform, save_transform
     from .methods import METHODS
@@ -42,6 +43,7 @@ _HOMES = {
     "core.process": ("MethodUnavailable",),
     "core.progress": ("Cancelled",),
     "evaluation": ("evaluate",),
+    "images.task": ("Task",),
     "io.pairs": ("open_pairs",),
     "io.transforms": ("load_transform", "save_transform"),
     "methods": ("METHODS",),
@@ -82,6 +84,7 @@ __all__ = [
     "Quadratic",
     "Result",
     "StationaryVelocity",
+    "Task",
     "ThinPlate",
     "TrainOptions",
     "Transform",

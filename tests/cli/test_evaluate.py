@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +38,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """A method that knows the answer, and its parameters at each call."""
     seen: list[object] = []
 
-    def run(fixed, moving, params, *, progress, **rest):  # type: ignore[no-untyped-def]
+    def run(task, params, progress):  # type: ignore[no-untyped-def]
         progress(0.5, "half")
         seen.append(params)
         return Outcome(Affine.translation(SHIFT))
 
     params, presets = METHODS["translation"].params, METHODS["translation"].presets
-    monkeypatch.setitem(METHODS, "known", Method("known", "Known", params, run, presets))
+    monkeypatch.setitem(METHODS, "known", Method("known", "Known", params, run, presets, "translation"))
     return seen
 
 
@@ -101,13 +102,13 @@ def test_control_c_keeps_what_is_done(
 ) -> None:
     usual = METHODS["known"].run
 
-    def run(fixed, moving, params, **more):  # type: ignore[no-untyped-def]
+    def run(task, params, progress):  # type: ignore[no-untyped-def]
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return usual(fixed, moving, params, **more)
+        return usual(task, params, progress)
 
     method = METHODS["known"]
-    interrupted = Method("known", "Known", method.params, run, method.presets)
+    interrupted = replace(method, run=run)
     monkeypatch.setitem(METHODS, "known", interrupted)
     words = ["evaluate", str(pairs), "-m", "known", "-o", str(tmp_path / "out")]
     assert main(words) == 130

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.params import Param
 from ..methods import METHODS
+from ..methods.availability import install_command, installed
 from ..methods.base import Method
 from .tables import markdown_table, text_table
 
@@ -19,13 +20,16 @@ Python take the same names and values.
 
 
 def method_list() -> str:
-    """One line a method: its name, the numbers of axes it works on, its title."""
-    return text_table((name, _dimensions(method), method.title) for name, method in METHODS.items())
+    """One line a method: its name, the numbers of axes it works on, its title, whether it is missing."""
+    return text_table(
+        (name, _dimensions(method), method.title + ("" if installed(method) else " (not installed)"))
+        for name, method in METHODS.items()
+    )
 
 
 def method_details(method: Method) -> str:
     """A method's presets and parameters, several lines."""
-    lines = [f"{method.name}: {method.title}, {_dimensions(method)}", ""]
+    lines = [f"{method.name}: {method.title}, {_dimensions(method)}", _abilities(method), ""]
     lines.append("Presets (the first is the default) and what they change:")
     lines.append(text_table((f"  {name}", _changes(values)) for name, values in method.presets.items()))
     infos = method.params.infos()
@@ -34,6 +38,8 @@ def method_details(method: Method) -> str:
         if chosen:
             rows = ((f"  {i.name}", kind(i), default(i), i.help) for i in chosen)
             lines += ["", heading, text_table(rows)]
+    if not installed(method):
+        lines += ["", f"Not installed; to install it: {install_command(method)}"]
     if method.reference:
         lines += ["", f"Reference: {method.reference}"]
     return "\n".join(lines)
@@ -48,7 +54,10 @@ def markdown() -> str:
             for i in method.params.infos()
         ]
         presets = [(f"`{name}`", _changes(values)) for name, values in method.presets.items()]
-        parts.append(f"## {method.name}\n\n{method.title}. Works on {_dimensions(method)} images.\n")
+        works = f"{method.title}. Works on {_dimensions(method)} images. {_abilities(method)}"
+        parts.append(f"## {method.name}\n\n{works}\n")
+        if method.extra:
+            parts.append(f'Install it with `pip install "napari-voxreg[{method.extra}]"`.\n')
         parts.append(markdown_table([("preset", "differs from the defaults by"), *presets]))
         parts.append(markdown_table([("parameter", "values", "default", "meaning"), *rows]))
         if method.reference:
@@ -80,6 +89,18 @@ def _overview() -> Iterable[tuple[str, ...]]:
 
 def _dimensions(method: Method) -> str:
     return " and ".join(f"{d}D" for d in method.ndims) or "with weights of your own"
+
+
+def _abilities(method: Method) -> str:
+    """What motion it finds and what it can use, in short sentences."""
+    sentences = [
+        f"Finds {method.motion} motion.",
+        "Guided by landmarks." * method.landmarks,
+        "Images need not overlap to start with." * method.anywhere,
+        "Computes on a GPU where there is one." * method.device,
+        "Takes weights of your own." * bool(method.architectures),
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _changes(values: Any) -> str:

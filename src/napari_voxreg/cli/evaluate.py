@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from .. import figures
 from ..core.progress import Cancelled, Progress, subprogress
 from ..evaluation import Evaluation, Row, Table, evaluate, markdown, summaries, text
-from ..registration.register import DEFAULT_METHOD, method_named
+from ..registration.prepare import method_named
+from ..registration.register import DEFAULT_METHOD
 from .options import add_method, add_parameters, add_run_options, add_verbose, parameters, run_options
 from .pairs import add_source_options, pairs_from
 from .tables import write_text

@@ -14,7 +14,7 @@ from ..io.images import read_image
 from ..io.points import read_points
 from ..io.transforms import load_transform
 from ..methods import METHODS
-from ..registration.initial import STARTS
+from ..registration.initial import INITIAL_TRANSFORMS
 from ..registration.register import DEFAULT_METHOD
 from ..transforms import Transform
 from .describe import default, kind
@@ -35,8 +35,8 @@ def add_pair_options(parser: argparse.ArgumentParser) -> None:
     add("fixed", type=Path, metavar="FIXED", help="the fixed image: a file, or a folder of DICOM slices")
     add("moving", type=Path, metavar="MOVING", help="the moving image, which is warped onto the fixed one")
     text = (
-        f"initial transform: {', '.join(STARTS)}, a transform file, or a folder that register wrote "
-        "(default: the images as they lie in the world)"
+        f"initial transform: {', '.join(INITIAL_TRANSFORMS)}, a transform file, or a folder that "
+        "register wrote (default: the images as they lie in the world)"
     )
     add("--initial", metavar="TRANSFORM", help=text)
     for which in ("fixed", "moving"):
@@ -59,18 +59,18 @@ def pair_inputs(options: argparse.Namespace) -> dict[str, Any]:
         "initial": _initial(options.initial),
         "fixed_mask": None if options.fixed_mask is None else read_image(options.fixed_mask),
         "moving_mask": None if options.moving_mask is None else read_image(options.moving_mask),
-        "points": _landmarks(options.landmarks),
+        "landmarks": _landmarks(options.landmarks),
         **run_options(options),
     }
 
 
 def _initial(given: str | None) -> str | Transform | None:
     """A kind of initial transform, or a transform from disk."""
-    if given is None or given in STARTS:
+    if given is None or given in INITIAL_TRANSFORMS:
         return given
     if not Path(given).exists():
         raise ValueError(
-            f"{given!r} is not a valid initial transform; choose from: {', '.join(STARTS)}, "
+            f"{given!r} is not a valid initial transform; choose from: {', '.join(INITIAL_TRANSFORMS)}, "
             "or give a transform file."
         )
     return load_transform(given)

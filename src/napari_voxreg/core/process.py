@@ -360,6 +360,7 @@ def _serve(parent: int) -> None:
     while True:
         request = requests.get()
         sys.path[:] = request["path"]
+        importlib.invalidate_caches()  # for what was installed since
         for module in request.get("warm", ()):
             with contextlib.suppress(ImportError):  # reported by the call that needs it
                 importlib.import_module(module)

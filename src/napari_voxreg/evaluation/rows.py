@@ -10,7 +10,7 @@ from typing import Any
 
 from ..io.pairs import LoadedPair, Pair, read_pair
 from ..methods import METHODS
-from ..metrics.similarity import Scores
+from ..metrics.pair import Scores
 from ..metrics.verdict import MEASURE, Verdict
 from ..registration.result import Result
 

@@ -15,7 +15,8 @@ from ..core.process import MethodUnavailable
 from ..images.preprocess import driving_channel
 from ..registration.register import DEFAULT_METHOD
 from ..registration.result import Result
-from ..samples import Sample, make_sample
+from ..samples import make_sample
+from ..samples.base import Sample
 from ..transforms import Affine, Transform
 
 SIZE = (1640, 900)  # of the window in the picture

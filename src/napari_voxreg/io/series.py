@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.geometry import Array, Grid, Image
 from ..transforms import Transform, warp
-from .images import TIME
+from .tiff import TIME
 
 
 def is_series(image: Image) -> bool:

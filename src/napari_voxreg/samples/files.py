@@ -10,7 +10,8 @@ from ..core.geometry import Array
 from ..images.preprocess import driving_channel
 from ..io.files import replace_file
 from ..io.images import write_image
-from . import SAMPLES, Sample
+from . import SAMPLES
+from .base import Sample
 
 ENDINGS = {"fundus": ".png", "sar": ".tif", "microscopy": ".tif", "brain2d": ".nii.gz", "brain3d": ".nii.gz"}
 LANDMARKS = 40

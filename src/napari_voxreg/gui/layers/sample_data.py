@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QApplication, QProgressDialog
 from ...core.geometry import Array
 from ...core.progress import Cancelled, Progress, silent
 from ...io.images import read_image
-from ...samples import Sample, make_sample
+from ...samples import make_sample
+from ...samples.base import Sample
 from ...samples.downloads import DOWNLOADS, Download, fetch
 from ..background.worker import Report, Runner
 from .readers import LayerData, image_layers, labels_layers

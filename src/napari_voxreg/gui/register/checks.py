@@ -6,6 +6,7 @@ from napari.components import ViewerModel
 
 from ...core.geometry import Array, Grid
 from ...methods import METHODS
+from ...methods.availability import installed
 from ..layers.snapshots import mask_snapshot, points_from_layer, snapshot
 from ..widgets.method_box import MethodBox
 from .initial_box import StartBox
@@ -24,14 +25,14 @@ def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, start: Star
         moving=images[1],
         fixed_mask=covers[0],
         moving_mask=covers[1],
-        points=_points(start, images[0].grid(), images[1].grid()),
+        landmarks=_landmarks(start, images[0].grid(), images[1].grid()),
         start=start.start,
         channel=pixels.channel,
         levels=pixels.levels(*images),
     )
 
 
-def _points(start: StartBox, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
+def _landmarks(start: StartBox, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
     """The landmarks in the world."""
     layers = [box.layer for box in start.boxes]
     if layers[0] is None or layers[1] is None:
@@ -48,7 +49,10 @@ def reason_against(pair: PairBox, method: MethodBox, start: StartBox) -> str:
         params = method.params()
     except ValueError as error:
         return str(error)
-    return METHODS[method.method].refusal(common_ndim(pair), params)
+    chosen = METHODS[method.method]
+    if not installed(chosen):
+        return f"{chosen.title} is not installed; run the command under Method, or choose another method."
+    return chosen.refusal(common_ndim(pair), params)
 
 
 def reason_against_pair(pair: PairBox, start: StartBox) -> str:

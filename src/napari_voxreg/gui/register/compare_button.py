@@ -6,6 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QMenu, QToolButton, QVBoxLayout, QWidget, QWidgetAction
 
 from ...methods import METHODS
+from ...methods.availability import installed
 from ...registration.compare import usual_methods
 
 # As high as the main button beside it; grey on any theme, as napari's leaves tool buttons bare.
@@ -34,7 +35,7 @@ class CompareButton(QToolButton):
     def __init__(self) -> None:
         super().__init__()
         self._boxes: dict[str, QCheckBox] = {}
-        self._ndim: int | None = None
+        self._offered: tuple[int, tuple[str, ...]] | None = None
         self._chosen = False
         self.setText("Compare methods")
         self.setStyleSheet(STYLE)
@@ -67,14 +68,15 @@ class CompareButton(QToolButton):
         self._clicked()
 
     def offer(self, ndim: int) -> None:
-        """Take note of the pair's number of axes."""
-        if ndim == self._ndim:
+        """Take note of the pair's number of axes, and of what is installed."""
+        usual = usual_methods(ndim)
+        if (ndim, usual) == self._offered:
             return
-        self._ndim = ndim
+        self._offered = ndim, usual
         for name, box in self._boxes.items():
-            box.setEnabled(ndim in METHODS[name].ndims)
+            box.setEnabled(ndim in METHODS[name].ndims and installed(METHODS[name]))
             if not self._chosen:
-                box.setChecked(name in usual_methods(ndim))
+                box.setChecked(name in usual)
 
     def kept(self) -> tuple[str, ...] | None:
         """What `restore` needs."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QBrush, QColor
+from qtpy.QtWidgets import QFormLayout, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from ...core.params import Params
 from ...methods import METHODS
+from ...methods.availability import installed
+from ...methods.base import Method
 from ...registration.register import DEFAULT_METHOD
 from .combo_box import Choice, heading
 from .fold import Fold
 from .form import ParamsForm
+from .install_box import InstallBox
+from .sentence import COLOURS
 
 DEVICES = {"auto": "Auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple MPS)"}
 
@@ -36,6 +41,7 @@ class MethodBox(QWidget):
         self.method_box = Choice()
         self.preset_box = Choice()
         self.device_box = Choice()
+        self.install = InstallBox()
         self.form = ParamsForm()
         self.fold = Fold("Parameters", self.form)
         form = QFormLayout()
@@ -47,15 +53,20 @@ class MethodBox(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
+        layout.addWidget(self.install)
         layout.addWidget(self.fold)
+        # napari's style sheet leaves single entries no colour of their own, except with this delegate.
+        self.method_box.setItemDelegate(QStyledItemDelegate(self.method_box))
         for name, method in METHODS.items():
             self.method_box.addItem(method.title, name)
+            self._mark(method)
         for name, title in DEVICES.items():
             self.device_box.addItem(title, name)
         self.device_box.setToolTip("Where it computes; auto takes a GPU if there is one, else the CPU")
         self.method_box.currentIndexChanged.connect(self._method_changed)
         self.preset_box.currentIndexChanged.connect(self._preset_changed)
         self.form.changed.connect(self._edit)
+        self.install.found.connect(self._found)
         self.choose(DEFAULT_METHOD)
 
     @property
@@ -113,8 +124,22 @@ class MethodBox(QWidget):
         self.choose_device(kept["device"])
         self.choose(kept["method"], kept["preset"])
 
+    def _mark(self, method: Method) -> None:
+        """Grey a method that is not installed; choosing it shows how to install it."""
+        there = installed(method)
+        place = self.method_box.findData(method.name)
+        self.method_box.setItemText(place, method.title if there else f"{method.title} (Install…)")
+        grey = None if there else QBrush(QColor(COLOURS["quiet"]))
+        self.method_box.setItemData(place, grey, Qt.ItemDataRole.ForegroundRole)
+
+    def _found(self, method: Method) -> None:
+        """A method was installed a moment ago."""
+        self._mark(method)
+        self.changed.emit()
+
     def _method_changed(self) -> None:
         method = METHODS[self.method]
+        self.install.offer(method)
         self.method_box.setToolTip(method.reference)
         self.preset_box.blockSignals(True)
         self.preset_box.clear()

@@ -2,4 +2,6 @@
 
 import itk
 
+__all__ = ["itk"]
+
 itk.ElastixRegistrationMethod  # noqa: B018 (itk loads its modules at their first mention)

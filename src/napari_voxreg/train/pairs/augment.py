@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ class _View:
 def _affine(shape: tuple[int, ...], options: TrainOptions, generator: torch.Generator) -> Tensor:
     """A random map (1, d, d + 1) in pixels about the middle."""
     d = len(shape)
-    signed = lambda *size: uniform(generator, -1.0, 1.0, *size)  # noqa: E731
+    signed = partial(uniform, generator, -1.0, 1.0)
     turn = math.radians(options.rotation) * signed(d, d) * (1 if d == 2 else 1 / math.sqrt(3))
     skew = torch.triu(turn, 1)
     matrix = torch.linalg.matrix_exp(skew - skew.mT) * torch.exp(signed(1) * math.log1p(options.scale))

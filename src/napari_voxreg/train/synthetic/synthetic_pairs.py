@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -170,14 +171,14 @@ def _maps(
 
 def random_affine(count: int, ndim: int, motion: Motion, longest: int, generator: torch.Generator) -> Tensor:
     """Affine maps (B, d, d + 1) in pixels about the middle: turned, scaled, sheared, shifted."""
-    signed = lambda size: uniform(generator, -1.0, 1.0, count, *size)  # noqa: E731
-    turn = math.radians(motion.turn) * signed((ndim, ndim)) * (1 if ndim == 2 else 1 / math.sqrt(3))
+    signed = partial(uniform, generator, -1.0, 1.0, count)
+    turn = math.radians(motion.turn) * signed(ndim, ndim) * (1 if ndim == 2 else 1 / math.sqrt(3))
     skew = torch.triu(turn, 1)
     rotation = torch.linalg.matrix_exp(skew - skew.mT)
-    common = signed((1,)) * math.log1p(motion.scale)
-    stretch = torch.diag_embed(torch.exp(common + 0.2 * math.log1p(motion.scale) * signed((ndim,))))
-    shear = torch.eye(ndim) + torch.triu(motion.shear * signed((ndim, ndim)), 1)
-    shift = motion.shift * longest * signed((ndim, 1)) / math.sqrt(ndim) * math.sqrt(2)
+    common = signed(1) * math.log1p(motion.scale)
+    stretch = torch.diag_embed(torch.exp(common + 0.2 * math.log1p(motion.scale) * signed(ndim)))
+    shear = torch.eye(ndim) + torch.triu(motion.shear * signed(ndim, ndim), 1)
+    shift = motion.shift * longest * signed(ndim, 1) / math.sqrt(ndim) * math.sqrt(2)
     return torch.cat([rotation @ stretch @ shear, shift], dim=2)
 
 
