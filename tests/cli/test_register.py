@@ -20,6 +20,8 @@ from napari_voxreg import METHODS, Affine, load_transform
 from napari_voxreg.cli.main import main
 from napari_voxreg.core.geometry import Grid, Image
 from napari_voxreg.core.params import Params
+from napari_voxreg.core.progress import Progress
+from napari_voxreg.images.task import Task
 from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.methods.base import Method, Outcome
 
@@ -55,7 +57,7 @@ def test_register_prints_verdict_and_scores(
     words = ["register", *images, "-o", tmp_path]
     assert main([*map(str, words), "--method", "translation"]) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith("Better: local correlation")
+    assert shown.out.startswith("Better: LNCC")
     for word in ("NCC", "NMI", "SSIM", "overlap only", "folded", "warped.nii.gz"):
         assert word in shown.out
     assert shown.err == ""  # no bar where there is no terminal
@@ -66,11 +68,11 @@ def test_the_device_reaches_the_method(
 ) -> None:
     told = []
 
-    def run(fixed: Image, moving: Image, params: Params, *, device: str, **rest: object) -> Outcome:
-        told.append(device)
+    def run(task: Task, params: Params, progress: Progress) -> Outcome:
+        told.append(task.device)
         return Outcome(Affine.identity(2))
 
-    monkeypatch.setitem(METHODS, "anywhere", Method("anywhere", "Any", Params, run, {"x": {}}))
+    monkeypatch.setitem(METHODS, "anywhere", Method("anywhere", "Any", Params, run, {"x": {}}, "affine"))
     assert main(["register", *images, "-o", str(tmp_path), "--method", "anywhere"]) == 0
     assert main(["compare", *images, "-m", "anywhere", "--device", "cuda"]) == 0
     assert told == ["auto", "cuda"]
