@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -96,14 +95,12 @@ def answer(name: str, fixed: Image, moving: Image) -> Answer:
 def _ours(name: str, fixed: Image, moving: Image) -> Answer:
     """A method of this package as `register` runs it, without the scores before and after."""
     method = METHODS[name]
-    pair = prepare(fixed, moving)
-    arguments: dict[str, Any] = dict.fromkeys(("initial", "fixed_mask", "moving_mask", "points"))
-    arguments.update(seed=0, device="cpu", progress=silent)
+    task = prepare(fixed, moving, device="cpu").task
     start = time.perf_counter()
     if method.isolate:
-        outcome = process.call(method.run, pair.fixed, pair.moving, method.parameters(), **arguments)
+        outcome = process.call(method.run, task, method.parameters(), progress=silent)
     else:
-        outcome = method.run(pair.fixed, pair.moving, method.parameters(), **arguments)
+        outcome = method.run(task, method.parameters(), silent)
     return Answer(outcome.transform, time.perf_counter() - start, outcome.notes, outcome.confidence)
 
 

@@ -21,6 +21,7 @@ from case import images, pairs_module
 from napari_voxreg.core import process
 from napari_voxreg.core.geometry import Array, Image
 from napari_voxreg.core.progress import silent
+from napari_voxreg.images.task import Task
 from napari_voxreg.methods.elastix.method import METHOD
 from napari_voxreg.methods.elastix.parameter_maps import Map, preset_maps
 
@@ -90,18 +91,7 @@ def run_ours(fixed: Image, moving: Image, files: list[Path], points: Array) -> t
     """Points (N, d) mapped by this package, and its seconds from the images to the transform."""
     params = METHOD.parameters("parameter files", {"parameter_files": tuple(files)})
     start = time.perf_counter()
-    outcome = METHOD.run(
-        fixed,
-        moving,
-        params,
-        initial=None,
-        fixed_mask=None,
-        moving_mask=None,
-        points=None,
-        seed=0,
-        device="cpu",
-        progress=silent,
-    )
+    outcome = METHOD.run(Task(fixed, moving), params, silent)
     seconds = time.perf_counter() - start
     return outcome.transform(points), seconds
 
@@ -110,7 +100,7 @@ def measure(connection, pair: dict, folder: Path) -> tuple[str, bool, float]:
     """One row of the table, whether the bound of accuracy holds, and the ratio of the times."""
     fixed, moving = images(pair)
     maps = preset_maps(
-        METHOD.parameters(), fixed.grid, 0, masked=False, points=False, bending=True
+        METHOD.parameters(), fixed.grid, 0, masked=False, landmarks=False
     )  # the default preset, written to files for both
     files = [write_file(m, folder / f"{pair['name']}.{n}.txt") for n, m in enumerate(maps)]
     where = fixed.grid.to_world(pair["landmarks_fixed"])

@@ -24,6 +24,7 @@ from cell import errors, peak_megabytes
 from napari_voxreg.core.geometry import Array, Grid, Image
 from napari_voxreg.diffeo.deform import deform
 from napari_voxreg.diffeo.settings import Settings
+from napari_voxreg.images.task import Task
 from napari_voxreg.methods.networks.affinenet import AffineNetParams
 from napari_voxreg.methods.networks.avsm import AVSMParams
 from napari_voxreg.methods.networks.network_method import shipped
@@ -111,7 +112,7 @@ def opened(what: str) -> tuple[Network, Callable[..., Predicted]]:
         lead = open_checkpoint(shipped("affine", net.ndim)).net
 
     def run(fixed: Image, moving: Image, device: str = "cpu") -> Predicted:
-        return predict(fixed, moving, net, lead=lead, steps=steps, size=size, device=device)
+        return predict(Task(fixed, moving, device=device), net, lead=lead, steps=steps, size=size)
 
     return net, run
 
@@ -160,7 +161,8 @@ def measure_unseen(what: str, ndim: str, count: str) -> dict[str, Any]:
 
 
 def _optimised(pair: Pair, start: Transform, settings: Settings) -> Transform:
-    return chain(deform(pair.fixed, pair.moving, settings, initial=start, device="cpu").transform, start)
+    placed = Task(pair.fixed, pair.moving, device="cpu").placed(start)
+    return chain(deform(placed, settings).transform, start)
 
 
 def measure_objects(what: str, count: str) -> dict[str, Any]:

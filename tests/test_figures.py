@@ -23,10 +23,10 @@ def rows_of(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], count: int)
     """Rows whose answer is right, of images that are shifted by more and more."""
     shift = (0.0,) * (len(shape) - 2) + SHIFT
 
-    def run(fixed, moving, params, **rest):  # type: ignore[no-untyped-def]
+    def run(task, params, progress):  # type: ignore[no-untyped-def]
         return Outcome(Affine.translation(shift))
 
-    monkeypatch.setitem(METHODS, "known", Method("known", "Known", Params, run, {"default": {}}))
+    monkeypatch.setitem(METHODS, "known", Method("known", "Known", Params, run, {"default": {}}, "rigid"))
     rng = np.random.default_rng(0)
     grid = Grid.from_spacing(shape)
     pairs = []

@@ -3,6 +3,7 @@
 The public names are loaded on first use, so that importing the package loads no torch, ITK, Qt or napari.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from .core.process import MethodUnavailable
     from .core.progress import Cancelled
     from .evaluation import evaluate
+    from .images.task import Task
     from .io.pairs import open_pairs
     from .io.transforms import load_transform, save_transform
     from .methods import METHODS
@@ -33,11 +35,15 @@ if TYPE_CHECKING:
         warp,
     )
 
+# Who listens decides what is shown: the command line with --verbose, the log of the panel, or the user.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
 _HOMES = {
     "core.geometry": ("Grid", "Image"),
     "core.process": ("MethodUnavailable",),
     "core.progress": ("Cancelled",),
     "evaluation": ("evaluate",),
+    "images.task": ("Task",),
     "io.pairs": ("open_pairs",),
     "io.transforms": ("load_transform", "save_transform"),
     "methods": ("METHODS",),
@@ -78,6 +84,7 @@ __all__ = [
     "Quadratic",
     "Result",
     "StationaryVelocity",
+    "Task",
     "ThinPlate",
     "TrainOptions",
     "Transform",

@@ -14,7 +14,7 @@ import pytest
 from scipy import ndimage
 
 from napari_voxreg import Grid, Image
-from napari_voxreg.cli import main as cli
+from napari_voxreg.cli.main import main
 from napari_voxreg.io.images import write_image
 from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.runs import read_run
@@ -52,7 +52,7 @@ def table(path: Path) -> list[list[str]]:
 
 
 def test_clusters_are_listed_and_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(words(folder, "-k", "2")) == 0
+    assert main(words(folder, "-k", "2")) == 0
     said = capsys.readouterr().out
     assert "Cluster 1: 4 training, 2 validation; nearest" in said and "The elbow is at " in said
     out = folder.parent / "out"
@@ -69,7 +69,7 @@ def test_clusters_are_listed_and_drawn(folder: Path, capsys: pytest.CaptureFixtu
 def test_models_are_trained_judged_and_not_trained_again(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(words(folder, "-k", "2", "--train", *QUICK)) == 0
+    assert main(words(folder, "-k", "2", "--train", *QUICK)) == 0
     said, out = capsys.readouterr().out, folder.parent / "out"
     assert "stn, MSE: every model took 2 steps from the same start (2 steps on all pairs)" in said
     rows = table(out / "table.csv")
@@ -81,10 +81,10 @@ def test_models_are_trained_judged_and_not_trained_again(
     assert runs == ["all", "cluster-1", "cluster-2", "first"]
     times = {path: path.stat().st_mtime_ns for path in (out / "models").glob("*/last.safetensors")}
     first = (out / "table.csv").read_bytes()
-    assert cli.main(words(folder, "-k", "2", "--train", *QUICK)) == 0
+    assert main(words(folder, "-k", "2", "--train", *QUICK)) == 0
     assert (out / "table.csv").read_bytes() == first
     assert {path: path.stat().st_mtime_ns for path in times} == times
-    assert cli.main(words(folder, "-k", "3", "--train", *QUICK)) == 2  # other clusters, the same runs
+    assert main(words(folder, "-k", "3", "--train", *QUICK)) == 2  # other clusters, the same runs
     assert "holds a run of other pairs" in capsys.readouterr().err
 
 
@@ -104,7 +104,7 @@ def test_ctrl_c_stops_and_keeps(folder: Path) -> None:
 
 
 def test_every_training_option_is_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["clusters", "--help"]) == 0
+    assert main(["clusters", "--help"]) == 0
     text = capsys.readouterr().out
     for info in TrainOptions.infos():
         assert f"--{info.name.replace('_', '-')}" in text
@@ -125,7 +125,7 @@ def test_every_training_option_is_there(capsys: pytest.CaptureFixture[str]) -> N
 def test_refusals_are_one_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], sentence: str
 ) -> None:
-    assert cli.main(words(folder, *more)) == 2
+    assert main(words(folder, *more)) == 2
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1
     assert not (folder.parent / "out" / "models").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Grid, Image, warp
-from napari_voxreg.cli import main as cli
+from napari_voxreg.cli.main import main
 from napari_voxreg.io.images import write_image
 from napari_voxreg.methods.base import Method, Outcome
 
@@ -37,13 +38,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """A method that knows the answer, and its parameters at each call."""
     seen: list[object] = []
 
-    def run(fixed, moving, params, *, progress, **rest):  # type: ignore[no-untyped-def]
+    def run(task, params, progress):  # type: ignore[no-untyped-def]
         progress(0.5, "half")
         seen.append(params)
         return Outcome(Affine.translation(SHIFT))
 
     params, presets = METHODS["translation"].params, METHODS["translation"].presets
-    monkeypatch.setitem(METHODS, "known", Method("known", "Known", params, run, presets))
+    monkeypatch.setitem(METHODS, "known", Method("known", "Known", params, run, presets, "translation"))
     return seen
 
 
@@ -58,7 +59,7 @@ def test_it_writes_table_summary_figures_and_transforms(
     (pairs / "moving" / "s2.png").write_bytes(b"rubbish")
     out = tmp_path / "out"
     words = ["evaluate", str(pairs), "-m", "known", "translation", "-o", str(out)]
-    assert cli.main(words) == 0
+    assert main(words) == 0
     said = capsys.readouterr().out
     assert "known: 4 pairs, 1 without a result" in said and "the gain is of registration" in said
     assert "1 of 4 pairs could not be evaluated; s2: s2.png" in said
@@ -73,7 +74,7 @@ def test_it_writes_table_summary_figures_and_transforms(
     for name in ("before-after-known.png", "gallery-translation.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 
-    assert cli.main(words) == 0
+    assert main(words) == 0
     assert "3 of 4 pairs were already in the table" in capsys.readouterr().out and len(calls) == 3
 
 
@@ -84,11 +85,11 @@ def test_parameters_come_from_the_declaration_of_each_method(
     value = int(info.range[0]) if info.range[0] != info.default else int(info.range[0]) + 1
     option = f"--{info.name.replace('_', '-')}"
     words = ["evaluate", str(pairs), "-m", "known", "-o", str(tmp_path / "out"), option]
-    assert cli.main([*words, str(value), "--only", "validation", "--figures", "svg"]) == 0
+    assert main([*words, str(value), "--only", "validation", "--figures", "svg"]) == 0
     assert {getattr(params, info.name) for params in calls} == {value}
     assert len(calls) == 1  # a fifth, but at least one
     assert list((tmp_path / "out").glob("*.svg"))
-    assert cli.main([*words, str(int(info.range[1]) + 1)]) == 2
+    assert main([*words, str(int(info.range[1]) + 1)]) == 2
     assert info.name in capsys.readouterr().err
 
 
@@ -101,37 +102,37 @@ def test_control_c_keeps_what_is_done(
 ) -> None:
     usual = METHODS["known"].run
 
-    def run(fixed, moving, params, **more):  # type: ignore[no-untyped-def]
+    def run(task, params, progress):  # type: ignore[no-untyped-def]
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return usual(fixed, moving, params, **more)
+        return usual(task, params, progress)
 
     method = METHODS["known"]
-    interrupted = Method("known", "Known", method.params, run, method.presets)
+    interrupted = replace(method, run=run)
     monkeypatch.setitem(METHODS, "known", interrupted)
     words = ["evaluate", str(pairs), "-m", "known", "-o", str(tmp_path / "out")]
-    assert cli.main(words) == 130
+    assert main(words) == 130
     said = capsys.readouterr()
     assert "after 2 evaluated pairs, which are kept" in said.err and "known: 2 pairs" in said.out
     assert len(table(tmp_path / "out")) == 2
     monkeypatch.setitem(METHODS, "known", method)
-    assert cli.main(words) == 0
+    assert main(words) == 0
     assert len(calls) == 4 and len(table(tmp_path / "out")) == 4
 
 
 def test_refusals(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["-o", str(tmp_path / "out")]
-    assert cli.main(["evaluate", str(tmp_path / "none"), *out]) == 2
-    assert cli.main(["evaluate", str(pairs), "-m", "nothing", *out]) == 2
+    assert main(["evaluate", str(tmp_path / "none"), *out]) == 2
+    assert main(["evaluate", str(pairs), "-m", "nothing", *out]) == 2
     assert "no method 'nothing'" in capsys.readouterr().err
-    assert cli.main(["evaluate", str(pairs), "-m", "translation", "--preset", "none", *out]) == 2
+    assert main(["evaluate", str(pairs), "-m", "translation", "--preset", "none", *out]) == 2
     assert "no preset 'none'" in capsys.readouterr().err
-    assert cli.main(["evaluate", str(pairs), "--validation", "0", "--only", "validation", *out]) == 2
+    assert main(["evaluate", str(pairs), "--validation", "0", "--only", "validation", *out]) == 2
     assert "no pairs for validation" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     for file in (pairs / "moving").iterdir():
         file.write_bytes(b"rubbish")
-    assert cli.main(["evaluate", str(pairs), "-m", "translation", *out]) == 2
+    assert main(["evaluate", str(pairs), "-m", "translation", *out]) == 2
     said = capsys.readouterr()
     assert "No pair could be evaluated; the first: s0.png" in said.err
-    assert cli.main(["evaluate", "--help"]) == 0
+    assert main(["evaluate", "--help"]) == 0

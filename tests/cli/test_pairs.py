@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_voxreg import Grid, Image
-from napari_voxreg.cli import main as cli
+from napari_voxreg.cli.main import main
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import open_pairs
 
@@ -24,7 +24,7 @@ def visits(tmp_path: Path) -> Path:
 
 def test_list_shows_names_pairs_and_split(visits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (visits / "held.txt").write_text("P2\n")
-    assert cli.main(["pairs", "list", str(visits), "--validation", str(visits / "held.txt")]) == 0
+    assert main(["pairs", "list", str(visits), "--validation", str(visits / "held.txt")]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["P2_OD_2020-05-06.png", "P2", "OD", "2020-05-06"] in lines
     assert ["val", "P2_OD_2020-05-06", "to", "P2_OD_2019-05-06"] in lines
@@ -37,14 +37,14 @@ def test_pack_writes_what_list_shows(
 ) -> None:
     target = tmp_path / "set.h5"
     words = ["--pairing", "all", "--validation", "0", "-o", str(target)]
-    assert cli.main(["pairs", "pack", str(visits), *words]) == 0
+    assert main(["pairs", "pack", str(visits), *words]) == 0
     assert "15 for training, 0 for validation." in capsys.readouterr().out
     assert len(open_pairs(target, validation=0).training) == 15
-    assert cli.main(["pairs", "list", str(target), "--validation", "0.2"]) == 0
+    assert main(["pairs", "list", str(target), "--validation", "0.2"]) == 0
 
 
 def test_refusals_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["pairs", "list", str(tmp_path)]) == 2
+    assert main(["pairs", "list", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    assert cli.main(["pairs"]) == 2
-    assert cli.main(["pairs", "--help"]) == 0
+    assert main(["pairs"]) == 2
+    assert main(["pairs", "--help"]) == 0

@@ -15,7 +15,7 @@ import pytest
 from scipy import ndimage
 
 from napari_voxreg import Grid, Image
-from napari_voxreg.cli import main as cli
+from napari_voxreg.cli.main import main
 from napari_voxreg.io.images import write_image
 from napari_voxreg.train.options import TrainOptions
 
@@ -46,20 +46,20 @@ def test_train_writes_weights_and_says_where(
 ) -> None:
     run = tmp_path / "run"
     words = ["train", str(folder), "-o", str(run), *QUICK, "--epochs", "2", "--batch-size", "3"]
-    assert cli.main(words) == 0
+    assert main(words) == 0
     said = capsys.readouterr().out
     assert "All 2 epochs are done." in said
     assert "Best validation in epoch" in said
     assert (run / "best.safetensors").is_file()
     assert len(curve(run)) == 3
-    assert cli.main(words) == 2
+    assert main(words) == 2
     assert "holds a run already" in capsys.readouterr().err
-    assert cli.main(["train", str(run), "--resume", "--epochs", "3"]) == 0
+    assert main(["train", str(run), "--resume", "--epochs", "3"]) == 0
     assert len(curve(run)) == 4
 
 
 def test_every_option_is_there_with_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["train", "--help"]) == 0
+    assert main(["train", "--help"]) == 0
     text = capsys.readouterr().out
     for info in TrainOptions.infos():
         assert f"--{info.name.replace('_', '-')}" in text
@@ -80,7 +80,7 @@ def test_refusals_are_one_sentence(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
 ) -> None:
     filled = [word.format(run=tmp_path / "run") for word in words]
-    assert cli.main(["train", str(folder), *filled]) == 2
+    assert main(["train", str(folder), *filled]) == 2
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
@@ -100,7 +100,7 @@ def test_sources_that_hold_no_pairs_are_refused(
         write_image(Image(np.ones((8, 8, 8), np.uint8), Grid.from_spacing((8, 8, 8))), mixed / side / "a.nii")
         write_image(Image(np.ones((8, 8), np.uint8), Grid.from_spacing((8, 8))), mixed / side / "b.tif")
     for source in (tmp_path / "empty", lists, mixed):
-        assert cli.main(["train", str(source), "-o", str(tmp_path / "run"), *QUICK]) == 2
+        assert main(["train", str(source), "-o", str(tmp_path / "run"), *QUICK]) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -117,7 +117,7 @@ def test_ctrl_c_stops_and_keeps(folder: Path, tmp_path: Path) -> None:
     assert process.returncode == 130
     assert f"train {run} --resume" in said
     done = len(curve(run))
-    assert cli.main(["train", str(run), "--resume", "--epochs", str(done)]) == 0
+    assert main(["train", str(run), "--resume", "--epochs", str(done)]) == 0
     assert len(curve(run)) == done + 1
 
 

@@ -15,20 +15,19 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Grid, Image, warp
 from napari_voxreg.cohort import Cluster, compared, judge, markdown, table_text
-from napari_voxreg.core.params import Params, param
+from napari_voxreg.core.params import param
 from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.evaluation import Row
 from napari_voxreg.io.pairs import Pair, PairSet
-from napari_voxreg.methods.base import Method, Outcome
+from napari_voxreg.methods.base import Method, Outcome, WeightsParams
 
 SHIFT = (2.0, -3.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToyParams(Params):
+class ToyParams(WeightsParams):
     """Weights that hold a shift."""
 
-    weights: Path | None = param(None, "")
     slow: bool = param(True, "")
     architectures: ClassVar[tuple[str, ...]] = ("toy",)
 
@@ -38,13 +37,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A method that shifts as its weights say; the folders of the weights that it was asked with."""
     folders = []
 
-    def run(fixed, moving, params, **rest):  # type: ignore[no-untyped-def]
+    def run(task, params, progress):  # type: ignore[no-untyped-def]
         assert not params.slow
         folders.append(params.weights.parent.name)
         return Outcome(Affine.translation(json.loads(params.weights.read_text())))
 
     presets = {"slow": {}, "fast": {"slow": False}}
-    toy = Method("toy", "Toy", ToyParams, run, presets, own_ndims=(2,))
+    toy = Method("toy", "Toy", ToyParams, run, presets, "translation", own_ndims=(2,))
     monkeypatch.setitem(METHODS, "toy", toy)
     return folders
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -39,6 +40,11 @@ def counting(n, progress):
     for k in range(n):
         progress(np.float32((k + 1) / n), f"step {k}", np.float64(k))
     return n
+
+
+def logging_at_each_level(progress):
+    for level in ("debug", "info", "warning"):
+        getattr(logging.getLogger("napari_voxreg.methods.some"), level)("%d times %s", 3, level)
 
 
 def failing(progress):
@@ -240,3 +246,25 @@ def test_the_child_goes_when_its_parent_is_killed():
         os.kill(parent.pid, signal.SIGKILL)
     psutil.wait_procs([child], timeout=3)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize(("level", "seen"), [("DEBUG", 3), ("INFO", 2), ("WARNING", 1)])
+def test_what_the_child_logs_reaches_the_parents_loggers(caplog, level, seen):
+    caplog.set_level(level, logger="napari_voxreg")
+    process.call(logging_at_each_level)
+    records = [r for r in caplog.records if r.name == "napari_voxreg.methods.some"]
+    texts = ["3 times debug", "3 times info", "3 times warning"][-seen:]
+    assert [record.getMessage() for record in records] == texts
+    assert {record.threadName for record in records} == {"MainThread"}
+
+
+def test_start_and_stop_of_the_child_are_logged(caplog):
+    process.shutdown()
+    caplog.set_level("INFO", logger="napari_voxreg")
+    pid = process.call(scaled, 1.0, 2.0)["pid"]
+    process.shutdown()
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"started the child process {pid} (napari_voxreg.core.process)",
+        f"stopped the child process {pid}",
+    ]

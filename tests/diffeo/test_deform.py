@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import Affine, Cancelled, Displacement, Grid, Image, StationaryVelocity, warp
 from napari_voxreg.diffeo.deform import deform
 from napari_voxreg.diffeo.settings import Settings
+from napari_voxreg.images.task import Task
 from napari_voxreg.metrics.similarity import folded_percentage
 from napari_voxreg.transforms import chain
 
@@ -54,7 +55,7 @@ def _error(transform, truth, grid, rim=10):
 def test_each_similarity_finds_the_deformation_under_the_contrast_it_is_for(d, similarity, contrast):
     fixed, moving, truth = _pair(d)
     other = moving.with_data(contrast(moving.data).astype(np.float32))
-    found = deform(fixed, other, Settings(similarity=similarity), device="cpu")
+    found = deform(Task(fixed, other, device="cpu"), Settings(similarity=similarity))
     before = _error(Affine.identity(d), truth, fixed.grid)
     assert _error(found.transform, truth, fixed.grid) < 0.25 * before
     assert folded_percentage(found.transform, fixed.grid) == 0
@@ -63,9 +64,9 @@ def test_each_similarity_finds_the_deformation_under_the_contrast_it_is_for(d, s
 
 def test_auto_names_its_choice_and_takes_self_similarity_where_the_relation_is_mixed():
     fixed, moving, _ = _pair(2)
-    assert "local correlation" in deform(fixed, moving, device="cpu").notes[0]
+    assert "local correlation" in deform(Task(fixed, moving, device="cpu")).notes[0]
     mixed = moving.with_data(np.abs(moving.data - 0.5))
-    assert "self-similarity" in deform(fixed, mixed, device="cpu").notes[0]
+    assert "self-similarity" in deform(Task(fixed, mixed, device="cpu")).notes[0]
 
 
 def test_noise_is_not_followed_but_fine_structure_is():
@@ -75,14 +76,14 @@ def test_noise_is_not_followed_but_fine_structure_is():
         x.with_data((x.data + 0.08 * rng.normal(size=x.data.shape)).astype(np.float32))
         for x in (fixed, moving)
     ]
-    chosen = deform(*noisy, Settings(similarity="local correlation"), device="cpu").transform
+    chosen = deform(Task(*noisy, device="cpu"), Settings(similarity="local correlation")).transform
     forced = deform(
-        *noisy, Settings(similarity="local correlation", control_spacing=2.0), device="cpu"
+        Task(*noisy, device="cpu"), Settings(similarity="local correlation", control_spacing=2.0)
     ).transform
     assert _error(chosen, truth, fixed.grid) < 0.6 * _error(forced, truth, fixed.grid)
     fixed, moving, truth = _pair(2, size=1.5, width=5.0)
-    chosen = deform(fixed, moving, device="cpu").transform
-    far = deform(fixed, moving, Settings(control_spacing=16.0), device="cpu").transform
+    chosen = deform(Task(fixed, moving, device="cpu")).transform
+    far = deform(Task(fixed, moving, device="cpu"), Settings(control_spacing=16.0)).transform
     assert _error(chosen, truth, fixed.grid) < 0.8 * _error(far, truth, fixed.grid)
 
 
@@ -99,9 +100,10 @@ def test_what_lies_under_a_mask_does_not_matter(which):
         mask = {which: mask[which].with_data(~mask[which].data)}
     settings = Settings(similarity="local correlation")
     clean, masked = (
-        deform(fixed, moving.with_data(x), settings, device="cpu", **mask) for x in (moving.data, spoiled)
+        deform(Task(fixed, moving.with_data(x), device="cpu", **mask), settings)
+        for x in (moving.data, spoiled)
     )
-    bare = deform(fixed, moving.with_data(spoiled), settings, device="cpu")
+    bare = deform(Task(fixed, moving.with_data(spoiled), device="cpu"), settings)
     assert _error(masked.transform, clean.transform, fixed.grid) < 0.02
     assert _error(bare.transform, clean.transform, fixed.grid) > 0.1
 
@@ -112,9 +114,11 @@ def test_landmarks_pull_where_the_images_say_nothing():
     fixed, moving = (Image(rng.normal(size=(80, 80)).astype(np.float32), grid) for _ in range(2))
     here = np.array([[30.0, 30.0], [50.0, 40.0]])
     there = here + np.array([[3.0, -2.0], [-1.0, 2.0]])
-    found = deform(fixed, moving, points=(here, there), device="cpu").transform
+    found = deform(Task(fixed, moving, landmarks=(here, there), device="cpu")).transform
     assert np.linalg.norm(found(here) - there, axis=1).max() < 1.0
-    ignored = deform(fixed, moving, Settings(landmark_weight=0.0), points=(here, there), device="cpu")
+    ignored = deform(
+        Task(fixed, moving, landmarks=(here, there), device="cpu"), Settings(landmark_weight=0.0)
+    )
     assert np.linalg.norm(ignored.transform(here) - there, axis=1).max() > 1.5
 
 
@@ -124,8 +128,8 @@ def test_both_ways_gives_the_inverse_when_the_images_are_exchanged():
     gaps = []
     for both in (False, True):
         settings = Settings(similarity="local correlation", inverse_consistent=both)
-        there = deform(fixed, moving, settings, device="cpu").transform
-        back = deform(moving, fixed, settings, device="cpu").transform
+        there = deform(Task(fixed, moving, device="cpu"), settings).transform
+        back = deform(Task(moving, fixed, device="cpu"), settings).transform
         gaps.append(_error(chain(there, back), Affine.identity(2), fixed.grid, 20))
     assert gaps[1] < 0.6 * gaps[0] and gaps[1] < 0.1
 
@@ -133,13 +137,14 @@ def test_both_ways_gives_the_inverse_when_the_images_are_exchanged():
 def test_initial_displacement_is_followed_by_what_is_left():
     fixed, moving, truth = _pair(2)
     half = StationaryVelocity(truth.velocity / 2, truth.grid)
-    found = deform(fixed, moving, initial=Displacement(half.displacement.field, half.grid), device="cpu")
+    placed = Task(fixed, moving, device="cpu").placed(Displacement(half.displacement.field, half.grid))
+    found = deform(placed)
     assert _error(found.transform, half, fixed.grid) < 0.3
 
 
 def test_twice_gives_the_same_and_cancel_comes_through():
     fixed, moving, _ = _pair(3)
-    first, second = (deform(fixed, moving, device="cpu").transform.velocity for _ in range(2))
+    first, second = (deform(Task(fixed, moving, device="cpu")).transform.velocity for _ in range(2))
     assert np.array_equal(first, second)
 
     def stop(fraction, message, metric=None):
@@ -147,19 +152,19 @@ def test_twice_gives_the_same_and_cancel_comes_through():
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        deform(fixed, moving, device="cpu", progress=stop)
+        deform(Task(fixed, moving, device="cpu"), progress=stop)
 
 
 @pytest.mark.parametrize("shape", [(2, 64, 64), (8, 200, 9), (64, 7)])
 def test_thin_images_work(shape):
     grid = Grid.from_spacing(shape)
     image = Image(_texture(shape, 1), grid)
-    found = deform(image, image, device="cpu").transform
+    found = deform(Task(image, image, device="cpu")).transform
     assert np.abs(found(grid.nodes()) - grid.nodes()).max() < 0.2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_gives_the_same():
     fixed, moving, _ = _pair(3)
-    a, b = (deform(fixed, moving, device=device).transform for device in ("cpu", "cuda"))
+    a, b = (deform(Task(fixed, moving, device=device)).transform for device in ("cpu", "cuda"))
     assert _error(a, b, fixed.grid) < 0.05

@@ -12,7 +12,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, warp
-from napari_voxreg.core.params import Params, param
+from napari_voxreg.core.params import Params
 from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.evaluation import (
     COLUMNS,
@@ -30,7 +30,7 @@ from napari_voxreg.evaluation import (
 from napari_voxreg.evaluation.measure import BLACK, equally_interpolated, places
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
-from napari_voxreg.methods.base import Method, Outcome
+from napari_voxreg.methods.base import Method, Outcome, WeightsParams
 
 SHAPE = (72, 80)
 GRID = Grid.from_spacing(SHAPE, 0.5, units="millimeter")
@@ -38,10 +38,8 @@ SHIFT = (1.7, -1.2)  # millimetres
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weighted(Params):
+class Weighted(WeightsParams):
     """Parameters with weights of the user's own."""
-
-    weights: Path | None = param(None, "weights")
 
 
 @pytest.fixture
@@ -50,12 +48,12 @@ def known(monkeypatch):
     calls = []
 
     def make(transform, name="known"):
-        def run(fixed, moving, params, *, progress, **rest):
+        def run(task, params, progress):
             progress(0.5, "half")
-            calls.append(fixed.name)
+            calls.append(task.fixed.name)
             return Outcome(transform)
 
-        monkeypatch.setitem(METHODS, name, Method(name, "Known", Params, run, {"default": {}}))
+        monkeypatch.setitem(METHODS, name, Method(name, "Known", Params, run, {"default": {}}, "rigid"))
         return calls
 
     return make
@@ -243,7 +241,7 @@ def test_a_defect_and_a_refusal_are_rows_too(known, monkeypatch):
     def fail(*args, **more):
         raise ZeroDivisionError("by nothing")
 
-    monkeypatch.setitem(METHODS, "broken", Method("broken", "Broken", Params, fail, {"default": {}}))
+    monkeypatch.setitem(METHODS, "broken", Method("broken", "Broken", Params, fail, {"default": {}}, "rigid"))
     rng = np.random.default_rng(0)
     flat = Image(np.ones(SHAPE, np.float32), GRID)
     rows = evaluate([shifted(rng), Pair("flat", flat, texture(rng))], method="broken").rows

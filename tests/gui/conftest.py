@@ -15,7 +15,7 @@ from napari_voxreg.gui.train.panel import TrainWidget
 from napari_voxreg.gui.widgets import weights
 from napari_voxreg.images.preprocess import driving_channel
 from napari_voxreg.io.images import write_image
-from napari_voxreg.metrics.similarity import PairMetrics
+from napari_voxreg.metrics.pair import PairMetrics
 from napari_voxreg.metrics.verdict import judge
 from napari_voxreg.registration.result import Result
 from napari_voxreg.transforms import Transform

@@ -35,7 +35,7 @@ def test_true_error_is_measured_against_the_truth() -> None:
 
 def test_demo_registers_and_takes_a_picture(tmp_path: Path) -> None:
     picture = tmp_path / "demo.png"
-    command = [sys.executable, "-m", "napari_voxreg", "demo", "--picture", str(picture)]
+    command = [sys.executable, "-m", "napari_voxreg", "demo", "-o", str(picture)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert str(picture) in done.stdout

@@ -176,9 +176,9 @@ def test_like_takes_the_other_files_format_or_one_that_fits(tmp_path):
     assert write_like(Image(PLANE, turned(2)), tmp_path / "warped", "slice.dcm").name == "warped.mha"
 
 
-def geotiff(path: Path, raster: int, model: int = 1, **tags: tuple) -> Path:
+def geotiff(path: Path, raster: int, model: int = 1, unit: int = 9001, **tags: tuple) -> Path:
     """A GeoTIFF as other programs write it."""
-    keys = (1, 1, 0, 2, 1024, 0, 1, model, 1025, 0, 1, raster)
+    keys = (1, 1, 0, 3, 1024, 0, 1, model, 1025, 0, 1, raster, 3076, 0, 1, unit)
     extra = [(34735, 3, len(keys), keys, True)]
     extra += [
         ({"scale": 33550, "tie": 33922, "matrix": 34264}[k], 12, len(v), v, True) for k, v in tags.items()
@@ -209,6 +209,23 @@ def test_geographic_coordinates_are_degrees(tmp_path):
     grid = read_image(geotiff(tmp_path / "a.tif", 2, model=2, **tags)).grid
     assert grid.units == ("degree", "degree")
     assert np.allclose(grid.origin, (-48.0, 12.5))
+
+
+@pytest.mark.parametrize(
+    ("code", "unit"), [(9001, "meter"), (9002, "foot"), (9003, "survey_foot"), (32767, "meter")]
+)
+def test_maps_have_units(tmp_path, code, unit):
+    tags = {"scale": (10.0, 20.0, 0.0), "tie": (0.0, 0, 0, 500_000.0, 5_000_000.0, 0)}
+    grid = read_image(geotiff(tmp_path / "a.tif", 2, unit=code, **tags)).grid
+    assert grid.units == (unit, unit)
+
+
+def test_a_map_without_keys_counts_in_metres_from_the_pixels_corner(tmp_path):
+    tags = [(33550, 12, 3, (10.0, 20.0, 0.0), True), (33922, 12, 6, (0.0, 0, 0, 500.0, 9000.0, 0), True)]
+    tifffile.imwrite(tmp_path / "a.tif", PLANE, extratags=tags, metadata=None)
+    grid = read_image(tmp_path / "a.tif").grid
+    assert grid.units == ("meter", "meter")
+    assert np.allclose(grid.origin, (-9000 + 10, 500 + 5))
 
 
 def test_microscopes_pixel_sizes(tmp_path):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,19 @@ from napari_voxreg import (
 )
 from napari_voxreg.io.transforms import fixed_grid, load_record
 
+FIRST = Path(__file__).parent / "first_format"
+FIRST_MEMBERS = {
+    "native": ["Affine", "BSpline", "Displacement"],
+    "inline": [
+        "Homography",
+        "Quadratic",
+        "ThinPlate",
+        "StationaryVelocity",
+        "BSpline",
+        "Affine",
+        "Displacement",
+    ],
+}
 TURN = np.array([[0.8, -0.6], [0.6, 0.8]])
 GRID = Grid.from_spacing((20, 24), (0.7, 1.3), (5.0, -2.0), TURN, "micrometer")
 
@@ -74,6 +88,27 @@ def test_itk_reads_the_same_map(kind, tmp_path):
     points = anywhere if native else GRID.nodes()
     expected = np.array([itk.TransformPoint(p[::-1].tolist())[::-1] for p in points])
     assert np.allclose(transform(points), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["native", "inline"])
+def test_files_of_the_first_format_are_read_exactly(name):
+    """Chains of every kind, written before kinds recorded themselves; native ones keep arrays in the .h5."""
+    record = load_record(FIRST / f"{name}.h5")
+    loaded = load_transform(FIRST / f"{name}.h5")
+    grid = fixed_grid(record)
+    assert [type(member).__name__ for member in loaded.members] == FIRST_MEMBERS[name]
+    expected = np.load(FIRST / f"{name}_points.npy")
+    assert np.allclose(loaded(grid.nodes()[::3] + 0.125), expected, rtol=0, atol=1e-9)
+    assert loaded.members[-1].inverse_error == 0.03125 and loaded.members[-1].grid.same_as(grid)
+    assert loaded.to_records(inline=name == "inline") == record["members"]
+
+
+def test_an_unknown_kind_is_refused(tmp_path):
+    path = save_transform(_all()["homography"], tmp_path / "t.h5", GRID)
+    side = path.with_suffix(".json")
+    side.write_text(side.read_text().replace('"homography"', '"wormhole"'))
+    with pytest.raises(ValueError, match="'wormhole'; it needs a newer napari-voxreg"):
+        load_transform(path)
 
 
 def test_itk_files_without_a_record_are_read(tmp_path):

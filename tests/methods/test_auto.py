@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import Affine, Displacement, Grid, Image, register, warp
-from napari_voxreg.core.progress import silent
+from napari_voxreg import Affine, Displacement, Grid, Image, register
 from napari_voxreg.methods.auto import motion
-from napari_voxreg.metrics import holdout as _heldout
 from napari_voxreg.samples import make_sample
 
 
@@ -95,45 +93,10 @@ def test_landmarks_overrule_the_pixels(brain):
     sample, _ = brain
     fixed = sample.fixed.grid.to_world([[40, 40], [40, 150], [150, 40], [150, 150]])
     result = register(
-        sample.fixed, sample.moving, method="auto", params={"deform": False}, points=(fixed, fixed)
+        sample.fixed, sample.moving, method="auto", params={"deform": False}, landmarks=(fixed, fixed)
     )
     assert result.notes[0] == "Pose left as it was."
     assert error(result.transform, Affine.identity(2), sample.fixed.grid) == 0
-
-
-def test_what_is_left_out_tells_motion_from_noise():
-    # Candidates of the test's own: the true motion, none, and noise that bends every pixel.
-    scene = texture((256, 256), 4)
-    grid = Grid.from_spacing(scene.shape)
-    rows = np.arange(256)[:, None] * np.ones(256)
-    field = np.stack([3 * np.sin(rows / 40), np.zeros_like(rows)], axis=-1)
-    truth = Displacement(field, grid)
-    fixed = warp(on_pixels(scene), truth, grid)
-    wild = Displacement(4 * np.random.default_rng(2).normal(size=field.shape), grid)
-    candidates = {
-        "wild": lambda *images: wild,
-        "true": lambda *images: truth,
-        "none": lambda *images: Affine.identity(2),
-    }
-    trial = _heldout.best_left_out(fixed, on_pixels(scene), None, None, candidates, silent)
-    assert trial.name == "true"
-    assert trial.gain > 0.3
-    del candidates["true"]
-    assert _heldout.best_left_out(fixed, on_pixels(scene), None, None, candidates, silent).gain < 0.01
-
-
-def test_a_deformation_sees_only_its_own_blocks():
-    seen = []
-
-    def spy(fixed, moving, fixed_mask, moving_mask, progress):
-        seen.append(fixed_mask.data)
-        return Affine.identity(2)
-
-    image = on_pixels(texture((200, 120), 0))
-    _heldout.best_left_out(image, image, None, None, {"only": spy}, silent)
-    assert len(seen) == 2
-    assert not (seen[0] & seen[1]).any()
-    assert (seen[0] | seen[1]).all()
 
 
 def test_motion_in_words():

@@ -29,20 +29,10 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def find(fixed, moving, points=None) -> Pose:
+def find(fixed, moving, landmarks=None) -> Pose:
     """What `register` does before it measures, without a child process."""
-    pair = prepare(fixed, moving, points=points)
-    return finder(pair.fixed.ndim)(
-        pair.fixed,
-        pair.moving,
-        model="auto",
-        fixed_mask=None,
-        moving_mask=None,
-        points=pair.points,
-        seed=0,
-        device="cpu",
-        progress=silent,
-    )
+    task = prepare(fixed, moving, landmarks=landmarks, device="cpu").task
+    return finder(task.fixed.ndim)(task, "auto", silent)
 
 
 @cache
@@ -176,7 +166,7 @@ def test_landmarks_lead_where_the_search_does_not_reach():
     moving = moving.with_grid(Grid(grid.shape, grid.affine, fixed.grid.units))
     clicked = np.array([[20.0, 30], [130, 40], [70, 140], [50, 60]])
     slips = np.array([[4.0, -3], [-5, 2], [3, 4], [-2, -4]])
-    pose = find(fixed, moving, points=(clicked, truth(clicked) + slips))
+    pose = find(fixed, moving, landmarks=(clicked, truth(clicked) + slips))
     assert error(pose.transform, truth, fixed.grid, grid) < 0.9
     assert error(find(fixed, moving).transform, truth, fixed.grid, grid) > 20
 

@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import Affine, Grid, Image, warp
+from napari_voxreg.images.task import Task
 from napari_voxreg.pose.models import Poses, freedoms
 from napari_voxreg.pose.plane import find_pose_2d
 from napari_voxreg.pose.pyramid_image import field_of_view, picture
@@ -74,7 +75,7 @@ def error(found: Transform, truth: Transform, moving: Grid) -> float:
 def test_any_rotation_scale_and_shift_is_found(angle, scale, shift):
     truth = turned(angle, scale, shift)
     fixed, moving = pair(truth)
-    pose = find_pose_2d(fixed, moving)
+    pose = find_pose_2d(Task(fixed, moving))
     assert pose.reliable
     assert pose.confidence > 0.8
     assert error(pose.transform, truth, moving.grid) < 0.4
@@ -83,7 +84,7 @@ def test_any_rotation_scale_and_shift_is_found(angle, scale, shift):
 def test_unrelated_pictures_have_no_reliable_pose():
     fixed, _ = pair(Affine.identity(2), seed=1)
     _, moving = pair(Affine.identity(2), seed=2)
-    pose = find_pose_2d(fixed, moving)
+    pose = find_pose_2d(Task(fixed, moving))
     assert not pose.reliable
     assert np.array_equal(pose.transform.matrix, np.eye(3))
     assert "No reliable pose" in pose.notes[0]
@@ -91,7 +92,7 @@ def test_unrelated_pictures_have_no_reliable_pose():
 
 def test_a_mirror_image_is_reported_and_not_flipped():
     fixed, moving = pair(turned(30.0, 1.0, (8.0, 5.0)))
-    pose = find_pose_2d(fixed, moving.with_data(moving.data[:, ::-1].copy()))
+    pose = find_pose_2d(Task(fixed, moving.with_data(moving.data[:, ::-1].copy())))
     assert not pose.reliable
     assert np.array_equal(pose.transform.matrix, np.eye(3))
     assert any("mirror image" in note for note in pose.notes)
@@ -99,7 +100,7 @@ def test_a_mirror_image_is_reported_and_not_flipped():
 
 def test_an_aligned_pair_stays_where_it_is():
     fixed, moving = pair(Affine.identity(2), noise=0.3)
-    pose = find_pose_2d(fixed, moving)
+    pose = find_pose_2d(Task(fixed, moving))
     assert pose.reliable
     assert np.array_equal(pose.transform.matrix, np.eye(3))
 
@@ -111,7 +112,7 @@ def test_what_fits_anywhere_is_not_reliable(what):
     fixed = Image(data.astype(np.float32), Grid.from_spacing(SHAPE))
     noise = 0.01 * np.random.default_rng(0).normal(size=SHAPE)
     moving = fixed.with_data((np.roll(data, 3, 0) + noise).astype(np.float32))
-    pose = find_pose_2d(fixed, moving)
+    pose = find_pose_2d(Task(fixed, moving))
     assert not pose.reliable or np.array_equal(pose.transform.matrix, np.eye(3))
 
 
@@ -125,7 +126,7 @@ def test_masked_pixels_do_not_vote():
     keep = np.zeros(SHAPE, dtype=bool)
     keep[:, :90] = True
     mask = Image(keep, moving.grid)
-    pose = find_pose_2d(fixed, moving.with_data(data), moving_mask=mask)
+    pose = find_pose_2d(Task(fixed, moving.with_data(data), moving_mask=mask))
     assert pose.reliable
     assert error(pose.transform, truth, Grid.from_spacing((160, 90))) < 0.5
 
@@ -133,7 +134,7 @@ def test_masked_pixels_do_not_vote():
 def test_the_same_scene_at_an_eighth_of_the_pixels_is_found():
     fixed, moving = pair(turned(20.0, 1.0, (4.0, 4.0)))
     large = warp(moving, Affine(np.diag([0.2, 0.2, 1.0])), Grid.from_spacing((800, 950)))
-    pose = find_pose_2d(large, fixed)
+    pose = find_pose_2d(Task(large, fixed))
     truth = Affine(turned(20.0, 1.0, (4.0, 4.0)).inverse().matrix @ np.diag([0.2, 0.2, 1.0]))
     points = np.array([[300.0, 300.0], [500.0, 700.0], [600.0, 500.0]])
     assert pose.reliable
@@ -145,8 +146,8 @@ def test_perspective_asks_for_a_homography():
     matrix[2, :2] = 6e-4, -4e-4
     truth = Homography(matrix)
     fixed, moving = pair(truth, noise=0.05)
-    affine = find_pose_2d(fixed, moving, model="affine")
-    best = find_pose_2d(fixed, moving)
+    affine = find_pose_2d(Task(fixed, moving), model="affine")
+    best = find_pose_2d(Task(fixed, moving))
     assert type(best.transform).__name__ == "Homography"
     assert error(best.transform, truth, moving.grid) < 0.5 * error(affine.transform, truth, moving.grid)
 

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_voxreg.core.geometry import Array, Grid, Image
 from napari_voxreg.core.progress import Cancelled, silent
+from napari_voxreg.images.task import Task
 from napari_voxreg.pose.pose import Pose
 from napari_voxreg.pose.volume import find_pose_3d
 from napari_voxreg.samples.mri import T1, T2, scan
@@ -22,17 +23,8 @@ SPACING = 4.0
 
 
 def find(fixed: Image, moving: Image, **changes) -> Pose:
-    arguments = {
-        "model": "auto",
-        "fixed_mask": None,
-        "moving_mask": None,
-        "points": None,
-        "seed": 0,
-        "device": "cpu",
-        "progress": silent,
-        **changes,
-    }
-    return find_pose_3d(fixed, moving, **arguments)
+    model, progress = changes.pop("model", "auto"), changes.pop("progress", silent)
+    return find_pose_3d(Task(fixed, moving, device="cpu", **changes), model, progress)
 
 
 def box(size=(192, 220, 180), spacing=SPACING, middle=(0, 0, 0), direction=None) -> Grid:
@@ -149,7 +141,7 @@ class TestWhatItFinds:
         upside_down = motion((180, 0, 0), 1.0, (20, 0, 0))
         moving = head(box(), upside_down, T1, 1)
         fixed_points = np.array([[0, 60, 10], [0, -60, 0], [40, 0, 30], [-40, 0, -30.0]])
-        pose = find(plain(), moving, points=(fixed_points, upside_down(fixed_points) + 6.0))
+        pose = find(plain(), moving, landmarks=(fixed_points, upside_down(fixed_points) + 6.0))
         assert pose.reliable
         assert error(pose, upside_down, plain()) < 0.3 * SPACING
 

@@ -1,7 +1,5 @@
-"""Several methods on one pair: the rows, the best one, failures, and the texts."""
+"""Several methods on one pair: the rows, the best one, and failures."""
 
-import csv
-import io
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +11,8 @@ from napari_voxreg.core.params import Params
 from napari_voxreg.core.process import MethodUnavailable
 from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.methods.base import Method, Outcome
-from napari_voxreg.registration.compare import BEFORE, best, comma_separated, markdown, table, usual_methods
+from napari_voxreg.metrics.pair import PairMetrics
+from napari_voxreg.registration.compare import BEFORE, best, columns, remarks, usual_methods
 
 GRID = Grid.from_spacing((64, 72), units="millimeter")
 SHIFT = (3.0, -2.0)
@@ -40,13 +39,13 @@ def known(monkeypatch):
     def make(**answers):
         for name, answer in answers.items():
 
-            def run(fixed, moving, params, *, progress, answer=answer, **rest):
+            def run(task, params, progress, answer=answer):
                 progress(0.5, "half")
                 if isinstance(answer, Exception):
                     raise answer
                 return Outcome(answer)
 
-            method = Method(name, f"The {name}", Params, run, {"default": {}})
+            method = Method(name, f"The {name}", Params, run, {"default": {}}, "deformable")
             monkeypatch.setitem(METHODS, name, method)
         return tuple(answers)
 
@@ -71,7 +70,7 @@ def test_rows_the_best_and_failures(known):
     )
     assert [row.method for row in rows] == [BEFORE, *names] and tuple(arrived) == rows
     by = {row.method: row for row in rows}
-    assert by["right"].outcome == "better" and by["right"].correlation > by["near"].correlation
+    assert by["right"].outcome == "better" and by["right"].lncc > by["near"].lncc
     assert best(rows) is by["right"]
     assert by["folded"].scores.folded > 0.5
     assert by["missing"].failure == "There is no such library; install it."
@@ -85,34 +84,18 @@ def test_a_folded_result_is_never_best(known):
     rows = compare(*_pair(), methods=known(folded=_folding(), near=Affine.translation([2.0, -2.0])))
     assert best(rows).method == "near"
     assert best(rows[:2]) is None and best(rows[:1]) is None
-    assert "No method made it better" in table(rows[:2])
+    assert remarks(rows[:2]) == ["No method made it better."]
 
 
 def test_landmarks_decide_where_there_are_some(known):
     names = known(right=Affine.translation(SHIFT), other=Affine.translation([1.0, 4.0]))
     points = np.random.default_rng(1).uniform(10, 50, (5, 2))
-    rows = compare(*_pair(), methods=names, points=(points, points + np.array([1.0, 4.0])))
+    rows = compare(*_pair(), methods=names, landmarks=(points, points + np.array([1.0, 4.0])))
     assert best(rows).method == "other"
     errors = [row.scores.landmark_error for row in rows]
     assert errors == pytest.approx([np.hypot(1, 4), np.hypot(2, -6), 0])
-    assert rows[1].correlation > rows[2].correlation  # measured though the landmarks judged
-    assert table(rows).splitlines()[0].split()[:3] == ["method", "verdict", "error"]
-
-
-def test_the_texts_say_the_same(known):
-    names = known(right=Affine.translation(SHIFT), missing=ValueError("Not here | there."))
-    rows = compare(*_pair(), methods=names)
-    lines = table(rows).splitlines()
-    assert lines[2].startswith("right *") and "better" in lines[2] and "error" not in lines[0]
-    assert len({len(line) for line in lines[:3]}) == 1
-    assert "missing failed: Not here | there." in lines
-    page = markdown(rows)
-    assert page.splitlines()[1].startswith("| --- | --- | --: |") and "| right * | better |" in page
-    head, *body = csv.reader(io.StringIO(comma_separated(rows)))
-    found = [dict(zip(head, line, strict=True)) for line in body]
-    assert [line["best"] for line in found] == ["0", "1", "0"]
-    assert float(found[1]["SSIM"]) == rows[1].scores.overlap["ssim"]
-    assert found[2]["SSIM"] == "" and found[2]["failure"] == "Not here | there."
+    assert rows[1].lncc > rows[2].lncc  # measured though the landmarks judged
+    assert columns(rows)[0].title == "error"
 
 
 def test_cancel_stops_all_and_keeps_what_is_there(known):
@@ -144,8 +127,8 @@ def test_what_no_method_can_do_is_refused_and_what_one_cannot_is_its_row(known, 
     monkeypatch.setitem(METHODS, "volumes", replace(METHODS["volumes"], ndims=(3,), anywhere=True))
     rows = compare(fixed, far, methods=names)
     assert "do not overlap" in rows[1].failure and "does not work on 2D" in rows[3].failure
-    assert best(rows) is rows[2] and rows[2].correlation > 0.5
-    assert "nan" not in table(rows)
+    assert best(rows) is rows[2] and rows[2].lncc > 0.5
+    assert "nan" not in [column.text(row) for row in rows for column in columns(rows)]
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -160,3 +143,41 @@ def test_real_methods_on_a_real_shift():
     assert [row.outcome for row in rows] == ["", "better", "better"]
     for row in rows[1:]:
         assert np.abs(row.result.transform([[30.0, 30.0]]) - 30 - SHIFT).max() < 0.3
+
+
+def test_the_table_and_the_verdicts_print_the_same_figures(known):
+    # The second loses a fifth of the overlap: the figures before must not depend on that.
+    names = known(right=Affine.translation(SHIFT), away=Affine.translation([14.0, -2.0]))
+    rows = compare(*_pair(), methods=names)
+    (shown,) = (column for column in columns(rows) if column.title == "LNCC")
+    before = f"{rows[0].lncc:.3f}"
+    assert shown.text(rows[0]) == before
+    for row in rows[1:]:
+        verdict = row.result.verdict
+        assert (verdict.before, verdict.after) == (rows[0].lncc, row.lncc)
+        assert f"LNCC {before} -> {row.lncc:.3f} where both overlap" in verdict.sentence
+        assert shown.text(row) == f"{row.lncc:.3f}"
+
+
+def test_rows_are_ranked_on_the_same_pixels(known):
+    # The right half of the moving image shows another scene: the fewer of its pixels count, the better.
+    fixed, moving = _pair()
+    other = gaussian_filter(np.random.default_rng(9).normal(size=(64, 72)), 1.5) * 75 + 100
+    half = np.arange(72) < 36
+    moving = moving.with_data(np.where(half, moving.data, other).astype(np.float32))
+    # Right on the left half; the second sends most of the other half out of the image, the third keeps it.
+    field = np.full((64, 72, 2), SHIFT)
+    cut, kept = field.copy(), field.copy()
+    cut[:, 56:, 1] = 900.0
+    kept[:, :4, 1] = 0.5
+    names = known(cut=Displacement(cut, GRID), right=Displacement(field, GRID), less=Displacement(kept, GRID))
+    rows = {row.method: row for row in compare(fixed, moving, methods=names)}
+    assert rows["cut"].scores.overlap_fraction < 0.8 < rows["less"].scores.overlap_fraction
+    alone = {
+        name: PairMetrics(fixed, moving).lncc(row.result.transform, row.result.transform)
+        for name, row in rows.items()
+        if row.result
+    }
+    assert alone["cut"] > alone["right"] + 0.05  # on pixels of its own the second would win
+    assert rows["right"].lncc == pytest.approx(rows["cut"].lncc, abs=0.02)
+    assert rows["right"].lncc > rows["less"].lncc + 0.01

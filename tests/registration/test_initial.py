@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_voxreg import Grid, Image
-from napari_voxreg.registration.initial import start
+from napari_voxreg.registration.initial import initial_transform
 from napari_voxreg.transforms.fit import fit_points
 
 
@@ -17,16 +17,18 @@ def _pair():
 
 def test_corners_lay_first_pixels_and_axes_on_each_other():
     fixed, moving = _pair()
-    transform = start("corners", fixed, moving)
+    transform = initial_transform("corners", fixed, moving)
     index = np.array([[0.0, 0.0], [5.0, 9.0]])
     assert np.allclose(transform(fixed.grid.to_world(index)), moving.grid.to_world(index))
 
 
 def test_centres_and_moments_meet():
     fixed, moving = _pair()
-    assert np.allclose(start("centres", fixed, moving)(fixed.grid.centre[None])[0], moving.grid.centre)
+    assert np.allclose(
+        initial_transform("centres", fixed, moving)(fixed.grid.centre[None])[0], moving.grid.centre
+    )
     blob = np.array([[13.0, 22.0]])
-    moved = start("moments", fixed, moving)(fixed.grid.to_world(blob))
+    moved = initial_transform("moments", fixed, moving)(fixed.grid.to_world(blob))
     assert np.allclose(moved, moving.grid.to_world(blob))
 
 
@@ -47,7 +49,7 @@ def test_points_give_translation_rigid_or_affine(d):
 
 def test_unknown_starts_and_missing_points_are_refused():
     fixed, moving = _pair()
-    with pytest.raises(ValueError, match="no start 'top'; choose from: corners"):
-        start("top", fixed, moving)
-    with pytest.raises(ValueError, match="needs landmarks"):
-        start("points", fixed, moving)
+    with pytest.raises(ValueError, match="'top' is not a valid initial transform; choose from: corners"):
+        initial_transform("top", fixed, moving)
+    with pytest.raises(ValueError, match="needs some"):
+        initial_transform("landmarks", fixed, moving)

@@ -9,7 +9,6 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, register, warp
 from napari_voxreg.core.params import Params
 from napari_voxreg.methods.base import Method, Outcome
-from napari_voxreg.registration import register as module
 
 GRID = Grid.from_spacing((64, 72), units="millimeter")
 
@@ -56,20 +55,28 @@ REFUSED = {
         {},
         "Units cannot be converted",
     ),
-    "unequal points": (
+    "unequal landmarks": (
         _pair,
-        {"points": (np.zeros((2, 2)), np.zeros((3, 2)))},
-        "2 fixed and 3 moving points",
+        {"landmarks": (np.zeros((2, 2)), np.zeros((3, 2)))},
+        "2 fixed and 3 moving landmarks",
     ),
-    "empty points": (_pair, {"points": (np.zeros((0, 2)), np.zeros((0, 2)))}, "point sets are empty"),
-    "points of another space": (_pair, {"points": (np.zeros((2, 3)), np.zeros((2, 3)))}, r"shape \(N, 2\)"),
+    "no landmarks": (_pair, {"landmarks": (np.zeros((0, 2)), np.zeros((0, 2)))}, "are no landmarks"),
+    "landmarks of another space": (
+        _pair,
+        {"landmarks": (np.zeros((2, 3)), np.zeros((2, 3)))},
+        r"shape \(N, 2\)",
+    ),
     "unknown method": (_pair, {"method": "magic"}, "no method 'magic'; choose from: "),
     "unknown preset": (_pair, {"preset": "best"}, "no preset 'best'; choose from: 'default'"),
     "unknown parameter": (_pair, {"params": {"speed": 1}}, "no parameter 'speed'; choose from: precision"),
     "bad parameter": (_pair, {"params": {"precision": 0}}, "precision cannot be 0; choose between 1"),
-    "unknown start": (_pair, {"initial": "somewhere"}, "no start 'somewhere'"),
+    "unknown start": (
+        _pair,
+        {"initial": "somewhere"},
+        "'somewhere' is not a valid initial transform; choose from: corners",
+    ),
     "start of another space": (_pair, {"initial": Affine.identity(3)}, "initial transform is 3D"),
-    "no transform": (_pair, {"initial": 7}, "7 is no start"),
+    "no transform": (_pair, {"initial": 7}, "7 is not a valid initial transform; pass a Transform"),
     "empty mask": (_pair, {"fixed_mask": np.zeros((64, 72))}, "fixed mask covers no pixel"),
     "mask of another shape": (_pair, {"moving_mask": np.ones((4, 4))}, r"moving mask has the shape \(4, 4\)"),
     "missing channel": (
@@ -101,7 +108,7 @@ def _shift_of(result):
 
 def test_a_result_tells_everything():
     fixed, moving = _pair()
-    result = register(fixed, moving, method="translation", points=([[10.0, 10.0]], [[13.0, 8.0]]))
+    result = register(fixed, moving, method="translation", landmarks=([[10.0, 10.0]], [[13.0, 8.0]]))
     assert np.allclose(_shift_of(result), (3, -2), atol=0.1)
     assert result.before.landmark_error == 0 + np.hypot(3, 2) and result.after.landmark_error < 0.2
     assert result.verdict.outcome == "better" and "landmark error 3.61 ->" in result.verdict.sentence
@@ -136,7 +143,7 @@ def test_colour_multichannel_and_complex_register_on_what_drives():
 def test_units_are_converted_to_those_of_the_fixed_image():
     fixed, moving = _pair()
     micro = moving.with_grid(moving.grid.in_units(("micrometer", "micrometer")))
-    result = register(fixed, micro, method="translation", points=([[10.0, 10.0]], [[13000.0, 8000.0]]))
+    result = register(fixed, micro, method="translation", landmarks=([[10.0, 10.0]], [[13000.0, 8000.0]]))
     assert np.allclose(_shift_of(result), (3, -2), atol=0.1) and result.moving.units == fixed.grid.units
     assert result.after.landmark_error < 0.2
 
@@ -172,13 +179,31 @@ def test_starts_are_included_and_carry_on_from_a_result():
     assert np.allclose(dense.transform([[30.0, 30.0]]), (33, 28), atol=0.2)
 
 
-def _rigged(transform):
+def _rigged(transform, **more):
     """A method that returns a given transform, to see what is said of it."""
 
-    def run(fixed, moving, params, **_):
-        return Outcome(transform)
+    def run(task, params, progress):
+        return Outcome(transform, **more)
 
-    return Method("rigged", "Rigged", Params, run, {"default": {}})
+    return Method("rigged", "Rigged", Params, run, {"default": {}}, "deformable")
+
+
+@pytest.mark.parametrize(
+    "initial",
+    [Affine.translation([2.0, 1.0]), Displacement(np.full((64, 72, 2), (2.0, 1.0)), GRID)],
+    ids=["affine", "deformable"],
+)
+def test_an_initial_transform_follows_once_whatever_was_found(initial, monkeypatch):
+    fixed, moving = _pair()
+    found, extra = Affine.translation([1.0, -3.0]), Affine.translation([0.5, 0.5])
+    method = _rigged(found, extras={"first step": extra, "features": moving})
+    monkeypatch.setitem(METHODS, "rigged", method)
+    result = register(fixed, moving, method="rigged", initial=initial)
+    at = np.array([[30.0, 30.0]])
+    assert np.allclose(result.transform(at) - at, [3.0, -2.0])
+    assert np.allclose(result.extras["first step"](at) - at, [2.5, 1.5])
+    assert result.extras["features"] is moving
+    assert result.moving.same_as(moving.grid)  # the image is where it was
 
 
 def _folding():
@@ -192,7 +217,7 @@ def _folding():
     ("transform", "outcome", "words"),
     [
         (Affine.identity(2), "unchanged", "Unchanged"),
-        (Affine.translation([3.0, -2.0]), "better", "Better: local correlation"),
+        (Affine.translation([3.0, -2.0]), "better", "Better: LNCC"),
         (Affine.translation([6.0, 9.0]), "worse", "Worse than before"),
         (Affine.translation([50.0, 0.0]), "unclear", "overlap was lost"),
         (_folding(), "unclear", "the deformation folds"),
@@ -200,7 +225,7 @@ def _folding():
     ],
 )
 def test_the_verdict_is_plain(transform, outcome, words, monkeypatch):
-    monkeypatch.setitem(module.METHODS, "rigged", _rigged(transform))
+    monkeypatch.setitem(METHODS, "rigged", _rigged(transform))
     fixed, moving = _pair()
     if outcome == "worse":
         moving = warp(fixed, Affine.translation([0.3, 0.0]), GRID, fill=100)
@@ -212,11 +237,11 @@ def test_a_pair_that_does_not_overlap_is_left_to_methods_that_search_everywhere(
     fixed, moving = _pair()
     far = moving.with_grid(moving.grid.moved(Affine.translation([0.0, 500.0]).matrix))
     right, wrong = Affine.translation([3.0, 498.0]), Affine.translation([20.0, 480.0])
-    monkeypatch.setitem(module.METHODS, "rigged", _rigged(right))
+    monkeypatch.setitem(METHODS, "rigged", _rigged(right))
     with pytest.raises(ValueError, match="do not overlap"):
         register(fixed, far, method="rigged")
     for transform, outcome in ((right, "better"), (wrong, "unclear"), (Affine.identity(2), "unclear")):
-        monkeypatch.setitem(module.METHODS, "rigged", replace(_rigged(transform), anywhere=True))
+        monkeypatch.setitem(METHODS, "rigged", replace(_rigged(transform), anywhere=True))
         result = register(fixed, far, method="rigged")
         assert result.before.overlap_fraction == 0 and np.isnan(result.before.overlap["ssim"])
         assert result.verdict.outcome == outcome and "overlap 0 %" in result.verdict.sentence
@@ -225,10 +250,10 @@ def test_a_pair_that_does_not_overlap_is_left_to_methods_that_search_everywhere(
 
 
 def test_landmarks_overrule_similarity(monkeypatch):
-    monkeypatch.setitem(module.METHODS, "rigged", _rigged(Affine.translation([3.0, -2.0])))
+    monkeypatch.setitem(METHODS, "rigged", _rigged(Affine.translation([3.0, -2.0])))
     fixed, moving = _pair()
     same = [[10.0, 10.0], [40.0, 50.0]]
-    result = register(fixed, moving, method="rigged", points=(same, same))
+    result = register(fixed, moving, method="rigged", landmarks=(same, same))
     assert result.verdict.outcome == "worse" and result.verdict.measure == "landmark error"
 
 

@@ -20,7 +20,7 @@ from napari_voxreg import Grid, Image, register
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
 from napari_voxreg.nets.checkpoints.checkpoint import ARCHITECTURES, load_weights
 from napari_voxreg.train.events import Began, Ended, EpochDone, Example, Paused, Said, Stepped
-from napari_voxreg.train.optim import follow
+from napari_voxreg.train.optim import averaging
 from napari_voxreg.train.options import ARCHITECTURES as NETWORKS
 from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.pairs import data, session
@@ -409,11 +409,15 @@ def test_what_is_judged_and_saved_are_averaged_weights(some_pairs, tmp_path: Pat
 
 
 def test_averages_follow_fast_at_first_and_slowly_later() -> None:
-    net, averaged = (torch.nn.Linear(1, 1, bias=False) for _ in range(2))
+    net = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(net.weight)
+    averages = averaging(net, 0.9)
     torch.nn.init.ones_(net.weight)
-    torch.nn.init.zeros_(averaged.weight)
-    follow(averaged, net, 1, 0.9)
-    assert averaged.weight.item() == pytest.approx(10 / 11)
-    torch.nn.init.zeros_(averaged.weight)
-    follow(averaged, net, 1000, 0.9)
-    assert averaged.weight.item() == pytest.approx(0.1)
+    averages.update_parameters(net)
+    assert averages.module.weight.item() == pytest.approx(10 / 11)
+    averages.update_parameters(net)
+    assert averages.module.weight.item() == pytest.approx(1 - 1 / 11 * 2 / 12)
+    torch.nn.init.zeros_(averages.module.weight)
+    averages.n_averaged.fill_(1000)
+    averages.update_parameters(net)
+    assert averages.module.weight.item() == pytest.approx(0.1)

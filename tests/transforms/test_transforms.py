@@ -16,7 +16,7 @@ from napari_voxreg import (
     StationaryVelocity,
     ThinPlate,
 )
-from napari_voxreg.transforms import chain, displacement_on, jacobian_determinant
+from napari_voxreg.transforms import READERS, chain, displacement_on, jacobian_determinant
 
 
 def _grid(d: int, n: int = 14) -> Grid:
@@ -59,8 +59,14 @@ def _make(kind: str, d: int):
     return Composite((_make("affine", d), _make("bspline", d), _make("displacement", d)))
 
 
+def _points_in_itk(transform, grid: Grid, points: np.ndarray) -> np.ndarray:
+    itk = transform.to_itk(grid)
+    return np.array([itk.TransformPoint(p[::-1].tolist())[::-1] for p in points])
+
+
 KINDS = ("affine", "bspline", "displacement", "velocity", "thin plate", "sequence")
 PLANE = ("homography", "quadratic")
+EACH = [(kind, d) for kind in KINDS for d in (2, 3)] + [(kind, 2) for kind in PLANE]
 NATIVE = ("affine", "bspline", "displacement", "velocity", "sequence")
 
 
@@ -71,10 +77,48 @@ def test_points_agree_with_itk_inside_on_the_rim_and_outside(kind, d):
     index = np.random.default_rng(1).uniform(-3, 18, (400, d))
     rim = np.stack([np.full(d, v) for v in (-0.499, 0.0, 1.001, 11.999, 13.0)])
     points = grid.to_world(np.concatenate([index, rim]))
-    itk = transform.to_itk(grid)
-    expected = np.array([itk.TransformPoint(p[::-1].tolist())[::-1] for p in points])
-    assert np.allclose(transform(points), expected, rtol=0, atol=1e-9)
+    assert np.allclose(transform(points), _points_in_itk(transform, grid, points), rtol=0, atol=1e-9)
     assert transform.ndim == d
+
+
+@pytest.mark.parametrize(("kind", "d"), EACH)
+def test_flags_are_true(kind, d):
+    transform, grid = _make(kind, d), _grid(d)
+    points = grid.to_world(np.random.default_rng(1).uniform(1, 9, (50, d)))
+    exact = np.allclose(transform(points), _points_in_itk(transform, grid, points), rtol=0, atol=1e-6)
+    assert transform.exact_in_itk == exact
+    assert transform.exact_in_itk or not transform.native
+    slopes = transform.jacobian(points)
+    assert transform.linear == np.allclose(slopes, slopes[0])
+    closed = np.array_equal(transform.inverse(grid).inverse(grid)(points), transform(points))
+    assert transform.closed_inverse or not closed
+    if transform.matrix is not None:
+        mapped = np.column_stack([points, np.ones(50)]) @ transform.matrix.T
+        assert np.allclose(transform(points), mapped[:, :d] / mapped[:, d:])
+
+
+@pytest.mark.parametrize(("kind", "d"), EACH)
+def test_the_same_map_in_another_world(kind, d):
+    transform, grid = _make(kind, d), _grid(d)
+    matrix = np.eye(d + 1)
+    matrix[:d] = np.random.default_rng(11).normal(size=(d, d + 1))  # sheared, too
+    points = grid.to_world(np.random.default_rng(1).uniform(-3, 18, (100, d)))
+    there = Affine(matrix)
+    moved = transform.moved(matrix)
+    scale = np.abs(there(transform(points))).max()
+    assert np.allclose(moved(there(points)), there(transform(points)), rtol=0, atol=1e-9 * scale)
+    assert moved.native == transform.native
+
+
+def test_the_error_of_an_inverse_is_measured_in_its_world():
+    grid = _grid(2)
+    field = Displacement(_field(grid, 1.0), grid, inverse_error=0.25)
+    assert field.moved(np.diag([-4.0, 4.0, 1.0])).inverse_error == pytest.approx(1.0)
+
+
+def test_every_kind_can_be_read():
+    kinds = {record["kind"] for kind, d in EACH for record in _make(kind, d).to_records(inline=True)}
+    assert kinds == set(READERS)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +164,7 @@ def test_sequence_applies_its_first_member_first_and_merges_affines():
     assert len(nested.members) == 3
 
 
-@pytest.mark.parametrize(
-    ("kind", "d"), [(kind, d) for kind in KINDS for d in (2, 3)] + [(kind, 2) for kind in PLANE]
-)
+@pytest.mark.parametrize(("kind", "d"), EACH)
 def test_inverse_comes_back(kind, d):
     grid = _grid(d)
     transform = _make(kind, d)

@@ -1,20 +1,21 @@
-"""The command line's clusters: `napari-voxreg clusters`."""
+"""`napari-voxreg clusters`: kinds of images among pairs, and a model for each."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.progress import subprogress
-from .options import add_declared, parameters
+from .. import figures
+from ..cohort import IMAGES, MOST, Cluster, Survey, csv_text, judge, markdown, survey, table_text
+from ..core.progress import Progress, subprogress
+from .options import add_declared, add_verbose, parameters
 from .pairs import add_source_options, pairs_from
+from .tables import write_text
+from .terminal import progress_bar
 
 if TYPE_CHECKING:
-    from ..cohort import Cluster, Survey
-    from ..core.progress import Progress
     from ..train.options import TrainOptions
 
 LIST, ELBOW, GALLERY, TABLE, SUMMARY = "clusters.csv", "elbow.png", "gallery.png", "table.csv", "summary.md"
@@ -22,26 +23,33 @@ MODELS, JUDGED = "models", "judged"  # folders
 LOOKED, TAUGHT = 0.05, 0.85  # of the time with training, until clusters and models are there
 
 
-def add_clusters(parser: argparse.ArgumentParser) -> None:
+def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The options, those of the training from their declaration."""
-    from ..cohort import IMAGES, MOST
     from ..train.options import TrainOptions
 
+    parser.usage = "%(prog)s SOURCE [MOVING] -o DIR [-k K] [--train] [options]"
     add_source_options(parser)
     add = parser.add_argument
-    text = f"gets {LIST}, {ELBOW} and {GALLERY}; with --train runs, {TABLE} and {SUMMARY}, too"
+    text = f"folder for {LIST}, {ELBOW} and {GALLERY}; with --train also for runs, {TABLE} and {SUMMARY}"
     add("-o", "--output", type=Path, required=True, metavar="DIR", help=text)
-    text = f"clusters (default: those at the elbow, looked for among 1 to {MOST})"
+    text = f"number of clusters (default: the elbow of the curve for 1 to {MOST})"
     add("-k", "--clusters", type=int, dest="count", metavar="K", help=text)
-    text = "what of a pair is compared (default fixed)"
-    add("--images", choices=IMAGES, default=IMAGES[0], help=text)
-    text = "train a model for all pairs and one for each cluster, and judge them; runs that are there go on"
+    add(
+        "--images",
+        choices=IMAGES,
+        default=IMAGES[0],
+        help="images of a pair that are compared (default fixed)",
+    )
+    text = (
+        "train a model for all pairs and one for each cluster, and evaluate them; existing runs are resumed"
+    )
     add("--train", action="store_true", help=text)
+    add_verbose(parser)
     add_declared(parser, "training", TrainOptions.infos())
 
 
-def clusters_from(options: argparse.Namespace, progress: Progress) -> str:
-    """Find the clusters and, if asked to, train and judge their models; say what came out.
+def run(options: argparse.Namespace) -> None:
+    """Find the clusters, train and judge their models if asked to, and print what came out.
 
     Raises
     ------
@@ -50,7 +58,6 @@ def clusters_from(options: argparse.Namespace, progress: Progress) -> str:
     Cancelled
         If the user stopped it; what is done is kept.
     """
-    from ..cohort import MOST, survey
     from ..train.options import TrainOptions
 
     given = parameters(options)
@@ -63,30 +70,28 @@ def clusters_from(options: argparse.Namespace, progress: Progress) -> str:
     pairs = pairs_from(options)
     if options.train and not pairs.validation:
         raise ValueError("Models are judged on validation pairs; keep some with --validation.")
-    found = survey(
-        pairs,
-        images=options.images,
-        most=max(MOST, options.count or 0),
-        seed=chosen.seed,
-        progress=subprogress(progress, 0.0, LOOKED if options.train else 1.0),
-    )
-    clusters = found.clusters(options.count)
-    blocks = [_listed(found, clusters), *found.pairs.notes]
-    written = _write(found, clusters, options.output)
-    if options.train:
-        blocks += _trained(found, clusters, chosen, options.output, progress)
-        written += [TABLE, SUMMARY]
+    with progress_bar() as progress:
+        found = survey(
+            pairs,
+            images=options.images,
+            most=max(MOST, options.count or 0),
+            seed=chosen.seed,
+            progress=subprogress(progress, 0.0, LOOKED if options.train else 1.0),
+        )
+        clusters = found.clusters(options.count)
+        blocks = [_listed(found, clusters), *found.pairs.notes]
+        written = _write(found, clusters, options.output)
+        if options.train:
+            blocks += _trained(found, clusters, chosen, options.output, progress)
+            written += [TABLE, SUMMARY]
     blocks.append(f"Wrote {', '.join(written[:-1])} and {written[-1]} to {options.output}.")
-    return "\n\n".join(blocks)
+    print("\n\n".join(blocks))
 
 
 def _write(found: Survey, clusters: Sequence[Cluster], folder: Path) -> list[str]:
-    """The list and the pictures; returns their names."""
-    from .. import figures
-    from ..cohort import csv_text
-
+    """Write the list and the figures; returns their names."""
     folder.mkdir(parents=True, exist_ok=True)
-    _save(folder / LIST, csv_text(clusters))
+    write_text(folder / LIST, csv_text(clusters))
     figures.save(figures.elbow(found.inertias, found.suggested, len(clusters)), folder / ELBOW)
     figures.save(figures.members(clusters), folder / GALLERY)
     return [LIST, ELBOW, GALLERY]
@@ -100,7 +105,6 @@ def _trained(
     progress: Progress,
 ) -> list[str]:
     """Train, judge, write the table and the summary; returns what there is to say."""
-    from ..cohort import judge, markdown, table_text
     from ..train.clusters import train_each
 
     models = train_each(
@@ -123,9 +127,9 @@ def _trained(
         f"{options.architecture}, {options.loss}: every model took {models.steps} steps from the same start "
         f"({start}), the one for all on all pairs, each cluster's on its own."
     )
-    _save(folder / TABLE, table_text(judged))
+    write_text(folder / TABLE, table_text(judged))
     page = markdown(judged)
-    _save(folder / SUMMARY, f"# Clusters\n\n{how}\n\n{page}")
+    write_text(folder / SUMMARY, f"# Clusters\n\n{how}\n\n{page}")
     return [*(note for note in models.notes if note not in found.pairs.notes), how, page.strip()]
 
 
@@ -136,10 +140,3 @@ def _listed(found: Survey, clusters: Sequence[Cluster]) -> str:
         counts = f"{len(cluster.pairs.training)} training, {len(cluster.pairs.validation)} validation"
         lines.append(f"Cluster {cluster.number}: {counts}; nearest {cluster.members[0].pair.name}.")
     return "\n".join([*lines, f"The elbow is at {found.suggested}."])
-
-
-def _save(path: Path, text: str) -> None:
-    """Write a text whole."""
-    from ..io.files import replace_file
-
-    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8", newline=""))

@@ -1,115 +1,100 @@
-"""The command line's evaluation: `napari-voxreg evaluate`."""
+"""`napari-voxreg evaluate`: methods on many pairs; a table, a summary and figures."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.progress import Cancelled, subprogress
-from .options import add_run_options, parameters, run_options
+from .. import figures
+from ..core.progress import Cancelled, Progress, subprogress
+from ..evaluation import Evaluation, Row, Table, evaluate, markdown, summaries, text
+from ..registration.prepare import method_named
+from ..registration.register import DEFAULT_METHOD
+from .options import add_method, add_parameters, add_run_options, add_verbose, parameters, run_options
 from .pairs import add_source_options, pairs_from
+from .tables import write_text
+from .terminal import progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..core.progress import Progress
-    from ..evaluation import Evaluation, Row
-
 SUMMARY = "summary.md"
+RUNNING = 0.95  # of the time; the rest draws figures
 
 
-@dataclass(frozen=True)
-class Report:
-    """What the command has to say.
-
-    Parameters
-    ----------
-    text : str
-        For the terminal.
-    stopped : Exception or None
-        Why it ended before its time, or that nothing could be evaluated.
-    """
-
-    text: str
-    stopped: Exception | None = None
-
-
-def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    """The options; those of the methods' parameters come after them."""
-    from ..registration.register import DEFAULT_METHOD
-
+def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """The options, with the parameters of the methods that `words` name."""
+    parser.usage = "%(prog)s SOURCE [MOVING] -o DIR [-m METHOD ...] [options]"
     add_source_options(parser)
     add = parser.add_argument
-    text = f"methods to run, one after the other (default {DEFAULT_METHOD})"
-    add("-m", "--method", nargs="+", metavar="METHOD", default=[DEFAULT_METHOD], help=text)
+    add_method(parser, f"methods to run, one after the other (default {DEFAULT_METHOD})", several=True)
     add("--preset", help="one that all the methods have (default: the first of each)")
-    text = "table.csv, summary, figures and transforms; pairs that are in its table are not run again"
+    text = "folder for table.csv, summary.md, figures and transforms; pairs in its table are not run again"
     add("-o", "--output", type=Path, required=True, metavar="DIR", help=text)
-    add("--only", choices=("training", "validation"), help="only this side of the split (default both)")
-    add("--figures", choices=("png", "svg"), default="png", help="their format (default png)")
+    add("--only", choices=("training", "validation"), help="only this side of the split (default: both)")
+    add("--figures", choices=("png", "svg"), default="png", help="format of the figures (default png)")
     add_run_options(parser)
+    add_verbose(parser)
+    add_parameters(parser, words, several=True)
 
 
-def evaluate_pairs(options: argparse.Namespace, progress: Progress) -> Report:
-    """Run the methods on the pairs and write what came out.
+def run(options: argparse.Namespace) -> None:
+    """Run the methods on the pairs and write what came out; what is done when the user cancels is kept.
 
     Raises
     ------
     ValueError
-        With one plain sentence, before anything runs.
+        With one plain sentence: before anything runs, or if no pair could be evaluated.
+    Cancelled
+        If the user stopped it.
     """
-    from ..evaluation import Table, evaluate, markdown, summaries, text
-    from ..io.files import replace_file
-
     pairs = pairs_from(options)
     chosen = getattr(pairs, options.only) if options.only else pairs
     if options.only and not chosen:
         raise ValueError(f"The source holds no pairs for {options.only}; leave --only out.")
-    names = {pair.name for pair in pairs.all}
     given = _given(options)
     rows: list[Row] = []
     done: list[Evaluation] = []
-    stopped: Exception | None = None
+    drawn: list[str] = []
+    cancelled = False
     try:
-        for k, (method, params) in enumerate(given.items()):
-            found = evaluate(
-                chosen,
-                method=method,
-                preset=options.preset,
-                params=params,
-                **run_options(options),
-                folder=options.output,
-                progress=subprogress(progress, 0.95 * k / len(given), 0.95 * (k + 1) / len(given)),
-                arrived=rows.append,
-            )
-            done.append(found)
-        pictures = _figures(done, options, subprogress(progress, 0.95, 1.0))
+        with progress_bar() as progress:
+            for k, (method, params) in enumerate(given.items()):
+                start, stop = RUNNING * k / len(given), RUNNING * (k + 1) / len(given)
+                found = evaluate(
+                    chosen,
+                    method=method,
+                    preset=options.preset,
+                    params=params,
+                    **run_options(options),
+                    folder=options.output,
+                    progress=subprogress(progress, start, stop),
+                    arrived=rows.append,
+                )
+                done.append(found)
+            drawn = _figures(done, options, subprogress(progress, RUNNING, 1.0))
     except Cancelled:
-        pictures = []
+        cancelled = True
+    names = {pair.name for pair in pairs.all}
+    every = summaries([row for row in Table(options.output).rows if row.name in names])
+    write_text(options.output / SUMMARY, markdown(every))
+    written = ["table.csv", SUMMARY, *drawn]
+    notes = dict.fromkeys((*pairs.notes, *(note for found in done for note in found.notes)))
+    wrote = f"Wrote {', '.join(written[:-1])} and {written[-1]} to {options.output}."
+    print("\n\n".join([*map(text, summaries(rows)), *notes, wrote]))
+    if cancelled:
         count = sum(not row.failed for row in rows)
-        stopped = Cancelled(
+        raise Cancelled(
             f"cancelled after {count} evaluated pairs, which are kept; the same command goes on from there"
         )
-    every = summaries([row for row in Table(options.output).rows if row.name in names])
-    page = partial(Path.write_text, data=markdown(every), encoding="utf-8")
-    replace_file(options.output / SUMMARY, page)
-    written = ["table.csv", SUMMARY, *pictures]
-    notes = dict.fromkeys((*pairs.notes, *(note for found in done for note in found.notes)))
-    blocks = [*map(text, summaries(rows)), *notes]
-    blocks.append(f"Wrote {', '.join(written[:-1])} and {written[-1]} to {options.output}.")
-    if stopped is None and all(row.failed for row in rows):
-        stopped = ValueError(f"No pair could be evaluated; the first: {rows[0].sentence}")
-    return Report("\n\n".join(blocks), stopped)
+    if all(row.failed for row in rows):
+        raise ValueError(f"No pair could be evaluated; the first: {rows[0].sentence}")
 
 
 def _given(options: argparse.Namespace) -> dict[str, dict[str, object]]:
     """The methods, each with those of the given parameters that it has."""
-    from ..registration.register import method_named
-
     given = parameters(options)
     chosen = {}
     for name in options.method:
@@ -122,8 +107,6 @@ def _given(options: argparse.Namespace) -> dict[str, dict[str, object]]:
 
 def _figures(done: list[Evaluation], options: argparse.Namespace, progress: Progress) -> list[str]:
     """Draw before and after, and the best and the worst, of each method; returns the files' names."""
-    from .. import figures
-
     kinds: dict[str, Callable[[Sequence[Row]], Figure]]
     kinds = {"before-after": figures.before_after, "gallery": figures.gallery}
     written = []

@@ -1,25 +1,96 @@
-"""Options that several commands share: a method's parameters, and what all methods take."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..core.params import Param
+from ..core.geometry import Array
+from ..core.params import Param
+from ..io.images import read_image
+from ..io.points import read_points
+from ..io.transforms import load_transform
+from ..methods import METHODS
+from ..registration.initial import INITIAL_TRANSFORMS
+from ..registration.register import DEFAULT_METHOD
+from ..transforms import Transform
+from .describe import default, kind
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 MARK = "parameter "  # tells a method's parameters from our own options
 
 
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """The log, which every command has."""
+    text = "print on stderr what is done; -vv prints all details"
+    parser.add_argument("-v", "--verbose", action="count", default=0, help=text)
+
+
+def add_pair_options(parser: argparse.ArgumentParser) -> None:
+    """A pair of images, and what all methods take with it."""
+    add = parser.add_argument
+    add("fixed", type=Path, metavar="FIXED", help="the fixed image: a file, or a folder of DICOM slices")
+    add("moving", type=Path, metavar="MOVING", help="the moving image, which is warped onto the fixed one")
+    text = (
+        f"initial transform: {', '.join(INITIAL_TRANSFORMS)}, a transform file, or a folder that register "
+        "wrote (default: the images as they lie in the world)"
+    )
+    add("--initial", metavar="TRANSFORM", help=text)
+    for which in ("fixed", "moving"):
+        text = f"mask of the {which} image: only its non-zero pixels count"
+        add(f"--{which}-mask", type=Path, metavar="FILE", help=text)
+    text = "corresponding landmarks: one a line, world coordinates in array-axis order, separated by commas"
+    add("--landmarks", type=Path, nargs=2, metavar=("FIXED.csv", "MOVING.csv"), help=text)
+    add_run_options(parser)
+
+
+def pair_inputs(options: argparse.Namespace) -> dict[str, Any]:
+    """What `register` and `compare` take besides the two images.
+
+    Raises
+    ------
+    ValueError
+        If a file is missing or holds something else.
+    """
+    return {
+        "initial": _initial(options.initial),
+        "fixed_mask": None if options.fixed_mask is None else read_image(options.fixed_mask),
+        "moving_mask": None if options.moving_mask is None else read_image(options.moving_mask),
+        "points": _landmarks(options.landmarks),
+        **run_options(options),
+    }
+
+
+def _initial(given: str | None) -> str | Transform | None:
+    """A kind of initial transform, or a transform from disk."""
+    if given is None or given in INITIAL_TRANSFORMS:
+        return given
+    if not Path(given).exists():
+        raise ValueError(
+            f"{given!r} is not a valid initial transform; choose from: {', '.join(INITIAL_TRANSFORMS)}, "
+            "or give a transform file."
+        )
+    return load_transform(given)
+
+
+def _landmarks(files: Sequence[Path] | None) -> tuple[Array, Array] | None:
+    """Corresponding landmarks from two tables, (N, d) each."""
+    if files is None:
+        return None
+    fixed, moving = files
+    return read_points(fixed), read_points(moving)
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Channel, seed and device."""
     add = parser.add_argument
-    add("--channel", help="the channel that drives: a number or luminance (default luminance)")
-    add("--seed", type=int, default=0, help="same seed, same result (default 0)")
-    text = "where networks compute (default auto: a GPU if there is one)"
+    text = "the channel that is registered: a number from 0 on, or luminance (default luminance)"
+    add("--channel", help=text)
+    add("--seed", type=int, default=0, metavar="N", help="same seed, same result (default 0)")
+    text = "where tensors are computed (default auto: a GPU if there is one)"
     add("--device", choices=DEVICES, default=DEVICES[0], help=text)
 
 
@@ -31,23 +102,31 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
     return {"channel": channel, "seed": options.seed, "device": options.device}
 
 
-def add_parameters(parser: argparse.ArgumentParser, methods: Sequence[str]) -> None:
-    """One option for each parameter of the methods; those of the same name share one.
+def add_method(parser: argparse.ArgumentParser, text: str, several: bool = False) -> None:
+    """The method to run, or `several`: ``-m A B`` and ``-m A -m B`` mean the same."""
+    many: dict[str, Any] = {"nargs": "+", "action": "extend"} if several else {}
+    parser.add_argument("-m", "--method", metavar="METHOD", help=text, **many)
+
+
+def add_parameters(parser: argparse.ArgumentParser, words: Sequence[str], several: bool = False) -> None:
+    """One option for each parameter of the methods that `words` name; those of the same name share one.
 
     Names that are no methods are left to whoever runs them.
     """
-    from ..methods import METHODS
-
+    scout = type(parser)(prog=parser.prog, add_help=False, allow_abbrev=False)
+    add_method(scout, "", several)
+    found = scout.parse_known_args(words)[0].method or DEFAULT_METHOD
     known: set[str] = set()
-    for method in (METHODS[name] for name in methods if name in METHODS):
-        add_declared(parser, method.title, [i for i in method.params.infos() if i.name not in known])
-        known |= {info.name for info in method.params.infos()}
+    for name in [found] if isinstance(found, str) else found:
+        if name in METHODS:
+            infos = METHODS[name].params.infos()
+            title = f"parameters of {name}"
+            add_declared(parser, title, [info for info in infos if info.name not in known])
+            known |= {info.name for info in infos}
 
 
 def add_declared(parser: argparse.ArgumentParser, title: str, infos: Sequence[Param]) -> None:
     """One option for each declared parameter, the advanced ones in a group of their own."""
-    from ..methods.describe import default, kind
-
     for heading, advanced in ((title, False), (f"{title}, advanced", True)):
         group = parser.add_argument_group(heading)
         for info in infos:

@@ -1,4 +1,4 @@
-"""The command line's pairs: `napari-voxreg pairs list` and `pack`, and options that other commands share."""
+"""`napari-voxreg pairs`: list or pack pairs; and the options of every command that takes a set of pairs."""
 
 from __future__ import annotations
 
@@ -6,50 +6,62 @@ import argparse
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
-if TYPE_CHECKING:
-    from ..core.progress import Progress
-    from ..io.pairs import Pair, PairSet
+from ..io.pairs import FRACTION, ROLES, Pair, Pairing, PairSet, name_of_source, open_pairs, pack
+from .options import add_verbose
+from .tables import text_table
+from .terminal import progress_bar
 
 SOURCE = """a folder of images, a folder with path lists (train_fixed.txt, train_moving.txt, ...) or with the
 subfolders fixed and moving, a CSV with the columns fixed and moving, or an HDF5 pair file"""
 
 
-def add_pairs(parser: argparse.ArgumentParser) -> None:
-    """The subcommands; each leaves its function, ``(options, progress) -> text``, in ``options.pairs``."""
+def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """The two subcommands; each leaves its function in ``options.task``."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, function, text in (
-        ("list", _list, "Show which pairs a source holds, what was read out of its names, and the split."),
+    for name, task, text in (
+        ("list", _list, "Show the pairs of a source, what was read from their names, and the split."),
         ("pack", _pack, "Write pairs into one HDF5 file, with their split."),
     ):
-        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        added.set_defaults(pairs=function)
+        added = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            allow_abbrev=False,
+            formatter_class=parser.formatter_class,
+        )
+        added.set_defaults(task=task)
+        added.usage = f"%(prog)s SOURCE [MOVING]{' -o FILE.h5' * (name == 'pack')} [options]"
         add_source_options(added)
         if name == "pack":
-            added.add_argument(
-                "-o", "--output", type=Path, required=True, metavar="FILE.h5", help="the pair file"
-            )
+            text = "the pair file"
+            added.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.h5", help=text)
+        add_verbose(added)
+
+
+def run(options: argparse.Namespace) -> None:
+    """List or pack."""
+    options.task(options)
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """What tells the pairs and their split, for every command that takes a set of pairs."""
-    from ..io.pairs import FRACTION, Pairing
-
+    """A set of pairs and its split, for every command that takes one."""
     add = parser.add_argument
     add("source", type=Path, metavar="SOURCE", help=SOURCE)
-    add("moving", type=Path, nargs="?", metavar="MOVING", help="folder of moving images; SOURCE is the fixed")
+    text = "folder of the moving images, if SOURCE is that of the fixed ones"
+    add("moving", type=Path, nargs="?", metavar="MOVING", help=text)
     text = (
-        "regular expression for file names: between two folders its groups tell which images belong "
-        "together; elsewhere its named groups id, laterality and date are read"
+        "regular expression for file names: between two folders its groups pair the images; elsewhere its "
+        "named groups id, laterality and date are read"
     )
     add("--pattern", metavar="REGEX", help=text)
-    text = "how images of one folder are paired (default consecutive visits, or template if there is one)"
+    text = "how the images of one folder are paired (default consecutive, or template if one is given)"
     add("--pairing", choices=get_args(Pairing), help=text)
-    add("--template", metavar="FILE", help="the fixed image of all pairs")
+    add("--template", metavar="FILE", help="fixed image of all pairs")
     text = (
-        "fraction, or a text file that names pairs, images or patients "
-        f"(default the source's own split, or {FRACTION:g})"
+        "validation pairs: a fraction, or a text file that names pairs, images or patients "
+        f"(default: the source's own split, or {FRACTION:g})"
     )
     add("--validation", metavar="WHAT", help=text)
     add("--split-seed", type=int, default=0, metavar="N", help="same seed, same split (default 0)")
@@ -57,8 +69,6 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def pairs_from(options: argparse.Namespace) -> PairSet:
     """The pairs that the options of `add_source_options` tell."""
-    from ..io.pairs import open_pairs
-
     validation: str | float | None = options.validation
     with suppress(ValueError):  # else it is a file's name
         validation = None if validation is None else float(validation)
@@ -73,10 +83,8 @@ def pairs_from(options: argparse.Namespace) -> PairSet:
     )
 
 
-def _list(options: argparse.Namespace, progress: Progress) -> str:
-    """The names, the pairs, how many there are, and the notes."""
-    from ..io.pairs import name_of_source
-
+def _list(options: argparse.Namespace) -> None:
+    """Print the names, the pairs, how many there are, and the notes."""
     pairs = pairs_from(options)
     blocks = []
     if any(parts.read for parts in pairs.names):
@@ -84,21 +92,20 @@ def _list(options: argparse.Namespace, progress: Progress) -> str:
         for parts in pairs.names:
             read = (parts.patient, parts.laterality, parts.date) if parts.read else ("not read", "", "")
             rows.append((name_of_source(parts.source), *read))
-        blocks.append(_table(rows))
+        blocks.append(text_table(rows))
     sets = [("train", pair) for pair in pairs.training] + [("val", pair) for pair in pairs.validation]
     blocks.append(
-        _table([("set", "pair", "also"), *((name, pair.name, _extras(pair)) for name, pair in sets)])
+        text_table([("set", "pair", "also"), *((name, pair.name, _extras(pair)) for name, pair in sets)])
     )
-    return "\n\n".join([*blocks, _summary(pairs)])
+    print("\n\n".join([*blocks, _summary(pairs)]))
 
 
-def _pack(options: argparse.Namespace, progress: Progress) -> str:
+def _pack(options: argparse.Namespace) -> None:
     """Write the pair file."""
-    from ..io.pairs import pack
-
     pairs = pairs_from(options)
-    path = pack(pairs, options.output, progress)
-    return f"{_summary(pairs)}\nWrote {path} ({path.stat().st_size / 1e6:.1f} MB)."
+    with progress_bar() as progress:
+        path = pack(pairs, options.output, progress)
+    print(f"{_summary(pairs)}\nWrote {path} ({path.stat().st_size / 1e6:.1f} MB).")
 
 
 def _summary(pairs: PairSet) -> str:
@@ -108,13 +115,4 @@ def _summary(pairs: PairSet) -> str:
 
 def _extras(pair: Pair) -> str:
     """What a pair has besides its images."""
-    from ..io.pairs import ROLES
-
     return ", ".join(role.replace("_", " ") for role in ROLES[2:] if getattr(pair, role) is not None)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Rows as columns of text."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    return "\n".join("  ".join(line).rstrip() for line in lines)

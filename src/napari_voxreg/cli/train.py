@@ -1,40 +1,43 @@
-"""The command line's training: `napari-voxreg train`."""
+"""`napari-voxreg train`: from pairs to the weights of a network."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.progress import Cancelled, silent
-from .options import add_declared, parameters
+from ..core.progress import Cancelled, Progress, silent
+from .options import add_declared, add_verbose, parameters
 from .pairs import add_source_options, pairs_from
+from .terminal import progress_bar
 
 if TYPE_CHECKING:
-    from ..core.progress import Progress
     from ..train.events import Ended, Event, Losses, Row, Wish
 
 
-def add_train(parser: argparse.ArgumentParser) -> None:
+def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The options, those of the training from their declaration."""
     from ..train.options import LATER, TrainOptions
 
+    parser.usage = "%(prog)s SOURCE [MOVING] -o RUN [options]\n       %(prog)s RUN --resume [options]"
     add_source_options(parser)
     add = parser.add_argument
-    add(
-        "-o", "--output", type=Path, metavar="RUN", help="folder for weights, history and what resuming needs"
-    )
-    text = f"go on with the run in the folder SOURCE; of the options, only {', '.join(LATER)} may change"
+    text = "new folder for the weights, the history and what resuming needs"
+    add("-o", "--output", type=Path, metavar="RUN", help=text)
+    later = ", ".join(f"--{name.replace('_', '-')}" for name in LATER)
+    text = f"resume the run in the folder SOURCE; only {later} may change"
     add("--resume", action="store_true", help=text)
-    text = "processes on this machine, a GPU each (or all on the CPU), that share every step (default 1)"
+    text = "processes on this machine that share every step, a GPU each or all on the CPU (default 1)"
     add("--devices", type=int, default=1, metavar="N", help=text)
     text = "machines; start the same command on each, as SLURM and torchrun do (default 1)"
     add("--num-nodes", type=int, default=1, metavar="M", help=text)
+    add_verbose(parser)
     add_declared(parser, "training", TrainOptions.infos())
 
 
-def train_from(options: argparse.Namespace, progress: Progress) -> str:
-    """Train, and say how it went.
+def run(options: argparse.Namespace) -> None:
+    """Train, and print how it went.
 
     Raises
     ------
@@ -56,19 +59,20 @@ def train_from(options: argparse.Namespace, progress: Progress) -> str:
     pairs = None if options.resume else pairs_from(options)
     many = options.devices * options.num_nodes > 1
     team = FabricProcesses(chosen.device, options.devices, options.num_nodes) if many else SingleProcess()
-    screen = _Screen(silent if team.rank else progress)
-    rest: dict[str, Any] = {"report": screen.report, "control": screen.control, "team": team}
-    if pairs is None:
-        changes = {name: chosen.as_dict()[name] for name in given}
-        ended = resume(options.source, **rest, **changes)
-    else:
-        ended = train_pairs(pairs, chosen, options.output, **rest)
-    text = "\n".join([*screen.said, *_summary(ended, screen.rows)])
+    with progress_bar() as progress:
+        screen = _Screen(silent if team.rank else progress)
+        rest: dict[str, Any] = {"report": screen.report, "control": screen.control, "team": team}
+        if pairs is None:
+            changes = {name: chosen.as_dict()[name] for name in given}
+            ended = resume(options.source, **rest, **changes)
+        else:
+            ended = train_pairs(pairs, chosen, options.output, **rest)
     if ended.reason == "stopped":
         raise Cancelled(f"{ended.text} All is saved: go on with train {screen.folder} --resume.")
     if ended.reason == "not a number":
         raise ValueError(ended.text)
-    return text if team.rank == 0 else ""
+    if team.rank == 0:
+        print("\n".join([*screen.said, *_summary(ended, screen.rows)]))
 
 
 class _Screen:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import faulthandler
 import importlib
 import json
+import logging
 import mmap
 import os
 import pickle
@@ -31,6 +33,8 @@ from typing import Any, BinaryIO, TypeVar
 from .progress import Cancelled, Progress, silent
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 BEAT = 0.1  # seconds between two looks at the caller's progress, which is how a cancel is noticed
 LARGE = 2**16  # bytes from which a buffer gets a file of its own
@@ -80,7 +84,7 @@ def call(function: Callable[..., T], *args: Any, progress: Progress = silent, **
         _write((function, args, kwargs), folder, "call")
         child = _current()
         try:
-            child.send({"call": str(folder), "path": _path()})
+            child.send({"call": str(folder), "path": _path(), "level": log.getEffectiveLevel()})
             child.wait(progress)
         except BaseException:
             # The child is dead or busy with work that nobody waits for.
@@ -140,7 +144,7 @@ def launch(module: str, stderr: BinaryIO) -> subprocess.Popen[bytes]:
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.BELOW_NORMAL_PRIORITY_CLASS | subprocess.CREATE_NO_WINDOW
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", module, str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -154,6 +158,8 @@ def launch(module: str, stderr: BinaryIO) -> subprocess.Popen[bytes]:
         },
         creationflags=flags,
     )
+    log.info("started the child process %d (%s)", process.pid, module)
+    return process
 
 
 def last_words(process: subprocess.Popen[bytes], stderr: BinaryIO) -> tuple[str, str]:
@@ -235,6 +241,10 @@ class _Child:
                 raise self._death()
             if "done" in message:
                 return
+            if "log" in message:
+                name, level, text = message["log"]
+                logging.getLogger(name).log(level, "%s", text)
+                continue
             fraction, words, metric = message["progress"]
             progress(fraction, words, metric)
 
@@ -256,6 +266,7 @@ class _Child:
             return
         self._process.kill()
         self._process.wait()
+        log.info("stopped the child process %d", self._process.pid)
         self._listener.join()
         assert self._process.stdin is not None  # it is a pipe
         with contextlib.suppress(OSError):  # a request that was never read
@@ -355,14 +366,19 @@ def _serve(parent: int) -> None:
             with contextlib.suppress(ImportError):  # reported by the call that needs it
                 importlib.import_module(module)
         if "call" in request:
-            _answer(Path(request["call"]), reports)
+            _answer(Path(request["call"]), request["level"], reports)
 
 
-def _answer(folder: Path, reports: BinaryIO) -> None:
-    """Do one call and leave its value or its exception in the folder."""
+def _answer(folder: Path, level: int, reports: BinaryIO) -> None:
+    """Do one call and leave its value or its exception in the folder.
+
+    What the package logs meanwhile, from `level` on, is reported to the parent.
+    """
+    one_line = threading.Lock()
 
     def tell(message: dict[str, Any]) -> None:
-        reports.write(json.dumps(message).encode() + b"\n")
+        with one_line:
+            reports.write(json.dumps(message).encode() + b"\n")
 
     def progress(fraction: float | None, message: str, metric: float | None = None) -> None:
         numbers = [None if x is None else float(x) for x in (fraction, metric)]  # NumPy's have no JSON
@@ -370,12 +386,27 @@ def _answer(folder: Path, reports: BinaryIO) -> None:
 
     os.ftruncate(2, 0)  # last words are of the present call only
     os.lseek(2, 0, os.SEEK_SET)
+    logger, handler = logging.getLogger("napari_voxreg"), _ToParent(tell)
+    logger.setLevel(level)
+    logger.addHandler(handler)
     try:
         function, args, kwargs = _read(folder, "call", mapped=True)
         _write((function(*args, progress=progress, **kwargs), None), folder, "value")
     except Exception as error:  # noqa: BLE001 (it is raised in the parent)
         _write((None, _portable(error)), folder, "value")
+    logger.removeHandler(handler)
     tell({"done": True})
+
+
+class _ToParent(logging.Handler):
+    """Reports what is logged in the child, where nobody would see it."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell({"log": (record.name, record.levelno, record.getMessage())})
 
 
 def _portable(error: Exception) -> Exception:
@@ -396,8 +427,6 @@ def _die_with(parent: int) -> None:
     """
     if not sys.platform.startswith("linux"):
         return
-    import ctypes
-
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it went before it could be asked for

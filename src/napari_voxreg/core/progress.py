@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import Protocol
+
+BRIEF = 0.05  # seconds of a stage that is a detail in the log
 
 
 class Cancelled(Exception):
@@ -41,5 +45,30 @@ def subprogress(progress: Progress, start: float, stop: float) -> Progress:
     def report(fraction: float | None, message: str, metric: float | None = None) -> None:
         whole = None if fraction is None else start + (stop - start) * min(max(fraction, 0.0), 1.0)
         progress(whole, message, metric)
+
+    return report
+
+
+def logged(progress: Progress, log: logging.Logger) -> Progress:
+    """Progress that also logs how long each stage took, once the next one begins.
+
+    Parameters
+    ----------
+    progress : Progress
+        Called with every report.
+    log : Logger
+        Gets one record a stage, its message and its seconds: of the level INFO, or DEBUG below `BRIEF`.
+    """
+    stage, began = "", 0.0
+
+    def report(fraction: float | None, message: str, metric: float | None = None) -> None:
+        nonlocal stage, began
+        if message != stage:
+            now = time.monotonic()
+            if stage:
+                level = logging.DEBUG if now - began < BRIEF else logging.INFO
+                log.log(level, "%s: %.1f s", stage, now - began)
+            stage, began = message, now
+        progress(fraction, message, metric)
 
     return report

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.geometry import Array, Grid, Image
+from ..core.geometry import Array, Grid
 from ..core.progress import Progress, silent, subprogress
+from ..images.task import Task
 from ..tensor.integrate import squarings
 from ..tensor.similarity import mind_ssc
-from ..transforms import StationaryVelocity, Transform
+from ..transforms import StationaryVelocity
 from .folding import unfolded
 from .forces import LocalCorrelation, MutualInformation, Squares
 from .lattice import Lattice, control_lattice
@@ -42,8 +43,7 @@ class Deformation:
     Parameters
     ----------
     transform : StationaryVelocity
-        From world points of the fixed image to those of the moving image, or to where an initial transform
-        takes over.
+        From world points of the fixed image to those of the moving image.
     trace : tuple of float
         The cost after each step, all levels in order.
     notes : tuple of str
@@ -55,34 +55,16 @@ class Deformation:
     notes: tuple[str, ...]
 
 
-def deform(
-    fixed: Image,
-    moving: Image,
-    settings: Settings | None = None,
-    *,
-    initial: Transform | None = None,
-    fixed_mask: Image | None = None,
-    moving_mask: Image | None = None,
-    points: tuple[Array, Array] | None = None,
-    device: str = "auto",
-    progress: Progress = silent,
-) -> Deformation:
+def deform(task: Task, settings: Settings | None = None, progress: Progress = silent) -> Deformation:
     """Find the smooth invertible deformation that makes two images most alike.
 
     Parameters
     ----------
-    fixed, moving : Image
-        One channel, finite, 2D or 3D alike, in the same units; already roughly aligned in the world.
+    task : Task
+        Two images that are already roughly aligned in the world. Pixels outside the moving image never
+        count; landmarks pull softly. The device "auto" is a GPU if there is one.
     settings : Settings, optional
         Defaults where left out.
-    initial : Transform, optional
-        Applied after the deformation; it is not part of the result.
-    fixed_mask, moving_mask : Image, optional
-        Boolean, on the images' grids; True counts. Pixels outside the moving image never do.
-    points : tuple of ndarray, optional
-        Corresponding world points of fixed and moving, (N, d) each, which pull softly.
-    device : str
-        "auto" (a GPU if there is one), "cpu", "cuda" or "mps".
     progress : Progress
         Called after every step with the cost.
 
@@ -92,21 +74,22 @@ def deform(
         If nothing that counts overlaps.
     """
     settings = Settings() if settings is None else settings
-    where = torch_device(device)
+    where = torch_device(task.device)
     with torch.inference_mode():
         similarity: str = settings.similarity
         squares = similarity == "mean squares"
-        pair = prepare(fixed, moving, initial, fixed_mask, moving_mask, where, squares)
+        pair = prepare(task, where, squares)
         notes = []
         if similarity == "auto":
             similarity = guess_similarity(pair)
             notes.append(f"Compared by {similarity}, chosen from the pair.")
-        targets = None if points is None else _targets(points, fixed.grid, moving.grid, initial)
+        grid = task.fixed.grid
+        targets = None if task.landmarks is None else _targets(task.landmarks, grid)
         velocity, control, trace = _coarse_to_fine(pair, similarity, settings, targets, where, progress)
         velocity, rounds = unfolded(velocity, control)
         if rounds:
             notes.append("The deformation was smoothed where it would have folded.")
-        return Deformation(_transform(velocity, control, fixed.grid), tuple(trace), tuple(notes))
+        return Deformation(_transform(velocity, control, grid), tuple(trace), tuple(notes))
 
 
 def torch_device(name: str) -> torch.device:
@@ -258,12 +241,10 @@ def _force(similarity: str, fixed: Tensor, settings: Settings) -> Force:
     return Squares(fixed, 1 / float(fixed.var() + 1e-12))
 
 
-def _targets(
-    points: tuple[Array, Array], fixed: Grid, moving: Grid, initial: Transform | None
-) -> tuple[Tensor, Tensor]:
-    """Corresponding points in index coordinates of the fixed image, before the initial transform."""
-    goal = points[1] if initial is None else initial.inverse(moving)(points[1])
-    return tuple(torch.from_numpy(fixed.to_index(p)).float() for p in (points[0], goal))  # type: ignore[return-value]
+def _targets(landmarks: tuple[Array, Array], grid: Grid) -> tuple[Tensor, Tensor]:
+    """Corresponding world points in index coordinates of the fixed image."""
+    fixed, moving = (torch.from_numpy(grid.to_index(points)).float() for points in landmarks)
+    return fixed, moving
 
 
 def _transform(velocity: Tensor, control: Control, grid: Grid) -> StationaryVelocity:

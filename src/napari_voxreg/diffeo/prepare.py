@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from ..core.geometry import Array, Grid, Image
 from ..images.preprocess import unit_range
+from ..images.task import Task
 from ..tensor.similarity import box_mean
 from ..tensor.warp import sample
-from ..transforms import Transform, displacement_on
 from .lattice import Lattice
 
 LEVEL_PIXELS = 2_500_000
@@ -43,15 +43,7 @@ class Prepared:
     spacing: tuple[float, ...]
 
 
-def prepare(
-    fixed: Image,
-    moving: Image,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    device: torch.device,
-    same_scale: bool = False,
-) -> Prepared:
+def prepare(task: Task, device: torch.device, same_scale: bool = False) -> Prepared:
     """Bring a pair onto one lattice, each image from 0 to 1 (with `same_scale` both by one scale).
 
     Raises
@@ -59,6 +51,7 @@ def prepare(
     ValueError
         If no pixels that count meet.
     """
+    fixed, moving = task.fixed, task.moving
     grid, d = fixed.grid, fixed.ndim
     if same_scale:
         both = unit_range(np.concatenate([fixed.data.ravel(), moving.data.ravel()]))
@@ -66,8 +59,8 @@ def prepare(
         shifted = tensor(both[fixed.data.size :].reshape(moving.grid.shape), device)
     else:
         still, shifted = (tensor(unit_range(image.data), device) for image in (fixed, moving))
-    counted = None if moving_mask is None else tensor(moving_mask.data.astype(np.float32), device)
-    same = initial is None and moving.grid.same_as(grid)
+    counted = _weight(task.moving_mask, device)
+    same = moving.grid.same_as(grid)
     # On the same grid the moving image has nothing to show beyond the rim; elsewhere it may have.
     rim = [RIM if same else math.ceil(MARGIN * n) + RIM for n in grid.shape]
     lattice = Lattice(
@@ -80,8 +73,8 @@ def prepare(
         counted = F.pad(torch.ones_like(shifted) if counted is None else counted, around)
         shifted = F.pad(shifted[None], around, mode="replicate")[0]
     else:
-        shifted, counted = _resampled(shifted, counted, moving.grid, initial, grid, lattice)
-    weight = None if fixed_mask is None else tensor(fixed_mask.data.astype(np.float32), device)
+        shifted, counted = _resampled(shifted, counted, moving.grid, grid, lattice)
+    weight = _weight(task.fixed_mask, device)
     inner = tuple(slice(int(-s), int(-s) + n) for s, n in zip(lattice.start, grid.shape, strict=True))
     meeting = counted[(slice(None), *inner)]
     if weight is not None:
@@ -104,18 +97,18 @@ def prepare(
     )
 
 
+def _weight(mask: Image | None, device: torch.device) -> Tensor | None:
+    """A mask as a tensor (1, *shape) of 0 and 1."""
+    return None if mask is None else tensor(mask.data, device)
+
+
 def tensor(data: Array, device: torch.device) -> Tensor:
     """An array (*shape) as a float32 tensor (1, *shape)."""
     return torch.from_numpy(np.array(data, dtype=np.float32))[None].to(device)
 
 
 def _resampled(
-    image: Tensor,
-    mask: Tensor | None,
-    own: Grid,
-    initial: Transform | None,
-    grid: Grid,
-    lattice: Lattice,
+    image: Tensor, mask: Tensor | None, own: Grid, grid: Grid, lattice: Lattice
 ) -> tuple[Tensor, Tensor]:
     """An image and where it counts on a lattice of the fixed grid, its border going on outside."""
     d = grid.ndim
@@ -133,14 +126,11 @@ def _resampled(
     matrix = torch.tensor(to_index @ wide.affine, dtype=torch.float64)
     size = torch.tensor(own.shape, dtype=torch.float64)
     out, inside = [], []
-    field = None if initial is None else displacement_on(initial, wide) @ to_index[:d, :d].T
     rest = torch.stack(
         torch.meshgrid(*[torch.arange(n, dtype=torch.float64) for n in lattice.shape[1:]], indexing="ij"), -1
     )
     for k in range(lattice.shape[0]):
         index = rest @ matrix[:d, 1:d].T + matrix[:d, 0] * k + matrix[:d, d]
-        if field is not None:
-            index = index + torch.from_numpy(field[k])
         at = (index * (2 / (size - 1).clamp_min(1)) - 1).flip(-1).float().to(image.device)[None]
         out.append(sample(image, at))
         within = ((index >= -0.5) & (index <= size - 0.5)).all(-1).float().to(image.device)[None, None]

@@ -10,9 +10,11 @@ import numpy as np
 from ..core.geometry import Array, Grid
 from ..core.progress import Progress, subprogress
 from ..io.pairs import LoadedPair
-from ..metrics.similarity import PairMetrics, Scores, dice, l1, ncc, rmse, ssim_map
-from ..registration.register import Ready
-from ..transforms import Displacement, Transform, displacement_on, is_affine, warp
+from ..metrics.pair import Scores, Warped
+from ..metrics.similarity import dice, l1, ncc, rmse
+from ..registration.prepare import PreparedPair
+from ..registration.result import Result
+from ..transforms import Displacement, Transform, displacement_on, warp
 
 BLACK = 0.02  # of the range: five of 255, what JPEG makes of black
 WHOLE = ("l1", "rmse", "ncc", "ssim")
@@ -36,42 +38,39 @@ class Measured:
     interpolated: float
 
 
-def measure(
-    ready: Ready, pair: LoadedPair, transform: Transform, after: Scores, progress: Progress
-) -> Measured:
+def measure(prepared: PreparedPair, pair: LoadedPair, result: Result, progress: Progress) -> Measured:
     """Measure a pair before and after.
 
     Parameters
     ----------
-    ready : Ready
-        The pair as the method got it, with the scores before.
+    prepared : PreparedPair
+        On which the method was run.
     pair : LoadedPair
         The same pair with its labels and true displacement, where there are some.
-    transform : Transform
-        What the method found.
-    after : Scores
-        Measured with it.
+    result : Result
+        What came of it.
     progress : Progress
         May raise `Cancelled`.
     """
-    fixed, moving = ready.pair.fixed.grid, ready.pair.moving.grid
-    lies, goes = places(None, fixed, moving), places(transform, fixed, moving)
+    fixed, moving, transform = result.fixed, result.moving, result.transform
+    metrics = prepared.metrics
+    lies, goes = places(None, fixed, moving), places(metrics.at_nodes(transform, fixed), fixed, moving)
     control = equally_interpolated(lies, goes, fixed, moving)
-    pictures = [
-        _Picture(ready.comparison, which, subprogress(progress, k / 3, (k + 1) / 3))
+    images = [
+        metrics.warped(which, subprogress(progress, k / 3, (k + 1) / 3))
         for k, which in enumerate((None, transform, control))
     ]
-    common = np.logical_and.reduce([picture.inside for picture in pictures])
-    ssim = [float(picture.ssim[common].mean()) if common.any() else math.nan for picture in pictures]
+    common = np.logical_and.reduce([image.inside for image in images])
+    ssim = [float(image.ssim[common].mean()) if common.any() else math.nan for image in images]
     scores = [
         {
             **{key: score.whole[key] for key in WHOLE},
-            **picture.without_black(),
+            **_without_black(metrics.fixed.data, image),
             "ssim_common": value,
             **_with_truth(pair, which, index, score),
         }
-        for score, picture, value, which, index in zip(
-            (ready.before, after), pictures, ssim, (None, transform), (lies, goes), strict=False
+        for score, image, value, which, index in zip(
+            (result.before, result.after), images, ssim, (None, transform), (lies, goes), strict=False
         )
     ]
     return Measured(scores[0], scores[1], ssim[2])
@@ -119,25 +118,14 @@ def _shortest(step: Array) -> Array:
     return step - np.floor(step + (0.5 - 1e-6))
 
 
-class _Picture:
-    """The moving image under a transform, and how alike it is."""
-
-    def __init__(self, comparison: PairMetrics, transform: Transform | None, progress: Progress) -> None:
-        self.fixed = comparison.fixed.data
-        if transform is not None and not is_affine(transform):
-            grid = comparison.fixed.grid  # evaluated once, for the picture and its inside
-            transform = Displacement(displacement_on(transform, grid), grid)
-        self.data, self.inside = comparison.warped(transform)
-        self.ssim = ssim_map(self.fixed, self.data, progress)
-
-    def without_black(self) -> dict[str, float]:
-        """The scores where neither image is black."""
-        lit = self.inside & (self.fixed > BLACK) & (self.data > BLACK)
-        if not lit.any():
-            return {f"{key}_lit": math.nan for key in WHOLE}
-        a, b = self.fixed[lit], self.data[lit]
-        values = (l1(a, b), rmse(a, b), ncc(a, b), float(self.ssim[lit].mean()))
-        return {f"{key}_lit": value for key, value in zip(WHOLE, values, strict=True)}
+def _without_black(fixed: Array, moving: Warped) -> dict[str, float]:
+    """The scores where neither image is black."""
+    lit = moving.inside & (fixed > BLACK) & (moving.image > BLACK)
+    if not lit.any():
+        return {f"{key}_lit": math.nan for key in WHOLE}
+    a, b = fixed[lit], moving.image[lit]
+    values = (l1(a, b), rmse(a, b), ncc(a, b), float(moving.ssim[lit].mean()))
+    return {f"{key}_lit": value for key, value in zip(WHOLE, values, strict=True)}
 
 
 def _with_truth(

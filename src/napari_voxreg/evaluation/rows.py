@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..io.pairs import LoadedPair, Pair, read_pair
+from ..io.transforms import load_record, load_transform
 from ..methods import METHODS
-from ..metrics.similarity import Scores
+from ..metrics.pair import Scores
 from ..metrics.verdict import MEASURE, Verdict
 from ..registration.result import Result
 
@@ -210,8 +211,6 @@ def open_row(row: Row) -> tuple[LoadedPair, Result]:
 
 def _saved(row: Row, folder: Path, pair: LoadedPair) -> Result:
     """A result from the folder in which `Result.save` wrote it."""
-    from ..io.transforms import load_record, load_transform
-
     transform, record = load_transform(folder), load_record(folder)
     if record is None:
         raise ValueError(f"{folder} has no record of its transform; run the evaluation again.")

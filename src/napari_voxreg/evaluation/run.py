@@ -11,15 +11,9 @@ from ..core.params import Params
 from ..core.progress import Cancelled, Progress, silent, subprogress
 from ..io.pairs import Pair, PairSet, content_hash, read_pair
 from ..methods.availability import require
-from ..registration.prepare import prepare
-from ..registration.register import (
-    DEFAULT_METHOD,
-    Ready,
-    check_method,
-    in_fixed_units,
-    method_named,
-    run_method,
-)
+from ..methods.base import WeightsParams
+from ..registration.prepare import method_named, prepare
+from ..registration.register import DEFAULT_METHOD
 from .measure import measure
 from .rows import FAILED, Row
 from .table import Table, settings_digest
@@ -139,30 +133,21 @@ class _Run:
 
     def _row(self, pair: Pair, content: str, progress: Progress) -> Row:
         loaded = read_pair(pair)
-        points = None
+        landmarks = None
         if loaded.fixed_landmarks is not None and loaded.moving_landmarks is not None:
-            points = in_fixed_units(
-                (loaded.fixed_landmarks, loaded.moving_landmarks), loaded.fixed, loaded.moving
-            )
+            landmarks = (loaded.fixed_landmarks, loaded.moving_landmarks)
         prepared = prepare(
             loaded.fixed,
             loaded.moving,
             fixed_mask=loaded.fixed_mask,
             moving_mask=loaded.moving_mask,
-            points=points,
+            landmarks=landmarks,
             channel=self.channel,
-        )
-        check_method(self.method, self.params, prepared)
-        ready = Ready.of(prepared, (loaded.fixed, loaded.moving), subprogress(progress, 0.02, 0.08))
-        result = run_method(
-            self.method,
-            self.params,
-            ready,
             seed=self.seed,
             device=self.device,
-            progress=subprogress(progress, 0.08, 0.9),
         )
-        found = measure(ready, loaded, result.transform, result.after, subprogress(progress, 0.9, 1.0))
+        result = prepared.run(self.method, self.params, subprogress(progress, 0.02, 0.9))
+        found = measure(prepared, loaded, result, subprogress(progress, 0.9, 1.0))
         return self._named(
             pair,
             content,
@@ -178,8 +163,8 @@ class _Run:
         )
 
     def _named(self, pair: Pair, content: str, outcome: str, sentence: str, **more: Any) -> Row:
-        weights = getattr(self.params, "weights", None)
-        name = "" if weights is None else weights.name
+        own = self.params.weights if isinstance(self.params, WeightsParams) else None
+        name = "" if own is None else own.name
         return Row(pair.name, self.method, name, content, self.settings, outcome, sentence, pair=pair, **more)
 
 

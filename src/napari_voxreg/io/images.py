@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import math
 import shutil
 import tempfile
@@ -16,6 +17,8 @@ import numpy as np
 from ..core.geometry import Array, Grid, Image, unit_factor
 from .files import replace_file
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
+
+log = logging.getLogger(__name__)
 
 MEDICAL = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
 TIFF = (".tif", ".tiff", ".gtif", ".gtiff", ".geotiff")
@@ -43,6 +46,13 @@ def read_image(path: Path | str) -> Image:
     ValueError
         If the file is missing, damaged or of a kind that is not known, or a folder has no or several series.
     """
+    image = read_unlogged(path)
+    log.info("read %s: %s", path, _geometry(image))
+    return image
+
+
+def read_unlogged(path: Path | str) -> Image:
+    """`read_image` without a record in the log, for whoever reads the same files over and over."""
     path = Path(path)
     if path.is_dir():
         found = read_series(path)
@@ -130,6 +140,7 @@ def write_image(image: Image, path: Path | str) -> Path:
         write = _write_picture
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda target: write(image, target))
+    log.info("wrote %s: %s", path, _geometry(image))
     return path
 
 
@@ -149,6 +160,16 @@ def write_like(image: Image, stem: Path | str, like: Path | str) -> Path:
     if ending not in WRITTEN or _refusal(image, ending):
         ending = ".mha"
     return write_image(image, stem.with_name(stem.name + ending))
+
+
+def _geometry(image: Image) -> str:
+    """Shape, pixel type, spacing and origin, for the log."""
+    grid = image.grid
+    spacing, origin = (", ".join(f"{x:g}" for x in values) for values in (grid.spacing, grid.origin))
+    return (
+        f"{' x '.join(map(str, image.data.shape))} {image.data.dtype}, spacing ({spacing}), "
+        f"origin ({origin}), units ({', '.join(grid.units)})"
+    )
 
 
 def is_dicom(path: Path) -> bool:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 from xml.etree import ElementTree
 
 import numpy as np
+from tifffile import TiffFile, TiffFileError, TiffPage, imwrite
 
 from ..core.geometry import Array, Grid, Image, unit_factor
-
-if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage
 
 # Tags of the GeoTIFF standard (OGC 19-008r4), and some of its keys.
 PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS = 33550, 33922, 34264, 34735
@@ -32,8 +30,6 @@ def read_tiff(path: Path) -> Image:
     tags give pixel sizes in their unit, a resolution per centimetre gives micrometres, else it is pixels.
     Complex pixels stay complex. A time axis comes first, with the unit second.
     """
-    from tifffile import TiffFile
-
     with TiffFile(path) as tiff:
         series = tiff.series[0]
         data, axes = _ordered(series.asarray(), series.axes)
@@ -52,8 +48,6 @@ def read_tiff(path: Path) -> Image:
 
 def is_map_or_complex(path: Path) -> bool:
     """Whether a TIFF file has map coordinates or complex pixels, by its header; no for a damaged one."""
-    from tifffile import TiffFile, TiffFileError
-
     try:
         with TiffFile(path) as tiff:
             page = tiff.pages.first
@@ -64,8 +58,6 @@ def is_map_or_complex(path: Path) -> bool:
 
 def write_tiff(image: Image, path: Path) -> None:
     """Write a TIFF file that `read_tiff` gives back: GeoTIFF in metres, OME with other units, else plain."""
-    from tifffile import imwrite
-
     data, grid = image.data, image.grid
     colour = image.channels in (3, 4) and data.dtype in (np.uint8, np.uint16)
     options: dict[str, Any] = {"photometric": "rgb" if colour else "minisblack", "metadata": None}
@@ -111,21 +103,21 @@ def _ordered(data: Array, axes: str) -> tuple[Array, str]:
 def _geographic(page: TiffPage) -> tuple[Array, str]:
     """Index to world, (3, 3), rows downward, and the unit."""
     tags = page.tags
-    keys = _geokeys(tags.valueof(KEYS, ()))
+    keys = page.geotiff_tags or {}
     if TRANSFORMATION in tags:
         matrix = np.reshape(tags.valueof(TRANSFORMATION), (4, 4)).astype(float)[np.ix_([0, 1, 3], [0, 1, 3])]
     else:
         across, down = tags.valueof(PIXEL_SCALE)[:2]
         column, row, _, east, north, _ = tags.valueof(TIEPOINT, (0.0,) * 6)[:6]
         matrix = np.array([[across, 0, east - across * column], [0, -down, north + down * row], [0, 0, 1.0]])
-    if keys.get(RASTER_TYPE) != POINT:  # the tags speak of the pixel's corner, a grid of its centre
+    if keys.get("GTRasterTypeGeoKey") != POINT:  # the tags speak of the pixel's corner, a grid of its centre
         matrix[:2, 2] += matrix[:2, :2] @ [0.5, 0.5]
     # From (column, row) to (easting, northing), to (row, column) to (minus northing, easting).
     swap = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
     affine = swap @ matrix @ np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1.0]])
-    if keys.get(MODEL_TYPE) == GEOGRAPHIC:
+    if keys.get("GTModelTypeGeoKey") == GEOGRAPHIC:
         return affine, "degree"
-    return affine, LINEAR.get(keys.get(LINEAR_UNITS, 9001), "meter")
+    return affine, LINEAR.get(keys.get("ProjLinearUnitsGeoKey", 9001), "meter")
 
 
 def _geographic_tags(grid: Grid) -> list[tuple[int, int, int, Any, bool]]:
@@ -142,12 +134,6 @@ def _geographic_tags(grid: Grid) -> list[tuple[int, int, int, Any, bool]]:
         tie = (0.0, 0.0, 0.0, matrix[0, 2], matrix[1, 2], 0.0)
         return [(PIXEL_SCALE, 12, 3, scale, True), (TIEPOINT, 12, 6, tie, True), *tags]
     return [(TRANSFORMATION, 12, 16, tuple(full.ravel()), True), *tags]
-
-
-def _geokeys(directory: tuple[int, ...]) -> dict[int, int]:
-    """Short values of the GeoKey directory."""
-    entries = [directory[k : k + 4] for k in range(4, len(directory), 4)]
-    return {entry[0]: entry[3] for entry in entries if len(entry) == 4 and entry[1] == 0}
 
 
 def _microscopic(tiff: TiffFile, page: TiffPage) -> tuple[Array, Array, str]:

@@ -30,15 +30,15 @@ _MODULES = (
     ilk,
 )
 
-# A network without weights is no method, but for the one of which other programs write weights.
+# A network for which no weights are shipped and nobody else writes them is no method.
 METHODS: dict[str, Method] = {
-    module.METHOD.name: module.METHOD for module in _MODULES if module.METHOD.ndims or module is voxelmorph
+    module.METHOD.name: module.METHOD for module in _MODULES if module.METHOD.ndims or module.METHOD.own_ndims
 }
 
 
 def method_for(architecture: str) -> str | None:
     """The name of the method that can use weights of a network; None if there is none."""
     for name, method in METHODS.items():
-        if architecture in getattr(method.params, "architectures", ()):
+        if architecture in method.architectures:
             return name
     return None

@@ -5,25 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.geometry import Grid, Image
+from ..core.geometry import Grid
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
-from ..metrics.holdout import Deform, best_left_out
-from ..metrics.lncc import LNCC
-from ..metrics.similarity import landmark_errors
-from ..transforms import Affine, Transform, chain, warp
+from ..metrics.holdout import Deform, best_held_out
+from ..metrics.pair import NOISE, SCARCE, PairMetrics
+from ..transforms import Affine, Transform, chain
 from . import diffeo, pose
-from .base import Method, Outcome
+from .base import Method, Outcome, Task
 
-NOISE = 0.005  # change of the local correlation that interpolation alone may bring, as in the verdict
-# Of the local correlation on pixels left out, absolute and relative, from which a deformation is believed.
+if TYPE_CHECKING:
+    from ..pose import Pose
+
+# Of LNCC on held-out pixels, absolute and relative, from which a deformation is believed.
 GAIN, SHARE = 0.005, 0.05
-SCARCE = 0.05  # part of the fixed image: with less overlap at the start there is nothing to compare with
-# How a deformation may be found, the stiffest first; which one is right is tried out on pixels left out.
+# How a deformation may be found, the stiffest first; which one is right is tried out on held-out pixels.
 WAYS: dict[int, tuple[tuple[str, float], ...]] = {
     2: (
         ("local correlation", 30.0),
@@ -61,168 +61,92 @@ class Stage:
         return replace(self, done=f"{self.done}; no deformation", why=_joined(self.why, why))
 
 
-class _Pair:
-    """The pair with everything that its stages share."""
-
-    def __init__(
-        self,
-        fixed: Image,
-        moving: Image,
-        fixed_mask: Image | None,
-        moving_mask: Image | None,
-        points: Any,
-        seed: int,
-        device: str,
-    ) -> None:
-        self.fixed, self.moving = fixed, moving
-        self.fixed_mask, self.moving_mask = fixed_mask, moving_mask
-        self.points, self.seed, self.device = points, seed, device
-        self.likeness = LNCC(fixed, moving, fixed_mask, moving_mask)
-
-    def posed(self, transform: Transform) -> _Pair:
-        """The pair as it lies under a transform: an affine moves the grid, anything else resamples once."""
-        moving, mask, points = self.moving, self.moving_mask, self.points
-        if isinstance(transform, Affine):
-            back: Transform = transform.inverse()
-            grid = moving.grid.moved(np.linalg.inv(transform.matrix))
-            moving = moving.with_grid(grid)
-            mask = None if mask is None else mask.with_grid(grid)
-        else:
-            covered = mask or moving.with_data(np.ones(moving.grid.shape, bool))
-            mask = warp(covered, transform, self.fixed.grid, order=0)
-            back = transform.inverse(moving.grid)
-            moving = warp(moving, transform, self.fixed.grid)
-        points = None if points is None else (points[0], back(points[1]))
-        return _Pair(self.fixed, moving, self.fixed_mask, mask, points, self.seed, self.device)
-
-    def landmark_error(self, transform: Transform) -> float | None:
-        """Mean distance of the landmarks, world units; None without any."""
-        return None if self.points is None else float(landmark_errors(transform, *self.points).mean())
-
-
-def run(
-    fixed: Image,
-    moving: Image,
-    params: Auto,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: Any,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
-    """Find the pose, deform where that helps, and say why; see `method.Run`."""
-    pair = _Pair(fixed, moving, fixed_mask, moving_mask, points, seed, device)
-    if initial is not None:
-        pair = pair.posed(initial)  # a start that bends comes first; the stages add what it lacks
-    stage = Stage(Affine.identity(fixed.ndim), "Started as the images lie", "")
+def run(task: Task, params: Auto, progress: Progress) -> Outcome:
+    """Find the pose, deform where that helps, and say why; see `Run`."""
+    stage = Stage(Affine.identity(task.fixed.ndim), "Started as the images lie", "")
     notes: tuple[str, ...] = ()
     confidence: float | None = None
     if params.search:
-        found = pose.finder(fixed.ndim)(
-            pair.fixed,
-            pair.moving,
-            model="auto",
-            fixed_mask=pair.fixed_mask,
-            moving_mask=pair.moving_mask,
-            points=pair.points,
-            seed=seed,
-            device=device,
-            progress=subprogress(progress, 0.0, 0.5),
-        )
-        stage = replace(_with_pose(pair, found), trace=tuple(found.trace))
+        found = pose.finder(task.fixed.ndim)(task, "auto", subprogress(progress, 0.0, 0.5))
+        stage = replace(_with_pose(task, found), trace=tuple(found.trace))
         notes, confidence = found.notes, found.confidence
         if not found.reliable and params.deform:
             # What bends images that may not show the same place only makes them look alike.
             stage = stage.without("so nothing is bent (the preset 'deformation only' does)")
     if params.deform and (not params.search or found.reliable):
-        stage = _with_deformation(pair, stage, subprogress(progress, 0.5, 1.0))
-    transform = stage.transform if initial is None else chain(stage.transform, initial)
+        stage = _with_deformation(task, stage, subprogress(progress, 0.5, 1.0))
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
-    return Outcome(transform, lines + notes, stage.trace, confidence)
+    return Outcome(stage.transform, lines + notes, stage.trace, confidence)
 
 
-def _with_pose(pair: _Pair, found: Any) -> Stage:
+def _with_pose(task: Task, found: Pose) -> Stage:
     """The pose that was found, unless the present one is as good."""
-    here = Affine.identity(pair.fixed.ndim)
+    grid = task.fixed.grid
+    here = Affine.identity(grid.ndim)
     if not found.reliable:
         return Stage(here, "Pose left as it was", "No pose could be relied on")
     if isinstance(found.transform, Affine) and np.allclose(found.transform.matrix, here.matrix):
         return Stage(here, "Pose left as it was", "No other pose fits clearly better")
-    (before, after), overlaps = pair.likeness.compare(here, found.transform)
-    present, moved = (pair.landmark_error(t) for t in (here, found.transform))
+    metrics = PairMetrics.of(task)
+    before, after = (metrics.lncc(t) for t in (None, found.transform))
+    present, moved = (metrics.landmark_error(t) for t in (None, found.transform))
     if present is not None and moved is not None:
         if moved > present:
             why = f"The landmarks fit it better (error{_from_to(present, moved)} with the best other)"
             return Stage(here, "Pose left as it was", why)
-    elif not math.isnan(before) and overlaps[0] >= SCARCE and after < before - NOISE:
-        why = f"The best other pose fits less well (local correlation{_from_to(before, after)})"
+    elif after < before - NOISE:  # never where one of them is nan
+        why = f"The best other pose fits less well (LNCC{_from_to(before, after)})"
         return Stage(here, "Pose left as it was", why)
-    done = f"Pose found ({motion(found.transform, pair.fixed.grid)}; confidence {found.confidence:.2f})"
-    if math.isnan(before) or overlaps[0] < SCARCE:
+    done = f"Pose found ({motion(found.transform, grid)}; confidence {found.confidence:.2f})"
+    if math.isnan(before) or math.isnan(after):
         return Stage(found.transform, done, "The images did not overlap before")
-    return Stage(found.transform, done, f"Local correlation{_from_to(before, after)} by the pose")
+    return Stage(found.transform, done, f"LNCC{_from_to(before, after)} by the pose")
 
 
-def _with_deformation(pair: _Pair, stage: Stage, progress: Progress) -> Stage:
+def _with_deformation(task: Task, stage: Stage, progress: Progress) -> Stage:
     """The stage and a deformation, if that holds on pixels it has not seen."""
-    posed = pair.posed(stage.transform)
-    if not posed.likeness.warped(None)[1].any():
-        return stage.without("nothing overlaps that could be deformed")
-    images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
+    grid, posed = task.fixed.grid, task.placed(stage.transform)
+    metrics = PairMetrics.of(posed)
+    if metrics.overlap(None) < SCARCE:
+        return stage.without("too little overlaps to be deformed")
     ways = {
         f"{similarity}, smoothness {smoothness:g}": {"similarity": similarity, "smoothness": smoothness}
-        for similarity, smoothness in WAYS[pair.fixed.ndim]
+        for similarity, smoothness in WAYS[grid.ndim]
     }
     # In 3D far control points and few steps are enough for a trial.
-    quick = {"control_spacing": 8.0, "iterations": 4} if pair.fixed.ndim == 3 else {}
+    quick = {"control_spacing": 8.0, "iterations": 4} if grid.ndim == 3 else {}
     candidates = {name: _trial_of(posed, way | quick) for name, way in ways.items()}
-    trial = best_left_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
-    held = f"local correlation{_from_to(trial.before, trial.after)} on pixels left out of it"
+    images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
+    trial = best_held_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
+    held = f"LNCC{_from_to(trial.before, trial.after)} on held-out pixels"
     if not trial.gain > max(GAIN, SHARE * trial.before):
         return stage.without(f"a deformation would not hold ({held})")
-    found = _deformed(posed, ways[trial.name], *images, subprogress(progress, 0.4, 1.0))
-    bent = found.transform
-    (before, after), _ = posed.likeness.compare(None, bent)
+    found = _deformed(posed, ways[trial.name], subprogress(progress, 0.4, 1.0))
+    before, after = (metrics.lncc(t) for t in (None, found.transform))
     if not after > before:
-        return stage.without(f"a deformation made it no better (local correlation{_from_to(before, after)})")
-    present, moved = posed.landmark_error(Affine.identity(pair.fixed.ndim)), posed.landmark_error(bent)
+        return stage.without(f"a deformation made it no better (LNCC{_from_to(before, after)})")
+    present, moved = (metrics.landmark_error(t) for t in (None, found.transform))
     if present is not None and moved is not None and moved > present:
         return stage.without(f"a deformation led away from the landmarks (error{_from_to(present, moved)})")
-    done = f"{stage.done}; then a deformation of up to {_longest(bent, pair.fixed.grid)} ({trial.name})"
+    done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({trial.name})"
     why = _joined(stage.why, f"the deformation holds ({held})")
-    return Stage(chain(bent, stage.transform), done, why, found.trace)
+    return Stage(chain(found.transform, stage.transform), done, why, found.trace)
 
 
-def _deformed(
-    pair: _Pair,
-    way: Mapping[str, Any],
-    fixed: Image,
-    moving: Image,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    progress: Progress,
-) -> Outcome:
-    """The deformable method, with some parameters changed, on images of the pair at any size."""
-    return diffeo.METHOD.run(
-        fixed,
-        moving,
-        diffeo.METHOD.parameters(params=way),
-        initial=None,
-        fixed_mask=fixed_mask,
-        moving_mask=moving_mask,
-        points=pair.points,
-        seed=pair.seed,
-        device=pair.device,
-        progress=progress,
-    )
+def _deformed(task: Task, way: Mapping[str, Any], progress: Progress) -> Outcome:
+    """The deformable method with some parameters changed."""
+    return diffeo.METHOD.run(task, diffeo.METHOD.parameters(params=way), progress)
 
 
-def _trial_of(pair: _Pair, way: Mapping[str, Any]) -> Deform:
-    """The deformable method in a form that can be tried out."""
-    return lambda *images_and_progress: _deformed(pair, way, *images_and_progress).transform
+def _trial_of(task: Task, way: Mapping[str, Any]) -> Deform:
+    """The deformable method in a form that can be tried out on smaller images of the pair."""
+
+    def deform(*images: Any) -> Transform:
+        fixed, moving, fixed_mask, moving_mask, progress = images
+        small = replace(task, fixed=fixed, moving=moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
+        return _deformed(small, way, progress).transform
+
+    return deform
 
 
 def _unmeasured(progress: Progress) -> Progress:
@@ -264,6 +188,7 @@ METHOD = Method(
     params=Auto,
     run=run,
     presets={"any pair": {}, "pose only": {"deform": False}, "deformation only": {"search": False}},
+    motion="deformable",
     isolate=True,
     landmarks=True,
     anywhere=True,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import numpy.typing as npt
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
 
 from ..core.geometry import Image
-from ..core.params import Params
+from ..core.params import Params, param
 from ..core.progress import Progress
-from ..transforms import Transform
+from ..images.task import Landmarks, Task
+from ..transforms import Transform, chain
+
+__all__ = ["Landmarks", "Method", "Motion", "Outcome", "Run", "Task", "WeightsParams"]
+
+Motion = Literal["translation", "rigid", "similarity", "affine", "deformable"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Outcome:
     Parameters
     ----------
     transform : Transform
-        From world points of the fixed image to world points of the moving image, the start included.
+        From world points of the fixed image to world points of the moving image of the task.
     notes : tuple of str
         Sentences for the user (what was decided, what to beware of).
     trace : tuple of float
@@ -41,6 +45,17 @@ class Outcome:
     extras: Mapping[str, Image | Transform] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
 
+    def followed_by(self, transform: Transform) -> Outcome:
+        """What was found on ``task.placed(transform)`` as an outcome on the task itself.
+
+        The transform is chained to the one that was found and to every transform among the extras.
+        """
+        extras = {
+            name: value if isinstance(value, Image) else chain(value, transform)
+            for name, value in self.extras.items()
+        }
+        return replace(self, transform=chain(self.transform, transform), extras=extras)
+
 
 class Run(Protocol):
     """The function behind a method.
@@ -48,42 +63,31 @@ class Run(Protocol):
     It never prints, opens the user's files, reads the environment or modifies its inputs.
     """
 
-    def __call__(
-        self,
-        fixed: Image,
-        moving: Image,
-        params: Any,
-        *,
-        initial: Transform | None,
-        fixed_mask: Image | None,
-        moving_mask: Image | None,
-        points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
-        seed: int,
-        device: str,
-        progress: Progress,
-    ) -> Outcome:
-        """Register.
+    def __call__(self, task: Task, params: Any, progress: Progress) -> Outcome:
+        """Register a pair from where it lies.
 
         Parameters
         ----------
-        fixed, moving : Image
-            One channel, float32, finite, 2D or 3D alike, in the same units.
+        task : Task
+            The pair. An initial transform has already been applied to it by `register`.
         params : Params
             An instance of the method's own class.
-        initial : Transform or None
-            Where to start. `register` has already folded an affine start into ``moving.grid``, so
-            this is None or a transform that is not affine; the outcome includes it.
-        fixed_mask, moving_mask : Image or None
-            Boolean, on the grids of `fixed` and `moving`; True counts.
-        points : tuple of ndarray or None
-            Corresponding world points of fixed and moving, (N, d) each.
-        seed : int
-            Same seed, same result.
-        device : str
-            "auto", "cpu", "cuda" or "mps"; only networks and torch optimisers use it.
         progress : Progress
             Called often; may raise `Cancelled`, which the method lets through.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsParams(Params):
+    """Parameters of a method that takes weights."""
+
+    weights: Path | None = param(None, "A checkpoint of your own.")
+
+    architectures: ClassVar[tuple[str, ...]] = ()  # whose weights the method can use, as cards name them
+
+    def file(self, ndim: int) -> Path | None:
+        """The checkpoint that is used for images of so many axes."""
+        return self.weights
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Method:
         The function that does the work.
     presets : mapping
         Preset name to the parameters that differ from the defaults; the first is the panel's default.
+    motion : {"translation", "rigid", "similarity", "affine", "deformable"}
+        The most general kind of motion that it finds on 2D and 3D images alike.
     ndims : tuple of int
         The numbers of axes it works on.
     own_ndims : tuple of int
@@ -112,7 +118,7 @@ class Method:
     landmarks : bool
         Whether corresponding points guide it; they judge the result in any case.
     anywhere : bool
-        Whether it searches the whole world, so that the images need not overlap at the start.
+        Whether it searches the whole world, so that the images need not overlap to start with.
     device : bool
         Whether the user may choose where it computes.
     loads : tuple of str
@@ -130,6 +136,7 @@ class Method:
     params: type[Params]
     run: Run
     presets: Mapping[str, Mapping[str, Any]]
+    motion: Motion
     ndims: tuple[int, ...] = (2, 3)
     own_ndims: tuple[int, ...] = ()
     isolate: bool = False
@@ -141,9 +148,14 @@ class Method:
     needs: str = ""
     extra: str = ""
 
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The architectures whose weights it can use; empty if it takes no weights."""
+        return self.params.architectures if issubclass(self.params, WeightsParams) else ()
+
     def refusal(self, ndim: int, params: Params) -> str:
         """Why it cannot work on images of so many axes, and the remedy; empty if it can."""
-        own = getattr(params, "weights", None) is not None
+        own = isinstance(params, WeightsParams) and params.weights is not None
         if ndim in (self.own_ndims if own else self.ndims):
             return ""
         if not own and ndim in self.own_ndims:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy.typing as npt
-
-from ..core.geometry import Image
 from ..core.params import Params, param
 from ..core.progress import Progress
-from ..transforms import Transform, chain
-from .base import Method, Outcome
+from .base import Method, Outcome, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,37 +48,14 @@ class Diffeo(Params):
     )
 
 
-def run(
-    fixed: Image,
-    moving: Image,
-    params: Diffeo,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
+def run(task: Task, params: Diffeo, progress: Progress) -> Outcome:
     """Register; see `Run`."""
     progress(0.0, "deformation")
     from ..diffeo.deform import deform
     from ..diffeo.settings import Settings
 
-    found = deform(
-        fixed,
-        moving,
-        Settings(**params.as_dict()),
-        initial=initial,
-        fixed_mask=fixed_mask,
-        moving_mask=moving_mask,
-        points=points,
-        device=device,
-        progress=progress,
-    )
-    transform = found.transform if initial is None else chain(found.transform, initial)
-    return Outcome(transform, notes=found.notes, trace=found.trace)
+    found = deform(task, Settings(**params.as_dict()), progress)
+    return Outcome(found.transform, notes=found.notes, trace=found.trace)
 
 
 METHOD = Method(
@@ -95,6 +68,7 @@ METHOD = Method(
         "between subjects": {"finest": 1, "control_spacing": 4.0, "smoothness": 0.33},
         "between subjects, fine": {"finest": 1, "control_spacing": 2.0, "smoothness": 0.33},
     },
+    motion="deformable",
     isolate=True,  # a step of a large volume takes longer than Cancel may
     landmarks=True,
     loads=("napari_voxreg.diffeo.deform",),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.geometry import Array, Grid, Image
-from ..transforms import Affine, BSpline, Composite, Displacement, Transform, chain
+from ..transforms import Transform
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,6 @@ class Frame:
         """The image moved into the frame."""
         return image.with_grid(image.grid.moved(self.matrix))
 
-    def enter(self, transform: Transform) -> Transform:
-        """A world transform as seen in the frame."""
-        return Composite((Affine(np.linalg.inv(self.matrix)), transform, Affine(self.matrix)))
-
-    def leave(self, transform: Transform) -> Transform:
-        """A transform found in the frame (affine, B-spline, displacement or a chain of them) in the world."""
-        back = np.linalg.inv(self.matrix)
-        if isinstance(transform, Composite):
-            return chain(*(self.leave(member) for member in transform.members))
-        if isinstance(transform, Affine):
-            return Affine(back @ transform.matrix @ self.matrix)
-        linear = back[:-1, :-1]
-        if isinstance(transform, BSpline):
-            coefficients = np.tensordot(linear, transform.coefficients, axes=1)
-            return BSpline(coefficients, transform.grid.moved(back))
-        if isinstance(transform, Displacement):
-            return Displacement(transform.field @ linear.T, transform.grid.moved(back))
-        raise TypeError(f"A {type(transform).__name__} cannot leave its frame.")
+    def from_frame(self, transform: Transform) -> Transform:
+        """A transform found in the frame, in the world."""
+        return transform.moved(np.linalg.inv(self.matrix))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-from ..core.geometry import Array, Image
+from ..core.geometry import Array
 from ..core.params import Params, param
 from ..core.progress import Progress
 from ..metrics.similarity import ncc
-from ..transforms import Affine, Transform, chain
-from .base import Method, Outcome
+from ..transforms import Affine
+from .base import Method, Outcome, Task
 from .flow.resampled import on_fixed_grid
 
 LEAST_OVERLAP = 0.1  # part of the image that must overlap for a shift to be believed
@@ -26,30 +25,18 @@ class PhaseCorrelation(Params):
     precision: int = param(20, "The shift is found to one part in so many of a pixel.", range=(1, 1000))
 
 
-def run(
-    fixed: Image,
-    moving: Image,
-    params: PhaseCorrelation,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: Any,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
-    """Find the shift of the moving image on the fixed grid; see `method.Run`.
+def run(task: Task, params: PhaseCorrelation, progress: Progress) -> Outcome:
+    """Find the shift of the moving image on the fixed grid; see `Run`.
 
     With masks the masked normalised correlation of Padfield (IEEE TIP 21, 2012) finds the whole pixels.
     """
     from skimage.registration import phase_cross_correlation
 
-    grid = fixed.grid
+    fixed, grid = task.fixed, task.fixed.grid
     progress(0.0, "resampling")
-    picture, covered = on_fixed_grid(fixed, moving, initial, None, moving_mask)
-    if fixed_mask is not None or moving_mask is not None:
-        valid = np.ones(grid.shape, bool) if fixed_mask is None else fixed_mask.data
+    picture, covered = on_fixed_grid(replace(task, fixed_mask=None))
+    if task.fixed_mask is not None or task.moving_mask is not None:
+        valid = np.ones(grid.shape, bool) if task.fixed_mask is None else task.fixed_mask.data
         progress(0.2, "masked correlation")
         shift = phase_cross_correlation(
             fixed.data, picture, reference_mask=valid, moving_mask=covered, overlap_ratio=LEAST_OVERLAP
@@ -59,8 +46,7 @@ def run(
     progress(0.8, "refining the shift")
     shift = _refined(fixed.data, picture, np.rint(shift).astype(int), params.precision)
     # The shift brings the moving image onto the fixed one, so points go the other way.
-    found = Affine.translation(-grid.affine[:-1, :-1] @ shift)
-    return Outcome(found if initial is None else chain(found, initial))
+    return Outcome(Affine.translation(-grid.affine[:-1, :-1] @ shift))
 
 
 def _whole_pixels(fixed: Array, moving: Array, covered: Array, progress: Progress) -> Array:
@@ -128,5 +114,6 @@ METHOD = Method(
     params=PhaseCorrelation,
     run=run,
     presets={"default": {}, "whole pixels": {"precision": 1}},
+    motion="translation",
     reference="Guizar-Sicairos et al., Optics Letters 33, 2008",
 )

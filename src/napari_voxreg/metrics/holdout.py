@@ -1,4 +1,4 @@
-"""Whether a deformation is true or fits noise: made from half of the blocks, tested on the others."""
+"""Whether a deformation is real or fits noise: found on half of the blocks, measured on the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..core.geometry import Array, Grid, Image
 from ..core.progress import Progress, subprogress
 from ..images.preprocess import block_mean, steps_to
 from ..transforms import Transform
-from .lncc import LNCC
+from .pair import PairMetrics
 
 SIZES = {2: 256, 3: 96}  # longest side, pixels: enough to see whether a smooth deformation holds
 MARGIN = 0.1  # of its gain by which a less simple candidate must be better
@@ -22,14 +22,14 @@ Deform = Callable[[Image, Image, Image | None, Image | None, Progress], Transfor
 
 @dataclass(frozen=True)
 class Trial:
-    """A deformation judged on blocks that it has not seen.
+    """A deformation judged on held-out blocks.
 
     Parameters
     ----------
     name : str
         Which one.
     before, after : float
-        Local correlation on the blocks left out, without and with it; nan if there was nothing to compare.
+        LNCC on the held-out blocks, without and with it; nan if there was nothing to compare.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Trial:
         return self.after - self.before
 
 
-def best_left_out(
+def best_held_out(
     fixed: Image,
     moving: Image,
     fixed_mask: Image | None,
@@ -50,10 +50,10 @@ def best_left_out(
     candidates: Mapping[str, Deform],
     progress: Progress,
 ) -> Trial:
-    """The deformation that does best on blocks that it has not seen.
+    """The deformation that does best on held-out blocks.
 
-    The blocks are the black and the white squares of a chessboard; in 2D each colour is left out once, in
-    3D, with its many blocks, one of them. A motion that is real goes on smoothly into the blocks left out;
+    The blocks are the black and the white squares of a chessboard; in 2D each colour is held out once, in
+    3D, with its many blocks, one of them. A motion that is real continues smoothly into the held-out blocks;
     what follows noise alone does not. So the same test tells whether to deform at all, how stiffly, and by
     which similarity.
 
@@ -80,18 +80,18 @@ def best_left_out(
     white = _chessboard(small.grid)
     names = list(candidates)
     scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in candidates}
-    turns = ((white, 0.65), (~white, 0.35)) if fixed.ndim == 2 else ((white, 1.0),)
-    for k, (seen, share) in enumerate(turns):
+    rounds = ((white, 0.65), (~white, 0.35)) if fixed.ndim == 2 else ((white, 1.0),)
+    for k, (seen, share) in enumerate(rounds):
         train, test = (Image(allowed & blocks, small.grid) for blocks in (seen, ~seen))
         if not train.data.any() or not test.data.any():
             return Trial(names[0], float("nan"), float("nan"))
-        likeness = LNCC(small, other, test, other_mask, size)
+        metrics = PairMetrics(small, other, test, other_mask)
         for i, name in enumerate(names):
             stage = subprogress(
                 progress, 0.65 * k + share * i / len(names), 0.65 * k + share * (i + 1) / len(names)
             )
             found = candidates[name](small, other, train, other_mask, stage)
-            scores[name].append(likeness.compare(None, found)[0])
+            scores[name].append((metrics.lncc(None), metrics.lncc(found)))
         names = sorted(names, key=lambda name: _gain(scores[name]), reverse=True)[: (len(names) + 1) // 2]
     most = max(_gain(scores[name]) for name in names)
     enough = most - MARGIN * abs(most)

@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..core.geometry import Array, Image
+from ..core.geometry import Array
 from ..core.progress import Progress, silent, subprogress
-from ..transforms import Affine, Transform
+from ..images.task import Task
+from ..transforms import Affine, Homography, Quadratic, Transform
 from ..transforms.fit import fit_points
 from . import information
 from .confidence import Evidence, agreeing, halves, simplest, stays, trust
@@ -46,24 +47,17 @@ class Scene:
         return on_dark_ground(self.fixed) and on_dark_ground(self.moving)
 
     @classmethod
-    def of(
-        cls,
-        fixed: Image,
-        moving: Image,
-        fixed_mask: Image | None,
-        moving_mask: Image | None,
-        points: tuple[Array, Array] | None,
-    ) -> Scene:
-        a, b = picture(fixed, fixed_mask), picture(moving, moving_mask)
-        seen = fixed.grid.corners()
+    def of(cls, task: Task) -> Scene:
+        a, b = picture(task.fixed, task.fixed_mask), picture(task.moving, task.moving_mask)
+        seen = task.fixed.grid.corners()
         if a.mask.any():
             seen = a.origin + a.spacing * torch.nonzero(a.mask).numpy()
         low, high = seen.min(0), seen.max(0)
         centre = (low + high) / 2
         corners = np.array([[p, q] for p in (low[0], high[0]) for q in (low[1], high[1])] + [centre])
         starts = [np.eye(3)]
-        if points is not None and len(points[0]) >= 3:
-            fitted = fit_points(*points).matrix
+        if task.landmarks is not None and len(task.landmarks[0]) >= 3:
+            fitted = fit_points(*task.landmarks).matrix
             if np.linalg.det(fitted) > 0:
                 starts.append(fitted)
         return cls(a, b, corners, centre, float((high - low).max()) / 2, np.array(starts))
@@ -89,33 +83,17 @@ class Scene:
         return kept
 
 
-def find_pose_2d(
-    fixed: Image,
-    moving: Image,
-    *,
-    model: Model | Literal["auto"] = "auto",
-    fixed_mask: Image | None = None,
-    moving_mask: Image | None = None,
-    points: tuple[Array, Array] | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    progress: Progress = silent,
-) -> Pose:
+def find_pose_2d(task: Task, model: Model | Literal["auto"] = "auto", progress: Progress = silent) -> Pose:
     """Search all translations and rotations and scales of 0.5 to 2, refine, choose a model and judge it.
 
     Parameters
     ----------
-    fixed, moving : Image
-        2D, one float channel each, in the same units, anywhere in the world.
+    task : Task
+        Two 2D images anywhere in the world. From three landmarks on the pose fitted to them is one of the
+        candidates. The seed and the device are not used: the search has no random part, and runs on the
+        processor, where its many small steps are as fast as elsewhere.
     model : {"auto", "similarity", "affine", "homography", "quadratic"}
         What the pose may be.
-    fixed_mask, moving_mask : Image, optional
-        Pixels that are not zero may vote.
-    points : tuple of ndarray, optional
-        Corresponding world points (N, 2); from three on the pose fitted to them is one of the candidates.
-    seed, device : optional
-        Not used: the search has no random part, and runs on the processor, where its many small steps are
-        as fast as elsewhere.
     progress : Progress
         Told of each stage.
 
@@ -125,8 +103,8 @@ def find_pose_2d(
         The identity, not reliable, where no pose stands out from those that chance brings.
     """
     progress(0.0, "looking at the pictures")
-    scene = Scene.of(fixed, moving, fixed_mask, moving_mask, points)
-    pixels = all(unit == "pixel" for unit in fixed.grid.units)
+    scene = Scene.of(task)
+    pixels = all(unit == "pixel" for unit in task.fixed.grid.units)
     with several_small_tasks() as workers:
         return _judged(scene, model, pixels, workers, progress)
 
@@ -232,11 +210,7 @@ def _mirrored(
 def _transform(poses: Poses) -> Transform:
     """The first pose as a transform."""
     if poses.model == "quadratic":
-        from ..transforms import Quadratic
-
         return Quadratic(poses.numbers[0], poses.centre, poses.radius)
     if poses.model == "homography":
-        from ..transforms import Homography
-
         return Homography(poses.matrices[0])
     return Affine(poses.matrices[0])

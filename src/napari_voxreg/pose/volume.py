@@ -9,8 +9,9 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from ..core.geometry import Array, Image
-from ..core.progress import Progress, subprogress
+from ..core.geometry import Array
+from ..core.progress import Progress, silent, subprogress
+from ..images.task import Task
 from ..transforms import Affine
 from .pose import Pose
 from .volume_refine import REACH, Level, agreement, level, rank, refine, score, warped
@@ -74,34 +75,16 @@ class Pair:
         return max(max(v.shape) * v.spacing for v in (self.small, self.large))
 
 
-def find_pose_3d(
-    fixed: Image,
-    moving: Image,
-    *,
-    model: str,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: tuple[Array, Array] | None,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Pose:
+def find_pose_3d(task: Task, model: str = "auto", progress: Progress = silent) -> Pose:
     """Search translation, rotation (to 45 degrees about each axis) and scale (0.7 to 1.4), then refine.
 
     Parameters
     ----------
-    fixed, moving : Image
-        3D, one channel, in the same units, anywhere in the world and on any grids.
+    task : Task
+        Two volumes anywhere in the world and on any grids. From three landmarks on they give a further start
+        of the refinement. The seed is not used: nothing is random.
     model : str
         "similarity", "affine" or "auto", which is an affine.
-    fixed_mask, moving_mask : Image or None
-        Voxels that are not zero may vote.
-    points : tuple of ndarray or None
-        Corresponding world points (N, 3); from three on they give a further start of the refinement.
-    seed : int
-        Not needed: nothing is random.
-    device : str
-        "auto", "cpu" or "cuda".
     progress : Progress
 
     Returns
@@ -118,11 +101,11 @@ def find_pose_3d(
     kind = "similarity" if model == "similarity" else "affine"
     with torch.inference_mode():
         progress(0.0, "looking at the volumes")
-        pair = _pair(fixed, moving, fixed_mask, moving_mask, _device(device))
+        pair = _pair(task, _device(task.device))
         middle = pair.at(MIDDLE)
         if min(middle.energy, middle.moving_energy) < 1e-3:
             return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
-        return _found(pair, middle, kind, _starts(pair, fixed, moving, points), progress)
+        return _found(pair, middle, kind, _starts(pair, task), progress)
 
 
 def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progress) -> Pose:
@@ -278,15 +261,15 @@ def _needed(share: float, blocks: int) -> float:
     return share + 1.0 / max(blocks, 1) ** 0.5 * 0.3
 
 
-def _pair(
-    fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None, device: torch.device
-) -> Pair:
+def _pair(task: Task, device: torch.device) -> Pair:
     """Both images on isotropic lattices of one spacing, the smaller one first."""
+    fixed, moving = task.fixed, task.moving
     sides = [float(np.prod(extents(image)[1]) ** (1 / 3)) for image in (fixed, moving)]
     natural = [float(np.prod(image.grid.spacing) ** (1 / 3)) for image in (fixed, moving)]
     spacing = max(min(natural), min(sides) / FINE, max(sides) / LONGEST)
     views = [
-        volume(image, mask, spacing, device) for image, mask in ((fixed, fixed_mask), (moving, moving_mask))
+        volume(image, mask, spacing, device)
+        for image, mask in ((fixed, task.fixed_mask), (moving, task.moving_mask))
     ]
     swapped = sides[1] < 0.99 * sides[0]
     if swapped:
@@ -294,12 +277,12 @@ def _pair(
     return Pair(views[0], views[1], min(sides), max(sides), swapped)
 
 
-def _starts(pair: Pair, fixed: Image, moving: Image, points: tuple[Array, Array] | None) -> Array:
-    """World matrices, from the smaller to the larger volume: the present pose, centres on centres, points."""
+def _starts(pair: Pair, task: Task) -> Array:
+    """World matrices, smaller to larger volume: the present pose, centres on centres, fitted landmarks."""
     starts = [np.eye(4), np.eye(4)]
-    starts[1][:3, 3] = extents(moving)[2] - extents(fixed)[2]
-    if points is not None and len(points[0]) >= 3:
-        starts.append(_fitted(*points))
+    starts[1][:3, 3] = extents(task.moving)[2] - extents(task.fixed)[2]
+    if task.landmarks is not None and len(task.landmarks[0]) >= 3:
+        starts.append(_fitted(*task.landmarks))
     found = np.array(starts)
     return np.linalg.inv(found) if pair.swapped else found
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy.typing as npt
 
@@ -15,12 +13,13 @@ from ..core.geometry import Image
 from ..core.progress import Cancelled, Progress, silent, subprogress
 from ..methods import METHODS
 from ..methods.availability import installed
-from ..metrics.lncc import LNCC
-from ..metrics.similarity import Scores
+from ..metrics.pair import Scores
 from ..metrics.verdict import FOLDED, MEASURE
-from .prepare import prepare
-from .register import Ready, check_method, in_fixed_units, method_named, run_method
+from ..transforms import Transform
+from .prepare import PreparedPair, method_named, prepare
 from .result import Result
+
+log = logging.getLogger(__name__)
 
 ERROR = "error"
 BEFORE = "before"  # what the first row is called
@@ -41,8 +40,8 @@ class Row:
         The method's name; `BEFORE` for the images as they lie.
     scores : Scores or None
         Measured with the method's transform.
-    correlation : float
-        The local correlation that verdicts rest on; nan where nothing overlaps.
+    lncc : float
+        Local normalised cross-correlation, on the same pixels in all rows of a table; see `PairMetrics.lncc`.
     result : Result or None
         All about the run.
     failure : str
@@ -51,7 +50,7 @@ class Row:
 
     method: str
     scores: Scores | None = None
-    correlation: float = math.nan
+    lncc: float = math.nan
     result: Result | None = None
     failure: str = ""
 
@@ -95,10 +94,10 @@ def _score(read: Callable[[Scores], float | None]) -> Callable[[Row], float | No
 COLUMNS = (
     Column(ERROR, ".3g", "mean landmark error, world units", _score(lambda s: s.landmark_error)),
     Column(
-        "LCC",
+        MEASURE,
         ".3f",
-        "local correlation, on which verdicts rest, where both overlap",
-        lambda row: row.correlation,
+        "local normalised cross-correlation, 0 to 1, on which verdicts rest: on the same pixels in all rows",
+        lambda row: row.lncc,
     ),
     Column("SSIM", ".3f", "structural similarity where both overlap", _score(lambda s: s.overlap["ssim"])),
     Column("folds %", ".2g", "of the fixed image", _score(lambda s: s.folded)),
@@ -116,10 +115,10 @@ def compare(
     moving: Image | npt.ArrayLike,
     *,
     methods: Sequence[str] | None = None,
-    initial: Any = None,
+    initial: str | Transform | Result | None = None,
     fixed_mask: Image | npt.ArrayLike | None = None,
     moving_mask: Image | npt.ArrayLike | None = None,
-    points: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     channel: int | str | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -136,7 +135,7 @@ def compare(
         Names in ``METHODS``; the usual ones for as many axes if left out.
     arrived : callable, optional
         Called with each row as soon as it is there; so rows outlive a `Cancelled`.
-    fixed, moving, initial, fixed_mask, moving_mask, points, channel, seed, device, progress
+    fixed, moving, initial, fixed_mask, moving_mask, landmarks, channel, seed, device, progress
         As in `register`.
 
     Returns
@@ -161,34 +160,28 @@ def compare(
         initial=initial,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
-        points=in_fixed_units(points, fixed, moving),
+        landmarks=landmarks,
         channel=channel,
+        seed=seed,
+        device=device,
     )
-    names = usual_methods(pair.fixed.ndim) if methods is None else tuple(methods)
+    names = usual_methods(pair.task.fixed.ndim) if methods is None else tuple(methods)
     if not names:
         raise ValueError("There is no method to compare; choose one or more.")
-    ready = Ready.of(pair, (fixed, moving), subprogress(report, 0.01, 0.04))
-    likeness = LNCC(pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask)
+    before = pair.before(subprogress(report, 0.01, 0.04))
     rows: list[Row] = []
 
     def add(row: Row) -> None:
         rows.append(row)
+        if row.failure:
+            log.info("%s failed: %s", row.method, row.failure)
         if arrived is not None:
             arrived(row)
 
-    add(Row(BEFORE, ready.before, likeness.compare(None)[0][0]))
+    add(Row(BEFORE, before, pair.metrics.lncc(None)))
     for k, name in enumerate(names):
         start, stop = (0.04 + 0.96 * step / len(names) for step in (k, k + 1))
-        add(
-            _row(
-                name,
-                ready,
-                likeness,
-                seed,
-                device,
-                _titled(METHODS[name].title, subprogress(report, start, stop)),
-            )
-        )
+        add(_row(name, pair, _titled(METHODS[name].title, subprogress(report, start, stop))))
     return tuple(rows)
 
 
@@ -198,7 +191,7 @@ def usual_methods(ndim: int) -> tuple[str, ...]:
 
 
 def best(rows: Sequence[Row]) -> Row | None:
-    """The row of the best method: the smallest landmark error, else the highest local correlation.
+    """The row of the best method: the smallest landmark error, else the highest LNCC.
 
     Only results that are better than the start and fold nowhere to speak of are eligible; None if there are
     none.
@@ -212,9 +205,9 @@ def best(rows: Sequence[Row]) -> Row | None:
 
 
 def _rank(row: Row) -> float:
-    """Smaller is better."""
+    """Smaller is better; where nothing could be compared comes last."""
     error = None if row.scores is None else row.scores.landmark_error
-    return -row.correlation if error is None else error
+    return (math.inf if math.isnan(row.lncc) else -row.lncc) if error is None else error
 
 
 def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
@@ -223,87 +216,30 @@ def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
     return COLUMNS if landmarks else tuple(column for column in COLUMNS if column.title != ERROR)
 
 
-def cells(rows: Sequence[Row]) -> list[list[str]]:
-    """The table as text, headings first: method, verdict and the columns; the best method has a star."""
-    chosen, top = columns(rows), best(rows)
-    head = ["method", "verdict", *(column.title for column in chosen)]
-    lines = [
-        [
-            f"{row.method} *" if row is top else row.method,
-            row.outcome,
-            *(column.text(row) for column in chosen),
-        ]
-        for row in rows
-    ]
-    return [head, *lines]
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The table in aligned columns, and what it does not say."""
-    lines = cells(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(
-            cell.ljust(width) if k < 2 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([*text, "", *remarks(rows)])
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown, and what it does not say."""
-    head, *lines = cells(rows)
-    rule = ["---" if k < 2 else "--:" for k in range(len(head))]
-    text = [f"| {' | '.join(line)} |" for line in (head, rule, *lines)]
-    return "\n".join([*text, "", *(f"{remark}\n" for remark in remarks(rows))])
-
-
-def comma_separated(rows: Sequence[Row]) -> str:
-    """The table with all digits, as CSV; empty where there is no number."""
-    chosen, top = columns(rows), best(rows)
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["method", "verdict", "best", *(column.title for column in chosen), "failure"])
-    for row in rows:
-        numbers = [
-            "" if (value := column.value(row)) is None or math.isnan(value) else value for column in chosen
-        ]
-        writer.writerow([row.method, row.outcome, int(row is top), *numbers, row.failure])
-    return file.getvalue()
-
-
 def remarks(rows: Sequence[Row]) -> list[str]:
     """Sentences below the table: which method is best and by what, and why others have no result."""
     top = best(rows)
     done = [row for row in rows if row.result is not None]
     sentences = []
     if top is not None and top.scores is not None:
-        by = "local correlation (LCC)" if top.scores.landmark_error is None else "landmark error"
+        by = MEASURE if top.scores.landmark_error is None else "landmark error"
         sentences.append(f"* best by {by}: {METHODS[top.method].title}.")
     elif done:
         sentences.append("No method made it better.")
     return [*sentences, *(f"{row.method} failed: {row.failure}" for row in rows if row.failure)]
 
 
-def _row(name: str, ready: Ready, likeness: LNCC, seed: int, device: str, progress: Progress) -> Row:
+def _row(name: str, pair: PreparedPair, progress: Progress) -> Row:
     """Run one method; whatever goes wrong becomes its row."""
     try:
-        values = METHODS[name].parameters()
-        check_method(name, values, ready.pair)
-        result = run_method(name, values, ready, seed=seed, device=device, progress=progress)
+        result = pair.run(name, METHODS[name].parameters(), progress)
     except Cancelled:
         raise
     except (ValueError, RuntimeError) as error:  # refusals, missing libraries, ITK's own errors
         return Row(name, failure=str(error).split("\n")[0])
     except Exception as error:  # noqa: BLE001 - a defect of one method must not lose the others' rows
         return Row(name, failure=f"{type(error).__name__}: {error}".split("\n")[0])
-    verdict = result.verdict
-    correlation = verdict.after
-    if verdict.measure != MEASURE:  # landmarks decided
-        correlation = likeness.compare(result.transform)[0][0]
-    return Row(name, result.after, correlation, result)
+    return Row(name, result.after, pair.metrics.lncc(result.transform), result)
 
 
 def _titled(title: str, progress: Progress) -> Progress:

@@ -1,18 +1,19 @@
-"""Where a registration starts: simple poses from geometry, intensities or landmarks."""
+"""Initial transforms: simple poses from geometry, intensities or landmarks."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..core.geometry import Array, Image
+from ..images.task import Landmarks
 from ..transforms import Affine
 from ..transforms.fit import fit_points
 
-STARTS = ("corners", "centres", "moments", "points")
+INITIAL_TRANSFORMS = ("corners", "centres", "moments", "landmarks")
 
 
-def start(kind: str, fixed: Image, moving: Image, points: tuple[Array, Array] | None = None) -> Affine:
-    """An affine start from the world of the fixed image to the world of the moving image.
+def initial_transform(kind: str, fixed: Image, moving: Image, landmarks: Landmarks | None = None) -> Affine:
+    """An affine map from the world of the fixed image to the world of the moving image.
 
     Parameters
     ----------
@@ -20,17 +21,17 @@ def start(kind: str, fixed: Image, moving: Image, points: tuple[Array, Array] | 
         ``"corners"`` lays the first pixels and the array axes on each other, whatever the layers' poses;
         ``"centres"`` moves the middle of the moving image onto the middle of the fixed one;
         ``"moments"`` does so with the centres of mass of their intensities;
-        ``"points"`` fits corresponding points: a translation to one, a rigid motion to up to d, an affine
-        map to more.
+        ``"landmarks"`` fits corresponding points: a translation to one, a rigid motion to up to d, an
+        affine map to more.
     fixed, moving : Image
         One channel each, in the same units.
-    points : tuple of ndarray, optional
+    landmarks : tuple of ndarray, optional
         Corresponding world points, (N, d) each.
 
     Raises
     ------
     ValueError
-        For an unknown kind, or "points" without any.
+        For an unknown kind, or "landmarks" without any.
     """
     if kind == "corners":
         to_index = np.linalg.inv(fixed.grid.affine) * np.append(fixed.grid.spacing, 1.0)[:, None]
@@ -40,11 +41,15 @@ def start(kind: str, fixed: Image, moving: Image, points: tuple[Array, Array] | 
         return Affine.translation(moving.grid.centre - fixed.grid.centre)
     if kind == "moments":
         return Affine.translation(_centre_of_mass(moving) - _centre_of_mass(fixed))
-    if kind == "points":
-        if points is None:
-            raise ValueError("Starting from points needs landmarks; choose a Points layer for each image.")
-        return fit_points(*points)
-    raise ValueError(f"There is no start {kind!r}; choose from: {', '.join(STARTS)}.")
+    if kind == "landmarks":
+        if landmarks is None:
+            raise ValueError(
+                "An initial transform from landmarks needs some; choose a Points layer for each image."
+            )
+        return fit_points(*landmarks)
+    raise ValueError(
+        f"{kind!r} is not a valid initial transform; choose from: {', '.join(INITIAL_TRANSFORMS)}."
+    )
 
 
 def _centre_of_mass(image: Image) -> Array:

@@ -1,52 +1,181 @@
-"""The checks before anything runs, and the pair as methods get it."""
+"""A pair is checked and prepared once; methods are then run on it, measured and judged."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import logging
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core.geometry import Array, Image, as_image
+from ..core.geometry import Image, as_image, unit_factor
+from ..core.params import Params
+from ..core.process import call
+from ..core.progress import Progress, logged, silent, subprogress
 from ..images.preprocess import driving_channel, mask_on
+from ..images.task import Landmarks, Task
+from ..methods import METHODS
+from ..methods.availability import require
+from ..methods.base import Method, Outcome
+from ..metrics.pair import PairMetrics, Scores
+from ..metrics.verdict import judge
 from ..transforms import Affine, Transform
-from .initial import start
+from .initial import INITIAL_TRANSFORMS, initial_transform
+from .result import Result
 
-Points = tuple[Array, Array]
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A checked pair: one float32 channel each, the same units, no thin axes, masks on the images' grids."""
+@dataclass(eq=False)
+class PreparedPair:
+    """A checked pair, on which any number of methods can be run.
 
-    fixed: Image
-    moving: Image
-    fixed_mask: Image | None
-    moving_mask: Image | None
-    points: Points | None
+    Whatever does not depend on the method is measured once.
+
+    Parameters
+    ----------
+    task : Task
+        One float32 channel of each image where it lies, without axes of one pixel; masks on their images'
+        grids; all in the units of the fixed image.
+    initial : Transform or None
+        Where methods begin; None for where the images lie.
+    given : tuple
+        The fixed and the moving image as they were given.
+    """
+
+    task: Task
     initial: Transform | None
+    given: tuple[Any, Any]
+    _before: Scores | None = field(default=None, init=False, repr=False)
+
+    @cached_property
+    def metrics(self) -> PairMetrics:
+        """Measures the pair under any transform."""
+        return PairMetrics.of(self.task)
+
+    @cached_property
+    def hashes(self) -> tuple[str, str]:
+        """SHA-256 of the fixed and the moving image as they were given."""
+        return _digest(self.given[0]), _digest(self.given[1])
+
+    def before(self, progress: Progress = silent) -> Scores:
+        """The scores where the images lie."""
+        if self._before is None:
+            self._before = self.metrics.scores(None, progress)
+        return self._before
+
+    def run(self, method: str, params: Params, progress: Progress = silent) -> Result:
+        """Run a method from the initial transform, measure and judge what it found.
+
+        Parameters
+        ----------
+        method : str
+            A name in ``METHODS``.
+        params : Params
+            All its parameters, see `Method.parameters`.
+        progress : Progress
+            Called as the work goes on; raises `Cancelled` to stop it.
+
+        Raises
+        ------
+        ValueError
+            If the method cannot work on the pair, before anything is computed.
+        Cancelled
+            If `progress` asked for it.
+        MethodUnavailable
+            If the method cannot run on this machine or its process died.
+        """
+        chosen, task = method_named(method), self.task
+        require(chosen)
+        refusal = chosen.refusal(task.fixed.ndim, params)
+        if refusal:
+            raise ValueError(refusal)
+        if not chosen.anywhere:
+            self._check_overlap()
+        log.info("running %s on %s, seed %d: %s", method, task.device, task.seed, params.as_dict())
+        progress = logged(progress, log)
+        before = self.before(subprogress(progress, 0.0, 0.07))
+        began = time.perf_counter()
+        outcome = self._outcome(chosen, params, subprogress(progress, 0.07, 0.88))
+        seconds = time.perf_counter() - began
+        after = self.metrics.scores(outcome.transform, subprogress(progress, 0.88, 0.97))
+        notes = outcome.notes
+        if task.landmarks is not None and not chosen.landmarks:
+            notes += (f"{chosen.title} is not guided by landmarks; they judge the result.",)
+        verdict = judge(self.metrics, before, after, outcome.transform, subprogress(progress, 0.97, 1.0))
+        progress(1.0, verdict.sentence)
+        for line in (*notes, f"{method} took {seconds:.1f} s. {verdict.sentence}"):
+            log.info(line)
+        return Result(
+            transform=outcome.transform,
+            fixed=task.fixed.grid,
+            moving=task.moving.grid,
+            method=method,
+            params=params,
+            seconds=seconds,
+            before=before,
+            after=after,
+            verdict=verdict,
+            names=(task.fixed.name, task.moving.name),
+            hashes=self.hashes,
+            notes=notes,
+            trace=outcome.trace,
+            confidence=outcome.confidence,
+            extras=outcome.extras,
+            files=outcome.files,
+        )
+
+    def _outcome(self, method: Method, params: Params, progress: Progress) -> Outcome:
+        """What a method finds from the initial transform, which is chained to it here and nowhere else."""
+        task = self.task if self.initial is None else self.task.placed(self.initial)
+        progress(0.0, f"starting {method.title}")
+        if method.isolate:
+            outcome = call(method.run, task, params, progress=progress)
+        else:
+            outcome = method.run(task, params, progress)
+        return outcome if self.initial is None else outcome.followed_by(self.initial)
+
+    def _check_overlap(self) -> None:
+        """Refuse a pair none of whose pixels meet at its initial transform."""
+        fixed, moving = self.task.fixed.grid, self.task.moving.grid
+        nodes = fixed.coarsened([max(1, n // 32) for n in fixed.shape]).nodes()
+        nodes = np.concatenate([nodes, fixed.corners()])
+        initial = Affine.identity(fixed.ndim) if self.initial is None else self.initial
+        if moving.contains(initial(nodes)).any():
+            return
+        # A small moving image may lie between the lattice's nodes: look the other way round too.
+        back = moving.coarsened([max(1, n // 32) for n in moving.shape]).nodes()
+        if isinstance(initial, Affine) and fixed.contains(initial.inverse()(back)).any():
+            return
+        raise ValueError("The images do not overlap in the world; start from their centres.")
 
 
 def prepare(
     fixed: Image | npt.ArrayLike,
     moving: Image | npt.ArrayLike,
     *,
-    initial: Any = None,
+    initial: str | Transform | Result | None = None,
     fixed_mask: Image | npt.ArrayLike | None = None,
     moving_mask: Image | npt.ArrayLike | None = None,
-    points: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     channel: int | str | None = None,
-) -> Pair:
+    seed: int = 0,
+    device: str = "auto",
+) -> PreparedPair:
     """Check a pair and bring it into the form that methods take; see `register` for the parameters.
 
-    Whether the two overlap is left to `check_overlap`: not all methods need it.
+    Whether the two overlap is checked when a method is run: not all need it.
 
     Raises
     ------
     ValueError
         With one plain sentence, for a pair that cannot be registered.
     """
+    given = fixed, moving
     images = as_image(fixed, "fixed"), as_image(moving, "moving")
     masks = [
         _mask(mask, image, which)
@@ -58,21 +187,32 @@ def prepare(
     if fixed.ndim != moving.ndim:
         raise ValueError(
             f"The fixed image is {fixed.ndim}D and the moving image {moving.ndim}D; "
-            "choose two images with as many axes."
+            "choose two images with the same number of axes."
         )
     if fixed.ndim not in (2, 3):
         raise ValueError(f"Images with {fixed.ndim} axes cannot be registered; choose 2D or 3D ones.")
+    factors = [unit_factor(a, b) for a, b in zip(moving.grid.units, fixed.grid.units, strict=True)]
     moving = moving.with_grid(moving.grid.in_units(fixed.grid.units))
     fixed, moving = driving_channel(fixed, channel), driving_channel(moving, channel)
     _check_pixels(fixed, "fixed")
     _check_pixels(moving, "moving")
-    masks = [
-        _mask_for(mask, image, which)
-        for mask, image, which in ((fixed_mask, fixed, "fixed"), (moving_mask, moving, "moving"))
-    ]
-    pairs = None if points is None else _points(points, fixed.ndim)
-    begin = _initial(initial, fixed, moving, pairs)
-    return Pair(fixed, moving, masks[0], masks[1], pairs, begin)
+    task = Task(
+        fixed,
+        moving,
+        _mask_for(fixed_mask, fixed, "fixed"),
+        _mask_for(moving_mask, moving, "moving"),
+        None if landmarks is None else _landmarks(landmarks, factors),
+        seed,
+        device,
+    )
+    return PreparedPair(task, _initial(initial, task), given)
+
+
+def method_named(name: str) -> Method:
+    """The method of a name; a `ValueError` lists those there are."""
+    if name not in METHODS:
+        raise ValueError(f"There is no method {name!r}; choose from: {', '.join(METHODS)}.")
+    return METHODS[name]
 
 
 def _flat(image: Image, mask: Image | None) -> tuple[Image, Image | None]:
@@ -128,53 +268,44 @@ def _check_pixels(image: Image, which: str) -> None:
         )
 
 
-def _points(points: tuple[npt.ArrayLike, npt.ArrayLike], ndim: int) -> Points:
-    """Corresponding points as float arrays (N, d)."""
-    fixed, moving = (np.asarray(p, dtype=float) for p in points)
+def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike], factors: list[float]) -> Landmarks:
+    """Corresponding points as float arrays (N, d), the moving ones times a factor for each axis."""
+    fixed, moving = (np.asarray(points, dtype=float) for points in landmarks)
     if len(fixed) != len(moving):
         raise ValueError(
-            f"There are {len(fixed)} fixed and {len(moving)} moving points; they must correspond one to one."
+            f"There are {len(fixed)} fixed and {len(moving)} moving landmarks; "
+            "they must correspond one to one."
         )
     if not len(fixed):
-        raise ValueError("The point sets are empty; add corresponding points or choose none.")
-    for p, which in ((fixed, "fixed"), (moving, "moving")):
-        if p.ndim != 2 or p.shape[1] != ndim or not np.isfinite(p).all():
-            raise ValueError(f"The {which} points must be finite world coordinates of shape (N, {ndim}).")
-    return fixed, moving
+        raise ValueError("There are no landmarks in the sets given; add corresponding points or give none.")
+    for points, which in ((fixed, "fixed"), (moving, "moving")):
+        if points.ndim != 2 or points.shape[1] != len(factors) or not np.isfinite(points).all():
+            raise ValueError(
+                f"The {which} landmarks must be finite world coordinates of shape (N, {len(factors)})."
+            )
+    return fixed, moving * factors
 
 
-def _initial(initial: Any, fixed: Image, moving: Image, points: Points | None) -> Transform | None:
-    """The start as a transform."""
+def _initial(initial: str | Transform | Result | None, task: Task) -> Transform | None:
+    """The initial transform."""
     if isinstance(initial, str):
-        return start(initial, fixed, moving, points)
-    transform = getattr(initial, "transform", initial)  # an earlier result carries its own
+        return initial_transform(initial, task.fixed, task.moving, task.landmarks)
+    transform = initial.transform if isinstance(initial, Result) else initial
     if transform is None:
         return None
     if not isinstance(transform, Transform):
         raise ValueError(
-            f"{initial!r} is no start; give a transform, an earlier result or the name of a start."
+            f"{initial!r} is not a valid initial transform; pass a Transform, a Result, or one of "
+            f"{', '.join(INITIAL_TRANSFORMS)}."
         )
-    if transform.ndim != fixed.ndim:
-        raise ValueError(f"The initial transform is {transform.ndim}D and the images {fixed.ndim}D.")
+    if transform.ndim != task.fixed.ndim:
+        raise ValueError(f"The initial transform is {transform.ndim}D and the images {task.fixed.ndim}D.")
     return transform
 
 
-def check_overlap(pair: Pair) -> None:
-    """Refuse a pair none of whose pixels meet at its start.
-
-    Raises
-    ------
-    ValueError
-        With one plain sentence.
-    """
-    fixed, moving, initial = pair.fixed.grid, pair.moving.grid, pair.initial
-    nodes = fixed.coarsened([max(1, n // 32) for n in fixed.shape]).nodes()
-    nodes = np.concatenate([nodes, fixed.corners()])
-    initial = Affine.identity(fixed.ndim) if initial is None else initial
-    if moving.contains(initial(nodes)).any():
-        return
-    # A small moving image may lie between the lattice's nodes: look the other way round too.
-    back = moving.coarsened([max(1, n // 32) for n in moving.shape]).nodes()
-    if isinstance(initial, Affine) and fixed.contains(initial.inverse()(back)).any():
-        return
-    raise ValueError("The images do not overlap in the world; start from their centres.")
+def _digest(image: Any) -> str:
+    """SHA-256 of an image's shape, type and pixels."""
+    data = np.ascontiguousarray(image.data if isinstance(image, Image) else image)
+    digest = hashlib.sha256(f"{data.shape} {data.dtype.str}".encode())
+    digest.update(data.view(np.uint8).data if data.ndim else data.tobytes())
+    return digest.hexdigest()

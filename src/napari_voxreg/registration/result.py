@@ -14,7 +14,7 @@ from ..core.geometry import Grid, Image
 from ..core.params import Params
 from ..io.files import replace_file
 from ..io.transforms import save_transform
-from ..metrics.similarity import Scores
+from ..metrics.pair import Scores
 from ..metrics.verdict import Verdict
 from ..transforms import Transform
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from .distributed import Processes, SingleProcess, share_gradients
 
@@ -36,21 +37,27 @@ def descend(
     return True
 
 
-def follow(averaged: nn.Module, net: nn.Module, step: int, most: float) -> None:
-    """Let averaged weights follow those of a network: at a constant rate these wander about what they found.
+def averaging(net: nn.Module, most: float) -> AveragedModel:
+    """A copy of a network whose weights follow it: at a constant rate its own wander about what they found.
 
     Parameters
     ----------
-    averaged, net : Module
-        Of the same layers; the first is changed.
-    step : int
-        How many were taken, from 1 on; the first ones, which change most, soon no longer count.
+    net : Module
     most : float
         How much of the averaged weights stays at each step, at most.
+
+    Returns
+    -------
+    AveragedModel
+        To be updated after each step. Its ``n_averaged`` is the number of the next step, from 1 on: the first
+        steps, which change most, soon no longer count.
     """
-    keep = min(most, step / (step + FIRST_STEPS))
-    with torch.no_grad():
-        for mean, value in zip(averaged.parameters(), net.parameters(), strict=True):
+
+    def follow(means: Sequence[Tensor], values: Sequence[Tensor], step: Tensor | int) -> None:
+        keep = min(most, int(step) / (int(step) + FIRST_STEPS))
+        for mean, value in zip(means, values, strict=True):
             mean.lerp_(value, 1 - keep)
-        for own, buffer in zip(averaged.buffers(), net.buffers(), strict=True):
-            own.copy_(buffer)
+
+    averages = AveragedModel(net, multi_avg_fn=follow)
+    averages.n_averaged.fill_(1)  # at 0 torch would forget the weights before the first step
+    return averages

@@ -43,6 +43,7 @@ SMOOTHNESS: Mapping[str, float] = {
 }
 # Networks that a step of the usual length throws far away.
 SLOW = ("sar-voxelmorph", "multi-step affine", "avsm", "jsm")
+AFFINE_FIRST = ("avsm",)  # networks that begin with their affine part alone
 SIZES = {2: 128, 3: 96}
 BATCHES = {2: 8, 3: 1}
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
@@ -184,8 +185,13 @@ class TrainOptions(Params):
         super().__post_init__()
         if (self.start == "weights") != (self.weights is not None):
             raise ValueError('To begin with a file of weights, give it and set start to "weights".')
-        if self.architecture == "voxelmorph probabilistic" and self.loss != "MSE":
+        if self.probabilistic and self.loss != "MSE":
             raise ValueError(f"The probabilistic VoxelMorph is trained with MSE, not with {self.loss}.")
+
+    @property
+    def probabilistic(self) -> bool:
+        """Whether the network answers with a distribution of velocities, which has a loss of its own."""
+        return self.architecture == "voxelmorph probabilistic"
 
     @property
     def smooth(self) -> float:
@@ -217,7 +223,8 @@ class TrainOptions(Params):
 
     def settled(self) -> TrainOptions:
         """With what follows from the number of epochs written out, so that it stays when that changes."""
-        return replace(self, affine_epochs=self.affine_part()) if self.architecture == "avsm" else self
+        chosen = self.architecture in AFFINE_FIRST
+        return replace(self, affine_epochs=self.affine_part()) if chosen else self
 
     def changed(self, **values: Any) -> TrainOptions:
         """With other values for a resumed run.

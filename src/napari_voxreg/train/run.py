@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from .pairs.networks import first_network, same_network
 from .pairs.prepare import prepare, training_shape
 from .pairs.session import Session, go, quiet
 from .state import Place, place_from, read_state
+
+log = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -71,6 +74,8 @@ def train_pairs(
     grid, ndim = _first_grid(pairs.training)
     net = first_network(options, ndim)
     shape = training_shape(grid, net.stride, options.side(ndim))
+    counts = len(pairs.training), len(pairs.validation)
+    log.info("training on %d pairs (%d for validation) in %s: %s", *counts, folder, options.as_dict())
     with _room(folder), held(folder, team, 0.0):
         # As the first process sees it, before it writes anything.
         if team.agree("stop" if runs.holds_run(folder) else "go") == "stop":

@@ -1,14 +1,36 @@
 """Transforms from the world of the fixed image to the world of the moving image, and warping through them."""
 
-from .base import Affine, Transform, is_affine
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .affine import Affine
+from .base import Record, Transform
 from .bspline import BSpline
-from .composite import Composite, chain
-from .fields import Displacement, StationaryVelocity, displacement_on, jacobian_determinant
+from .composite import Composite, Displacement, chain, displacement_on
+from .fields import jacobian_determinant
 from .projective import Homography, Quadratic
 from .resample import warp
 from .thinplate import ThinPlate
+from .velocity import StationaryVelocity
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+# By kind, what makes a transform of its record, and of the ITK transform that holds a native kind's arrays.
+READERS: dict[str, Callable[[Record, sitk.Transform | None], Transform]] = {
+    "affine": Affine.from_record,
+    "bspline": BSpline.from_record,
+    "displacement": Displacement.from_record,
+    "homography": Homography.from_record,
+    "quadratic": Quadratic.from_record,
+    "stationary velocity": StationaryVelocity.from_record,
+    "thin plate": ThinPlate.from_record,
+}
 
 __all__ = [
+    "READERS",
     "Affine",
     "BSpline",
     "Composite",
@@ -20,7 +42,6 @@ __all__ = [
     "Transform",
     "chain",
     "displacement_on",
-    "is_affine",
     "jacobian_determinant",
     "warp",
 ]

@@ -1,17 +1,19 @@
-"""The transform protocol, affine transforms and chains."""
+"""What every transform can do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import numpy as np
 import numpy.typing as npt
 
-from ..core.geometry import Array, Grid, apply_affine
+from ..core.geometry import Array, Grid
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+# What a JSON says of a transform that is not a chain; its "kind" names the class that reads it.
+Record = Mapping[str, Any]
 
 
 @runtime_checkable
@@ -21,11 +23,38 @@ class Transform(Protocol):
     This is the direction of ITK: a warped image takes its pixel at x from the moving image at T(x).
     Coordinates follow array-axis order, (row, column) or (plane, row, column), in world units; a
     displacement is T(x) - x in the same units.
+
+    Each kind, a frozen dataclass, says of itself what its users need to know. To add one, write its file
+    and its test, and name its class and its reader in ``transforms/__init__.py``; a kind that has nothing
+    better uses `invert`, `dense_to_itk` and `conjugated` of ``composite.py``.
     """
 
     @property
     def ndim(self) -> int:
         """Number of world axes."""
+
+    @property
+    def linear(self) -> bool:
+        """Whether the map is x -> A x + b everywhere."""
+
+    @property
+    def matrix(self) -> Array | None:
+        """Homogeneous matrix (d + 1, d + 1) of a map that is nothing else, as a field; None for others.
+
+        Neighbours in a chain that have one are multiplied.
+        """
+
+    @property
+    def native(self) -> bool:
+        """Whether ITK has this very kind, so that an ITK file holds all its numbers."""
+
+    @property
+    def exact_in_itk(self) -> bool:
+        """Whether ITK's version is the same map everywhere, be it of another kind."""
+
+    @property
+    def closed_inverse(self) -> bool:
+        """Whether the inverse needs no iteration."""
 
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map world points, (N, d) to (N, d)."""
@@ -45,86 +74,26 @@ class Transform(Protocol):
             of the finest spacing.
         """
 
+    def moved(self, matrix: npt.ArrayLike) -> Transform:
+        """The same map after both images' worlds are mapped by a homogeneous matrix M: M T M^-1.
+
+        Parameters
+        ----------
+        matrix : array_like, shape (d + 1, d + 1)
+            From the present world to the new one; affine and invertible.
+        """
+
     def to_itk(self, grid: Grid) -> sitk.Transform:
         """As a SimpleITK transform.
 
         A kind that ITK has not becomes a dense field, exact at the nodes of `grid`.
         """
 
+    def to_records(self, inline: bool) -> list[dict[str, Any]]:
+        """What a JSON needs to make the transform again, one record for each link of a chain.
 
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """x -> A x + b.
-
-    Parameters
-    ----------
-    matrix : ndarray, shape (d + 1, d + 1)
-        Homogeneous matrix in array-axis order, world units.
-    """
-
-    matrix: Array
-
-    def __post_init__(self) -> None:
-        matrix = np.array(self.matrix, dtype=float)
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] not in (3, 4):
-            raise ValueError(f"An affine matrix must be 3 x 3 or 4 x 4, not {matrix.shape}.")
-        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
-            raise ValueError("An affine matrix must be finite and invertible.")
-        matrix.setflags(write=False)
-        object.__setattr__(self, "matrix", matrix)
-
-    @classmethod
-    def identity(cls, ndim: int) -> Affine:
-        """The map that moves nothing."""
-        return cls(np.eye(ndim + 1))
-
-    @classmethod
-    def translation(cls, offset: npt.ArrayLike) -> Affine:
-        """x -> x + offset."""
-        offset = np.asarray(offset, dtype=float)
-        matrix = np.eye(len(offset) + 1)
-        matrix[:-1, -1] = offset
-        return cls(matrix)
-
-    @property
-    def ndim(self) -> int:
-        """Number of world axes."""
-        return len(self.matrix) - 1
-
-    def __call__(self, points: npt.ArrayLike) -> Array:
-        """Map world points, (N, d) to (N, d)."""
-        return apply_affine(self.matrix, points)
-
-    def jacobian(self, points: npt.ArrayLike) -> Array:
-        """The matrix A for each point, shape (N, d, d)."""
-        return np.broadcast_to(self.matrix[:-1, :-1], (len(np.asarray(points)), self.ndim, self.ndim)).copy()
-
-    def inverse(self, grid: Grid | None = None, tolerance: float | None = None) -> Affine:
-        """The closed inverse; `grid` and `tolerance` are not needed."""
-        return Affine(np.linalg.inv(self.matrix))
-
-    def to_itk(self, grid: Grid | None = None) -> sitk.Transform:
-        """An ITK affine transform."""
-        from .itk import affine_to_itk
-
-        return affine_to_itk(self.matrix)
-
-
-def is_affine(transform: Transform) -> bool:
-    """Whether the transform is one `Affine`."""
-    return isinstance(transform, Affine)
-
-
-def is_native(transform: Transform) -> bool:
-    """Whether ITK has the transform's own kind, so that its `to_itk` is exact everywhere."""
-    return bool(getattr(transform, "native", isinstance(transform, Affine)))
-
-
-def is_exact_in_itk(transform: Transform) -> bool:
-    """Whether ITK's version of the transform is exact everywhere, be it of another kind."""
-    return is_native(transform) or bool(getattr(transform, "exact_in_itk", False))
-
-
-def has_closed_inverse(transform: Any) -> bool:
-    """Whether the inverse needs no iteration."""
-    return bool(getattr(transform, "closed_inverse", isinstance(transform, Affine)))
+        Parameters
+        ----------
+        inline : bool
+            Also the large arrays of native kinds, which are otherwise left to the ITK file beside the JSON.
+        """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
-from .base import Transform
+from .base import Record, Transform
+from .composite import invert
+from .records import array_from_record, array_to_record, grid_from_record, grid_to_record
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -32,7 +34,11 @@ class BSpline:
 
     coefficients: Array
     grid: Grid
+    linear: ClassVar[bool] = False
+    matrix: ClassVar[None] = None
     native: ClassVar[bool] = True
+    exact_in_itk: ClassVar[bool] = True
+    closed_inverse: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         coefficients = np.array(self.coefficients, dtype=np.float64)
@@ -77,15 +83,34 @@ class BSpline:
 
     def inverse(self, grid: Grid, tolerance: float | None = None) -> Transform:
         """Inverted numerically at the nodes of `grid`."""
-        from .invert import invert
-
         return invert(self, grid, tolerance)
+
+    def moved(self, matrix: npt.ArrayLike) -> BSpline:
+        """The same map in another world; see `Transform.moved`."""
+        matrix = np.asarray(matrix, dtype=float)
+        return BSpline(np.tensordot(matrix[:-1, :-1], self.coefficients, axes=1), self.grid.moved(matrix))
 
     def to_itk(self, grid: Grid | None = None) -> sitk.Transform:
         """An ITK B-spline transform with the same control points."""
         from .itk import bspline_to_itk
 
         return bspline_to_itk(self.coefficients, self.grid)
+
+    def to_records(self, inline: bool) -> list[dict[str, Any]]:
+        """The control grid; the coefficients only where no ITK file holds them."""
+        arrays = {"coefficients": array_to_record(self.coefficients)} if inline else {}
+        return [{"kind": "bspline", "grid": grid_to_record(self.grid), **arrays}]
+
+    @classmethod
+    def from_record(cls, record: Record, itk: sitk.Transform | None) -> BSpline:
+        """The transform of a record; `itk` holds the coefficients where the record does not."""
+        if itk is None:
+            coefficients = array_from_record(record["coefficients"])
+        else:
+            from .itk import bspline_from_itk
+
+            coefficients, _ = bspline_from_itk(itk)
+        return cls(coefficients, grid_from_record(record["grid"]))
 
     def _index(self, points: Array) -> tuple[Array, Array, Array]:
         """Fractions (N, d), first control points (N, d), and which points are in the spline's domain."""

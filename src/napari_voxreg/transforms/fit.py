@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.geometry import Array
-from .base import Affine
+from .affine import Affine
 
 
 def fit_points(fixed: Array, moving: Array) -> Affine:

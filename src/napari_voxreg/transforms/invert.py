@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.geometry import Array, Grid
-from .base import Affine, Transform
-from .composite import chain
-from .fields import Displacement
+from .affine import Affine
+from .base import Transform
 
 ITERATIONS = 30
 
 
-def invert(transform: Transform, grid: Grid, tolerance: float | None = None) -> Transform:
+def solve(transform: Transform, grid: Grid, tolerance: float | None = None) -> tuple[Affine, Array, float]:
     """Invert by Newton steps at every node of a grid.
 
     Parameters
@@ -26,20 +25,20 @@ def invert(transform: Transform, grid: Grid, tolerance: float | None = None) -> 
 
     Returns
     -------
-    Transform
-        The inverse of the best affine approximation followed by a `Displacement`, so that the affine part
-        also holds outside the grid. The field's ``inverse_error`` is the largest distance between T(x) and y
-        over the nodes, in world units: large where the transform folds or jumps and has no inverse.
+    linear : Affine
+        The inverse of the best affine approximation.
+    displacement : ndarray, shape (*grid.shape, d)
+        World displacement from linear(y) to x, for each node y.
+    error : float
+        The largest distance between T(x) and y over the nodes, in world units: large where the transform
+        folds or jumps and has no inverse.
     """
     tolerance = 0.01 * float(grid.spacing.min()) if tolerance is None else tolerance
     y = grid.nodes()
     linear = _best_affine(transform, grid).inverse()
     start = linear(y)
     x, missed = _newton(transform, start.copy(), y, tolerance)
-    # After the inverse affine the nodes stand on a grid that is the given one moved by it.
-    moved = grid.moved(linear.matrix)
-    field = Displacement((x - start).reshape(*grid.shape, -1), moved, float(missed.max()))
-    return chain(linear, field)
+    return linear, (x - start).reshape(*grid.shape, -1), float(missed.max())
 
 
 def _best_affine(transform: Transform, grid: Grid) -> Affine:

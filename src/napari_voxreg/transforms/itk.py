@@ -6,6 +6,8 @@ SimpleITK takes seconds to load, so this module is imported on use. All arrays h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -23,7 +25,7 @@ def set_geometry(image: sitk.Image, grid: Grid) -> sitk.Image:
     return image
 
 
-def grid_from_itk(image: sitk.Image, units: str = "millimeter") -> Grid:
+def grid_from_itk(image: sitk.Image, units: Sequence[str] | str = "millimeter") -> Grid:
     """The grid of a SimpleITK image; ITK itself knows no units."""
     d = image.GetDimension()
     return Grid.from_spacing(
@@ -124,7 +126,9 @@ def displacement_to_itk(field: Array, grid: Grid) -> sitk.Transform:
     return sitk.DisplacementFieldTransform(image)
 
 
-def displacement_from_itk(transform: sitk.Transform, units: str = "millimeter") -> tuple[Array, Grid]:
+def displacement_from_itk(
+    transform: sitk.Transform, units: Sequence[str] | str = "millimeter"
+) -> tuple[Array, Grid]:
     """World displacements (*shape, d) and grid of an ITK displacement field transform."""
     image = sitk.DisplacementFieldTransform(transform).GetDisplacementField()
     return sitk.GetArrayFromImage(image)[..., ::-1].copy(), grid_from_itk(image, units)
@@ -132,6 +136,10 @@ def displacement_from_itk(transform: sitk.Transform, units: str = "millimeter") 
 
 def sample_displacement(transform: sitk.Transform, grid: Grid) -> Array:
     """World displacement of an ITK transform at every node of a grid, (*grid.shape, d), float64."""
+    if transform.GetName() == "DisplacementFieldTransform":
+        vectors, own = displacement_from_itk(transform, grid.units)
+        if own.same_as(grid):
+            return vectors
     field = sitk.TransformToDisplacementField(
         transform,
         sitk.sitkVectorFloat64,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid, apply_affine
-from .base import Transform
-from .composite import dense_to_itk
+from .base import Record, Transform
+from .composite import conjugated, dense_to_itk, invert
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -38,8 +38,11 @@ class Homography:
     """
 
     matrix: Array
-    closed_inverse: ClassVar[bool] = True
     ndim: ClassVar[int] = 2
+    linear: ClassVar[bool] = False
+    native: ClassVar[bool] = False
+    exact_in_itk: ClassVar[bool] = False
+    closed_inverse: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=float)
@@ -73,9 +76,23 @@ class Homography:
         """The closed inverse; `grid` and `tolerance` are not needed."""
         return Homography(np.linalg.inv(self.matrix))
 
+    def moved(self, matrix: npt.ArrayLike) -> Homography:
+        """The same map in another world; see `Transform.moved`."""
+        matrix = np.asarray(matrix, dtype=float)
+        return Homography(matrix @ self.matrix @ np.linalg.inv(matrix))
+
     def to_itk(self, grid: Grid) -> sitk.Transform:
         """A dense field, exact at the nodes of `grid` and linear between them."""
         return dense_to_itk(self, grid)
+
+    def to_records(self, inline: bool) -> list[dict[str, Any]]:
+        """The matrix."""
+        return [{"kind": "homography", "matrix": self.matrix.tolist()}]
+
+    @classmethod
+    def from_record(cls, record: Record, itk: sitk.Transform | None) -> Homography:
+        """The transform of a record."""
+        return cls(np.array(record["matrix"]))
 
     def _in_front(self, points: npt.ArrayLike) -> tuple[Array, Array, Array]:
         """Points moved to the visible side of the horizon, their denominators, and which were moved."""
@@ -117,6 +134,11 @@ class Quadratic:
     centre: Array
     scale: float
     ndim: ClassVar[int] = 2
+    linear: ClassVar[bool] = False
+    matrix: ClassVar[None] = None
+    native: ClassVar[bool] = False
+    exact_in_itk: ClassVar[bool] = False
+    closed_inverse: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, shape in (("coefficients", (2, 6)), ("centre", (2,))):
@@ -148,13 +170,31 @@ class Quadratic:
 
     def inverse(self, grid: Grid, tolerance: float | None = None) -> Transform:
         """Inverted numerically at the nodes of `grid`."""
-        from .invert import invert
-
         return invert(self, grid, tolerance)
+
+    def moved(self, matrix: npt.ArrayLike) -> Transform:
+        """The same map in another world; see `Transform.moved`."""
+        return conjugated(self, matrix)
 
     def to_itk(self, grid: Grid) -> sitk.Transform:
         """A dense field, exact at the nodes of `grid` and linear between them."""
         return dense_to_itk(self, grid)
+
+    def to_records(self, inline: bool) -> list[dict[str, Any]]:
+        """The coefficients, the centre and the scale."""
+        return [
+            {
+                "kind": "quadratic",
+                "coefficients": self.coefficients.tolist(),
+                "centre": self.centre.tolist(),
+                "scale": self.scale,
+            }
+        ]
+
+    @classmethod
+    def from_record(cls, record: Record, itk: sitk.Transform | None) -> Quadratic:
+        """The transform of a record."""
+        return cls(np.array(record["coefficients"]), np.array(record["centre"]), record["scale"])
 
     def _units(self, points: npt.ArrayLike) -> Array:
         """World points (N, 2) as u, its components first, (2, N)."""

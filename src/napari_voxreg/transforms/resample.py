@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid, Image, as_image
-from .base import Affine, Transform
+from .affine import Affine
+from .base import Transform
 
 
 def warp(

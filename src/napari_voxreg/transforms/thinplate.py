@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
-from .base import Transform
-from .composite import dense_to_itk
+from .base import Record, Transform
+from .composite import conjugated, dense_to_itk, invert
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -32,6 +32,11 @@ class ThinPlate:
     fixed_points: Array
     moving_points: Array
     smoothing: float = 0.0
+    linear: ClassVar[bool] = False
+    matrix: ClassVar[None] = None
+    native: ClassVar[bool] = False
+    exact_in_itk: ClassVar[bool] = False
+    closed_inverse: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         fixed = np.array(self.fixed_points, dtype=float)
@@ -81,10 +86,28 @@ class ThinPlate:
 
     def inverse(self, grid: Grid, tolerance: float | None = None) -> Transform:
         """Inverted numerically at the nodes of `grid`."""
-        from .invert import invert
-
         return invert(self, grid, tolerance)
+
+    def moved(self, matrix: npt.ArrayLike) -> Transform:
+        """The same map in another world; see `Transform.moved`."""
+        return conjugated(self, matrix)
 
     def to_itk(self, grid: Grid) -> sitk.Transform:
         """A dense field, exact at the nodes of `grid` and linear between them."""
         return dense_to_itk(self, grid)
+
+    def to_records(self, inline: bool) -> list[dict[str, Any]]:
+        """The points and the smoothing."""
+        return [
+            {
+                "kind": "thin plate",
+                "smoothing": self.smoothing,
+                "fixed points": self.fixed_points.tolist(),
+                "moving points": self.moving_points.tolist(),
+            }
+        ]
+
+    @classmethod
+    def from_record(cls, record: Record, itk: sitk.Transform | None) -> ThinPlate:
+        """The transform of a record."""
+        return cls(np.array(record["fixed points"]), np.array(record["moving points"]), record["smoothing"])

@@ -1,5 +1,6 @@
 """Work in a thread that reports and is cancelled."""
 
+import logging
 import threading
 import time
 import warnings
@@ -14,7 +15,7 @@ class Heard:
     """Everything that a runner called back."""
 
     def __init__(self):
-        self.reports, self.values, self.errors, self.warnings = [], [], [], []
+        self.reports, self.values, self.errors, self.warnings, self.lines = [], [], [], [], []
         self.threads = set()
 
     def start(self, runner, job):
@@ -25,8 +26,8 @@ class Heard:
 
             return call
 
-        lists = (self.reports, self.values, self.errors, self.warnings)
-        names = ("report", "done", "failed", "warned")
+        lists = (self.reports, self.values, self.errors, self.warnings, self.lines)
+        names = ("report", "done", "failed", "warned", "logged")
         runner.start(job, **{name: note(where) for name, where in zip(names, lists, strict=True)})
 
 
@@ -101,3 +102,24 @@ def test_errors_and_warnings_arrive(heard, qtbot):
     assert isinstance(heard.errors[0], ZeroDivisionError)
     assert heard.warnings == ["UserWarning: mind the gap"]
     assert not runner.busy
+
+
+def test_the_package_log_of_the_job_arrives_and_no_other(heard, qtbot):
+    log, here, other = logging.getLogger("napari_voxreg.some"), threading.Event(), threading.Event()
+
+    def job(progress):
+        log.debug("too much")
+        log.info("level %d", 1)
+        logging.getLogger("some").warning("of somebody else")
+        here.set()
+        assert other.wait(5)
+        return "answer"
+
+    heard.start(Runner(), job)
+    assert here.wait(5)
+    log.info("of another thread")
+    other.set()
+    qtbot.waitUntil(lambda: heard.values == ["answer"])
+    log.info("after the end")
+    assert heard.lines == ["level 1"]
+    assert heard.threads == {threading.main_thread()}

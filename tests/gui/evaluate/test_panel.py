@@ -39,17 +39,17 @@ def source(tmp_path):
 def panel(viewer, monkeypatch):
     """The panel in its dock; methods that know the answer of the first pair, and one that takes its time."""
 
-    def known(fixed, moving, params, **rest):
+    def known(task, params, progress):
         return Outcome(Affine.translation(SHIFT))
 
-    def lasting(fixed, moving, params, *, progress, **rest):
+    def lasting(task, params, progress):
         for step in range(6000):
             progress(step / 6000, "going on")
             time.sleep(0.01)
         return Outcome(Affine.identity(2))
 
     for name, run in (("known", known), ("lasting", lasting)):
-        monkeypatch.setitem(METHODS, name, Method(name, f"The {name}", Params, run, {"default": {}}))
+        monkeypatch.setitem(METHODS, name, Method(name, f"The {name}", Params, run, {"default": {}}, "rigid"))
     widget = EvaluateWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Evaluate")
     return widget

@@ -16,8 +16,7 @@ from napari_voxreg.gui.layers.drawings import ARROWS, arrow_length, arrows, defo
 from napari_voxreg.gui.layers.result_layers import FOLDED, Show, pair_name, result_layers
 from napari_voxreg.gui.layers.snapshots import snapshot
 from napari_voxreg.metrics.similarity import ssim_map
-from napari_voxreg.transforms import Affine, BSpline, Displacement, StationaryVelocity, ThinPlate
-from napari_voxreg.transforms.base import chain
+from napari_voxreg.transforms import Affine, BSpline, Displacement, StationaryVelocity, ThinPlate, chain
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 

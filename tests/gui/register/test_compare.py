@@ -35,14 +35,14 @@ def methods(monkeypatch):
     def fail(*args, **kwargs):
         raise ValueError("This pair is too small; choose a larger one.")
 
-    def last(fixed, moving, params, *, progress, **rest):
+    def last(task, params, progress):
         for step in range(6000):
             progress(step / 6000, "going on")
             time.sleep(0.01)
         return Outcome(Affine.identity(2))
 
     for name, run in (("failing", fail), ("lasting", last)):
-        monkeypatch.setitem(METHODS, name, Method(name, f"The {name}", Params, run, {"default": {}}))
+        monkeypatch.setitem(METHODS, name, Method(name, f"The {name}", Params, run, {"default": {}}, "rigid"))
 
 
 @pytest.fixture
@@ -78,11 +78,9 @@ def test_the_table_and_its_layers(panel, viewer, qtbot):
     table = panel.table.table
     assert [row.method for row in rows] == ["before", "translation", "rigid", "failing"]
     assert [line[0] for line in cells(table)] == [row.method for row in rows]
-    assert table.horizontalHeaderItem(1).text() == "LCC"
+    assert table.horizontalHeaderItem(1).text() == "LNCC"
     assert cells(table)[3][1:] == ["–"] * (table.columnCount() - 1)
-    assert (
-        "too small" in panel.table.remark.text() and "Best by local correlation" in panel.table.remark.text()
-    )
+    assert "too small" in panel.table.remark.text() and "Best by LNCC" in panel.table.remark.text()
     bold = [table.item(row, 0).font().bold() for row in range(4)]
     assert sum(bold) == 1 and bold[1] + bold[2] == 1
     assert all(table.item(row, 2).textAlignment() & Qt.AlignmentFlag.AlignRight for row in range(4))
@@ -182,5 +180,5 @@ def test_nothing_is_cut_off_in_a_narrow_dock(panel, viewer, qtbot):
     table = panel.table.table
     last = table.visualItemRect(table.item(table.rowCount() - 1, 0))
     assert last.bottom() <= table.viewport().height()
-    # Method, local correlation and SSIM at least are seen without scrolling.
+    # Method, LNCC and SSIM at least are seen without scrolling.
     assert table.visualItemRect(table.item(1, 2)).right() <= table.viewport().width()

@@ -28,11 +28,12 @@ def computing(monkeypatch):
     """A method that can compute anywhere, and where it was told to."""
     told = []
 
-    def run(fixed, moving, params, *, device, **rest):
-        told.append(device)
+    def run(task, params, progress):
+        told.append(task.device)
         return Outcome(Affine.identity(2))
 
-    monkeypatch.setitem(METHODS, "anywhere", Method("anywhere", "Any", Params, run, {"x": {}}, device=True))
+    method = Method("anywhere", "Any", Params, run, {"x": {}}, "affine", device=True)
+    monkeypatch.setitem(METHODS, "anywhere", method)
     return told
 
 

@@ -9,6 +9,7 @@ from skimage import color, data, transform
 
 from napari_voxreg.core.geometry import Grid, Image
 from napari_voxreg.core.progress import silent
+from napari_voxreg.images.task import Task
 from napari_voxreg.methods.flow import ilk, tvl1
 from napari_voxreg.methods.flow import inverse_search as flow
 from napari_voxreg.transforms import Affine, Composite, Displacement, warp
@@ -30,10 +31,8 @@ def swirl(grid, pixels):
     return Displacement(np.stack(waves, axis=-1) @ grid.affine[:-1, :-1].T, grid)
 
 
-def run(method, fixed, moving, **changes):
-    given = {"initial": None, "fixed_mask": None, "moving_mask": None, "points": None}
-    params = method.params(**changes.pop("params", {}))
-    return method.run(fixed, moving, params, **{**given, **changes}, seed=0, device="cpu", progress=silent)
+def run(method, fixed, moving, **masks):
+    return method.run(Task(fixed, moving, **masks), method.params(), silent)
 
 
 def error(transform, truth, grid, border=6):
@@ -83,13 +82,14 @@ def test_a_finer_shifted_moving_grid_is_honoured(method):
     assert inside < 0.5
 
 
-def test_the_initial_transform_is_part_of_the_outcome(method):
+def test_what_an_initial_transform_leaves_is_found(method):
     grid = Grid.from_spacing((96, 110), 0.5)
     fixed, moving, truth = moved_pair(grid)
     shift = Affine.translation([3.0, -2.0])
     far = moving.with_grid(moving.grid.moved(shift.matrix))
     initial = Composite((swirl(grid, 0.5), shift))
-    outcome = run(method, fixed, far, initial=initial)
+    placed = Task(fixed, far).placed(initial)
+    outcome = run(method, fixed, placed.moving, moving_mask=placed.moving_mask).followed_by(initial)
     whole = Composite((truth, shift))
     assert error(outcome.transform, whole, grid, 12) < 0.5
     assert error(shift, whole, grid, 12) > 1

@@ -14,12 +14,14 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Composite, Displacement, Grid, Image, StationaryVelocity, register
 from napari_voxreg.core.progress import silent
+from napari_voxreg.images.task import Task
 from napari_voxreg.methods import diffeo
 from napari_voxreg.methods.networks import affinenet, avsm, jsm, pyramid, voxelmorph
 from napari_voxreg.methods.networks import network_method as _network
 from napari_voxreg.methods.networks.network_method import NetworkParams, look_into, run
 from napari_voxreg.metrics import significance as _judge
-from napari_voxreg.metrics.consistency import TRUST, agreement, sure
+from napari_voxreg.metrics.consistency import TRUST
+from napari_voxreg.metrics.pair import PairMetrics
 from napari_voxreg.metrics.significance import Judge
 from napari_voxreg.nets.architectures.affine import STN
 from napari_voxreg.nets.architectures.voxelmorph import VoxelMorph
@@ -75,15 +77,14 @@ def pair(ndim=2, shift=None, size=None, seed=0):
     return Image(data[(slice(12, 12 + size),) * ndim], grid), Image(moved.astype(np.float32), grid)
 
 
-def given(**rest):
-    """What a run takes besides images and parameters."""
-    nothing = dict.fromkeys(("initial", "fixed_mask", "moving_mask", "points"))
-    return {**nothing, "seed": 0, "device": "cpu", "progress": silent, **rest}
-
-
-def ask(fixed, moving, params, **rest):
+def ask(fixed, moving, params, landmarks=None):
     """One run in this process."""
-    return run(fixed, moving, params, **given(**rest))
+    return run(Task(fixed, moving, landmarks=landmarks, device="cpu"), params, silent)
+
+
+def deformed(fixed, moving):
+    """What the optimiser alone finds."""
+    return diffeo.METHOD.run(Task(fixed, moving, device="cpu"), diffeo.METHOD.parameters(), silent).transform
 
 
 def asking(preset, path, **rest):
@@ -134,9 +135,6 @@ def test_an_answer_that_does_not_help_is_left_out_and_said(weights):
     found = ask(fixed, moving, fast(weights["wrong2"]))
     assert error(found.transform, fixed, (0, 0)) == 0
     assert found.notes[-1] == "The network's answer made the images no more alike, so it was left out."
-    # A start is kept as it is.
-    start = StationaryVelocity(np.full((*fixed.grid.shape, 2), 0.5), fixed.grid)
-    assert ask(fixed, moving, fast(weights["wrong2"]), initial=start).transform is start
 
 
 def test_an_answer_that_contradicts_itself_is_left_out_and_said(weights, monkeypatch):
@@ -148,42 +146,26 @@ def test_an_answer_that_contradicts_itself_is_left_out_and_said(weights, monkeyp
     assert "contradicts itself at 100 % of the places" in found.notes[-1]
     # Landmarks know better.
     points = fixed.grid.centre + np.array([[0.0, 0], [5, 3], [-4, 6]])
-    told = ask(fixed, moving, fast(weights["right2"]), points=(points, points + 0.5 * np.array(SHIFT[:2])))
+    told = ask(fixed, moving, fast(weights["right2"]), landmarks=(points, points + 0.5 * np.array(SHIFT[:2])))
     assert error(told.transform, fixed) < 0.01
 
 
-def test_agreement_counts_the_places_that_come_back():
-    grid = Grid.from_spacing((100, 100), 0.5)
-    there = Affine.translation([3.0, -2.0])
-    assert agreement(there, there.inverse(), grid, grid) == 1
-    assert agreement(there, there, grid, grid) == 0
-    assert agreement(Affine.translation([900.0, 0.0]), there, grid, grid) == 0
-    # Half of the way back is wrong.
-    field = np.zeros((100, 100, 2))
-    field[50:] = 5.0
-    half = agreement(Affine.identity(2), Displacement(field, grid), grid, grid)
-    assert half == pytest.approx(0.5, abs=0.03)
-
-
 def test_an_affine_answer_that_agrees_beyond_chance_needs_no_likeness():
-    grid = Grid.from_spacing((100, 80))
-    lay, near, far = (Affine.translation(t) for t in ([0.0, 0.0], [1.0, 2.0], [12.0, -9.0]))
-    assert sure(far, lay, 0.7, grid)
-    assert not sure(far, lay, 0.5, grid)
-    assert not sure(near, lay, 1.0, grid)  # likeness tells, so near
+    far = Affine.translation([12.0, -9.0])
 
     class Blind:
-        """A judge who sees no difference, or takes one of the transforms for clearly better."""
+        """A judge who sees no difference, or takes all others for clearly better than one transform."""
 
-        def __init__(self, better: Affine | None = None) -> None:
-            self.better = better
+        def __init__(self, worse: Affine | None = None) -> None:
+            self.worse = worse
 
         def prefers(self, new: Affine, old: Affine, chances: float = 1.0) -> bool:
-            return new is self.better
+            return old is self.worse
 
-    assert _network._believed(far, 0.7, lay, Blind(), False, agreed=True)[0] is far
-    assert _network._believed(far, 0.7, lay, Blind(), False, agreed=False)[0] is lay
-    assert _network._believed(far, 0.7, lay, Blind(better=lay), False, agreed=True)[0] is lay
+    assert _network._believed(far, 0.7, Blind(), False, agreed=True)[0] is far
+    for judge, agreed in ((Blind(), False), (Blind(worse=far), True)):
+        kept = _network._believed(far, 0.7, judge, False, agreed=agreed)[0]
+        assert np.array_equal(kept.matrix, np.eye(3))
 
 
 def test_refinement_goes_on_from_the_network(weights):
@@ -206,9 +188,9 @@ def test_refinement_goes_on_from_the_network(weights):
 def test_landmarks_overrule_likeness(weights):
     fixed, moving = pair()
     points = fixed.grid.centre + np.array([[0.0, 0], [5, 3], [-4, 6]])
-    still = ask(fixed, moving, fast(weights["right2"]), points=(points, points))
+    still = ask(fixed, moving, fast(weights["right2"]), landmarks=(points, points))
     assert error(still.transform, fixed, (0, 0)) == 0
-    apart = ask(fixed, moving, fast(weights["wrong2"]), points=(points, points + np.array([-4.0, 4.5])))
+    apart = ask(fixed, moving, fast(weights["wrong2"]), landmarks=(points, points + np.array([-4.0, 4.5])))
     assert error(apart.transform, fixed, (-8, 9)) < 0.01
 
 
@@ -254,19 +236,19 @@ def test_unrelated_images_are_not_bent_into_each_other(weights, monkeypatch, tru
     assert error(found.transform, fixed, (0, 0)) == 0
     assert found.notes[-1] == "Refinement brought no clear gain, so it was left out."
     # The optimiser alone makes them a little more alike: by no more than chance.
-    bent = diffeo.METHOD.run(fixed, moving, diffeo.METHOD.parameters(), **given()).transform
-    judge = Judge(fixed, moving, None, None, None)
+    bent = deformed(fixed, moving)
+    judge = Judge(PairMetrics(fixed, moving))
     assert judge.prefers(bent, Affine.identity(2), chances=0)
     assert not judge.prefers(bent, Affine.identity(2))
 
 
 def test_smooth_textures_gain_more_by_chance(monkeypatch):
     fixed, moving = (noise(seed, (272, 188), 5.0) for seed in (66, 67))
-    bent = diffeo.METHOD.run(fixed, moving, diffeo.METHOD.parameters(), **given()).transform
-    assert not Judge(fixed, moving, None, None, None).prefers(bent, Affine.identity(2))
+    bent = deformed(fixed, moving)
+    assert not Judge(PairMetrics(fixed, moving)).prefers(bent, Affine.identity(2))
     # As much as fine grain gains would not do.
     monkeypatch.setattr(_judge, "SMOOTH", 0.0)
-    assert Judge(fixed, moving, None, None, None).prefers(bent, Affine.identity(2))
+    assert Judge(PairMetrics(fixed, moving)).prefers(bent, Affine.identity(2))
 
 
 def test_an_optimiser_may_prove_an_answer_that_was_left_out(weights, monkeypatch):
@@ -303,23 +285,21 @@ def test_affine_answers_are_refined_as_affine_maps(ndim, tmp_path):
     assert isinstance(ask(fixed, moving, affinenet.METHOD.parameters("fast", params)).transform, Affine)
 
 
-def test_out_of_memory_while_refining_goes_on_on_the_cpu(weights, monkeypatch):
+def test_out_of_memory_while_refining_goes_on_on_the_cpu(monkeypatch):
     used = []
 
-    def refine(*images, device, **rest):
-        used.append(device)
-        if device != "cpu":
+    def refine(task, params, progress):
+        used.append(task.device)
+        if task.device != "cpu":
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return real(*images, device=device, **rest)
+        return real(task, params, progress)
 
     real = _network.diffeo.METHOD.run
     from dataclasses import replace
 
     monkeypatch.setattr(_network.diffeo, "METHOD", replace(_network.diffeo.METHOD, run=refine))
     fixed, moving = pair()
-    params = asking("accurate", weights["right2"])
-    rest = dict.fromkeys(("initial", "fixed_mask", "moving_mask", "points"))
-    found = _network._refined(params, fixed, moving, "cuda", seed=0, progress=silent, **rest)
+    found = _network._refined(Task(fixed, moving, device="cuda"), silent)
     assert used == ["cuda", "cpu"]
     assert found.notes[0] == "The CUDA device has too little memory; the CPU refined."
 

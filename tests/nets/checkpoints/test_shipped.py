@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_voxreg import Grid, Image
+from napari_voxreg.images.task import Task
 from napari_voxreg.nets.checkpoints.checkpoint import open_checkpoint, shipped, shipped_names
 from napari_voxreg.nets.inference.predict import predict
 from napari_voxreg.tensor import affine as affines
@@ -48,7 +49,7 @@ def test_seven_looks_bring_far_pairs_near(name: str) -> None:
     grid, near = Grid.from_spacing(shape), 0
     for batch in unseen(count, shape, FAR, seed=5, batch=1):
         fixed, moving = (Image(x[0, 0].numpy(), grid) for x in (batch.fixed, batch.moving))
-        found = displacement_on(predict(fixed, moving, net, steps=7, device="cpu").transform, grid)
+        found = displacement_on(predict(Task(fixed, moving, device="cpu"), net, steps=7).transform, grid)
         truth = affines.displacement(batch.affine, shape)[0].movedim(0, -1).numpy()
         near += float(np.linalg.norm(found - truth, axis=-1).mean()) < 0.03 * grid.diagonal
     assert near >= 0.75 * count

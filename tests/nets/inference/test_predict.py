@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_voxreg import Affine, Composite, Grid, Image, StationaryVelocity, warp
 from napari_voxreg.images.preprocess import block_mean, unit_range
+from napari_voxreg.images.task import Task
 from napari_voxreg.nets.architectures.avsm import AVSM
 from napari_voxreg.nets.architectures.network import Network, Prediction
 from napari_voxreg.nets.inference import predict as module
@@ -205,7 +206,7 @@ def test_a_pair_is_seen_from_small_to_large_at_least_twice(size):
 def test_the_transform_is_what_the_network_did(ndim, kind):
     fixed, moving = awkward(ndim), awkward(ndim, 1, turn=28.0)
     net = kind(ndim)
-    found = predict(fixed, moving, net)
+    found = predict(Task(fixed, moving), net)
     grid = network_grid(fixed.grid, net.stride, module.SIZES[ndim])
     still, shifted = net.seen[0]
     assert still.shape[2:] == grid.shape
@@ -225,7 +226,7 @@ def test_the_transform_is_what_the_network_did(ndim, kind):
 def test_a_velocity_stays_one_and_extras_lie_on_the_network_grid():
     fixed = awkward(2)
     net = Flowing(2)
-    found = predict(fixed, fixed, net)
+    found = predict(Task(fixed, fixed), net)
     assert isinstance(found.transform, StationaryVelocity)
     assert set(found.extras) == {"saliency", "momentum", *(f"three {k}" for k in (1, 2, 3, 4)), "velocity"}
     grid = network_grid(fixed.grid, net.stride, 512)
@@ -251,8 +252,8 @@ def test_an_affine_network_looks_again_at_the_original_moving_image(ndim):
     grid = Grid.from_spacing((90,) * ndim, 1.0, fixed.grid.centre - 45.0, turned(ndim, 10), "mm")
     away = fixed.grid.direction[:, -1] * (0.62 * fixed.grid.shape[-1] * fixed.grid.spacing[-1])
     still, shifted = blob(fixed.grid, place, 6.0), blob(grid, place + away, 6.0)
-    one = predict(still, shifted, Centroid(ndim, most=6.0), steps=1)
-    many = predict(still, shifted, Centroid(ndim, most=6.0), steps=16)
+    one = predict(Task(still, shifted), Centroid(ndim, most=6.0), steps=1)
+    many = predict(Task(still, shifted), Centroid(ndim, most=6.0), steps=16)
     misses = [np.linalg.norm(p.transform([place])[0] - place - away) for p in (one, many)]
     assert isinstance(many.transform, Affine)
     assert misses[0] > 4
@@ -267,7 +268,7 @@ def test_avsm_leads_with_its_affine_network_and_bends_from_there(ndim):
     torch.nn.init.normal_(net.affine.step.head.out.weight, std=0.02)
     torch.nn.init.normal_(net.momentum.out.weight, std=0.2)
     fixed, moving = awkward(ndim), awkward(ndim, 1, turn=24.0)
-    found = predict(fixed, moving, net, steps=2)
+    found = predict(Task(fixed, moving), net, steps=2)
     assert set(found.extras) == {"step 1", "step 2", "affine part", "momentum", "velocity"}
     bend, pose = found.transform.members
     assert isinstance(pose, Affine)
@@ -285,7 +286,7 @@ def test_avsm_leads_with_its_affine_network_and_bends_from_there(ndim):
     assert np.abs(pixels - own).max() < 1e-3
 
 
-def test_the_start_comes_after_what_the_network_finds():
+def test_a_network_finds_what_an_initial_transform_leaves():
     fixed = awkward(2)
     place = fixed.grid.centre
     still, shifted = blob(fixed.grid, place, 6.0), blob(fixed.grid, place + np.array([5.0, -3.0]), 6.0)
@@ -294,14 +295,14 @@ def test_the_start_comes_after_what_the_network_finds():
     field = np.full((*fixed.grid.shape, 2), 0.5)
     start = Composite((StationaryVelocity(field, fixed.grid), far))
     moved = shifted.with_grid(shifted.grid.moved(far.matrix))
-    found = predict(still, moved, Centroid(2), initial=start).transform
+    found = chain(predict(Task(still, moved).placed(start), Centroid(2)).transform, start)
     assert np.allclose(found([place])[0], place + np.array([305.0, -3.0]), atol=0.2)
 
 
 @pytest.mark.parametrize("shape", [(1, 9), (5, 5), (3, 200), (2, 4, 3)])
 def test_images_smaller_than_the_stride_are_padded(shape):
     image = Image(np.random.default_rng(0).random(shape), Grid.from_spacing(shape))
-    found = predict(image, image, Known(len(shape), stride=16, size=0.5))
+    found = predict(Task(image, image), Known(len(shape), stride=16, size=0.5))
     assert np.isfinite(found.transform(image.grid.nodes())).all()
 
 
@@ -322,19 +323,19 @@ class Greedy(Known):
 def test_too_little_memory_makes_pixels_larger_and_says_so():
     image = awkward(2)
     net = Greedy([RuntimeError("can't allocate memory"), MemoryError()])
-    found = predict(image, image, net)
+    found = predict(Task(image, image), net)
     sides = [max(still.shape[2:]) for still, _ in net.seen]
     assert sides[0] > sides[1] > sides[2]
     assert found.notes == ("Memory is short: the network saw 35 pixels along the longest side.",)
     with pytest.raises(ValueError, match="too little memory"):
-        predict(image, image, Greedy([MemoryError()] * 9))
+        predict(Task(image, image), Greedy([MemoryError()] * 9))
 
 
 def test_the_cpu_is_not_asked_for_more_than_there_is(monkeypatch):
     image, net = awkward(2), Known(2)
     assert free_memory() > 2**26
     monkeypatch.setattr(module, "free_memory", lambda: 64 * 64 * module.NEED[2])
-    assert predict(image, image, net).notes[0].startswith("Memory is short: ")
+    assert predict(Task(image, image), net).notes[0].startswith("Memory is short: ")
     assert net.seen[0][0].numel() <= 64 * 64
 
 
@@ -353,15 +354,15 @@ def test_a_gpu_without_room_hands_over_to_the_cpu(monkeypatch):
 
     real = frame.sample
     monkeypatch.setattr(frame, "sample", fill)
-    found = predict(image, image, Known(2), device="cuda")
+    found = predict(Task(image, image, device="cuda"), Known(2))
     assert set(seen) == {"meta", "cpu"}
     assert found.notes == ("The META device has too little memory; the network ran on the CPU.",)
-    assert np.array_equal(found.transform.field, predict(image, image, Known(2)).transform.field)
+    assert np.array_equal(found.transform.field, predict(Task(image, image), Known(2)).transform.field)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     with pytest.raises(RuntimeError, match="sizes of tensors"):
-        predict(awkward(2), awkward(2), Greedy([RuntimeError("sizes of tensors must match")]))
+        predict(Task(awkward(2), awkward(2)), Greedy([RuntimeError("sizes of tensors must match")]))
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps", "cuda:1"])
@@ -369,16 +370,16 @@ def test_a_device_that_is_not_there_is_refused(name, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(ValueError, match=f"no {name[:4].strip(':').upper()} device"):
-        predict(awkward(2), awkward(2), Known(2), device=name)
+        predict(Task(awkward(2), awkward(2), device=name), Known(2))
 
 
 def test_what_cannot_be_is_refused_in_one_sentence():
     with pytest.raises(ValueError, match="no device 'tpu'; choose from: auto, cuda, mps, cpu"):
-        predict(awkward(2), awkward(2), Known(2), device="tpu")
+        predict(Task(awkward(2), awkward(2), device="tpu"), Known(2))
     with pytest.raises(ValueError, match="for 3D images and the pair is 2D"):
-        predict(awkward(2), awkward(2), Known(3))
+        predict(Task(awkward(2), awkward(2)), Known(3))
     with pytest.raises(ValueError, match="damaged"):
-        predict(awkward(2), awkward(2), Known(2, size=float("nan")))
+        predict(Task(awkward(2), awkward(2)), Known(2, size=float("nan")))
 
 
 class NearSighted(Centroid):
@@ -402,15 +403,16 @@ def test_looks_from_coarse_to_fine_see_motions_that_one_look_does_not(ndim: int)
     fixed, moving = blob(middle), blob(middle + shift)
     net = NearSighted(ndim, most=2.0)
     point = grid.to_world([middle])
-    once = predict(fixed, moving, net).transform(point) - point
+    once = predict(Task(fixed, moving), net).transform(point) - point
     assert np.abs(once).max() < 2.1 * 0.5
     net.first_side = 12
-    found = predict(fixed, moving, net).transform(point) - point
+    found = predict(Task(fixed, moving), net).transform(point) - point
     assert found[0] == pytest.approx(0.5 * shift, abs=0.3)
     # A start is kept, and only what is left is looked for.
     matrix = np.eye(ndim + 1)
     matrix[:ndim, ndim] = 0.4 * shift
-    again = predict(fixed, moving, net, initial=Affine(matrix)).transform(point) - point
+    task = Task(fixed, moving).placed(Affine(matrix))
+    again = chain(predict(task, net).transform, Affine(matrix))(point) - point
     assert again[0] == pytest.approx(0.5 * shift, abs=0.3)
 
 
@@ -421,8 +423,8 @@ def test_an_affine_network_may_look_first(ndim: int) -> None:
     grid = Grid.from_spacing((96,) * ndim, 0.5)
     still, shifted = blob(grid, place, 4.0), blob(grid, place + away, 4.0)
     net, lead = NearSighted(ndim, most=2.0), Centroid(ndim)
-    alone = predict(still, shifted, net)
-    led = predict(still, shifted, net, lead=lead)
+    alone = predict(Task(still, shifted), net)
+    led = predict(Task(still, shifted), net, lead=lead)
     misses = [np.linalg.norm(p.transform([place])[0] - place - away) for p in (alone, led)]
     assert misses[0] > 8
     assert misses[1] < 0.3
@@ -432,10 +434,10 @@ def test_an_affine_network_may_look_first(ndim: int) -> None:
     assert "affine first" not in alone.extras
     # It starts where the images lie by then, and is told of the device and of damage as any other.
     start = Affine.translation(away)
-    again = predict(still, shifted, net, lead=lead, initial=start)
-    assert again.transform([place])[0] == pytest.approx(place + away, abs=0.3)
+    again = predict(Task(still, shifted).placed(start), net, lead=lead)
+    assert chain(again.transform, start)([place])[0] == pytest.approx(place + away, abs=0.3)
     with pytest.raises(ValueError, match="not a number"):
-        predict(still, shifted, net, lead=Centroid(ndim, most=float("nan")))
+        predict(Task(still, shifted), net, lead=Centroid(ndim, most=float("nan")))
 
 
 def test_more_than_suits_it_a_network_never_sees() -> None:
@@ -443,7 +445,7 @@ def test_more_than_suits_it_a_network_never_sees() -> None:
     net = Seeing(2)
     net.last_side = 48
     for size, side in ((None, 48), (64, 48), (32, 32)):
-        predict(image, image, net, size=size)
+        predict(Task(image, image), net, size=size)
         assert net.seen[-1] == side
 
 
@@ -469,6 +471,10 @@ class Led(Network):
         self.whole: list[int] = []
         self.later: list[int] = []
 
+    @property
+    def affine_part(self) -> Network:
+        return self.affine
+
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         self.whole.append(max(fixed.shape))
         found = self.affine(fixed, moving)
@@ -490,7 +496,7 @@ def test_an_affine_part_leads_once_and_as_small_as_it_was_trained(ndim: int) -> 
         for at in (middle, middle + shift)
     )
     net = Led(ndim)
-    found = predict(fixed, moving, net, steps=2)
+    found = predict(Task(fixed, moving), net, steps=2)
     assert (net.whole, net.later) == ([24], [48, 96])
     # Each later look adds a hundredth of the side, wherever it looks.
     point = grid.to_world([middle])

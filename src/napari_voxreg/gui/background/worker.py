@@ -11,6 +11,7 @@ from napari.qt.threading import WorkerBase, WorkerBaseSignals
 from qtpy.QtCore import Signal
 
 from ...core.progress import Cancelled, Progress
+from .log import listening
 
 PERIOD = 0.05  # seconds between two reports that reach the interface, at least
 
@@ -35,9 +36,10 @@ class Report:
 
 
 class Signals(WorkerBaseSignals):
-    """Those of napari's workers, and reports."""
+    """Those of napari's workers, reports, and lines of the log."""
 
     reported = Signal(object)
+    logged = Signal(str)
 
 
 class Worker(WorkerBase):
@@ -59,7 +61,8 @@ class Worker(WorkerBase):
 
     def work(self) -> Any:
         """Do the job."""
-        result = self._job(self._report)
+        with listening(self.signals.logged.emit):
+            result = self._job(self._report)
         if self._waiting:
             self._last = 0.0
             self._report(1.0, "done")
@@ -100,6 +103,7 @@ class Runner:
         done: Callable[[Any], None],
         failed: Callable[[Exception], None],
         warned: Callable[[str], None],
+        logged: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Start a job, abandoning the present one.
 
@@ -107,8 +111,9 @@ class Runner:
         ----------
         job : callable
             Called in a thread as ``job(progress)``.
-        report, done, failed, warned : callable
-            Called with a `Report`, its value, its exception (`Cancelled` too) and the text of a warning.
+        report, done, failed, warned, logged : callable
+            Called with a `Report`, its value, its exception (`Cancelled` too), the text of a warning, and
+            what the package logs.
         """
         self.cancel()
         worker = self._worker = Worker(job)
@@ -122,6 +127,7 @@ class Runner:
             return receive
 
         worker.reported.connect(when_current(report))
+        worker.logged.connect(when_current(logged))
         worker.warned.connect(when_current(lambda value: warned(f"{value[1].__name__}: {value[0]}")))
         worker.returned.connect(when_current(done, last=True))
         worker.errored.connect(when_current(failed, last=True))

@@ -13,7 +13,7 @@ from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress, silent, subprogress
 from ...images.preprocess import driving_channel
 from ...io.transforms import software
-from ...metrics.similarity import PairMetrics, ssim_map
+from ...metrics.pair import PairMetrics
 from ...registration.result import Result, result_record
 from ...transforms import Transform, displacement_on, jacobian_determinant, warp
 from .drawings import Tile, arrow_length, arrows, deformed_grid, tiles
@@ -223,12 +223,11 @@ def _similarity(
     result: Result, pair: PairMetrics, place: _Place, progress: Progress
 ) -> tuple[LayerData, LayerData]:
     """The map of structural similarity, and its values per tile."""
-    target = pair.fixed.data
-    first, last = pair.warped(None), pair.warped(result.transform)
-    before = ssim_map(target, first[0], subprogress(progress, 0.0, 0.5))
-    after = ssim_map(target, last[0], subprogress(progress, 0.5, 1.0))
-    found = tiles(target, before, after, (first[1], last[1]), place.grid, place.through)
-    image = place.map(after, "SSIM", (0.0, 1.0), _colormap("unlike - alike", LIKENESS))
+    before = pair.warped(None, subprogress(progress, 0.0, 0.5))
+    after = pair.warped(result.transform, subprogress(progress, 0.5, 1.0))
+    inside = before.inside, after.inside
+    found = tiles(pair.fixed.data, before.ssim, after.ssim, inside, place.grid, place.through)
+    image = place.map(after.ssim, "SSIM", (0.0, 1.0), _colormap("unlike - alike", LIKENESS))
     image[1]["rendering"] = "minip"  # in a volume the places that are least alike are looked for
     return image, _values(result, found, place, visible=image[1]["visible"])
 

@@ -25,14 +25,14 @@ def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, start: Star
         moving=images[1],
         fixed_mask=covers[0],
         moving_mask=covers[1],
-        points=_points(start, images[0].grid(), images[1].grid()),
+        landmarks=_landmarks(start, images[0].grid(), images[1].grid()),
         start=start.start,
         channel=pixels.channel,
         levels=pixels.levels(*images),
     )
 
 
-def _points(start: StartBox, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
+def _landmarks(start: StartBox, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
     """The landmarks in the world."""
     layers = [box.layer for box in start.boxes]
     if layers[0] is None or layers[1] is None:
@@ -79,7 +79,7 @@ def reason_against_pair(pair: PairBox, start: StartBox) -> str:
     if points[0] is not None and points[1] is not None and len(points[0].data) != len(points[1].data):
         counts = f"{len(points[0].data)} fixed and {len(points[1].data)} moving"
         return f"There are {counts} landmarks; they must correspond one to one."
-    if start.start == "points" and points[0] is None:
+    if start.start == "landmarks" and points[0] is None:
         return "Starting from landmarks needs a Points layer for each image; choose them."
     return ""
 

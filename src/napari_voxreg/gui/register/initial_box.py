@@ -15,19 +15,19 @@ from ..widgets.combo_box import Choice
 from ..widgets.layer_box import LayerBox
 
 STARTS = {
-    "present pose": None,
+    "layer positions": None,
     "centres": "centres",
     "centres of mass": "moments",
-    "landmarks": "points",
-    "first pixels on each other": "corners",
+    "landmarks": "landmarks",
+    "corners aligned": "corners",
 }
 ASK = "saved transform…"
 TIPS = {
-    "present pose": "Both images where they lie in the world",
+    "layer positions": "Both images where they lie in the world",
     "centres": "The middle of the moving image on the middle of the fixed one",
     "centres of mass": "The centres of mass of the intensities on each other",
     "landmarks": "The best affine map of the landmarks below",
-    "first pixels on each other": "Rows and columns on each other, whatever the layers' poses",
+    "corners aligned": "Rows and columns on each other, whatever the layers' poses",
     ASK: "A transform file: .h5, .tfm, .txt, .mat, .xfm",
 }
 

@@ -27,7 +27,7 @@ class Chosen:
         The two layers.
     fixed_mask, moving_mask : LayerSnapshot, ShapesSnapshot or None
         The layers of their masks.
-    points : tuple of ndarray or None
+    landmarks : tuple of ndarray or None
         Corresponding world points, in the units of their image.
     start : str, Result, Path or None
         As `register` takes it, or the file of a transform.
@@ -41,7 +41,7 @@ class Chosen:
     moving: LayerSnapshot
     fixed_mask: LayerSnapshot | ShapesSnapshot | None
     moving_mask: LayerSnapshot | ShapesSnapshot | None
-    points: tuple[Array, Array] | None
+    landmarks: tuple[Array, Array] | None
     start: str | Result | Path | None
     channel: int | str | None
     levels: tuple[int, int]
@@ -60,7 +60,7 @@ class Chosen:
             "initial": self._initial(fixed.grid),
             "fixed_mask": masks[0],
             "moving_mask": masks[1],
-            "points": self.points,
+            "landmarks": self.landmarks,
             "channel": self.channel,
         }
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from ...metrics.similarity import SIMILARITIES, Scores
+from ...metrics.pair import SIMILARITIES, Scores
 from ...registration.result import Result
 from ..widgets.fold import Fold
 from ..widgets.sentence import Sentence

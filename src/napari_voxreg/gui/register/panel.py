@@ -84,7 +84,6 @@ class RegisterWidget(Docked):
         self._runner, self._saver = Runner(), Runner()
         self._readers: dict[LayerBox | None, Runner] = {}
         self._began = 0.0
-        self._stage = ""
         self._compared: Chosen | None = None
         self._watch = LayerWatch(viewer, self._offer)
         self._pending: list[LayerData] = []
@@ -247,7 +246,7 @@ class RegisterWidget(Docked):
         """Start what is made of the present choices, or say what is against it."""
         self.result = None
         self.outcome.begin()
-        self._began, self._stage = time.monotonic(), ""
+        self._began = time.monotonic()
         try:
             if reason:
                 raise ValueError(reason)
@@ -262,7 +261,7 @@ class RegisterWidget(Docked):
         """Do a job in the background, with its progress in the bar."""
         self.bar.set_running(True, doing)
         self.table.set_busy(True)
-        self._start(self._runner, job, done, self._fail, self._report)
+        self._start(self._runner, job, done, self._fail, self.bar.show_report, self._log)
 
     def _start(
         self,
@@ -271,14 +270,9 @@ class RegisterWidget(Docked):
         done: Callable[[Any], None],
         failed: Callable[[Exception], None],
         report: Callable[[Report], None] = lambda report: None,
+        logged: Callable[[str], None] = lambda line: None,
     ) -> None:
-        runner.start(job, report=report, done=done, failed=failed, warned=self._log)
-
-    def _report(self, report: Report) -> None:
-        self.bar.show_report(report)
-        if report.message != self._stage:
-            self._stage = report.message
-            self._log(report.message)
+        runner.start(job, report=report, done=done, failed=failed, warned=self._log, logged=logged)
 
     def _done(self, answer: tuple[Result, list[LayerData]]) -> None:
         """Add the layers, then show the verdict."""
@@ -305,7 +299,6 @@ class RegisterWidget(Docked):
         if row.result is not None:
             self._memory.keep(row.result)
             self.start.offer_results(self._memory.results)
-        self._log(f"{row.method}: {row.result.verdict.sentence if row.result else row.failure or 'measured'}")
 
     def _compare_done(self, nothing: None) -> None:
         self._idle()

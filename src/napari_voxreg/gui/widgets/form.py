@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...core.params import Param, Params
+from ...methods.base import WeightsParams
 from .combo_box import Choice, tame
 from .file_box import FileBox, FileList
 from .fold import Fold
@@ -140,7 +141,7 @@ def _editor(info: Param, params: Params, changed: Callable[[], None]) -> tuple[Q
     if info.kind is Path:
         says = None if info.says is None else partial(info.says, type(params))
         # Where weights are asked for, those of one's own training runs are offered.
-        fitting = getattr(params, "architectures", ()) if info.name == "weights" else ()
+        fitting = params.architectures if info.name == "weights" and isinstance(params, WeightsParams) else ()
         file = FileBox(value, info.suffixes, says, partial(weights_for, fitting) if fitting else None)
         file.changed.connect(changed)
         return file, lambda: file.path

@@ -9,13 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from tifffile import TiffFile
 
 from ...core.geometry import Array, Image
 from ..flo import read_flo
-from ..images import MEDICAL, PICTURES, TIFF, ending_of, read_image
+from ..images import MEDICAL, PICTURES, TIFF, ending_of, read_unlogged
 from ..points import read_points
 from ..tiff import TIME
-from ..transforms import load_transform
+from ..transforms.native import load_unlogged
 from .hdf5 import read_stored_array, read_stored_image, stored_digest
 from .values import ROLES, Pair, Source, Stored, array_digest, name_of_source
 
@@ -99,7 +100,7 @@ def read_source(source: Source) -> Image:
     """
     if isinstance(source, Image):
         return source
-    return read_image(source) if isinstance(source, Path) else read_stored_image(source)
+    return read_unlogged(source) if isinstance(source, Path) else read_stored_image(source)
 
 
 def read_displacement(source: Path | Stored | Array, fixed: Image, moving: Image) -> Array:
@@ -123,7 +124,7 @@ def read_displacement(source: Path | Stored | Array, fixed: Image, moving: Image
         except (OSError, ValueError, EOFError) as error:
             raise ValueError(f"{source.name} cannot be read; it may be damaged or cut off.") from error
     elif source.suffix.lower() in (".h5", ".tfm"):
-        there = load_transform(source)(fixed.grid.nodes())
+        there = load_unlogged(source)(fixed.grid.nodes())
         index = moving.grid.in_units(fixed.grid.units).to_index(there)
         field = index.T.reshape(fixed.ndim, *fixed.grid.shape) - np.indices(fixed.grid.shape)
     else:
@@ -203,8 +204,6 @@ def _ndim(source: Path | Image) -> int | None:
         if source.is_dir() or ending in PICTURES:
             return None if source.is_dir() else 2
         if ending in TIFF:
-            from tifffile import TiffFile
-
             with TiffFile(source) as tiff:
                 series = tiff.series[0]
                 axes = zip(series.axes, series.shape, strict=True)

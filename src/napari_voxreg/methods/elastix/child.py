@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +12,9 @@ import numpy as np
 
 from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress
+from ..base import Task
+
+log = logging.getLogger(__name__)
 
 LINEAR = ("TranslationTransform", "EulerTransform", "SimilarityTransform", "AffineTransform")
 
@@ -30,31 +35,24 @@ class Found(NamedTuple):
 
 
 def register(
-    fixed: Image,
-    moving: Image,
+    task: Task,
     maps: Sequence[Mapping[str, Sequence[str]] | Path],
     folder: Path,
-    *,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: tuple[Path, Path] | None,
-    start: Path | None,
+    landmarks: tuple[Path, Path] | None,
     progress: Progress,
 ) -> Found:
     """Run elastix.
 
     Parameters
     ----------
-    fixed, moving, fixed_mask, moving_mask
-        As `Run` has them.
+    task : Task
+        The images and their masks.
     maps : sequence
         One parameter map or parameter file a stage.
     folder : Path
         Where elastix leaves its log and its transform files.
-    points : tuple of Path, optional
+    landmarks : tuple of Path, optional
         elastix's own point files of fixed and moving.
-    start : Path, optional
-        The transform to start from: one of elastix's own text files, or a file of ITK.
 
     Raises
     ------
@@ -62,24 +60,21 @@ def register(
         If elastix fails; the reason is in its log.
     """
     progress(None, "loading elastix")
+    began = time.monotonic()
     from .load import itk
 
-    d = fixed.ndim
-    image_type = itk.Image[itk.F, d]
+    log.info("loaded elastix in %.1f s", time.monotonic() - began)
+    image_type = itk.Image[itk.F, task.fixed.ndim]
     elastix = itk.ElastixRegistrationMethod[image_type, image_type].New()
-    elastix.SetFixedImage(_image(fixed, np.float32))
-    elastix.SetMovingImage(_image(moving, np.float32))
-    if fixed_mask is not None:
-        elastix.SetFixedMask(_image(fixed_mask, np.uint8))
-    if moving_mask is not None:
-        elastix.SetMovingMask(_image(moving_mask, np.uint8))
-    if points is not None:
-        elastix.SetFixedPointSetFileName(str(points[0]))
-        elastix.SetMovingPointSetFileName(str(points[1]))
-    if start is not None and start.suffix == ".txt":
-        elastix.SetInitialTransformParameterFileName(str(start))
-    elif start is not None:
-        elastix.SetExternalInitialTransform(itk.transformread(str(start))[0])
+    elastix.SetFixedImage(_image(task.fixed, np.float32))
+    elastix.SetMovingImage(_image(task.moving, np.float32))
+    if task.fixed_mask is not None:
+        elastix.SetFixedMask(_image(task.fixed_mask, np.uint8))
+    if task.moving_mask is not None:
+        elastix.SetMovingMask(_image(task.moving_mask, np.uint8))
+    if landmarks is not None:
+        elastix.SetFixedPointSetFileName(str(landmarks[0]))
+        elastix.SetMovingPointSetFileName(str(landmarks[1]))
     elastix.SetParameterObject(_parameters(maps))
     elastix.SetOutputDirectory(str(folder))
     elastix.SetLogFileName("elastix.log")
@@ -88,7 +83,7 @@ def register(
     elastix.UpdateLargestPossibleRegion()
     stages = _stages(elastix, len(maps))
     if stages is None:
-        return Found((), _field(elastix.GetCombinationTransform(), fixed.grid))
+        return Found((), _field(elastix.GetCombinationTransform(), task.fixed.grid))
     return Found(stages, None)
 
 
@@ -126,10 +121,9 @@ def _parameters(maps: Sequence[Mapping[str, Sequence[str]] | Path]) -> Any:
 def _stages(elastix: Any, count: int) -> tuple[Stage, ...] | None:
     """Each stage as one of ITK's transforms, first stage first; None if one is not of a kind we keep."""
     found = elastix.GetTransformParameterObject()
-    before = found.GetNumberOfParameterMaps() - count  # what it started from, where that came through ITK
     stages = []
     for n in range(count):
-        if not _is_kept(found.GetParameterMap(before + n)):
+        if not _is_kept(found.GetParameterMap(n)):
             return None
         native = elastix.ConvertToItkTransform(elastix.GetNthTransform(count - 1 - n))  # the last comes first
         stages.append(

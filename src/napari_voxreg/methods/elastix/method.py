@@ -8,71 +8,24 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence as Many
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from ...core import process
-from ...core.geometry import Grid, Image
-from ...core.params import Params, param
+from ...core.geometry import Grid
 from ...core.process import MethodUnavailable
 from ...core.progress import Progress
-from ...transforms import Affine, BSpline, Composite, Displacement, Transform, chain
-from ..base import Method, Outcome
-from ..options import GRID_HELP, METRIC_HELP, Metric
+from ...transforms import Affine, BSpline, Displacement, Transform, chain
+from ..base import Landmarks, Method, Outcome, Task
 from .child import Found, Stage, register
 from .log import LogReader, failure
 from .parameter_maps import Map, preset_maps, read_map
-
-FILES = "parameter files"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ElastixParams(Params):
-    """What to ask of elastix; parameter files are run as they are and leave the other parameters aside."""
-
-    stages: Literal[
-        "affine + B-spline", "translation", "rigid", "similarity", "affine", "parameter files"
-    ] = param("affine + B-spline", "The kinds of motion to find, one after the other.")
-    metric: Metric = param("mutual information", METRIC_HELP)
-    resolutions: int = param(4, "Levels from smoothed to full detail.", range=(1, 10))
-    iterations: int = param(256, "Steps at each level.", range=(1, 100_000))
-    samples: int = param(2048, "Pixels compared at each step, drawn anew.", range=(100, 10_000_000))
-    grid_spacing: float = param(0.0, GRID_HELP, range=(0, 1000))
-    bending: float = param(
-        0.0,
-        "Weight of the B-spline's bending energy, in voxels: more keeps it smooth, and takes twice as long.",
-        range=(0, 1e6),
-    )
-    parameter_files: tuple[Path, ...] = param(
-        (), "elastix's own parameter files (.txt, .toml), one a stage, in order."
-    )
-    points_weight: float = param(
-        0.05,
-        "Weight of the distance between corresponding points, in voxels, against the metric.",
-        range=(0, 1e6),
-        advanced=True,
-    )
-    bins: int = param(32, "Histogram bins of the mutual information.", range=(4, 256), advanced=True)
+from .params import FILES, ElastixParams
 
 
-def run(
-    fixed: Image,
-    moving: Image,
-    params: ElastixParams,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
+def run(task: Task, params: ElastixParams, progress: Progress) -> Outcome:
     """Register; see `Run`.
 
     The outcome's files are ``elastix.log`` and what elastix and transformix need to use the transform again.
@@ -83,16 +36,16 @@ def run(
         If a parameter file is not one, or if elastix fails, with the end of its log as a note.
     """
     notes: list[str] = []
-    dense = initial is not None and not all(isinstance(m, Affine | BSpline) for m in _members(initial))
-    stages: Many[Map | Path]
+    stages: Sequence[Map | Path]
     if params.stages == FILES:
         if not params.parameter_files:
             raise ValueError("No parameter files were given; choose at least one, or another preset.")
-        maps = [read_map(path, fixed.ndim) for path in params.parameter_files]
+        maps = [read_map(path, task.fixed.ndim) for path in params.parameter_files]
         stages = [path.resolve() for path in params.parameter_files]
-        if points is not None and not any("CorrespondingPoints" in " ".join(m["Metric"]) for m in maps):
+        guided = any("CorrespondingPoints" in " ".join(m["Metric"]) for m in maps)
+        if task.landmarks is not None and not guided:
             notes.append(
-                "The points are not used: the parameter files ask for no CorrespondingPoints metric."
+                "The landmarks are not used: the parameter files ask for no CorrespondingPoints metric."
             )
     elif params.parameter_files:
         raise ValueError(
@@ -101,14 +54,11 @@ def run(
     else:
         stages = maps = preset_maps(
             params,
-            fixed.grid,
-            seed,
-            masked=fixed_mask is not None,
-            points=points is not None,
-            bending=not dense,
+            task.fixed.grid,
+            task.seed,
+            masked=task.fixed_mask is not None,
+            landmarks=task.landmarks is not None,
         )
-        if dense and "B-spline" in params.stages and params.bending > 0:
-            notes.append("After a dense start transform elastix cannot weigh bending: it is free.")
 
     with tempfile.TemporaryDirectory(prefix="napari-voxreg-elastix-") as name:
         folder = Path(name).resolve()
@@ -116,14 +66,10 @@ def run(
         try:
             found = process.call(
                 register,
-                fixed,
-                moving,
+                task,
                 stages,
                 folder,
-                fixed_mask=fixed_mask,
-                moving_mask=moving_mask,
-                points=_write_points(points, folder),
-                start=_write_start(initial, fixed.grid, folder, dense),
+                _write_landmarks(task.landmarks, folder),
                 progress=reader.beat,
             )
         except MethodUnavailable:
@@ -132,19 +78,17 @@ def run(
             raise _explained(error, folder) from error
         reader.read()
         files = _files(folder)
-    return Outcome(
-        _transform(found, initial, fixed.grid, notes), tuple(notes), tuple(reader.trace), files=files
-    )
+    transform = _transform(found, task.fixed.grid, notes)
+    return Outcome(transform, tuple(notes), tuple(reader.trace), files=files)
 
 
-def _transform(found: Found, initial: Transform | None, grid: Grid, notes: list[str]) -> Transform:
+def _transform(found: Found, grid: Grid, notes: list[str]) -> Transform:
     """The whole map, from the fixed world to the moving world."""
     if found.field is not None:
         notes.append("elastix's kind of transform is kept as a dense field on the fixed image's pixels.")
         return Displacement(found.field, grid)
-    stages = [_stage_transform(stage, grid) for stage in found.stages]
-    # elastix applies what it started from first, and each stage to what the one before gave.
-    return chain(*([] if initial is None else [initial]), *stages)
+    # elastix applies each stage to what the one before gave.
+    return chain(*(_stage_transform(stage, grid) for stage in found.stages))
 
 
 def _stage_transform(stage: Stage, grid: Grid) -> Transform:
@@ -168,45 +112,15 @@ def _stage_transform(stage: Stage, grid: Grid) -> Transform:
     return Affine(affine_from_itk(native))
 
 
-def _members(transform: Transform) -> tuple[Transform, ...]:
-    """The links of a chain."""
-    return transform.members if isinstance(transform, Composite) else (transform,)
-
-
-def _write_points(
-    points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None, folder: Path
-) -> tuple[Path, Path] | None:
+def _write_landmarks(landmarks: Landmarks | None, folder: Path) -> tuple[Path, Path] | None:
     """elastix's own point files: the word, the number, then x y z a line."""
-    if points is None:
+    if landmarks is None:
         return None
     files = (folder / "fixed_points.txt", folder / "moving_points.txt")
-    for file, coordinates in zip(files, points, strict=True):
+    for file, coordinates in zip(files, landmarks, strict=True):
         lines = [" ".join(map(repr, row)) for row in np.asarray(coordinates, dtype=float)[:, ::-1].tolist()]
         file.write_text("\n".join(["point", str(len(lines)), *lines, ""]))
     return files
-
-
-def _write_start(initial: Transform | None, grid: Grid, folder: Path, dense: bool) -> Path | None:
-    """The transform to start from, in a file that elastix can read without resampling it."""
-    if initial is None:
-        return None
-    import SimpleITK as sitk
-
-    if dense:
-        # elastix reads fields through ITK only, and writes InitialTransform.0 for transformix by itself.
-        path = folder / "start.h5"
-        sitk.WriteTransform(initial.to_itk(grid), str(path))
-        return path
-    previous = "NoInitialTransform"
-    for n, member in enumerate(_members(initial)):
-        sitk.WriteTransform(member.to_itk(grid), str(folder / f"InitialTransform.{n}.h5"))
-        path = folder / f"InitialTransformParameters.{n}.txt"
-        path.write_text(
-            f'(Transform "File")\n(TransformFileName "InitialTransform.{n}.h5")\n'
-            f'(InitialTransformParameterFileName "{previous}")\n(HowToCombineTransforms "Compose")\n'
-        )
-        previous = path.name
-    return path
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -242,6 +156,7 @@ METHOD = Method(
         "affine": {"stages": "affine"},
         "parameter files": {"stages": FILES},
     },
+    motion="deformable",
     landmarks=True,
     loads=("napari_voxreg.methods.elastix.load",),
     reference="Klein et al., IEEE TMI 29, 2010 (doi:10.1109/TMI.2009.2035616); elastix.dev",

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.geometry import Grid
 from ..options import control_distance, voxel_size
-
-if TYPE_CHECKING:
-    from .method import ElastixParams
+from .params import ElastixParams
 
 Map = dict[str, tuple[str, ...]]
 
@@ -54,9 +51,7 @@ COMMON = {
 }
 
 
-def preset_maps(
-    params: ElastixParams, grid: Grid, seed: int, *, masked: bool, points: bool, bending: bool
-) -> list[Map]:
+def preset_maps(params: ElastixParams, grid: Grid, seed: int, *, masked: bool, landmarks: bool) -> list[Map]:
     """The parameter maps of a preset, one a stage.
 
     Weights and distances are set in units of the fixed image's voxels, so that the result does not depend on
@@ -70,18 +65,18 @@ def preset_maps(
         Of the fixed image.
     seed : int
         For elastix's choice of samples.
-    masked, points, bending : bool
-        Whether there is a fixed mask, there are corresponding points, and a B-spline may be held smooth.
+    masked, landmarks : bool
+        Whether there is a fixed mask, and whether there are landmarks.
     """
     voxel = voxel_size(grid)
     maps = []
     for name in params.stages.split(" + "):
         deformable = name == "B-spline"
         metrics: list[tuple[str, float]] = [(METRICS[params.metric], 1.0)]
-        if deformable and bending and params.bending > 0:
+        if deformable and params.bending > 0:
             # Bending energy is an inverse area.
             metrics.append(("TransformBendingEnergyPenalty", params.bending * voxel**2))
-        if points:
+        if landmarks:
             metrics.append(("CorrespondingPointsEuclideanDistanceMetric", params.points_weight / voxel))
         several = "MultiMetric" if len(metrics) > 1 else ""
         values: Map = {key: (value,) for key, value in COMMON.items()}

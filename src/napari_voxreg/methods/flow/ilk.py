@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import numpy.typing as npt
-
-from ...core.geometry import Image
 from ...core.params import Params, param
 from ...core.progress import Progress
-from ...transforms import Transform
-from ..base import Method, Outcome
+from ..base import Method, Outcome, Task
 from .scikit import register_by_flow
 
 
@@ -32,20 +27,8 @@ class ILKParams(Params):
     prefilter: bool = param(False, "Take the median of the flow before each warp; helps against outliers.")
 
 
-def run(
-    fixed: Image,
-    moving: Image,
-    params: ILKParams,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
-    """Register; see `Run`. Corresponding points are not used."""
+def run(task: Task, params: ILKParams, progress: Progress) -> Outcome:
+    """Register; see `Run`. Landmarks are not used."""
     from skimage.registration import optical_flow_ilk
 
     progress(None, "Lucas-Kanade optical flow")
@@ -56,9 +39,7 @@ def run(
         gaussian=params.gaussian,
         prefilter=params.prefilter,
     )
-    return register_by_flow(
-        flow, fixed, moving, initial=initial, fixed_mask=fixed_mask, moving_mask=moving_mask
-    )
+    return register_by_flow(flow, task)
 
 
 METHOD = Method(
@@ -72,6 +53,7 @@ METHOD = Method(
         "fine detail": {"radius": 4},
         "large motion": {"radius": 11, "warps": 25, "prefilter": True},
     },
+    motion="deformable",
     isolate=True,
     reference="Le Besnerais, Champagnat, ICIP 2005 (doi:10.1109/ICIP.2005.1529706); scikit-image",
 )

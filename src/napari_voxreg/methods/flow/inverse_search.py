@@ -7,16 +7,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ...core.geometry import Array, Image
+from ...core.geometry import Array
 from ...core.params import Params, param
 from ...core.progress import Progress, subprogress
-from ...transforms import Transform
-from ..base import Method, Outcome
+from ..base import Method, Outcome, Task
 from .scikit import register_by_flow
 
 _SEARCHED = 2048**2  # pixels at which the search works at most; larger pictures are searched smaller
@@ -53,24 +50,10 @@ class FlowParams(Params):
     )
 
 
-def run(
-    fixed: Image,
-    moving: Image,
-    params: FlowParams,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
-    """Register; see `Run`. Corresponding points are not used."""
+def run(task: Task, params: FlowParams, progress: Progress) -> Outcome:
+    """Register; see `Run`. Landmarks are not used."""
     flow = partial(optical_flow, params=params, progress=progress)
-    return register_by_flow(
-        flow, fixed, moving, initial=initial, fixed_mask=fixed_mask, moving_mask=moving_mask
-    )
+    return register_by_flow(flow, task)
 
 
 def optical_flow(fixed: Array, moving: Array, params: FlowParams, progress: Progress) -> Array:
@@ -238,6 +221,7 @@ METHOD = Method(
         "changed light": {"brightness": 0.0},
         "noisy images": {"smoothness": 60.0, "presmoothing": 1.0},
     },
+    motion="deformable",
     ndims=(2,),
     isolate=True,
     reference="Kroeger et al., ECCV 2016; Brox et al., ECCV 2004; Sun, Roth, Black, CVPR 2010; OpenCV",

@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ...core.geometry import Array, Image
-from ...transforms import Transform, warp
+from ...transforms import warp
+from ..base import Task
 
 
-def on_fixed_grid(
-    fixed: Image,
-    moving: Image,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-) -> tuple[Array, Array]:
-    """The moving pixels resampled once through the start, and where both images (and their masks) have a say.
+def on_fixed_grid(task: Task) -> tuple[Array, Array]:
+    """The moving pixels on the fixed grid, and where both images have data inside their masks.
 
     Returns
     -------
@@ -27,12 +22,13 @@ def on_fixed_grid(
     ValueError
         If nothing is left to compare.
     """
-    counted = moving_mask or Image(np.ones(moving.grid.shape, dtype=bool), moving.grid)
-    trusted = warp(counted, initial, fixed.grid, order=0).data
-    if fixed_mask is not None:
-        trusted = trusted & fixed_mask.data
+    grid, moving = task.fixed.grid, task.moving
+    counted = task.moving_mask or Image(np.ones(moving.grid.shape, dtype=bool), moving.grid)
+    trusted = warp(counted, None, grid, order=0).data
+    if task.fixed_mask is not None:
+        trusted = trusted & task.fixed_mask.data
     if not trusted.any():
         raise ValueError(
             "The images (inside their masks) do not overlap; start from centres or choose other masks."
         )
-    return warp(moving, initial, fixed.grid).data, trusted
+    return warp(moving, None, grid).data, trusted

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import numpy.typing as npt
-
-from ...core.geometry import Image
 from ...core.params import Params, param
 from ...core.progress import Progress
-from ...transforms import Transform
-from ..base import Method, Outcome
+from ..base import Method, Outcome, Task
 from .scikit import register_by_flow
 
 
@@ -39,20 +34,8 @@ class TVL1Params(Params):
     )
 
 
-def run(
-    fixed: Image,
-    moving: Image,
-    params: TVL1Params,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
-    """Register; see `Run`. Corresponding points are not used."""
+def run(task: Task, params: TVL1Params, progress: Progress) -> Outcome:
+    """Register; see `Run`. Landmarks are not used."""
     from skimage.registration import optical_flow_tvl1
 
     progress(None, "TV-L1 optical flow")
@@ -65,9 +48,7 @@ def run(
         tol=params.tolerance,
         prefilter=params.prefilter,
     )
-    return register_by_flow(
-        flow, fixed, moving, initial=initial, fixed_mask=fixed_mask, moving_mask=moving_mask
-    )
+    return register_by_flow(flow, task)
 
 
 METHOD = Method(
@@ -81,6 +62,7 @@ METHOD = Method(
         "fine detail": {"attachment": 40.0, "warps": 10},
         "noisy images": {"attachment": 5.0, "prefilter": True},
     },
+    motion="deformable",
     isolate=True,
     reference="Zach, Pock, Bischof, DAGM 2007 (doi:10.1007/978-3-540-74936-3_22); scikit-image",
 )

@@ -5,21 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from ...core.geometry import Image
-from ...core.params import Params, param
+from ...core.params import param
 from ...core.progress import Progress, subprogress
 from ...metrics.consistency import TRUST, agreement, sure
-from ...metrics.significance import Judge, Points
-from ...transforms import Affine, Transform, chain
+from ...metrics.pair import PairMetrics
+from ...metrics.significance import Judge
+from ...transforms import Affine, Transform
 from ...weights import FOLDER, shipped
 from .. import diffeo
-from ..base import Method, Outcome
+from ..base import Method, Outcome, Task, WeightsParams
 from ..simpleitk import affine
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ def look_into(params: type[NetworkParams], path: Path, *, progress: Progress) ->
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkParams(Params):
+class NetworkParams(WeightsParams):
     """Parameters of all methods that ask a network."""
 
     weights: Path | None = param(
@@ -61,7 +59,6 @@ class NetworkParams(Params):
     )
 
     stem: ClassVar[str]  # of the names of the shipped weights, which end in 2d and 3d
-    architectures: ClassVar[tuple[str, ...]]  # that the method can use
     affine: ClassVar[bool] = False  # whether the answer is no more than an affine map
     sizes: ClassVar[Mapping[int, int] | None] = None  # pixels along the longest side, where fewer are better
 
@@ -108,17 +105,24 @@ class SteppedParams(NetworkParams):
         return self.steps
 
 
-def network_method(name: str, title: str, params: type[NetworkParams], reference: str) -> Method:
-    """A method that asks a network; it works on the images for which weights are shipped, and on any with
-    weights of the user's own."""
+def network_method(
+    name: str, title: str, params: type[NetworkParams], reference: str, *, written_by_others: bool = False
+) -> Method:
+    """A method that asks a network.
+
+    It works on images for which weights are shipped, and on any with weights of the user's own; these there
+    are where some are shipped to begin a training with, or `written_by_others`.
+    """
+    ndims = tuple(d for d in (2, 3) if shipped(params.stem, d).is_file())
     return Method(
         name=name,
         title=title,
         params=params,
         run=run,
         presets={"accurate": {}, "fast": {"refine": False}},
-        ndims=tuple(d for d in (2, 3) if shipped(params.stem, d).is_file()),
-        own_ndims=(2, 3),
+        motion="affine" if params.affine else "deformable",
+        ndims=ndims,
+        own_ndims=(2, 3) if ndims or written_by_others else (),
         isolate=True,  # a pass through a volume takes longer than Cancel may
         landmarks=True,
         device=True,
@@ -131,19 +135,7 @@ def network_method(name: str, title: str, params: type[NetworkParams], reference
     )
 
 
-def run(
-    fixed: Image,
-    moving: Image,
-    params: NetworkParams,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: Points | None,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
+def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
     """Ask the network, refine its answer, and keep of both what makes the pair more alike; see `method.Run`.
 
     Raises
@@ -152,54 +144,47 @@ def run(
         If the weights cannot be used for this pair, or the device is not there.
     """
     progress(0.0, "loading the network")
+    grid = task.fixed.grid
     began = time.perf_counter()
-    loaded, fresh = _opened(params, params.file(fixed.ndim))
-    leading = params.lead(fixed.ndim)
+    loaded, fresh = _opened(params, params.file(grid.ndim))
+    leading = params.lead(grid.ndim)
     lead = None if leading is None else _loaded(leading)[0].net
     loading = time.perf_counter() - began
-    found, confidence = _asked(
-        params, loaded.net, lead, fixed, moving, initial, device, subprogress(progress, 0.05, 0.4)
-    )
+    found, confidence = _asked(task, params, loaded.net, lead, subprogress(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
     notes = (f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
-    judge = Judge(fixed, moving, fixed_mask, moving_mask, points)
+    judge = Judge(PairMetrics.of(task))
     progress(0.4, "comparing with the start")
-    start: Transform = Affine.identity(fixed.ndim) if initial is None else initial
-    agreed = params.affine and points is None and sure(found.transform, start, confidence, fixed.grid)
-    best, origins, why = _believed(found.transform, confidence, initial, judge, points is not None, agreed)
+    guided = task.landmarks is not None
+    here = Affine.identity(grid.ndim)
+    agreed = params.affine and not guided and sure(found.transform, here, confidence, grid)
+    best, origins, why = _believed(found.transform, confidence, judge, guided, agreed)
     notes += why
     trace: tuple[float, ...] = ()
     if params.refine:
-        refine = partial(
-            _refined,
-            params,
-            fixed,
-            moving,
-            found.device,
-            fixed_mask=fixed_mask,
-            moving_mask=moving_mask,
-            points=points,
-            seed=seed,
-        )
+        there = replace(task, device=found.device)
         origins = origins[:1] if params.affine else origins  # an affine optimiser is slow: one start must do
-        best, trace, how = _gone_on(best, origins, judge, refine, subprogress(progress, 0.45, 0.95))
+        refine = _refined_affine if params.affine else _refined
+        best, trace, how = _gone_on(best, origins, judge, there, refine, subprogress(progress, 0.45, 0.95))
         notes += how
     return Outcome(best, notes, trace, confidence, extras=found.extras)
 
 
 @dataclass(frozen=True, eq=False)
 class _Origin:
-    """Where an optimiser may start, and how many times chance its result must gain; see `Judge.prefers`."""
+    """Where an optimiser may start, and how many times chance its result must gain; see `Judge.prefers`.
+
+    Without a transform that is where the images lie.
+    """
 
     name: str
-    initial: Transform | None
+    transform: Transform | None
     chances: float
 
 
 def _believed(
     answer: Transform,
     confidence: float,
-    initial: Transform | None,
     judge: Judge,
     trust: bool,
     agreed: bool = False,
@@ -211,35 +196,39 @@ def _believed(
     prove itself as a network's answer must. With `trust` even an answer that contradicts itself is judged.
     One that `agreed` with itself beyond chance stands unless the start is clearly better.
     """
-    start: Transform = Affine.identity(answer.ndim) if initial is None else initial
-    lay = _Origin("the images as they lay", initial, 1.0)
+    here = Affine.identity(answer.ndim)
+    lay = _Origin("the images as they lay", None, 1.0)
     if not trust and confidence < TRUST:
         why = (
             "The network's answer was left out: asked from the moving image to the fixed one, it contradicts "
             f"itself at {100 * (1 - confidence):.0f} % of the places."
         )
-        return start, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
-    if judge.prefers(answer, start) or (agreed and not judge.prefers(start, answer)):
+        return here, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
+    if judge.prefers(answer, here) or (agreed and not judge.prefers(here, answer)):
         return answer, (_Origin("the network's answer", answer, 0.0), lay), ()
     why = "The network's answer made the images no more alike, so it was left out."
-    return start, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
+    return here, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
 
 
 def _gone_on(
     best: Transform,
     origins: tuple[_Origin, ...],
     judge: Judge,
-    refine: Callable[..., Outcome],
+    task: Task,
+    refine: Callable[[Task, Progress], Outcome],
     progress: Progress,
 ) -> tuple[Transform, tuple[float, ...], tuple[str, ...]]:
     """The best of what there was and what an optimiser makes of the origins, its trace and what to say."""
     trace: tuple[float, ...] = ()
     how: tuple[str, ...] = ("Refinement brought no clear gain, so it was left out.",)
     for k, origin in enumerate(origins):
-        if k and not judge.overlaps(origin.initial):
+        if k and not judge.overlaps(origin.transform):
             continue
         stage = subprogress(progress, k / len(origins), (k + 1) / len(origins))
-        refined = refine(initial=origin.initial, progress=stage)
+        if origin.transform is None:
+            refined = refine(task, stage)
+        else:
+            refined = refine(task.placed(origin.transform), stage).followed_by(origin.transform)
         if judge.prefers(refined.transform, best, origin.chances):
             best, trace = refined.transform, refined.trace
             how = (f"Refined from {origin.name}.", *refined.notes)
@@ -249,78 +238,44 @@ def _gone_on(
 
 
 def _asked(
-    params: NetworkParams,
-    net: Network,
-    lead: Network | None,
-    fixed: Image,
-    moving: Image,
-    initial: Transform | None,
-    device: str,
-    progress: Progress,
+    task: Task, params: NetworkParams, net: Network, lead: Network | None, progress: Progress
 ) -> tuple[Predicted, float]:
     """The network's answer, and how far it agrees with that to the pair the other way round."""
     from ...nets.inference.predict import predict
 
+    fixed, moving = task.fixed, task.moving
     size = None if params.sizes is None else params.sizes[fixed.ndim]
-    found = predict(
-        fixed,
-        moving,
-        net,
-        lead=lead,
-        initial=initial,
-        steps=params.looks,
-        size=size,
-        device=device,
-        progress=subprogress(progress, 0.0, 0.7),
-    )
+    steps = params.looks
+    found = predict(task, net, lead=lead, steps=steps, size=size, progress=subprogress(progress, 0.0, 0.7))
     back = predict(
-        moving,
-        fixed,
+        replace(task, fixed=moving, moving=fixed, device=found.device),
         net,
         lead=lead,
-        initial=None if initial is None else initial.inverse(moving.grid),
-        steps=params.looks,
+        steps=steps,
         size=min(size or BACK[fixed.ndim], BACK[fixed.ndim]),
-        device=found.device,
         progress=subprogress(progress, 0.7, 1.0),
     )
     return found, agreement(found.transform, back.transform, fixed.grid, moving.grid)
 
 
-def _refined(params: NetworkParams, fixed: Image, moving: Image, device: str, **rest: Any) -> Outcome:
-    """The answer after an optimiser of its own kind has gone on from there, on the CPU if need be."""
-    if params.affine:
-        return _refined_affine(fixed, moving, **rest)
+def _refined(task: Task, progress: Progress) -> Outcome:
+    """What the deformable optimiser adds, on the CPU if need be."""
     from ...tensor.device import reason_to_leave
 
     options = diffeo.METHOD.parameters()
     try:
-        return diffeo.METHOD.run(fixed, moving, options, device=device, **rest)
+        return diffeo.METHOD.run(task, options, progress)
     except (RuntimeError, MemoryError) as error:
         why = reason_to_leave(error)
-        if why is None or device == "cpu":
+        if why is None or task.device == "cpu":
             raise
-    found = diffeo.METHOD.run(fixed, moving, options, device="cpu", **rest)
-    return replace(found, notes=(f"The {device.upper()} device {why}; the CPU refined.", *found.notes))
+    found = diffeo.METHOD.run(replace(task, device="cpu"), options, progress)
+    return replace(found, notes=(f"The {task.device.upper()} device {why}; the CPU refined.", *found.notes))
 
 
-def _refined_affine(fixed: Image, moving: Image, **rest: Any) -> Outcome:
-    """An affine answer after the affine method has gone on from there."""
-    start = rest.pop("initial")
-    matrix = start.matrix if isinstance(start, Affine) else np.eye(fixed.ndim + 1)
-    # An affine start moves the moving image's grid; one that bends stays where it is.
-    grid = moving.grid.moved(np.linalg.inv(matrix))
-    mask = rest.pop("moving_mask")
-    found = affine.METHOD.run(
-        fixed,
-        moving.with_grid(grid),
-        affine.METHOD.parameters(),
-        initial=None if isinstance(start, Affine) else start,
-        moving_mask=None if mask is None else mask.with_grid(grid),
-        device="cpu",
-        **rest,
-    )
-    return replace(found, transform=chain(found.transform, Affine(matrix)))
+def _refined_affine(task: Task, progress: Progress) -> Outcome:
+    """What the affine optimiser adds."""
+    return affine.METHOD.run(task, affine.METHOD.parameters(), progress)
 
 
 def _opened(params: NetworkParams | type[NetworkParams], path: Path) -> tuple[Loaded, bool]:

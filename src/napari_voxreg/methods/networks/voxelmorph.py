@@ -21,4 +21,5 @@ METHOD = network_method(
     "Network: VoxelMorph",
     VoxelMorphParams,
     "Balakrishnan et al., IEEE TMI 38, 2019; Dalca et al., MedIA 57, 2019",
+    written_by_others=True,
 )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.geometry import Image
 from ...core.params import Params, param
 from ...core.progress import Progress, subprogress
-from ...transforms import BSpline, Transform, chain
-from ..base import Method, Outcome
+from ...transforms import BSpline
+from ..base import Method, Outcome, Task
 from ..normalised_frame import Frame
 from ..options import GRID_HELP, METRIC_HELP, Metric, control_distance
 from . import affine, optimiser
@@ -40,41 +40,23 @@ class FreeForm(Params):
     )
 
 
-def run(
-    fixed: Image,
-    moving: Image,
-    params: FreeForm,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: Any,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
-    """Optimise a cubic B-spline coarse to fine, its control points refined too; see `method.Run`."""
+def run(task: Task, params: FreeForm, progress: Progress) -> Outcome:
+    """Optimise a cubic B-spline coarse to fine, its control points refined too; see `Run`."""
     from ...transforms.itk import bspline_from_itk, image_to_itk
 
     trace: list[float] = []
+    linear: Outcome | None = None
     if params.affine_first:
         linear = affine.METHOD.run(
-            fixed,
-            moving,
+            task,
             affine.METHOD.parameters(params={"metric": params.metric}),
-            initial=initial,
-            fixed_mask=fixed_mask,
-            moving_mask=moving_mask,
-            points=points,
-            seed=seed,
-            device=device,
-            progress=subprogress(progress, 0.0, 0.25),
+            subprogress(progress, 0.0, 0.25),
         )
-        initial, progress = linear.transform, subprogress(progress, 0.25, 1.0)
+        task, progress = task.placed(linear.transform), subprogress(progress, 0.25, 1.0)
         trace.extend(linear.trace)
-    frame = Frame.of(fixed.grid)
-    fixed, moving = frame.image(fixed), frame.image(moving)
-    factors = optimiser.pyramid_factors(fixed, params.levels, fixed_mask)
+    frame = Frame.of(task.fixed.grid)
+    fixed, moving = frame.image(task.fixed), frame.image(task.moving)
+    factors = optimiser.pyramid_factors(fixed, params.levels, task.fixed_mask)
     fixed_itk, moving_itk = image_to_itk(fixed), image_to_itk(moving)
     meshes = _meshes(fixed, control_distance(fixed.grid, params.grid_spacing), len(factors))
     transform = _spline(fixed_itk, meshes[0])
@@ -83,8 +65,8 @@ def run(
         progress(level / len(factors), f"B-spline, level {level + 1} of {len(factors)}")
         if level:
             transform = _refined(transform, fixed_itk, meshes[level])
-        method = _level(params, factor, fixed, seed)
-        optimiser.set_masks_and_start(method, frame, fixed.grid, factor, fixed_mask, moving_mask, initial)
+        method = _level(params, factor, fixed, task.seed)
+        optimiser.set_masks(method, frame, factor, task)
         method.SetInitialTransform(transform, inPlace=True)
         optimiser.execute(
             method,
@@ -92,8 +74,8 @@ def run(
             optimiser.shrink(moving_itk, factor),
             report_for(level),
         )
-    found = frame.leave(BSpline(*bspline_from_itk(transform)))
-    return Outcome(found if initial is None else chain(found, initial), trace=tuple(trace))
+    found = Outcome(frame.from_frame(BSpline(*bspline_from_itk(transform))), trace=tuple(trace))
+    return found if linear is None else found.followed_by(linear.transform)
 
 
 def _meshes(fixed: Image, spacing: float, levels: int) -> list[tuple[int, ...]]:
@@ -169,6 +151,7 @@ METHOD = Method(
         "fine": {"grid_spacing": 8.0, "levels": 4},
         "smooth": {"grid_spacing": 64.0},
     },
+    motion="deformable",
     isolate=True,  # L-BFGS ends as close as a line search in a third of the time, but cannot be stopped
     reference="Rueckert et al., IEEE TMI 18, 1999",
 )

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.geometry import Array, Image
+from ...core.geometry import Array
 from ...core.params import Params, param
 from ...core.progress import Cancelled, Progress
-from ...transforms import Displacement, Transform, chain
-from ..base import Method, Outcome
+from ...transforms import Displacement
+from ..base import Method, Outcome, Task
 from ..flow.resampled import on_fixed_grid
 from ..normalised_frame import Frame
 from . import optimiser
@@ -40,27 +40,15 @@ class Demons(Params):
     )
 
 
-def run(
-    fixed: Image,
-    moving: Image,
-    params: Demons,
-    *,
-    initial: Transform | None,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    points: Any,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Outcome:
-    """Run demons coarse to fine on the moving image as it lies on the fixed grid; see `method.Run`."""
+def run(task: Task, params: Demons, progress: Progress) -> Outcome:
+    """Run demons coarse to fine on the moving image as it lies on the fixed grid; see `Run`."""
     import SimpleITK as sitk
 
     from ...transforms.itk import displacement_from_itk, image_to_itk
 
-    picture, trusted = on_fixed_grid(fixed, moving, initial, fixed_mask, moving_mask)
-    frame = Frame.of(fixed.grid)
-    fixed = frame.image(fixed)
+    picture, trusted = on_fixed_grid(task)
+    frame = Frame.of(task.fixed.grid)
+    fixed = frame.image(task.fixed)
     factors = optimiser.pyramid_factors(fixed, params.levels)
     fixed_itk = image_to_itk(fixed)
     if params.match_histograms:
@@ -77,8 +65,7 @@ def run(
             small, optimiser.shrink(moving_itk, factor), _on(field, small), params, report_for(level)
         )
     found, _ = displacement_from_itk(sitk.DisplacementFieldTransform(_on(field, fixed_itk)))
-    transform = frame.leave(Displacement(found, fixed.grid))
-    return Outcome(transform if initial is None else chain(transform, initial), trace=tuple(trace))
+    return Outcome(frame.from_frame(Displacement(found, fixed.grid)), trace=tuple(trace))
 
 
 def _matched(moving: Array, fixed: Array, trusted: Array) -> Array:
@@ -152,6 +139,7 @@ METHOD = Method(
         "smooth": {"smoothing": 3.0},
         "large motion": {"levels": 5, "iterations": 80},
     },
+    motion="deformable",
     isolate=True,  # at full resolution an iteration takes longer than Cancel may
     reference="Vercauteren et al., NeuroImage 45, 2009",
 )

@@ -11,8 +11,8 @@ import numpy as np
 from ...core.geometry import Array, Image
 from ...core.params import Params, param
 from ...core.progress import Progress
-from ...transforms import Affine, Transform, chain
-from ..base import Method, Outcome
+from ...transforms import Affine
+from ..base import Method, Motion, Outcome, Task
 from ..normalised_frame import Frame
 from ..options import METRIC_HELP, Metric
 from . import optimiser
@@ -49,43 +49,38 @@ class Linear(Params):
     )
 
 
-def linear_method(name: str, title: str, make: Callable[[int], sitk.Transform]) -> Method:
+def linear_method(motion: Motion, title: str, make: Callable[[int], sitk.Transform]) -> Method:
     """A method that optimises one kind of linear transform coarse to fine; `make(d)` gives its identity."""
 
-    def run(
-        fixed: Image,
-        moving: Image,
-        params: Linear,
-        *,
-        initial: Transform | None,
-        fixed_mask: Image | None,
-        moving_mask: Image | None,
-        points: Any,
-        seed: int,
-        device: str,
-        progress: Progress,
-    ) -> Outcome:
-        """Register; see `method.Run`."""
+    def run(task: Task, params: Linear, progress: Progress) -> Outcome:
+        """Register; see `Run`."""
         from ...transforms.itk import affine_from_itk, image_to_itk
 
-        frame = Frame.of(fixed.grid)
-        fixed, moving = frame.image(fixed), frame.image(moving)
-        factors = optimiser.pyramid_factors(fixed, params.levels, fixed_mask)
+        frame = Frame.of(task.fixed.grid)
+        fixed, moving = frame.image(task.fixed), frame.image(task.moving)
+        factors = optimiser.pyramid_factors(fixed, params.levels, task.fixed_mask)
         fixed_itk, moving_itk = image_to_itk(fixed), image_to_itk(moving)
         transform = make(fixed.ndim)
         trace: list[float] = []
-        report_for = optimiser.staged(progress, name, len(factors), params.iterations, trace)
+        report_for = optimiser.staged(progress, motion, len(factors), params.iterations, trace)
         for level, factor in enumerate(factors):
-            progress(level / len(factors), f"{name}, level {level + 1} of {len(factors)}")
-            method = _level(params, factor, fixed, seed)
-            optimiser.set_masks_and_start(method, frame, fixed.grid, factor, fixed_mask, moving_mask, initial)
+            progress(level / len(factors), f"{motion}, level {level + 1} of {len(factors)}")
+            method = _level(params, factor, fixed, task.seed)
+            optimiser.set_masks(method, frame, factor, task)
             method.SetInitialTransform(transform, inPlace=True)
             small_moving = optimiser.shrink(moving_itk, _moving_factor(factor, fixed, moving))
             optimiser.execute(method, optimiser.shrink(fixed_itk, factor), small_moving, report_for(level))
-        found = frame.leave(Affine(affine_from_itk(transform)))
-        return Outcome(found if initial is None else chain(found, initial), trace=tuple(trace))
+        return Outcome(frame.from_frame(Affine(affine_from_itk(transform))), trace=tuple(trace))
 
-    return Method(name=name, title=title, params=Linear, run=run, presets=PRESETS, reference=REFERENCE)
+    return Method(
+        name=motion,
+        title=title,
+        params=Linear,
+        run=run,
+        presets=PRESETS,
+        motion=motion,
+        reference=REFERENCE,
+    )
 
 
 def _level(params: Linear, factor: tuple[int, ...], fixed: Image, seed: int) -> sitk.ImageRegistrationMethod:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.geometry import Grid, Image
+from ...core.geometry import Image
 from ...core.progress import Cancelled, Progress
-from ...transforms import Transform
+from ..base import Task
 from ..normalised_frame import Frame
 from ..options import Metric
 
@@ -56,30 +56,20 @@ def shrink(image: sitk.Image, factors: Sequence[int]) -> sitk.Image:
     return sitk.Shrink(image, reversed_factors)
 
 
-def set_masks_and_start(
-    method: sitk.ImageRegistrationMethod,
-    frame: Frame,
-    fixed_grid: Grid,
-    factor: Sequence[int],
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    initial: Transform | None,
-) -> None:
-    """Hand masks and start (all in the world) to a registration that works in the frame.
+def set_masks(method: sitk.ImageRegistrationMethod, frame: Frame, factor: Sequence[int], task: Task) -> None:
+    """Hand the masks of a pair to a registration that works in the frame.
 
-    `fixed_grid` is that of the fixed image in the frame; its mask is shrunk by `factor` (array order).
+    That of the fixed image is shrunk by `factor` (array order).
     """
     import SimpleITK as sitk
 
     from ...transforms.itk import image_to_itk
 
-    if fixed_mask is not None:
-        mask = image_to_itk(frame.image(fixed_mask))
+    if task.fixed_mask is not None:
+        mask = image_to_itk(frame.image(task.fixed_mask))
         method.SetMetricFixedMask(sitk.Shrink(mask, [int(f) for f in factor[::-1]]))
-    if moving_mask is not None:
-        method.SetMetricMovingMask(image_to_itk(frame.image(moving_mask)))
-    if initial is not None:
-        method.SetMovingInitialTransform(frame.enter(initial).to_itk(fixed_grid))
+    if task.moving_mask is not None:
+        method.SetMetricMovingMask(image_to_itk(frame.image(task.moving_mask)))
 
 
 def set_metric(method: sitk.ImageRegistrationMethod, metric: Metric) -> None:

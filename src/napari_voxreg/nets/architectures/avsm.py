@@ -73,6 +73,7 @@ class AffineSteps(Network):
         super().__init__(ndim, STRIDE if compare else 1, arguments)
         self.step = AffineNet(ndim, width, compare)
         self.steps = steps
+        self.cautious = True
 
     def trajectory(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
         """The map (B, d, d + 1) after each step.
@@ -196,6 +197,11 @@ class AVSM(Network):
             self.first_side, self.last_side = FIRST_SIDE[ndim], LAST_SIDE[ndim]
         else:
             self.last_side = FIRST_SIDE[ndim]
+
+    @property
+    def affine_part(self) -> AffineSteps:
+        """The affine network."""
+        return self.affine
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch (B, 1, *shape), sides multiples of 16.

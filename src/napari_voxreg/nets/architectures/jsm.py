@@ -97,6 +97,11 @@ class JSM(Network):
             extras |= {f"displacement at 1/{n}": u for n, u in zip(steps, levels, strict=False)}
         return Prediction(found + correction, extras=extras)
 
+    def with_levels(self, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
+        """The answer to a batch, and the coarse displacement before the refined one."""
+        answer = self(fixed, moving)
+        return answer, [answer.extras["coarse displacement"], answer.displacement]
+
     def _small(self, pairs: Tensor) -> Tensor:
         """Pairs (B, 2, H, W) with at most `side` pixels along the longest side and almost square ones."""
         shape = pairs.shape[2:]

@@ -55,10 +55,17 @@ class Network(nn.Module):
         then.
     last_side : int or None
         Where its answer is coarse: the pixels along the longest side beyond which it only takes longer.
+    steps : int
+        How often an affine network, or the affine part of one, is applied to the moving image as warped so
+        far; may be set at any time.
+    cautious : bool
+        Whether training lets its affine map leave the identity only gradually.
     """
 
     first_side: int | None = None
     last_side: int | None = None
+    steps: int = 1
+    cautious: bool = False
 
     def __init__(self, ndim: int, stride: int, arguments: Mapping[str, Any]) -> None:
         super().__init__()
@@ -77,6 +84,21 @@ class Network(nn.Module):
             In [0, 1], on one grid, sides multiples of `stride`.
         """
         raise NotImplementedError
+
+    @property
+    def manner(self) -> str:
+        """What kind of field it makes, in a few words for the user; empty where there is only one kind."""
+        return ""
+
+    @property
+    def affine_part(self) -> Network | None:
+        """The network inside this one that finds an affine map before the rest deforms; None without one."""
+        return None
+
+    def with_levels(self, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
+        """The answer to a batch and every displacement that training judges, the finest last."""
+        answer = self(fixed, moving)
+        return answer, [answer.displacement]
 
     def again(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch that an earlier, coarser look has brought closer; by default as any other."""

@@ -92,6 +92,11 @@ class Pyramid(Network):
         """Register a batch; see `Network.forward`."""
         return Prediction(self.levels(fixed, moving)[-1])
 
+    def with_levels(self, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
+        """The answer to a batch and the displacement after every level, the finest last."""
+        fields = self.levels(fixed, moving)
+        return Prediction(fields[-1]), fields
+
     def levels(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
         """The displacement after every level, coarse to fine, (B, d, *shape) in pixels of the images."""
         shape = tuple(fixed.shape[2:])

@@ -19,7 +19,6 @@ from torch import Tensor
 from ...io.files import replace_file
 from ...weights import FOLDER
 from ..architectures.network import Network
-from ..architectures.voxelmorph import VoxelMorph
 from .voxelmorph_keras import from_keras
 from .voxelmorph_torch import Foreign, from_torch
 
@@ -275,6 +274,6 @@ def _filled(
 
 
 def _sentence(net: Network, what: str) -> str:
-    manner = f", {net.manner}" if isinstance(net, VoxelMorph) else ""
+    manner = f", {net.manner}" if net.manner else ""
     count = sum(parameter.numel() for parameter in net.parameters())
     return f"{what}, {net.ndim}D{manner}, {count:,} parameters"

@@ -44,16 +44,16 @@ Extras = dict[str, Image | Transform]
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two pictures and a network in their place of work, and where to start from, or None."""
+    """Two pictures and a network in their place of work, and what an affine network found before, or None."""
 
     fixed: Picture
     moving: Picture
     net: Network
-    initial: Transform | None
+    lead: Affine | None
 
     def whole(self, *parts: Transform) -> Transform:
-        """Parts in order, then the start."""
-        return chain(*parts) if self.initial is None else chain(*parts, self.initial)
+        """Parts in order, then what was found before."""
+        return chain(*parts) if self.lead is None else chain(*parts, self.lead)
 
 
 def after_affine(pair: Pair, lead: Network, progress: Progress) -> Pair:
@@ -79,11 +79,11 @@ def after_affine(pair: Pair, lead: Network, progress: Progress) -> Pair:
         before, found = found, look.further(look.answer(lead, found), found)
         if np.linalg.norm(found(corners) - before(corners), axis=1).max() < STILL * grid.diagonal:
             break
-    return replace(pair, initial=pair.whole(found))
+    return replace(pair, lead=found)
 
 
 def looks(pair: Pair, steps: int, size: int, progress: Progress) -> tuple[Transform, Extras]:
-    """What a network finds, the start included, and what else it has to show.
+    """What a network finds, the lead included, and what else it has to show.
 
     Parameters
     ----------
@@ -107,12 +107,9 @@ def looks(pair: Pair, steps: int, size: int, progress: Progress) -> tuple[Transf
     affine, answer, shown = look.run(steps, progress)
     if affine is None:
         return pair.whole(_bend(answer, look.grid)), shown
-    return pair.whole(*((_bend(answer, look.grid), affine) if _leads(pair.net) else (affine,))), shown
-
-
-def _leads(net: Network) -> bool:
-    """Whether an affine network comes before what bends, as in AVSM."""
-    return hasattr(net, "affine")
+    if pair.net.affine_part is None:
+        return pair.whole(affine), shown
+    return pair.whole(_bend(answer, look.grid), affine), shown
 
 
 def _coarse_to_fine(pair: Pair, steps: int, size: int, progress: Progress) -> tuple[Transform, Extras]:
@@ -121,7 +118,8 @@ def _coarse_to_fine(pair: Pair, steps: int, size: int, progress: Progress) -> tu
     sides = _sides(net, min(size, max(network_grid(pair.fixed.grid, 1, size).shape)))
     work = np.cumsum([0, *(side**d for side in sides)]) / sum(side**d for side in sides)
     look = _Look(pair, sides[0])
-    affine, answer, shown = look.run(steps if _leads(net) else 1, subprogress(progress, 0.0, float(work[1])))
+    leads = net.affine_part is not None
+    affine, answer, shown = look.run(steps if leads else 1, subprogress(progress, 0.0, float(work[1])))
     field = answer.displacement[0].float()
     if affine is not None:
         field = displaced(affine, look.grid, field)
@@ -132,7 +130,7 @@ def _coarse_to_fine(pair: Pair, steps: int, size: int, progress: Progress) -> tu
         answer = look.answer(net.again, bend=so_far)
         field = answer.displacement[0].float()
         field = field + warp(so_far, field)
-        shown = {**look.extras(answer), **(shown if _leads(net) else {})}
+        shown = {**look.extras(answer), **(shown if leads else {})}
     field = unfolded(field[None])[0]
     return pair.whole(Displacement(vectors(field, look.grid), look.grid)), shown
 
@@ -175,7 +173,7 @@ class _Look:
             The last one; of a network that bends, what comes before the affine map.
         extras : dict
         """
-        lead = getattr(self.net, "affine", self.net)
+        lead = self.net if self.net.affine_part is None else self.net.affine_part
         found: Affine | None = None
         shown: Extras = {}
         for k in range(steps):
@@ -207,7 +205,7 @@ class _Look:
         bend: Tensor | None = None,
     ) -> Prediction:
         """A network's answer to the pair as it lies through a displacement, then an affine map; checked."""
-        parts = [subprogress for subprogress in (affine, self.pair.initial) if subprogress is not None]
+        parts = [part for part in (affine, self.pair.lead) if part is not None]
         through = chain(*parts) if parts else None
         with torch.inference_mode():
             answer = net(self.fixed, sampled(self.moving, self.grid, through, bend))

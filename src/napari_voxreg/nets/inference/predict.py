@@ -11,6 +11,7 @@ import torch
 
 from ...core.geometry import Grid, Image
 from ...core.progress import Progress, silent, subprogress
+from ...images.task import Task
 from ...tensor.device import device_named, free_memory, reason_to_leave
 from ...transforms import Transform
 from ..architectures.network import Network
@@ -31,10 +32,10 @@ class Predicted:
     Parameters
     ----------
     transform : Transform
-        From world points of the fixed image to those of the moving image, the start included.
+        From world points of the fixed image to those of the moving image.
     extras : dict
         What else there is to see by name: images on the network's grid (vectors in world units, their
-        components last) and transforms, the start included.
+        components last) and transforms.
     notes : tuple of str
         Sentences for the user.
     seconds : float
@@ -51,15 +52,12 @@ class Predicted:
 
 
 def predict(
-    fixed: Image,
-    moving: Image,
+    task: Task,
     net: Network,
     *,
     lead: Network | None = None,
-    initial: Transform | None = None,
     steps: int = 1,
     size: int | None = None,
-    device: str = "auto",
     progress: Progress = silent,
 ) -> Predicted:
     """Register a pair with a network.
@@ -70,22 +68,19 @@ def predict(
 
     Parameters
     ----------
-    fixed, moving : Image
-        One channel, finite, 2D or 3D alike, of any size, spacing and orientation, in the same units.
+    task : Task
+        Two images of any size, spacing and orientation. Masks, landmarks and the seed are not used. The
+        device "auto" is CUDA, else MPS, else the CPU.
     net : Network
         Moved to the device and left there.
     lead : Network, optional
         An affine network that looks before; what it finds is an extra named "affine first".
-    initial : Transform, optional
-        Where to start; applied after what the network finds.
     steps : int
         How often an affine network looks, each time at the original moving image through all that it has
         found so far.
     size : int, optional
         Pixels along the longest side that the network sees, at most; more than suits it
         (`Network.last_side`) it never sees, nor more than 512 in 2D and 224 in 3D if left out.
-    device : str
-        "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda" or "mps".
     progress : Progress
         Called before every pass; may raise `Cancelled`.
 
@@ -95,11 +90,12 @@ def predict(
         If the network is for another number of axes, its weights are damaged, the device is not there or
         memory is too short for even a coarse look.
     """
+    fixed, moving = task.fixed, task.moving
     if net.ndim != fixed.ndim:
         raise ValueError(
             f"The weights are for {net.ndim}D images and the pair is {fixed.ndim}D; choose other weights."
         )
-    where, size = device_named(device), min(size or SIZES[fixed.ndim], net.last_side or sys.maxsize)
+    where, size = device_named(task.device), min(size or SIZES[fixed.ndim], net.last_side or sys.maxsize)
     for each in (net, lead):
         _one_step(each)
     moved = shrunk = ""
@@ -107,7 +103,7 @@ def predict(
         began = time.perf_counter()
         try:
             _check_room(network_grid(fixed.grid, net.stride, size), where)
-            pair = Pair(Picture.of(fixed, where), Picture.of(moving, where), net, initial)
+            pair = Pair(Picture.of(fixed, where), Picture.of(moving, where), net, None)
             transform, extras = _seen(pair, lead, steps, size, progress)
             notes = tuple(note for note in (moved, shrunk) if note)
             return Predicted(transform, extras, notes, time.perf_counter() - began, where.type)
@@ -130,8 +126,8 @@ def predict(
 def _one_step(net: Network | None) -> None:
     """Steps are taken here: a network's own would look at pictures cut off at the fixed image's rim."""
     for module in () if net is None else net.modules():
-        if isinstance(module, Network) and hasattr(module, "steps"):
-            module.steps = 1  # type: ignore[assignment]
+        if isinstance(module, Network):
+            module.steps = 1
 
 
 def _seen(
@@ -142,7 +138,7 @@ def _seen(
         return looks(pair, steps, size, progress)
     led = after_affine(pair, lead, subprogress(progress, 0.0, FIRST))
     transform, extras = looks(led, steps, size, subprogress(progress, FIRST, 1.0))
-    return transform, extras if led.initial is None else {"affine first": led.initial, **extras}
+    return transform, extras if led.lead is None else {"affine first": led.lead, **extras}
 
 
 def _check_room(grid: Grid, device: torch.device) -> None:

@@ -70,8 +70,9 @@ class Cost:
         alike = [w * self._unlikeness(batch, field) for w, field in zip(weights, fields, strict=True)]
         unlike = torch.stack(alike).sum() / sum(weights)
         rough = self._roughness(answer, tuple(fixed.shape[2:]))
-        total = unlike + self._smoothness_weight(answer, self.options.epochs if judging else epoch) * rough
-        if self.options.architecture == "voxelmorph probabilistic":
+        let_go = self.options.epochs if judging else epoch
+        total = unlike + self._smoothness_weight(asked, answer, let_go) * rough
+        if self.options.probabilistic:
             unlike = unlike / (2 * IMAGE_SIGMA**2)
             total = unlike + rough
         if back is not None:
@@ -81,18 +82,17 @@ class Cost:
         return Terms(total, unlike, rough, endpoint_error.error(batch.tensors, fields[-1].detach())), answer
 
     def stage(self, net: Network, epoch: int) -> Network:
-        """The part of a network that an epoch is for: AVSM begins with its affine part alone."""
-        if self.options.architecture == "avsm" and epoch <= self.options.affine_part():
-            part: Network = net.affine  # type: ignore[assignment]
-            return part
-        return net
+        """The part of a network that an epoch is for: one with an affine part begins with that alone."""
+        part = net.affine_part
+        return net if part is None or epoch > self.options.affine_part() else part
 
     def learning(self, net: Network, epoch: int) -> list[torch.nn.Parameter]:
-        """The parameters that change in an epoch: AVSM's affine part stays as it is once the rest begins."""
-        if self.options.architecture != "avsm":
-            return list(net.parameters())
-        part: torch.nn.Module = self.stage(net, epoch)
-        return list((net.momentum if part is net else part).parameters())  # type: ignore[union-attr]
+        """The parameters that change in an epoch: an affine part stays as it is once the rest begins."""
+        learning = list(self.stage(net, epoch).parameters())
+        if net.affine_part is None or epoch <= self.options.affine_part():
+            return learning
+        settled = {id(p) for p in net.affine_part.parameters()}
+        return [p for p in learning if id(p) not in settled]
 
     def _unlikeness(self, batch: Batch, field: Tensor) -> Tensor:
         """How little the images are alike through a displacement."""
@@ -119,7 +119,7 @@ class Cost:
 
     def _roughness(self, answer: Prediction, shape: tuple[int, ...]) -> Tensor:
         """How rough the answer is, by the kind of network."""
-        if self.options.architecture == "voxelmorph probabilistic":
+        if self.options.probabilistic:
             return losses.kl(answer.extras["mean"].float(), answer.extras["log_sigma"].float())
         if "momentum" in answer.extras:
             return energy(answer.extras["velocity"].float(), answer.extras["momentum"].float())
@@ -138,24 +138,19 @@ class Cost:
         slopes = [losses.charbonnier(ratio * field.diff(dim=axis)) for axis in range(2, field.ndim)]
         return torch.stack(slopes).sum()
 
-    def _smoothness_weight(self, answer: Prediction, epoch: int) -> float:
+    def _smoothness_weight(self, net: Network, answer: Prediction, epoch: int) -> float:
         weight = self.options.smooth
         if "momentum" in answer.extras:
             return MOMENTUM * weight
-        if self.options.architecture in ("avsm", "multi-step affine"):
+        if net.cautious:
             return weight * losses.affine_caution(round(epoch * max(1.0, CAUTIOUS / self.options.epochs)))
         return weight
 
 
 def _answered(net: Network, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
     """A network's answer, and the displacements to be judged, of every level if it has some, finest last."""
-    levels = getattr(net, "levels", None)
-    if levels is not None:
-        fields = [field.float() for field in levels(fixed, moving)]
-        return Prediction(fields[-1]), fields
-    answer = net(fixed, moving)
-    coarse = [u.float() for name, u in answer.extras.items() if name == "coarse displacement"]
-    return answer, [*coarse, answer.displacement.float()]
+    answer, fields = net.with_levels(fixed, moving)
+    return answer, [field.float() for field in fields]
 
 
 def _symmetry(there: Prediction, back: Prediction, shape: tuple[int, ...]) -> Tensor:

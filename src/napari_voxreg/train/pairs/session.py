@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 
@@ -35,7 +34,7 @@ from ..events import (
     Stepped,
     Wish,
 )
-from ..optim import descend, follow
+from ..optim import averaging, descend
 from ..options import TrainOptions
 from ..state import Place, Sums, save_state
 from ..tensorboard import Board
@@ -95,7 +94,8 @@ class Session:
         self.report = report if team.rank == 0 else quiet
         self.device = team.device(options.device)
         self.net, self.place = net.to(self.device), place
-        self.averaged = copy.deepcopy(self.net).eval()
+        self.averages = averaging(self.net, AVERAGED)
+        self.averaged = cast(Network, self.averages.module).eval()
         self.cost = Cost(options)
         wanted = members(pairs.all)
         if not options.dice and options.loss != "Dice":
@@ -120,6 +120,7 @@ class Session:
         if state is not None:
             self.net.load_state_dict(state["net"])
             self.averaged.load_state_dict(state["averaged"])
+            self.averages.n_averaged.fill_(self._steps_done() + 1)
             self.optimizer.load_state_dict(state["optimizer"])
         place, options = self.place, self.options
         self._began()
@@ -210,7 +211,7 @@ class Session:
         learning = self.cost.learning(self.net, place.epoch)
         if not descend(terms.total, self.optimizer, learning, self.team):
             raise _NotANumber
-        follow(self.averaged, self.net, self._steps_done() + 1, AVERAGED)
+        self.averages.update_parameters(self.net)
         losses = Losses(total, alike, smooth, None if terms.error is None else float(terms.error.detach()))
         place.step += 1
         place.sums.add(losses, len(batch.names))

@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from ...io.files import replace_file
 from ...nets.architectures.network import Network
 from ...nets.checkpoints.checkpoint import build, load_weights, save_weights
 from ...tensor.device import device_named
-from ..optim import descend, follow
+from ..optim import averaging, descend
 from .noise import uniform
 from .objectives import OBJECTIVES
 from .recipes import Recipe
@@ -37,7 +38,7 @@ class State:
     """Everything that a run needs to go on as if it had never stopped."""
 
     net: Network
-    averaged: Network
+    averages: AveragedModel
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     seed: int
@@ -51,11 +52,14 @@ class State:
         net = build(recipe.architecture, recipe.arguments)
         if recipe.start:
             _begin_with(net, folder / f"{recipe.start}.safetensors", recipe.keep)
-        averaged = build(recipe.architecture, recipe.arguments)
-        averaged.load_state_dict(net.state_dict())
-        net, averaged = net.to(device), averaged.to(device)
+        net = net.to(device)
         optimizer = torch.optim.Adam(net.parameters(), lr=recipe.rate)
-        return cls(net, averaged, optimizer, torch.Generator(device), seed)
+        return cls(net, averaging(net, AVERAGED), optimizer, torch.Generator(device), seed)
+
+    @property
+    def averaged(self) -> Network:
+        """The network with the averaged weights."""
+        return cast(Network, self.averages.module)
 
     @property
     def device(self) -> torch.device:
@@ -80,6 +84,7 @@ class State:
         self.averaged.load_state_dict(values["averaged"])
         self.optimizer.load_state_dict(values["optimizer"])
         self.step, self.seconds = values["step"], values["seconds"]
+        self.averages.n_averaged.fill_(self.step + 1)
 
 
 def train(
@@ -178,7 +183,7 @@ def _step(state: State, recipe: Recipe) -> float:
         loss: Tensor = OBJECTIVES[recipe.loss](state.net, batch)
     descend(loss, state.optimizer, list(state.net.parameters()))
     state.step += 1
-    follow(state.averaged, state.net, state.step, AVERAGED)
+    state.averages.update_parameters(state.net)
     return float(loss.detach())
 
 

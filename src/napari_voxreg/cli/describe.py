@@ -1,4 +1,4 @@
-"""What the methods and their parameters are, as text: for the command line and for the documentation."""
+"""The methods and their parameters as text: for the command line, and for the page docs/methods.md."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..core.params import Param
-from . import METHODS
-from .availability import install_command, installed
-from .base import Method
+from ..methods import METHODS
+from ..methods.availability import install_command, installed
+from ..methods.base import Method
+from .tables import markdown_table, text_table
 
 MARKDOWN_HEAD = """\
 # Methods
@@ -20,7 +21,7 @@ Python take the same names and values.
 
 def method_list() -> str:
     """One line a method: its name, the numbers of axes it works on, its title, whether it is missing."""
-    return _columns(
+    return text_table(
         (name, _dimensions(method), method.title + ("" if installed(method) else " (not installed)"))
         for name, method in METHODS.items()
     )
@@ -28,15 +29,15 @@ def method_list() -> str:
 
 def method_details(method: Method) -> str:
     """A method's presets and parameters, several lines."""
-    lines = [f"{method.name}: {method.title}, {_dimensions(method)}", ""]
+    lines = [f"{method.name}: {method.title}, {_dimensions(method)}", _abilities(method), ""]
     lines.append("Presets (the first is the default) and what they change:")
-    lines.append(_columns((f"  {name}", _changes(values)) for name, values in method.presets.items()))
+    lines.append(text_table((f"  {name}", _changes(values)) for name, values in method.presets.items()))
     infos = method.params.infos()
     for heading, advanced in (("Parameters:", False), ("Advanced:", True)):
         chosen = [info for info in infos if info.advanced == advanced]
         if chosen:
             rows = ((f"  {i.name}", kind(i), default(i), i.help) for i in chosen)
-            lines += ["", heading, _columns(rows)]
+            lines += ["", heading, text_table(rows)]
     if not installed(method):
         lines += ["", f"Not installed; to install it: {install_command(method)}"]
     if method.reference:
@@ -46,18 +47,19 @@ def method_details(method: Method) -> str:
 
 def markdown() -> str:
     """The documentation page of all methods."""
-    parts = [MARKDOWN_HEAD, _table(("name", "method", "images"), _overview())]
+    parts = [MARKDOWN_HEAD, markdown_table([("name", "method", "images"), *_overview()])]
     for method in METHODS.values():
         rows = [
             (f"`{i.name}`" + (" (advanced)" if i.advanced else ""), kind(i), default(i), i.help)
             for i in method.params.infos()
         ]
         presets = [(f"`{name}`", _changes(values)) for name, values in method.presets.items()]
-        parts.append(f"## {method.name}\n\n{method.title}. Works on {_dimensions(method)} images.\n")
+        works = f"{method.title}. Works on {_dimensions(method)} images. {_abilities(method)}"
+        parts.append(f"## {method.name}\n\n{works}\n")
         if method.extra:
             parts.append(f'Install it with `pip install "napari-voxreg[{method.extra}]"`.\n')
-        parts.append(_table(("preset", "differs from the defaults by"), presets))
-        parts.append(_table(("parameter", "values", "default", "meaning"), rows))
+        parts.append(markdown_table([("preset", "differs from the defaults by"), *presets]))
+        parts.append(markdown_table([("parameter", "values", "default", "meaning"), *rows]))
         if method.reference:
             parts.append(f"Reference: {method.reference}\n")
     return "\n".join(parts)
@@ -89,23 +91,18 @@ def _dimensions(method: Method) -> str:
     return " and ".join(f"{d}D" for d in method.ndims) or "with weights of your own"
 
 
+def _abilities(method: Method) -> str:
+    """What motion it finds and what it can use, in short sentences."""
+    sentences = [
+        f"Finds {method.motion} motion.",
+        "Guided by landmarks." * method.landmarks,
+        "Images need not overlap to start with." * method.anywhere,
+        "Computes on a GPU where there is one." * method.device,
+        "Takes weights of your own." * bool(method.architectures),
+    ]
+    return " ".join(filter(None, sentences))
+
+
 def _changes(values: Any) -> str:
     """A preset's values, or that there are none."""
     return ", ".join(f"{name} = {value}" for name, value in values.items()) or "nothing"
-
-
-def _columns(rows: Iterable[tuple[str, ...]]) -> str:
-    """Rows of text with their columns aligned."""
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    )
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    cells = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
-    return "\n".join(f"| {line} |" for line in cells) + "\n"

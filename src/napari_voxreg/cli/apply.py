@@ -1,0 +1,38 @@
+"""`napari-voxreg apply`: warp one more image with a saved transform."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..io.images import read_image, write_image
+from ..io.series import warp_series
+from ..io.transforms import fixed_grid, load_record, load_transform
+from .options import add_verbose
+
+
+def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """The options."""
+    parser.usage = "%(prog)s TRANSFORM IMAGE -o FILE [options]"
+    add = parser.add_argument
+    text = "a folder that register wrote, or its transform.h5"
+    add("transform", type=Path, metavar="TRANSFORM", help=text)
+    add("image", type=Path, metavar="IMAGE", help="an image in the world of the moving image")
+    text = "the warped image, on the grid of the fixed image"
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help=text)
+    add("--labels", action="store_true", help="nearest-neighbour interpolation, for label images")
+    add_verbose(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Warp the image onto the grid of the fixed image and write it."""
+    transform, record = load_transform(options.transform), load_record(options.transform)
+    if record is None:
+        raise ValueError(
+            f"{options.transform.name} has no record of the fixed image's grid beside it; "
+            "give a transform that napari-voxreg has written, with its .json."
+        )
+    image = read_image(options.image)
+    warped = warp_series(image, transform, fixed_grid(record), order=0 if options.labels else 1)
+    print(f"Wrote {write_image(warped, options.output)}.")

@@ -1,0 +1,46 @@
+"""`napari-voxreg demo`: the fundus sample registered in napari."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .options import add_verbose
+
+
+def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """The options."""
+    parser.usage = "%(prog)s [-o FILE.png] [options]"
+    text = "save a screenshot of the window and quit (without a display: demo.png)"
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.png", help=text)
+    add_verbose(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Show the demo, on a virtual display where there is no other.
+
+    Raises
+    ------
+    OSError
+        If there is no display of either kind, or the demo failed on the virtual one.
+    """
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if display or not sys.platform.startswith("linux"):
+        from ..gui.demo import demo  # loads napari, which needs a display
+
+        demo(options.output, print)
+        return
+    runner = shutil.which("xvfb-run")
+    if runner is None:
+        raise OSError("There is no display; install a virtual one: sudo apt-get install -y xvfb xauth.")
+    screen = ["-a", "-s", "-screen 0 1920x1200x24"]
+    again = [sys.executable, "-m", "napari_voxreg", "demo", "-o", str(options.output or "demo.png")]
+    again += ["-v"] * options.verbose
+    code = subprocess.run([runner, *screen, *again], check=False).returncode
+    if code:
+        raise OSError(f"The demo ended with exit code {code} on the virtual display.")

@@ -1,0 +1,32 @@
+"""Arrays and grids in JSON, bit for bit."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..core.geometry import Array, Grid
+
+
+def array_to_record(array: Array) -> dict[str, Any]:
+    """An array of float64 as base64, with its shape."""
+    data = np.ascontiguousarray(array, dtype="<f8")
+    return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
+
+
+def array_from_record(record: Mapping[str, Any]) -> Array:
+    """The array, float64."""
+    return np.frombuffer(base64.b64decode(record["float64"]), dtype="<f8").reshape(record["shape"])
+
+
+def grid_to_record(grid: Grid) -> dict[str, Any]:
+    """A grid's shape, affine and units."""
+    return {"shape": list(grid.shape), "affine": grid.affine.tolist(), "units": list(grid.units)}
+
+
+def grid_from_record(record: Mapping[str, Any]) -> Grid:
+    """The grid."""
+    return Grid(tuple(record["shape"]), np.array(record["affine"]), tuple(record["units"]))
