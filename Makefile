@@ -26,7 +26,7 @@ test: lint
 
 # With the slow ones, and how much of the package outside gui/ was run.
 test-all: lint
-	$(TESTS) --cov --cov-report= --cov-fail-under=0; rest=$$?; $(PANELS) --cov --cov-append --cov-report=term && exit $$rest
+	$(TESTS) --cov --cov-report= --cov-fail-under=0 --durations 60; rest=$$?; $(PANELS) --cov --cov-append --cov-report=term --durations 20 && exit $$rest
 
 lint: $(READY)
 	$(BIN)/ruff check .
