@@ -75,7 +75,7 @@ def test_clusters_are_shown_and_one_of_them_is_trained_on(panel, qtbot):
     window.uses[1].click()
     assert panel.source.pairs is window.clusters[1].pairs
     assert panel.source.sentence.text().startswith("Cluster 2 of 2: ")
-    assert panel.source.table.rowCount() == len(window.clusters[1].members)
+    assert len(panel.source.table.contents.rows) == len(window.clusters[1].members)
     assert panel.source.name() == "visits-cluster 2 of 2" and not panel.source.reason()
     with qtbot.waitSignal(panel.finished, timeout=120_000):
         panel.run()

@@ -10,7 +10,9 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QSpinBox, QWidget
 
 from napari_voxreg.core.params import Params, param
-from napari_voxreg.gui.widgets.form import FileBox, FileList, NumberBox, ParamsForm
+from napari_voxreg.gui.widgets.parameters.editors import NumberBox
+from napari_voxreg.gui.widgets.parameters.file_box import FileBox, FileList
+from napari_voxreg.gui.widgets.parameters.form import ParamsForm
 from napari_voxreg.methods import METHODS
 
 
@@ -68,8 +70,9 @@ def test_advanced_parameters_are_folded(form):
 
 
 def test_files_are_moved_and_removed_in_order(qtbot):
-    files = FileList((Path("a"), Path("b"), Path("c")))
+    files = FileList()
     qtbot.addWidget(files)
+    files.show_paths((Path("a"), Path("b"), Path("c")))
     files._list.setCurrentRow(2)
     files._move(-1)
     assert files.paths == (Path("a"), Path("c"), Path("b"))

@@ -60,7 +60,7 @@ class OutcomeView(QWidget):
         inside.addLayout(buttons)
         inside.addWidget(self.saved)
         self.log_fold = Fold("Log", self.log)
-        self.log_fold.button.toggled.connect(self._flush)
+        self.log_fold.toggled.connect(self._flush)
         inside.addWidget(self.log_fold)
         self.details = Fold("Details", body)
         layout = QVBoxLayout(self)

@@ -216,7 +216,7 @@ class RegisterWidget(Docked):
         self.bar.set_reason(self.reason(), against)
         if not against:
             self.bar.compare.offer(common_ndim(self.pair))
-        self.start_fold.set_title(f"Start from: {self.start.title}")
+        self.start_fold.setText(f"Start from: {self.start.title}")
         self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
 
     def _open(self, box: LayerBox | None, paths: list[Path]) -> None:

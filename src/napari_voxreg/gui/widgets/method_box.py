@@ -12,7 +12,7 @@ from ...methods import METHODS
 from ...registration.register import DEFAULT_METHOD
 from .combo_box import Choice, heading
 from .fold import Fold
-from .form import ParamsForm
+from .parameters.form import ParamsForm
 
 DEVICES = {"auto": "Auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple MPS)"}
 
