@@ -29,6 +29,9 @@ TIERS = (
     ("core",),
 )
 ORDER = [folder for tier in TIERS for folder in tier]
+# The same inside gui/: a panel knows the folders below it, never another panel.
+PANELS = ("register", "train", "evaluate")
+GUI_BELOW = ("doors", "layers", "widgets", "background")
 TORCH = {"tensor", "nets", "pose", "diffeo", "train"}  # everything else imports these where it uses them
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}
 HEAVY = {"itk", "SimpleITK", "torch"}
@@ -159,3 +162,14 @@ def test_the_rules_see_what_they_look_for() -> None:
     assert "registration" not in allowed("methods")
     assert "diffeo" in allowed("pose")
     assert "pose" not in allowed("diffeo")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "gui").rglob("*.py")), ids=lambda f: f.name)
+def test_panels_never_know_each_other(file: Path) -> None:
+    inside = name_of(file).split(".")
+    targets = {m.split(".")[1] for m in imports(file)[0] if m.startswith("gui.")}
+    part = inside[1] if len(inside) > 1 else ""
+    if part in PANELS:
+        assert targets <= {part, *GUI_BELOW}
+    if part in GUI_BELOW:
+        assert targets <= set(GUI_BELOW[GUI_BELOW.index(part) :])

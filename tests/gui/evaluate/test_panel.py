@@ -104,10 +104,10 @@ def test_a_run_fills_table_plot_and_summary_and_a_click_opens_a_pair(panel, view
     assert np.allclose(warped.scale, 0.5)
 
     warped.name = "keep this"
-    panel.plot.resize(300, 130)
+    qtbot.waitUntil(lambda: panel.plot.value_at(10) is not None, timeout=20_000)
     with qtbot.waitSignal(panel.opened, timeout=30_000) as blocker:
         qtbot.mouseClick(panel.plot, Qt.MouseButton.LeftButton, pos=QPointF(10, 60).toPoint())
-    assert blocker.args[0] is panel.plot.rows[0]
+    assert blocker.args[0] is panel.plot.rows[0] and table.selected is panel.plot.rows[0]
     names = [layer.name for layer in viewer.layers]
     assert names[:2] == ["keep this", f"{panel.plot.rows[0].name}: fixed"]
     assert not any(name.startswith("s0") for name in names)  # those of the first are gone

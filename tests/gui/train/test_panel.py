@@ -51,6 +51,11 @@ def until(qtbot, signal):
     return blocker.args
 
 
+def registers(viewer):
+    """The Register panels in the viewer."""
+    return [dock for dock in viewer.window.dock_widgets.values() if isinstance(dock, RegisterWidget)]
+
+
 class Heart:
     """Beats as often as the event loop lets it; knows how long it stood still, and in what."""
 
@@ -186,8 +191,10 @@ def test_train_pause_stop_resume_and_use(panel, viewer, qtbot, source, tmp_path)
 
     register = RegisterWidget(viewer)
     viewer.window.add_dock_widget(register, name="Register")
+    panel.parent().setFloating(True)  # its window is another one now
     assert not panel.use_button.isHidden()
     panel.use_button.click()
+    assert len(registers(viewer)) == 1
     assert register.method.method == "affinenet"
     assert register.method.params().weights == folder / "best.safetensors"
     box = register.method.form.findChildren(FileBox, "weights")[-1]

@@ -134,6 +134,11 @@ class RegisterWidget(Docked):
             self.table.end()
             self._fail(Cancelled())
 
+    def use_weights(self, method: str, weights: Path) -> None:
+        """Choose a method with weights, and show its parameters."""
+        self.method.choose(method, weights=weights)
+        self.method.fold.open = True
+
     def reason(self) -> str:
         """Why nothing can be registered now; empty if something can."""
         return reason_against(self.pair, self.method, self.start)

@@ -160,10 +160,9 @@ class FileBox(QWidget):
         layout.addLayout(row)
         layout.addWidget(self._sentence)
         self._seen = self.path
-        runner = self._runner = Runner()
-        lister = self._lister
-        self.destroyed.connect(lambda: runner.cancel())
-        self.destroyed.connect(lambda: lister.cancel())
+        self._runner = Runner()
+        for runner in (self._runner, self._lister):
+            self.destroyed.connect(runner.cancel)
         self._look()
 
     @property

@@ -48,7 +48,7 @@ class ParamsForm(QWidget):
             Parameters that are folded away under titles of their own.
         """
         if self._content is not None:
-            self._layout.removeWidget(self._content)
+            # It stays a child until then: without a parent, Python might collect it in pieces.
             self._content.hide()
             self._content.deleteLater()
         self.editors = {}
