@@ -62,21 +62,22 @@ class BeforeAfter(Plot):
             self.setToolTip("{}\nSSIM {:.3f} → {:.3f}; interpolation alone {:.3f}".format(row.name, *values))
 
     def _draw_rows(self, axes: Axes) -> None:
+        axes.set_xticks([])
         if self.rows:
             draw_before_after(axes, self.rows, KEY, SCREEN)
-            axes.plot([], [], " ", label="SSIM")  # the heading: a title would take a line of its own
-            handles, _ = axes.get_legend_handles_labels()
+            limits = axes.dataLim.intervaly
+            axes.set_yticks(limits, [f"{limit:.2f}" for limit in limits])
+            handles, (before, *others) = axes.get_legend_handles_labels()
             axes.legend(
-                handles=[handles[-1], *handles[:-1]],
+                handles,
+                [f"SSIM {before}", *others],
                 loc="lower left",
                 bbox_to_anchor=(0, 1),
-                ncols=4,
+                ncols=3,
                 frameon=False,
                 borderpad=0,
                 borderaxespad=0.2,
                 handlelength=0.7,
                 handletextpad=0.4,
-                columnspacing=0.8,
+                columnspacing=1,
             )
-        axes.set_xticks([])
-        axes.locator_params(axis="y", nbins=3)

@@ -158,7 +158,7 @@ class TrainWidget(Docked):
         """Lay out the panel inside a scroll area."""
         self.source = TrainSource(self._viewer)
         self.options = OptionsForm()
-        self.options_fold = Fold("Options", self.options)
+        self.options_fold = Fold("Options", self.options, "The network, the loss and how it is trained")
         self.options_fold.open = True
         self.folder = PathLine("~/napari-voxreg/runs")
         self.bar = TrainBar()
@@ -170,7 +170,7 @@ class TrainWidget(Docked):
         self.notes.setWordWrap(True)
         self.notes.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.runs = RunsBox()
-        self.runs_fold = Fold("Earlier runs", self.runs)
+        self.runs_fold = Fold("Earlier runs", self.runs, "Their curves, resuming one, using its weights")
         keep = QFormLayout()
         keep.setContentsMargins(0, 0, 0, 0)
         keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)

@@ -56,7 +56,7 @@ class RunsBox(QWidget):
         self.nothing = QLabel("No runs in this folder yet.")
         self.nothing.setWordWrap(True)
         self.nothing.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.table = plain_table(COLUMNS, (104, 64, 60), lambda run: str(run.info.folder))
+        self.table = plain_table(COLUMNS, (98, 60, 58), lambda run: str(run.info.folder))
         self.resume, self.use = QPushButton("Resume"), QPushButton("Use in Register")
         self.resume.setToolTip("Go on from the last save, with the same curve as if it had not been stopped")
         self.use.setToolTip("Choose the best weights of this run in the Register panel")

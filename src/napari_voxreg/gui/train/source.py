@@ -121,7 +121,9 @@ class TrainSource(SourceBox):
         inside.addLayout(form)
         inside.addWidget(self.table)
         self.table.hide()
-        self.fold = Fold("Pairing and validation", body)
+        self.fold = Fold(
+            "Pairing and validation", body, "How images are paired, and which pairs are kept for validation"
+        )
         self.layout().addWidget(self.fold)  # type: ignore[union-attr]
         self.whole: PairSet | None = None
         self._part = ""

@@ -37,7 +37,7 @@ class MethodBox(QWidget):
         self.preset_box = Choice()
         self.device_box = Choice()
         self.form = ParamsForm()
-        self.fold = Fold("Parameters", self.form)
+        self.fold = Fold("Parameters", self.form, "Of the method, as the preset sets them")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(heading("Method", self.method_box), self.method_box)

@@ -167,9 +167,7 @@ class Plot(QWidget):
                 text.set_color(colour.name())
                 text.set_fontsize(size)
         width, height = max(self.width(), 1), max(self.height(), 1)
-        right = (
-            metrics.horizontalAdvance("-0.00") + MARGIN if axes.yaxis.get_tick_params()["labelright"] else 0
-        )
+        right = metrics.horizontalAdvance("-0.00") if len(axes.get_yticks()) else 0
         top = metrics.height() if legend is not None else 0
         bottom = metrics.height() if len(axes.get_xticks()) else 0
         axes.figure.subplots_adjust(

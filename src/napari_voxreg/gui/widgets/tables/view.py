@@ -19,6 +19,7 @@ STYLE = (
     f"QTableView::item {{padding: 0 {ARROW - 2}px 0 2px;}}"
     f"QHeaderView::section {{padding: 2px {ARROW}px 2px 2px;}}"
 )
+PLAIN_STYLE = "QTableView::item {padding: 0 1px;} QHeaderView::section {padding: 2px;}"
 
 
 class Table(QTableView):
@@ -140,6 +141,7 @@ def plain_table(columns: Sequence[TableColumn], widths: Sequence[int], tip: Call
         A row's tooltip.
     """
     table = Table(lambda row: RowStyle(tip(row)))
+    table.setStyleSheet(PLAIN_STYLE)
     table.setShowGrid(True)
     table.setFixedHeight(PLAIN)
     table.contents.fill(columns, ())
