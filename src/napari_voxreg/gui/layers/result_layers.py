@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
+import pint
+from napari.utils import Colormap
 
 from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress, silent, subprogress
@@ -298,8 +300,6 @@ def _vectors(data: Array, keywords: dict[str, Any], **more: Any) -> LayerData:
 
 def _colormap(name: str, colours: Sequence[str], **more: Any) -> Any:
     """A napari colormap."""
-    from napari.utils import Colormap
-
     return Colormap(list(colours), name=name, **more)
 
 
@@ -328,8 +328,6 @@ def pair_name(moving: str, fixed: str) -> str:
 
 def _symbol(unit: str) -> str:
     """A unit as it is abbreviated, "mm" or "µm"."""
-    import pint
-
     return f"{pint.get_application_registry().Unit(unit):~}"
 
 

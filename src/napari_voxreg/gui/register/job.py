@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ...core.geometry import Array, Grid, unit_factor
 from ...core.params import Params
 from ...core.progress import Progress, subprogress
+from ...io.transforms import load_record, load_transform
 from ...registration.compare import Row, compare
 from ...registration.register import register
 from ...registration.result import Result
@@ -77,8 +79,6 @@ class Chosen:
         if isinstance(self.start, Result):
             _check_units(self.start.fixed.units, fixed)
             return self.start
-        from ...io.transforms import load_record, load_transform
-
         record = load_record(self.start)
         if record is not None:
             _check_units(record["units"], fixed)
@@ -154,8 +154,6 @@ def _check_units(units: Sequence[str], fixed: Grid) -> None:
 
 def warm_up() -> None:
     """Load in a thread what the first run needs in this process."""
-    import importlib
-
     # Not pint: its registry breaks if two threads first use it at once, and napari loads it for its layers.
     for module in ("SimpleITK", "scipy.ndimage", "skimage.draw", "napari_voxreg.transforms.itk"):
-        importlib.import_module(module)
+        import_module(module)

@@ -15,8 +15,8 @@ from ...methods.base import Method
 from ...registration.register import DEFAULT_METHOD
 from .combo_box import Choice, heading
 from .fold import Fold
-from .form import ParamsForm
 from .install_box import InstallBox
+from .parameters.form import ParamsForm
 from .sentence import COLOURS
 
 DEVICES = {"auto": "Auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple MPS)"}
@@ -43,7 +43,7 @@ class MethodBox(QWidget):
         self.device_box = Choice()
         self.install = InstallBox()
         self.form = ParamsForm()
-        self.fold = Fold("Parameters", self.form)
+        self.fold = Fold("Parameters", self.form, "Of the method, as the preset sets them")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(heading("Method", self.method_box), self.method_box)
