@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from ..core.process import MethodUnavailable
 from ..core.progress import Cancelled
+from .terminal import log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(leaving.code or 0)
     except ValueError as error:
         return _complain(str(error), 2)
-    from .terminal import log_to_stderr
-
     with log_to_stderr(options.verbose):
         return _run(options)
 
