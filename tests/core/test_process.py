@@ -232,7 +232,7 @@ def test_the_child_goes_when_its_parent_is_killed():
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import test_process as t\n"
-        "from napari_voxreg import isolate\n"
+        "from napari_voxreg.core import process\n"
         "print(process.call(t.scaled, 1, 1)['pid'], flush=True)\n"
         "process.call(t.holding_the_lock, progress=lambda f, w, m=None: print(w, flush=True))\n"
     )
