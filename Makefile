@@ -27,7 +27,7 @@ test: lint
 
 # With the slow ones, and how much of the package outside gui/ was run.
 test-all: lint
-	$(TESTS) --cov --cov-report= --cov-fail-under=0; rest=$$?; $(PANELS) --cov --cov-append --cov-report=term && exit $$rest
+	$(TESTS) --cov --cov-report= --cov-fail-under=0 --durations 60; rest=$$?; $(PANELS) --cov --cov-append --cov-report=term --durations 20 && exit $$rest
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -s tests/gpu/test_gpu.py
@@ -60,6 +60,8 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/napari-voxreg methods --markdown > methods.tmp
 	mv methods.tmp docs/methods.md
+	$(BIN)/python scripts/api.py > api.tmp
+	mv api.tmp docs/api.md
 
 constraints: $(READY)
 	$(BIN)/python scripts/constraints.py > constraints.tmp

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .methods.base import Method, Outcome
     from .registration.compare import compare
     from .registration.register import register
-    from .registration.result import Result
+    from .registration.result import Result, load_result
     from .train.options import TrainOptions
     from .train.run import train_pairs
     from .transforms import (
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         Transform,
         warp,
     )
+
+    __version__: str
 
 # Who listens decides what is shown: the command line with --verbose, the log of the panel, or the user.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -50,7 +52,7 @@ _HOMES = {
     "methods.base": ("Method", "Outcome"),
     "registration.compare": ("compare",),
     "registration.register": ("register",),
-    "registration.result": ("Result",),
+    "registration.result": ("Result", "load_result"),
     "train.options": ("TrainOptions",),
     "train.run": ("train_pairs",),
     "transforms": (
@@ -88,8 +90,10 @@ __all__ = [
     "ThinPlate",
     "TrainOptions",
     "Transform",
+    "__version__",
     "compare",
     "evaluate",
+    "load_result",
     "load_transform",
     "open_pairs",
     "register",
@@ -100,8 +104,17 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value = version("napari-voxreg")
+    elif name in _HOME_OF:
+        value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,25 @@ from .io.files import replace_file
 from .transforms import warp
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from .cohort import Cluster
 
-BEFORE, AFTER, ALONE = "#9aa3ab", "#2a6f97", "#d9593d"
+
+@dataclass(frozen=True)
+class Colours:
+    """Of what is before and after, and of what is set against it."""
+
+    before: str
+    after: str
+    alone: str
+
+
+PAPER = Colours("#9aa3ab", "#2a6f97", "#d9593d")
+SCREEN = Colours("#9aa3ab", "#4aa8c9", "#e0825f")
+"""Seen on a dark ground and on a light one."""
+BEFORE, AFTER, ALONE = PAPER.before, PAPER.after, PAPER.alone
 OUTSIDE = "#3b4147"  # where a picture shows nothing
 ENDINGS = (".png", ".svg", ".pdf")
 SIDES = {"training": ("training", "train"), "validation": ("validation", "val")}
@@ -69,38 +84,68 @@ def before_after(rows: Sequence[Row], key: str = "ssim") -> Figure:
     if key == "ssim":
         # On the same pixels, so that the three numbers can be compared.
         key = "ssim_common"
-    known = [
-        row for row in rows if not math.isnan(row.before.get(key, math.nan) + row.after.get(key, math.nan))
-    ]
+    known = by_score(rows, key)
     if not known:
         raise ValueError(f"No pair has the score {measure.title}; choose another.")
-    known.sort(key=lambda row: row.after[key])
     count = len(known)
     figure = _figure(min(max(6.0, 0.22 * count), 16.0), 4.0)
     axes = figure.add_subplot()
-    places = np.arange(1, count + 1)
-    before, after = (np.array([getattr(row, side)[key] for row in known]) for side in ("before", "after"))
-    size = float(np.clip(400 / count, 4, 36))
-    better = [measure.improved(a, b) for a, b in zip(before, after, strict=True)]
-    axes.vlines(places, before, after, colors=[AFTER if good else ALONE for good in better], lw=1, alpha=0.6)
-    axes.scatter(places, before, s=size, color=BEFORE, label="before", zorder=3)
-    axes.scatter(places, after, s=size, color=AFTER, label="after", zorder=3)
-    if key == "ssim_common":
-        alone = [row.interpolated for row in known]
-        axes.scatter(
-            places, alone, s=2 * size, color=ALONE, marker="_", label="interpolation alone", zorder=4
-        )
+    improved = draw_before_after(axes, known, key)
     axes.set_ylabel(measure.title)
-    axes.set_xlim(0.3, count + 0.7)
     if count <= 40:
         names = [_short(row.name) for row in known]
+        places = np.arange(1, count + 1)
         axes.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
     else:
         axes.set_xlabel("pairs, by their score after registration")
-    axes.set_title(f"{known[0].title}: {sum(better)} of {count} pairs improved", fontsize=9, loc="left")
+    axes.set_title(f"{known[0].title}: {improved} of {count} pairs improved", fontsize=9, loc="left")
     figure.legend(frameon=False, fontsize=8, ncols=3, loc="outside upper right")
     axes.grid(axis="y", alpha=0.25)
     return figure
+
+
+def by_score(rows: Sequence[Row], key: str) -> list[Row]:
+    """The rows that have a score before and after, in the order of the scores after."""
+    known = [
+        row for row in rows if not math.isnan(row.before.get(key, math.nan) + row.after.get(key, math.nan))
+    ]
+    return sorted(known, key=lambda row: row.after[key])
+
+
+def draw_before_after(axes: Axes, rows: Sequence[Row], key: str, colours: Colours = PAPER) -> int:
+    """Draw a score of each row before and after, the first row at 1, the next at 2.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Empty ones.
+    rows : sequence of Row
+        All have the score.
+    key : str
+        Of one of `MEASURES`.
+    colours : Colours
+
+    Returns
+    -------
+    int
+        How many rows improved.
+    """
+    measure, count = _measure(key), len(rows)
+    places = np.arange(1, count + 1)
+    before, after = (np.array([getattr(row, side)[key] for row in rows]) for side in ("before", "after"))
+    size = float(np.clip(400 / count, 4, 36))
+    better = np.array([measure.improved(a, b) for a, b in zip(before, after, strict=True)])
+    lines = _rgba(colours.alone, colours.after)[better.astype(int)]
+    axes.vlines(places, before, after, colors=lines, lw=1, alpha=0.6)
+    axes.scatter(places, before, s=size, color=colours.before, label="before", zorder=3)
+    axes.scatter(places, after, s=size, color=colours.after, label="after", zorder=3)
+    if key == "ssim_common":
+        alone = [row.interpolated for row in rows]
+        axes.scatter(
+            places, alone, s=2 * size, color=colours.alone, marker="_", label="interpolation alone", zorder=4
+        )
+    axes.set_xlim(0.3, count + 0.7)
+    return int(better.sum())
 
 
 def gallery(rows: Sequence[Row], count: int = 3) -> Figure:
@@ -207,21 +252,44 @@ def elbow(inertias: Sequence[float], suggested: int, chosen: int | None = None) 
     """
     figure = _figure(5.0, 3.2)
     axes = figure.add_subplot()
-    counts = np.arange(1, len(inertias) + 1)
-    axes.plot(counts, inertias, color=BEFORE, lw=1.4, marker="o", ms=4)
-    axes.plot(counts[[0, -1]], [inertias[0], inertias[-1]], color=BEFORE, lw=0.8, ls=":")
-    marks = [(suggested, AFTER, "elbow")]
-    if chosen not in (None, suggested):
-        marks.append((int(chosen or 0), ALONE, "chosen"))
-    for k, colour, word in marks:
-        axes.plot(k, inertias[k - 1], "o", ms=9, color=colour, label=f"{word}: {k}")
-    axes.set_xticks(counts)
+    draw_elbow(axes, inertias, suggested, None if chosen == suggested else chosen)
     axes.set_xlabel("clusters")
     axes.set_ylabel("summed squared distance\nto the nearest centre")
-    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def draw_elbow(
+    axes: Axes, inertias: Sequence[float], suggested: int, chosen: int | None, colours: Colours = PAPER
+) -> None:
+    """Draw inertia against the number of clusters: a dot at the elbow, a ring around the chosen number.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Empty ones.
+    inertias, suggested, chosen
+        As in `elbow`; no ring without `chosen`.
+    colours : Colours
+    """
+    counts = np.arange(1, len(inertias) + 1)
+    axes.plot(counts, inertias, color=colours.before, lw=1.4, marker="o", ms=4)
+    axes.plot(counts[[0, -1]], [inertias[0], inertias[-1]], color=colours.before, lw=0.8, ls=":")
+    axes.plot(suggested, inertias[suggested - 1], "o", ms=7, color=colours.after, label=f"elbow: {suggested}")
+    if chosen is not None:
+        axes.plot(
+            chosen,
+            inertias[chosen - 1],
+            "o",
+            ms=12,
+            mfc="none",
+            mew=1.6,
+            color=colours.alone,
+            label=f"chosen: {chosen}",
+        )
+    axes.set_xticks(counts)
+    axes.set_ylim(bottom=0)
 
 
 def members(clusters: Sequence[Cluster], count: int = NEAREST) -> Figure:
@@ -258,6 +326,13 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained", facecolor="white")
+
+
+def _rgba(*colours: str) -> Array:
+    """Colours as numbers, which matplotlib takes much faster than as many names."""
+    from matplotlib.colors import to_rgba
+
+    return np.array([to_rgba(colour) for colour in colours])
 
 
 def _measure(key: str) -> Measure:

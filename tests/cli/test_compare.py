@@ -20,6 +20,8 @@ from napari_voxreg import METHODS, Affine, Grid, Image, compare, load_transform
 from napari_voxreg.cli.compare import comma_separated, markdown, table
 from napari_voxreg.cli.main import main
 from napari_voxreg.core.params import Params
+from napari_voxreg.core.progress import Progress
+from napari_voxreg.images.task import Task
 from napari_voxreg.methods.base import Method, Outcome
 
 
@@ -34,13 +36,13 @@ def test_compare_prints_and_writes_a_table(
     words = ["compare", *images, "-m", "translation", "rigid"]
     assert main([*map(str, words), "-o", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:4] == ["method", "verdict", "LCC", "SSIM"]
+    assert lines[0].split()[:4] == ["method", "verdict", "LNCC", "SSIM"]
     assert [line.split()[0] for line in lines[1:4]] == ["before", "translation", "rigid"]
     assert sum(" * " in line for line in lines[1:4]) == 1
     assert {path.name for path in out.iterdir()} == {"table.csv", "table.md", "translation", "rigid"}
     point = np.array([[40.0, 50.0]])
     assert np.abs(load_transform(out / "rigid")(point) - point - shift).max() < 0.3
-    assert (out / "table.csv").read_text(encoding="utf-8").startswith("method,verdict,best,LCC")
+    assert (out / "table.csv").read_text(encoding="utf-8").startswith("method,verdict,best,LNCC")
     assert "magic" in refused(*words[:3], "-m", "rigid", "-m", "magic")
 
 
@@ -78,15 +80,17 @@ def test_an_interrupted_comparison_keeps_what_is_finished(images: list[str], tmp
 
 
 def test_the_texts_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    def right(fixed: Image, moving: Image, params: Params, **rest: object) -> Outcome:
+    def right(task: Task, params: Params, progress: Progress) -> Outcome:
         return Outcome(Affine.translation([3.0, -2.0]))
 
-    def missing(fixed: Image, moving: Image, params: Params, **rest: object) -> Outcome:
+    def missing(task: Task, params: Params, progress: Progress) -> Outcome:
         raise ValueError("Not here | there.")
 
     for run in (right, missing):
         monkeypatch.setitem(
-            METHODS, run.__name__, Method(run.__name__, f"The {run.__name__}", Params, run, {"default": {}})
+            METHODS,
+            run.__name__,
+            Method(run.__name__, f"The {run.__name__}", Params, run, {"x": {}}, "affine"),
         )
     scene = gaussian_filter(np.random.default_rng(0).normal(size=(74, 82)), 2).astype(np.float32)
     grid = Grid.from_spacing((64, 72), units="millimeter")

@@ -127,6 +127,8 @@ def test_refusals(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "no method 'nothing'" in capsys.readouterr().err
     assert main(["evaluate", str(pairs), "-m", "translation", "--preset", "none", *out]) == 2
     assert "no preset 'none'" in capsys.readouterr().err
+    assert main(["evaluate", str(pairs), "--preset", "none", *out]) == 2
+    assert "auto has no preset 'none'" in capsys.readouterr().err
     assert main(["evaluate", str(pairs), "--validation", "0", "--only", "validation", *out]) == 2
     assert "no pairs for validation" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -54,14 +54,13 @@ def test_more_verbose_tells_more_and_nothing_is_left_behind(
     assert capsys.readouterr().err == ""
 
 
-def test_the_child_process_tells_too(images: list[str], tmp_path: Path) -> None:
+def test_the_start_of_the_child_process_is_told(images: list[str], tmp_path: Path) -> None:
     """In a process of its own: here the child may run already."""
-    words = ["register", *images, "-o", str(tmp_path), "-m", "elastix", "--preset", "translation", "-v"]
-    command = [sys.executable, "-m", "napari_voxreg", *words, "--iterations", "10"]
+    words = ["register", *images, "-o", str(tmp_path), "-m", "demons", "--iterations", "2", "-v"]
+    command = [sys.executable, "-m", "napari_voxreg", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0
-    for text in ("started the child process", "loaded elastix in"):
-        assert text in done.stderr
+    assert "started the child process" in done.stderr and "demons took" in done.stderr
 
 
 def test_the_package_alone_prints_nothing(images: list[str], tmp_path: Path) -> None:

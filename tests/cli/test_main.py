@@ -97,7 +97,7 @@ def test_failures_end_in_one_sentence_and_their_exit_code(
     def run(*given: object, **rest: object) -> Outcome:
         raise error
 
-    monkeypatch.setitem(METHODS, "broken", Method("broken", "Broken", Params, run, {"x": {}}))
+    monkeypatch.setitem(METHODS, "broken", Method("broken", "Broken", Params, run, {"x": {}}, "affine"))
     words = ["register", *images, "-o", str(tmp_path / "out"), "-m", "broken"]
     assert main(words) == code
     assert capsys.readouterr().err == f"napari-voxreg: {sentence}\n"

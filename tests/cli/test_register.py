@@ -57,7 +57,7 @@ def test_register_prints_verdict_and_scores(
     words = ["register", *images, "-o", tmp_path]
     assert main([*map(str, words), "--method", "translation"]) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith("Better: local correlation")
+    assert shown.out.startswith("Better: LNCC")
     for word in ("NCC", "NMI", "SSIM", "overlap only", "folded", "warped.nii.gz"):
         assert word in shown.out
     assert shown.err == ""  # no bar where there is no terminal

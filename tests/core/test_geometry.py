@@ -99,3 +99,18 @@ def test_channels_become_vector_pixels():
     image = image_to_itk(Image(np.zeros((3, 4, 2), np.float32), Grid.from_spacing((3, 4))))
     assert image.GetNumberOfComponentsPerPixel() == 2 and image.GetSize() == (4, 3)
     assert isinstance(image, sitk.Image)
+
+
+def test_numpy_sees_the_pixels_of_an_image():
+    data = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    image = Image(data, Grid.from_spacing((2, 3)))
+    assert np.asarray(image) is data  # shared, as an array is
+    assert np.asarray(image, dtype=np.uint8) is data
+    copied = np.array(image)
+    assert not np.shares_memory(copied, data) and np.array_equal(copied, data)
+    real = np.asarray(image, dtype=np.float32)
+    assert real.dtype == np.float32 and np.array_equal(real, data)
+    assert np.asarray(image, copy=False) is data
+    with pytest.raises(ValueError, match="copy"):
+        np.asarray(image, dtype=np.float32, copy=False)
+    assert np.mean(image) == 2.5 and np.array_equal(np.stack([image, image])[1], data)

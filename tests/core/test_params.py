@@ -34,6 +34,13 @@ def test_values_are_brought_into_their_type():
     assert example.as_dict()["files"] == ["x.txt", "y.txt"]
 
 
+def test_a_word_stands_for_zero_only_where_the_range_begins_there():
+    assert param(0.0, "How far.", range=(0, 9), special="auto").metadata["special"] == "auto"
+    for limits in (None, (1, 9), (-1, 1)):
+        with pytest.raises(ValueError, match="'auto' stands for 0"):
+            param(0.0, "How far.", range=limits, special="auto")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -42,6 +42,10 @@ def counting(n, progress):
     return n
 
 
+def reading(path, progress):
+    return path.read_text()
+
+
 def logging_at_each_level(progress):
     for level in ("debug", "info", "warning"):
         getattr(logging.getLogger("napari_voxreg.methods.some"), level)("%d times %s", 3, level)
@@ -231,8 +235,8 @@ def test_shutdown_in_the_middle_leaves_no_process(children):
 def test_the_child_goes_when_its_parent_is_killed():
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import test_isolate as t\n"
-        "from napari_voxreg import isolate\n"
+        "import test_process as t\n"
+        "from napari_voxreg.core import process\n"
         "print(process.call(t.scaled, 1, 1)['pid'], flush=True)\n"
         "process.call(t.holding_the_lock, progress=lambda f, w, m=None: print(w, flush=True))\n"
     )
@@ -246,6 +250,13 @@ def test_the_child_goes_when_its_parent_is_killed():
         os.kill(parent.pid, signal.SIGKILL)
     psutil.wait_procs([child], timeout=3)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_relative_paths_mean_the_same_in_the_child(tmp_path, monkeypatch):
+    process.call(scaled, 1.0, 2.0)  # it is there before the folder changes
+    (tmp_path / "here.txt").write_text("found")
+    monkeypatch.chdir(tmp_path)
+    assert process.call(reading, Path("here.txt")) == "found"
 
 
 @pytest.mark.parametrize(("level", "seen"), [("DEBUG", 3), ("INFO", 2), ("WARNING", 1)])

@@ -1,4 +1,4 @@
-"""The linear system against a dense solution, and folds against the measure that users see."""
+"""The linear system against a dense solution, and folding against the measure that users see."""
 
 import numpy as np
 import pytest

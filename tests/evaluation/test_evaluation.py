@@ -348,8 +348,28 @@ def test_a_row_opens_its_pair_and_result_again(known, folder, tmp_path):
     assert np.array_equal(result.transform.field, field)
     assert result.after.whole["ssim"] == row.after["ssim"]
     assert result.verdict.sentence == row.sentence and result.method == "known"
+    assert result.verdict.measure in row.sentence and result.verdict.after < result.verdict.before
+    assert result.warped.grid.same_as(GRID)  # its images were read again, too
     in_memory = evaluate(open_pairs(folder), method="known").rows
     assert open_row(next(r for r in in_memory if not r.failed))[1].after.folded == result.after.folded > 10
+
+
+def test_the_rows_are_a_dataframe_with_the_columns_of_the_table(known, folder):
+    known(Affine.translation(SHIFT))
+    found = evaluate(open_pairs(folder), method="known")
+    frame = found.to_dataframe()
+    assert list(frame.columns) == [
+        "pair",
+        "method",
+        "weights",
+        "outcome",
+        "sentence",
+        *(c.key for c in COLUMNS),
+    ]
+    assert list(frame["pair"]) == [row.name for row in found.rows] and "failed" in set(frame["outcome"])
+    for column in COLUMNS:
+        np.testing.assert_equal(frame[column.key].to_list(), [column.value(row) for row in found.rows])
+    assert all(row.failed or row.result.fixed_image is None for row in found.rows)  # nothing large is kept
 
 
 def test_another_kind_of_table_is_not_overwritten(known, tmp_path):

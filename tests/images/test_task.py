@@ -57,13 +57,15 @@ def test_an_affine_moves_the_grid_and_touches_no_pixel(ndim: int) -> None:
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_anything_else_resamples_once_on_the_fixed_grid(ndim: int) -> None:
+def test_anything_else_resamples_once_on_the_pixels_of_the_fixed_grid(ndim: int) -> None:
     plain = task(ndim)
     grid = plain.fixed.grid
     transform = chain(bend(grid), affine(grid))
     placed = plain.placed(transform)
-    assert placed.moving.grid is grid
-    assert placed.moving_mask is None  # the moving image covers all of the fixed grid
+    assert placed.moving.grid.spacing == pytest.approx(grid.spacing)
+    first = placed.moving.grid.to_index(grid.corners())  # the fixed pixels, and some around them
+    assert np.allclose(first, np.rint(first), atol=1e-9) and first.min() >= 1
+    assert placed.moving_mask is None or warp(placed.moving_mask, None, grid, order=0).data.all()
     # By whole pixels: nothing is interpolated a second time, so the two are the same image.
     found = Affine.translation(grid.spacing * np.array([3, -2, 1])[:ndim])
     one = warp(placed.moving, found, grid)
@@ -109,3 +111,12 @@ def test_landmarks_go_where_the_transform_brings_them_back_from(kind: str) -> No
     assert inner.sum() > 4
     assert np.abs(transform(placed.landmarks[1]) - moving)[inner].max() < 0.03
     assert plain.landmarks is not None and plain.landmarks[1] is moving
+
+
+def test_the_border_goes_on_where_the_moving_image_ends() -> None:
+    grid = FIXED[2]
+    moving = scene(grid, 1)
+    ends = moving.with_data(np.repeat(np.arange(40, dtype=np.float32)[:, None] + 100, 48, axis=1))
+    down = Displacement(np.broadcast_to([10.0, 0.0], (*grid.shape, 2)).copy(), grid)
+    rows = warp(Task(moving, ends).placed(down).moving, None, grid).data[:, 20]
+    assert rows == pytest.approx(np.minimum(np.arange(40) + 105, 139))

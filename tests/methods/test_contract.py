@@ -54,7 +54,7 @@ BOUNDS = {
     "pyramid": (0.2, 0.4),
     "voxelmorph": (0.2, 0.4),
     "avsm": (0.2, 0.4),
-    "jsm": (0.2, 0.4),
+    "jsm": (0.2,),
 }
 # Small images need neither all steps nor all samples.
 QUICK = {

@@ -1,4 +1,4 @@
-"""Folds of displacements, seen and smoothed away."""
+"""Folding of displacements, detected and smoothed away."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _given(options: argparse.Namespace) -> dict[str, dict[str, object]]:
     """The methods, each with those of the given parameters that it has."""
     given = parameters(options)
     chosen = {}
-    for name in options.method:
+    for name in options.method or [DEFAULT_METHOD]:
         method = method_named(name)
         known = {info.name for info in method.params.infos()}
         chosen[name] = {key: value for key, value in given.items() if key in known}

@@ -12,11 +12,13 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from shutil import get_terminal_size
 from typing import NoReturn
 
 from ..core.process import MethodUnavailable
 from ..core.progress import Cancelled
+from .terminal import log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(leaving.code or 0)
     except ValueError as error:
         return _complain(str(error), 2)
-    from .terminal import log_to_stderr
-
     with log_to_stderr(options.verbose):
         return _run(options)
 
@@ -107,6 +107,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=shape,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version(PROGRAM)}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, sentence in COMMANDS.items():
         command = commands.add_parser(

@@ -58,7 +58,7 @@ def pair_inputs(options: argparse.Namespace) -> dict[str, Any]:
         "initial": _initial(options.initial),
         "fixed_mask": None if options.fixed_mask is None else read_image(options.fixed_mask),
         "moving_mask": None if options.moving_mask is None else read_image(options.moving_mask),
-        "points": _landmarks(options.landmarks),
+        "landmarks": _landmarks(options.landmarks),
         **run_options(options),
     }
 

@@ -225,6 +225,18 @@ class Image:
                 "give the grid's shape, with channels last if there are any."
             )
 
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """The pixels for NumPy, ``np.asarray(image)``: shared where no conversion is needed, as for an array.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            What to convert the pixels to; as they are if left out.
+        copy : bool, optional
+            True always copies; False never does, which is a `ValueError` where a conversion is needed.
+        """
+        return np.array(self.data, dtype=dtype, copy=copy)
+
     @property
     def ndim(self) -> int:
         """Number of spatial axes."""

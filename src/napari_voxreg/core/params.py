@@ -18,7 +18,9 @@ class Param:
     `kind` is ``bool``, ``int``, ``float``, ``str`` (with `choices`), ``Path`` (optional, may be None) or
     ``tuple`` (of paths, in order). `range` is inclusive. Of a ``Path``, `suffixes` are those that a file
     dialog offers (all if empty), and ``says(type of the Params, path, progress=...)`` tells in one line what
-    the file holds or raises a `ValueError`; as that may take seconds, `isolate.call` can run it.
+    the file holds or raises a `ValueError`; as that may take seconds, `isolate.call` can run it. Of a number,
+    `special` is the word that a form shows in place of 0, and `pattern` what it shows around others: the
+    number stands for ``{}``.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Param:
     advanced: bool = False
     suffixes: tuple[str, ...] = ()
     says: Callable[..., str] | None = None
+    special: str = ""
+    pattern: str = "{}"
 
 
 def param(
@@ -40,10 +44,15 @@ def param(
     advanced: bool = False,
     suffixes: tuple[str, ...] = (),
     says: Callable[..., str] | None = None,
+    special: str = "",
+    pattern: str = "{}",
 ) -> Any:
     """Declare one field of a `Params` class; `advanced` folds it away, the rest is described in `Param`."""
+    if special and (range is None or range[0] != 0):
+        raise ValueError(f"{special!r} stands for 0; give a range that begins there.")
     told = {"range": range, "advanced": advanced, "suffixes": suffixes, "says": says}
-    return dataclasses.field(default=default, metadata={"help": help, **told})
+    shown = {"special": special, "pattern": pattern}
+    return dataclasses.field(default=default, metadata={"help": help, **told, **shown})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import faulthandler
 import importlib
 import json
@@ -83,7 +84,8 @@ def call(function: Callable[..., T], *args: Any, progress: Progress = silent, **
         _write((function, args, kwargs), folder, "call")
         child = _current()
         try:
-            child.send({"call": str(folder), "path": _path(), "level": log.getEffectiveLevel()})
+            here = {"path": _path(), "cwd": os.getcwd(), "level": log.getEffectiveLevel()}  # noqa: PTH109
+            child.send({"call": str(folder), **here})
             child.wait(progress)
         except BaseException:
             # The child is dead or busy with work that nobody waits for.
@@ -365,6 +367,8 @@ def _serve(parent: int) -> None:
             with contextlib.suppress(ImportError):  # reported by the call that needs it
                 importlib.import_module(module)
         if "call" in request:
+            with contextlib.suppress(OSError):  # it may be gone
+                os.chdir(request["cwd"])  # so that relative paths mean the same
             _answer(Path(request["call"]), request["level"], reports)
 
 
@@ -426,8 +430,6 @@ def _die_with(parent: int) -> None:
     """
     if not sys.platform.startswith("linux"):
         return
-    import ctypes
-
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it went before it could be asked for

@@ -1,4 +1,4 @@
-"""Taking folds out of a flow."""
+"""Removing folding from a flow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unfolded(velocity: Tensor, control: Control) -> tuple[Tensor, int]:
         folded = least_volume(control.flow(velocity) / control.step) < LEAST
         if not bool(folded.any()):
             return velocity, done
-        # The fold's cause lies as far away as the flow carries points: look wider each round.
+        # The cause of folding lies as far away as the flow carries points: each round reaches further.
         spot = folded.to(velocity.dtype)[None]
         reach = 3 + 2 * (done // 4)
         wide = F.max_pool3d if control.d == 3 else F.max_pool2d

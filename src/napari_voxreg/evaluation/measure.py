@@ -52,7 +52,7 @@ def measure(prepared: PreparedPair, pair: LoadedPair, result: Result, progress: 
     progress : Progress
         May raise `Cancelled`.
     """
-    fixed, moving, transform = result.fixed, result.moving, result.transform
+    fixed, moving, transform = prepared.task.fixed.grid, prepared.task.moving.grid, result.transform
     metrics = prepared.metrics
     lies, goes = places(None, fixed, moving), places(metrics.at_nodes(transform, fixed), fixed, moving)
     control = equally_interpolated(lies, goes, fixed, moving)

@@ -6,13 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..io.pairs import LoadedPair, Pair, read_pair
-from ..methods import METHODS
-from ..metrics.pair import Scores
-from ..metrics.verdict import MEASURE, Verdict
-from ..registration.result import Result
+from ..registration.result import Result, load_result
 
 FAILED = "failed"
 
@@ -205,40 +201,5 @@ def open_row(row: Row) -> tuple[LoadedPair, Result]:
     if row.pair is None or row.result is None:
         raise ValueError(f"There is no result of {row.name} to be shown; {row.sentence or 'run it again.'}")
     pair = read_pair(row.pair)
-    return pair, row.result if isinstance(row.result, Result) else _saved(row, row.result, pair)
-
-
-def _saved(row: Row, folder: Path, pair: LoadedPair) -> Result:
-    """A result from the folder in which `Result.save` wrote it."""
-    from ..io.transforms import load_record, load_transform
-
-    transform, record = load_transform(folder), load_record(folder)
-    if record is None:
-        raise ValueError(f"{folder} has no record of its transform; run the evaluation again.")
-    return Result(
-        transform=transform,
-        fixed=pair.fixed.grid,
-        moving=pair.moving.grid.in_units(pair.fixed.grid.units),
-        method=row.method,
-        params=METHODS[row.method].params.from_dict(record["parameters"]),
-        seconds=row.seconds,
-        before=_scores(record["scores"]["before"]),
-        after=_scores(record["scores"]["after"]),
-        verdict=Verdict(row.outcome, row.sentence, MEASURE, math.nan, math.nan),  # type: ignore[arg-type]
-        names=(pair.fixed.name, pair.moving.name),
-        hashes=(record["inputs"]["fixed"]["sha256"], record["inputs"]["moving"]["sha256"]),
-        notes=tuple(record["notes"]),
-        confidence=record["confidence"],
-    )
-
-
-def _scores(record: Mapping[str, Any]) -> Scores:
-    """Scores from a record, in which what is missing was nan."""
-    overlap = {key: math.nan if value is None else value for key, value in record["overlap"].items()}
-    return Scores(
-        record["whole"],
-        overlap,
-        record["overlap fraction"],
-        record["folded percent"],
-        record["landmark error"],
-    )
+    result = load_result(row.result) if isinstance(row.result, Path) else row.result
+    return pair, result.with_images(pair.fixed, pair.moving)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.params import Params
 from ..core.progress import Cancelled, Progress, silent, subprogress
@@ -15,8 +15,11 @@ from ..methods.base import WeightsParams
 from ..registration.prepare import check_device, method_named, prepare
 from ..registration.register import DEFAULT_METHOD
 from .measure import measure
-from .rows import FAILED, Row
+from .rows import COLUMNS, FAILED, Row
 from .table import Table, settings_digest
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,24 @@ class Evaluation:
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """The rows as a table: pair, method, weights, outcome, sentence and all numbers, by their keys.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a pair; nan where there is no number.
+        """
+        import pandas
+
+        texts = {"pair": "name", **{key: key for key in ("method", "weights", "outcome", "sentence")}}
+        return pandas.DataFrame(
+            {
+                **{title: [getattr(row, key) for row in self.rows] for title, key in texts.items()},
+                **{column.key: [column.value(row) for row in self.rows] for column in COLUMNS},
+            }
+        )
 
 
 def evaluate(

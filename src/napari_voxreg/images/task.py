@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..core.geometry import Array, Image
+from ..core.geometry import Array, Grid, Image
 from ..transforms import Affine, Transform, warp
+
+MARGIN = 0.125  # of each side, by which a resampled moving image is kept beyond the fixed image's rim
 
 Landmarks = tuple[Array, Array]
 """Corresponding world points of the fixed and the moving image, (N, d) each."""
@@ -48,20 +51,32 @@ class Task:
         ----------
         transform : Transform
             From world points of the fixed image to world points of the moving image. An `Affine` moves the
-            moving grid, which is exact. Any other resamples the moving image and its mask once on the fixed
-            grid; pixels that do not come from inside the moving image are masked out.
+            moving grid, which is exact. Any other resamples the moving image and its mask once on the pixels
+            of the fixed grid and an eighth of its sides around it, for what is still to be found may lead
+            there. Pixels that do not come from inside the moving image are masked out.
         """
         if isinstance(transform, Affine):
             grid = self.moving.grid.moved(transform.inverse().matrix)
             moving = self.moving.with_grid(grid)
             mask = None if self.moving_mask is None else self.moving_mask.with_grid(grid)
         else:
-            moving = warp(self.moving, transform, self.fixed.grid)
+            grid = _around(self.fixed.grid)
+            # The border goes on outside: another value would make an edge, and change the pixels' range.
+            moving = warp(self.moving, transform, grid, fill=None)
             mask = self.moving_mask or self.moving.with_data(np.ones(self.moving.grid.shape, bool))
-            mask = warp(mask, transform, self.fixed.grid, order=0)
+            mask = warp(mask, transform, grid, order=0)
             if self.moving_mask is None and mask.data.all():
                 mask = None
         landmarks = self.landmarks
         if landmarks is not None:
             landmarks = (landmarks[0], transform.inverse(self.moving.grid)(landmarks[1]))
         return replace(self, moving=moving, moving_mask=mask, landmarks=landmarks)
+
+
+def _around(grid: Grid) -> Grid:
+    """A grid and a margin of the same pixels around it."""
+    margin = [math.ceil(MARGIN * n) for n in grid.shape]
+    affine = grid.affine.copy()
+    affine[:-1, -1] = grid.to_world([[-m for m in margin]])[0]
+    shape = tuple(n + 2 * m for n, m in zip(grid.shape, margin, strict=True))
+    return Grid(shape, affine, grid.units)

@@ -172,6 +172,14 @@ def _geometry(image: Image) -> str:
     )
 
 
+def can_write(image: Image, path: Path | str) -> bool:
+    """Whether the format that a file's name asks for holds an image with its geometry; see `write_image`."""
+    try:
+        return _refusal(image, ending_of(Path(path))) is None
+    except ValueError:  # its units are no lengths
+        return False
+
+
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM files do; no for one that cannot be opened."""
     try:

@@ -38,6 +38,8 @@ class Outcome:
         File name to content, to be saved beside the transform (elastix's own parameter files and log, say).
     device : str
         Where it was computed in the end: "cpu", "cuda", "cuda:1" or "mps".
+    weights : tuple of (str, str)
+        File name and SHA-256 of each checkpoint that was used.
     """
 
     transform: Transform
@@ -47,6 +49,7 @@ class Outcome:
     extras: Mapping[str, Image | Transform] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     device: str = "cpu"
+    weights: tuple[tuple[str, str], ...] = ()
 
     def followed_by(self, transform: Transform) -> Outcome:
         """What was found on ``task.placed(transform)`` as an outcome on the task itself.

@@ -28,6 +28,7 @@ class Diffeo(Params):
         0.0,
         "Distance of the control points at the finest level, in pixels; 0 takes two pixels of that level.",
         range=(0.0, 1000.0),
+        special="auto",
     )
     levels: int = param(4, "Levels; more find larger motions.", range=(1, 8))
     iterations: int = param(
@@ -41,6 +42,7 @@ class Diffeo(Params):
         0,
         "Pixel size of the finest level, in pixels; 1 is full resolution, 0 is chosen by the images' size.",
         range=(0, 64),
+        special="auto",
         advanced=True,
     )
     radius: int = param(

@@ -42,10 +42,6 @@ class Frame:
         """The image moved into the frame."""
         return image.with_grid(image.grid.moved(self.matrix))
 
-    def to_frame(self, transform: Transform) -> Transform:
-        """A world transform as seen in the frame."""
-        return transform.moved(self.matrix)
-
     def from_frame(self, transform: Transform) -> Transform:
         """A transform found in the frame, in the world."""
         return transform.moved(np.linalg.inv(self.matrix))

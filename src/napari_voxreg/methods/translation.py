@@ -22,7 +22,9 @@ LEAST_OVERLAP = 0.1  # part of the image that must overlap for a shift to be bel
 class PhaseCorrelation(Params):
     """Parameters of the phase correlation."""
 
-    precision: int = param(20, "The shift is found to one part in so many of a pixel.", range=(1, 1000))
+    precision: int = param(
+        20, "The shift is found to one part in so many of a pixel.", range=(1, 1000), pattern="1/{} pixel"
+    )
 
 
 def run(task: Task, params: PhaseCorrelation, progress: Progress) -> Outcome:

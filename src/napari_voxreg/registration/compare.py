@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
@@ -20,6 +21,9 @@ from .prepare import PreparedPair, check_device, method_named, prepare
 from .result import Result
 
 log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    import pandas
 
 ERROR = "error"
 BEFORE = "before"  # what the first row is called
@@ -174,6 +178,8 @@ def compare(
     rows: list[Row] = []
 
     def add(row: Row) -> None:
+        if row.result is not None:
+            row = replace(row, result=row.result.with_images(fixed, moving))
         rows.append(row)
         if row.failure:
             log.info("%s failed: %s", row.method, row.failure)
@@ -216,6 +222,22 @@ def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
     """The columns that say something about these rows: no landmark error without landmarks."""
     landmarks = any(row.scores is not None and row.scores.landmark_error is not None for row in rows)
     return COLUMNS if landmarks else tuple(column for column in COLUMNS if column.title != ERROR)
+
+
+def to_dataframe(rows: Sequence[Row]) -> pandas.DataFrame:
+    """The table with all digits: method, verdict, whether it is the best, the columns, and the failure."""
+    import pandas
+
+    top = best(rows)
+    return pandas.DataFrame(
+        {
+            "method": [row.method for row in rows],
+            "verdict": [row.outcome for row in rows],
+            "best": [row is top for row in rows],
+            **{column.title: [column.value(row) for row in rows] for column in columns(rows)},
+            "failure": [row.failure for row in rows],
+        }
+    )
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:

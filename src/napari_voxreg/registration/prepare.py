@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..core.geometry import Image, as_image, unit_factor
 from ..core.params import Params
+from ..core.process import call
 from ..core.progress import Progress, logged, silent, subprogress
 from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
@@ -131,12 +132,11 @@ class PreparedPair:
             extras=outcome.extras,
             files=outcome.files,
             device=outcome.device,
+            weights=outcome.weights,
         )
 
     def _outcome(self, method: Method, params: Params, progress: Progress) -> Outcome:
         """What a method finds from the initial transform, which is chained to it here and nowhere else."""
-        from ..core.process import call
-
         task = self.task if self.initial is None else self.task.placed(self.initial)
         progress(0.0, f"starting {method.title}")
         if method.isolate:

@@ -91,4 +91,4 @@ def register(
         seed=seed,
         device=device,
     )
-    return pair.run(method, values, subprogress(report, 0.01, 1.0))
+    return pair.run(method, values, subprogress(report, 0.01, 1.0)).with_images(fixed, moving)

@@ -41,10 +41,10 @@ def unfolded(displacement: Tensor) -> Tensor:
     """
     pool = F.max_pool2d if displacement.ndim == 4 else F.max_pool3d
     for _ in range(ROUNDS):
-        folds = (jacobian_determinant(displacement) < LEAST)[:, None]
-        if not bool(folds.any()):
+        folding = (jacobian_determinant(displacement) < LEAST)[:, None]
+        if not bool(folding.any()):
             break
-        near = pool(folds.float(), WINDOW, 1, WINDOW // 2)
+        near = pool(folding.float(), WINDOW, 1, WINDOW // 2)
         smooth = box_mean_batch(displacement, WINDOW)
         displacement = torch.lerp(displacement, smooth, near)
     return displacement

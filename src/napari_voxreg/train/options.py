@@ -75,6 +75,7 @@ class TrainOptions(Params):
         + ", ".join(f"{name} {value:g}" for name, value in SMOOTHNESS.items())
         + ".",
         range=(0.0, 1e6),
+        special="auto",
     )
     learning_rate: float = param(
         0.0,
@@ -82,16 +83,21 @@ class TrainOptions(Params):
         + ", ".join(SLOW)
         + ", as their authors do.",
         range=(0.0, 1.0),
+        special="auto",
     )
     epochs: int = param(100, "Passes through the training pairs.", range=(1, 1_000_000))
     batch_size: int = param(
-        0, f"Pairs a step; 0 takes {BATCHES[2]} in 2D and {BATCHES[3]} in 3D.", range=(0, 4096)
+        0,
+        f"Pairs a step; 0 takes {BATCHES[2]} in 2D and {BATCHES[3]} in 3D.",
+        range=(0, 4096),
+        special="auto",
     )
     size: int = param(
         0,
         "Pixels along the longest side of the training images; any other size may be registered later. "
         f"0 takes {SIZES[2]} in 2D and {SIZES[3]} in 3D.",
         range=(0, 4096),
+        special="auto",
     )
 
     smoothness: Smoothness = param("diffusion", "How smoothness is measured.", advanced=True)
@@ -114,27 +120,35 @@ class TrainOptions(Params):
         0,
         "Epochs of AVSM in which only its affine part is trained; 0 takes a third of all.",
         range=(0, 1_000_000),
+        special="auto",
         advanced=True,
     )
     steps: int = param(
-        0, "Steps an epoch; 0 takes all training pairs once.", range=(0, 10_000_000), advanced=True
+        0,
+        "Steps an epoch; 0 takes all training pairs once.",
+        range=(0, 10_000_000),
+        special="all",
+        advanced=True,
     )
     patience: int = param(
         0,
         "Stop after so many epochs without a better validation; 0 never does.",
         range=(0, 1_000_000),
+        special="never",
         advanced=True,
     )
     every: int = param(
         0,
         "Keep the weights of every so many epochs; 0 keeps the best and the last only.",
         range=(0, 1_000_000),
+        special="never",
         advanced=True,
     )
     show_every: int = param(
         50,
         "Steps between two pictures of the example pair; 0 shows none.",
         range=(0, 10_000_000),
+        special="never",
         advanced=True,
     )
     seed: int = param(0, "Same seed, same curve.", range=(0, 2**31), advanced=True)

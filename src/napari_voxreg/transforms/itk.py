@@ -151,8 +151,13 @@ def sample_displacement(transform: sitk.Transform, grid: Grid) -> Array:
     return sitk.GetArrayFromImage(field)[..., ::-1]
 
 
-def resample(image: sitk.Image, transform: sitk.Transform, grid: Grid, nearest: bool, fill: float) -> Array:
-    """Sample a SimpleITK image on a grid through a transform; pixels from outside get `fill`."""
+def resample(
+    image: sitk.Image, transform: sitk.Transform, grid: Grid, nearest: bool, fill: float | None
+) -> Array:
+    """Sample a SimpleITK image on a grid through a transform.
+
+    Pixels from outside get `fill`, or for None the value of the nearest pixel inside.
+    """
     # The interpreter lock is released inside; number of threads is ITK's own choice.
     warper = sitk.ResampleImageFilter()
     warper.SetSize([int(n) for n in grid.shape[::-1]])
@@ -161,5 +166,8 @@ def resample(image: sitk.Image, transform: sitk.Transform, grid: Grid, nearest: 
     warper.SetOutputDirection(grid.direction[::-1, ::-1].ravel().tolist())
     warper.SetTransform(transform)
     warper.SetInterpolator(sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear)
-    warper.SetDefaultPixelValue(fill)
+    if fill is None:
+        warper.SetUseNearestNeighborExtrapolator(True)
+    else:
+        warper.SetDefaultPixelValue(fill)
     return sitk.GetArrayFromImage(warper.Execute(image))

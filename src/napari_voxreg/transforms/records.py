@@ -28,5 +28,19 @@ def grid_to_record(grid: Grid) -> dict[str, Any]:
 
 
 def grid_from_record(record: Mapping[str, Any]) -> Grid:
-    """The grid."""
-    return Grid(tuple(record["shape"]), np.array(record["affine"]), tuple(record["units"]))
+    """The grid.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing or of the wrong type.
+    """
+    shape, affine, units = (record.get(key) for key in ("shape", "affine", "units"))
+    if not (isinstance(shape, list) and isinstance(affine, list) and isinstance(units, list)):
+        raise ValueError(f"A grid needs the lists shape, affine and units, not {str(record)[:60]}.")
+    if not all(type(n) is int for n in shape):
+        raise ValueError(f"A grid's shape must be whole numbers, not {str(shape)[:60]}.")
+    try:
+        return Grid(tuple(shape), np.array(affine, dtype=float), tuple(units))
+    except TypeError as error:
+        raise ValueError(f"A grid's affine must be numbers, not {str(affine)[:60]}.") from error

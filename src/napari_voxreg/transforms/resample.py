@@ -16,7 +16,7 @@ def warp(
     grid: Grid,
     *,
     order: int = 1,
-    fill: float = 0.0,
+    fill: float | None = 0.0,
 ) -> Image:
     """Sample an image on a grid through a transform.
 
@@ -33,8 +33,8 @@ def warp(
         Where the result lies (the fixed image's grid).
     order : {0, 1}
         0 takes the nearest pixel (labels), 1 interpolates linearly. Booleans are always nearest.
-    fill : float
-        Value of pixels that come from outside the image.
+    fill : float or None
+        Value of pixels that come from outside the image; None gives them that of the nearest pixel inside.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def warp(
     return Image(_resample(image, transform, grid, order, fill), grid, image.name)
 
 
-def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: float) -> Array:
+def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: float | None) -> Array:
     """The warped pixels in the image's own data type."""
     from .itk import image_to_itk, resample
 

@@ -69,9 +69,8 @@ def evaluate(panel, qtbot):
 
 def column(table, title):
     """The texts under a heading, top to bottom."""
-    titles = [table.horizontalHeaderItem(k).text().replace("\n", " ") for k in range(table.columnCount())]
-    k = titles.index(title)
-    return [table.item(line, k).text() for line in range(table.rowCount())]
+    (found,) = (column for column in table.contents.columns if column.name == title)
+    return [found.text(row) for row in table.contents.rows]
 
 
 def test_a_run_fills_table_plot_and_summary_and_a_click_opens_a_pair(panel, viewer, qtbot, source):
@@ -95,7 +94,7 @@ def test_a_run_fills_table_plot_and_summary_and_a_click_opens_a_pair(panel, view
 
     line = column(table, "pair").index("s0")
     with qtbot.waitSignal(panel.opened, timeout=30_000) as blocker:
-        table.itemClicked.emit(table.item(line, 0))
+        table.clicked.emit(table.contents.index(line, 0))
     assert blocker.args[0] is rows[0]
     names = [layer.name for layer in viewer.layers]
     assert names[:3] == ["s0: fixed", "s0: moving", "s0: moving > s0: fixed"]
@@ -105,10 +104,10 @@ def test_a_run_fills_table_plot_and_summary_and_a_click_opens_a_pair(panel, view
     assert np.allclose(warped.scale, 0.5)
 
     warped.name = "keep this"
-    panel.plot.resize(300, 130)
+    qtbot.waitUntil(lambda: panel.plot.value_at(10) is not None, timeout=20_000)
     with qtbot.waitSignal(panel.opened, timeout=30_000) as blocker:
         qtbot.mouseClick(panel.plot, Qt.MouseButton.LeftButton, pos=QPointF(10, 60).toPoint())
-    assert blocker.args[0] is panel.plot.rows[0]
+    assert blocker.args[0] is panel.plot.rows[0] and table.selected is panel.plot.rows[0]
     names = [layer.name for layer in viewer.layers]
     assert names[:2] == ["keep this", f"{panel.plot.rows[0].name}: fixed"]
     assert not any(name.startswith("s0") for name in names)  # those of the first are gone
@@ -181,11 +180,11 @@ def test_a_thousand_rows_at_once_leave_the_screen_quick(panel, qtbot):
         scores = dict(zip(keys, before, strict=True)), dict(zip(keys, after, strict=True))
         put(Row(f"p{k}", "m", "", "", "s", "better", "Better.", *scores, interpolated=0.2))
     began = time.perf_counter()
-    qtbot.waitUntil(lambda: panel.table.rowCount() == 1000, timeout=10_000)
+    qtbot.waitUntil(lambda: len(panel.table.contents.rows) == 1000, timeout=10_000)
     assert time.perf_counter() - began < 3  # one by one they would take many times as long
     panel.table.sortByColumn(1, Qt.SortOrder.AscendingOrder)
     numbers = [float(text) for text in column(panel.table, "End-point error before")]
     assert numbers == sorted(numbers)
     panel.table.select(panel.table.rows[7])
-    assert panel.table.item(panel.table.currentRow(), 0).text() == "p7"
+    assert panel.table.selected.name == "p7"
     assert len(panel.plot.rows) == 1000 and "1000 pairs" in panel.summary.text()

@@ -12,6 +12,7 @@ from napari_voxreg.core.params import Params
 from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.register.panel import RegisterWidget
 from napari_voxreg.methods.base import Method, Outcome
+from napari_voxreg.registration.compare import COLUMNS
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 
@@ -67,10 +68,12 @@ def compare(panel, qtbot, *methods):
 
 def cells(table):
     """The table as shown."""
-    return [
-        [table.item(row, column).text() for column in range(table.columnCount())]
-        for row in range(table.rowCount())
-    ]
+    return [line.split("\t") for line in table.contents.text(range(len(table.contents.rows))).split("\n")[1:]]
+
+
+def cell(table, row, column, role=Qt.ItemDataRole.DisplayRole):
+    """What a cell shows."""
+    return table.contents.index(row, column).data(role)
 
 
 def test_the_table_and_its_layers(panel, viewer, qtbot):
@@ -78,12 +81,13 @@ def test_the_table_and_its_layers(panel, viewer, qtbot):
     table = panel.table.table
     assert [row.method for row in rows] == ["before", "translation", "rigid", "failing"]
     assert [line[0] for line in cells(table)] == [row.method for row in rows]
-    assert table.horizontalHeaderItem(1).text() == "LNCC"
-    assert cells(table)[3][1:] == ["–"] * (table.columnCount() - 1)
+    assert table.contents.columns[1].name == COLUMNS[1].title == "LNCC"
+    assert cells(table)[3][1:] == ["–"] * (len(table.contents.columns) - 1)
     assert "too small" in panel.table.remark.text() and "Best by LNCC" in panel.table.remark.text()
-    bold = [table.item(row, 0).font().bold() for row in range(4)]
+    bold = [cell(table, row, 0, Qt.ItemDataRole.FontRole).bold() for row in range(4)]
     assert sum(bold) == 1 and bold[1] + bold[2] == 1
-    assert all(table.item(row, 2).textAlignment() & Qt.AlignmentFlag.AlignRight for row in range(4))
+    for row in range(4):
+        assert cell(table, row, 2, Qt.ItemDataRole.TextAlignmentRole) & Qt.AlignmentFlag.AlignRight
     assert len(viewer.layers) == 2 and not panel.busy
 
     panel.table.select("failing")
@@ -95,7 +99,7 @@ def test_the_table_and_its_layers(panel, viewer, qtbot):
     assert [layer.name for layer in viewer.layers][2:] == ["visit 2021 > visit 2019"]
     assert panel.outcome.sentence.text().startswith("Better")
     with qtbot.waitSignal(panel.finished, timeout=30_000) as blocker:
-        panel.table.table.itemDoubleClicked.emit(table.item(1, 1))
+        table.doubleClicked.emit(table.contents.index(1, 1))
     assert blocker.args[0].method == "rigid"  # still selected
 
     # Each is a start, once.
@@ -178,7 +182,7 @@ def test_nothing_is_cut_off_in_a_narrow_dock(panel, viewer, qtbot):
     view = panel.area.viewport().width()
     assert panel.area.widget().minimumSizeHint().width() <= view
     table = panel.table.table
-    last = table.visualItemRect(table.item(table.rowCount() - 1, 0))
+    last = table.visualRect(table.contents.index(len(table.contents.rows) - 1, 0))
     assert last.bottom() <= table.viewport().height()
     # Method, LNCC and SSIM at least are seen without scrolling.
-    assert table.visualItemRect(table.item(1, 2)).right() <= table.viewport().width()
+    assert table.visualRect(table.contents.index(1, 2)).right() <= table.viewport().width()

@@ -16,9 +16,9 @@ from napari_voxreg.gui.register.panel import RegisterWidget
 from napari_voxreg.gui.train.options_form import OptionsForm
 from napari_voxreg.gui.widgets import device_box
 from napari_voxreg.gui.widgets.device_box import DeviceBox
-from napari_voxreg.gui.widgets.file_box import FileBox
-from napari_voxreg.gui.widgets.form import ParamsForm
 from napari_voxreg.gui.widgets.method_box import MethodBox
+from napari_voxreg.gui.widgets.parameters.file_box import FileBox
+from napari_voxreg.gui.widgets.parameters.form import ParamsForm
 from napari_voxreg.methods import METHODS
 from napari_voxreg.methods.base import Method, Outcome
 from napari_voxreg.methods.networks.voxelmorph import VoxelMorphParams
@@ -147,7 +147,7 @@ def test_weights_are_looked_into_when_they_are_chosen(qtbot, tmp_path):
 
 
 def test_the_file_dialog_offers_weights(qtbot, monkeypatch, tmp_path):
-    from napari_voxreg.gui.widgets import file_box as files
+    from napari_voxreg.gui.widgets.parameters import file_box as files
 
     asked = []
 

@@ -104,7 +104,7 @@ def test_choose_run_and_see_all_layers(panel, viewer, qtbot):
     np.testing.assert_array_equal(fixed.data, before[0])
     np.testing.assert_array_equal(moving.data, before[1])
     assert panel.outcome.sentence.text().startswith("Better")
-    assert panel.outcome.save_button.isVisibleTo(panel.outcome.details.body)
+    assert panel.outcome.save_button.isVisibleTo(panel.outcome.details.content())
     assert len(panel.bar.curve.values) == len(result.trace)
     panel.outcome.details.open = panel.outcome.log_fold.open = True
     assert "elastix.log" in panel.outcome.log.toPlainText()

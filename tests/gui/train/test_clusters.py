@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtCore import QPoint, Qt
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import Grid, Image
@@ -57,6 +56,11 @@ def show(panel, qtbot):
     return window
 
 
+def place_of(plot, value):
+    """Where a number lies on a plot's axis, in pixels."""
+    return min(range(plot.width()), key=lambda x: abs(plot.value_at(x) - value))
+
+
 def test_clusters_are_shown_and_one_of_them_is_trained_on(panel, qtbot):
     window = show(panel, qtbot)
     assert window.isVisible() and "The elbow is at " in window.sentence.text()
@@ -65,17 +69,15 @@ def test_clusters_are_shown_and_one_of_them_is_trained_on(panel, qtbot):
     assert sorted(map(sorted, kinds)) == [["noise"], ["strip"]]
     window.count.setValue(3)
     assert len(window.clusters) == len(window.uses) == 3
-    x = window.plot._area().left() + window.plot._area().width() / (len(window.plot.inertias) - 1)
-    place = QPointF(x, 50)
-    none, left = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
-    window.plot.mousePressEvent(QMouseEvent(QMouseEvent.Type.MouseButtonPress, place, left, left, none))
+    qtbot.waitUntil(lambda: window.plot.value_at(0) is not None, timeout=20_000)
+    qtbot.mouseClick(window.plot, Qt.MouseButton.LeftButton, pos=QPoint(place_of(window.plot, 2), 50))
     assert window.count.value() == 2 and len(window.clusters) == 2
 
     whole = panel.source.pairs
     window.uses[1].click()
     assert panel.source.pairs is window.clusters[1].pairs
     assert panel.source.sentence.text().startswith("Cluster 2 of 2: ")
-    assert panel.source.table.rowCount() == len(window.clusters[1].members)
+    assert len(panel.source.table.contents.rows) == len(window.clusters[1].members)
     assert panel.source.name() == "visits-cluster 2 of 2" and not panel.source.reason()
     with qtbot.waitSignal(panel.finished, timeout=120_000):
         panel.run()
@@ -167,15 +169,24 @@ def test_closing_the_panel_with_its_window_open(panel, viewer, qtbot):
     qtbot.wait(200)  # both are deleted, and nobody stumbles over them
 
 
-def test_plot_and_pictures(qtbot):
+def test_a_click_on_the_plot_picks_the_nearest_number(qtbot):
     plot = ElbowPlot()
     qtbot.addWidget(plot)
-    assert plot.count_at(10) == 0
-    plot.set_curve((9.0, 3.0, 1.0), 2, 3)
     plot.resize(400, 150)
-    area = plot._area()
-    assert [plot.count_at(x) for x in (-50, area.left(), area.center().x(), 900)] == [1, 1, 2, 3]
-    assert not plot.grab().isNull()
+    plot.show()
+    qtbot.waitUntil(lambda: plot.value_at(0) is not None, timeout=20_000)
+    picked = []
+    plot.picked.connect(picked.append)
+    qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=QPoint(10, 50))
+    assert picked == []  # there is no curve
+    plot.set_curve((9.0, 3.0, 1.0), 2, 3)
+    qtbot.waitUntil(lambda: plot.value_at(0) > 0.5, timeout=10_000)
+    for x in (0, place_of(plot, 1.4), place_of(plot, 1.6), place_of(plot, 2), 399):
+        qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=QPoint(x, 50))
+    assert picked == [1, 1, 2, 2, 3]
+
+
+def test_pictures_stand_side_by_side(qtbot):
     row = strip([np.full((96, 96), value, np.uint8) for value in (0, 255)], 48)
     image = row.toImage()
     assert (row.height(), row.width()) == (48, 100)

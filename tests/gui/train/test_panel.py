@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg.gui.register.panel import RegisterWidget
 from napari_voxreg.gui.train.job import Inbox, left, new_folder
-from napari_voxreg.gui.widgets.file_box import FileBox
+from napari_voxreg.gui.widgets.parameters.file_box import FileBox
 from napari_voxreg.train.events import Losses, Row
 from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.runs import read_history, read_run
@@ -49,6 +49,11 @@ def until(qtbot, signal):
     with qtbot.waitSignal(signal, timeout=120_000) as blocker:
         pass
     return blocker.args
+
+
+def registers(viewer):
+    """The Register panels in the viewer."""
+    return [dock for dock in viewer.window.dock_widgets.values() if isinstance(dock, RegisterWidget)]
 
 
 class Heart:
@@ -186,8 +191,10 @@ def test_train_pause_stop_resume_and_use(panel, viewer, qtbot, source, tmp_path)
 
     register = RegisterWidget(viewer)
     viewer.window.add_dock_widget(register, name="Register")
+    panel.parent().setFloating(True)  # its window is another one now
     assert not panel.use_button.isHidden()
     panel.use_button.click()
+    assert len(registers(viewer)) == 1
     assert register.method.method == "affinenet"
     assert register.method.params().weights == folder / "best.safetensors"
     box = register.method.form.findChildren(FileBox, "weights")[-1]
@@ -225,10 +232,10 @@ def test_open_images_are_a_source_and_what_is_wrong_is_said(panel, viewer, qtbot
     panel.source.look()
     qtbot.waitUntil(lambda: panel.source.pairs is not None, timeout=10_000)
     table = panel.source.table
-    cells = {tuple(table.item(row, k).text() for k in (1, 2)) for row in range(table.rowCount())}
+    cells = {tuple(column.text(row) for column in table.contents.columns[1:3]) for row in table.contents.rows}
     assert cells == {("P1_20190101", "P1_20190102"), ("P1_20190102", "P1_20190103")}
     panel.source.pairing.setCurrentIndex(panel.source.pairing.findData("all"))
-    qtbot.waitUntil(lambda: table.rowCount() == 3, timeout=10_000)
+    qtbot.waitUntil(lambda: len(table.contents.rows) == 3, timeout=10_000)
 
     panel.source.layers.setChecked(False)
     panel.source.pairing.setCurrentIndex(0)

@@ -1,5 +1,6 @@
 """The form that is made from a method's declared parameters."""
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,8 +11,11 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QSpinBox, QWidget
 
 from napari_voxreg.core.params import Params, param
-from napari_voxreg.gui.widgets.form import FileBox, FileList, NumberBox, ParamsForm
+from napari_voxreg.gui.widgets.parameters.editors import NumberBox
+from napari_voxreg.gui.widgets.parameters.file_box import FileBox, FileList
+from napari_voxreg.gui.widgets.parameters.form import ParamsForm
 from napari_voxreg.methods import METHODS
+from napari_voxreg.methods.networks.voxelmorph import VoxelMorphParams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,9 @@ class Every(Params):
     symmetric: bool = param(True, "Both ways.")
     files: tuple[Path, ...] = param((), "In order.")
     start: Path | None = param(None, "A file.", advanced=True)
+    spacing: float = param(0.0, "How far apart.", range=(0, 10), special="auto")
+    steps: int = param(0, "How many.", range=(0, 10), special="all")
+    precision: int = param(20, "How precise.", range=(1, 1000), pattern="1/{} pixel")
 
 
 @pytest.fixture
@@ -59,6 +66,37 @@ def test_ranges_and_help_come_from_the_declaration(form):
     assert form.findChild(NumberBox, "step").text() == "0.000001"
 
 
+def test_zero_is_a_word_where_it_has_a_meaning_and_a_number_stands_in_its_pattern(form):
+    spacing, steps = form.findChild(NumberBox, "spacing"), form.findChild(QSpinBox, "steps")
+    assert (spacing.text(), steps.text()) == ("auto", "all")
+    assert form.findChild(QSpinBox, "precision").text() == "1/20 pixel"
+    spacing.setValue(2.5)
+    steps.setValue(3)
+    assert (spacing.text(), steps.text()) == ("2.5", "3")
+    assert (form.values()["spacing"], form.values()["steps"], form.values()["precision"]) == (2.5, 3, 20)
+
+
+def test_another_method_s_form_can_take_its_place_at_any_time(form, qtbot):
+    for _ in range(3):
+        for params in (VoxelMorphParams(), Every()):
+            form.set_up(params)
+            gc.collect()
+            qtbot.wait(1)
+            gc.collect()
+    assert Every.from_dict(form.values()) == Every()
+
+
+def test_typed_numbers_count_when_the_typing_has_ended(form, qtbot):
+    steps = form.findChild(NumberBox, "step")
+    seen = []
+    form.changed.connect(lambda: seen.append(form.values()["step"]))
+    steps.selectAll()
+    qtbot.keyClicks(steps, "0.25")
+    assert seen == []
+    qtbot.keyClick(steps, Qt.Key.Key_Return)
+    assert seen == [0.25]
+
+
 def test_advanced_parameters_are_folded(form):
     form.show()
     start = form.findChild(FileBox, "start")
@@ -68,8 +106,9 @@ def test_advanced_parameters_are_folded(form):
 
 
 def test_files_are_moved_and_removed_in_order(qtbot):
-    files = FileList((Path("a"), Path("b"), Path("c")))
+    files = FileList()
     qtbot.addWidget(files)
+    files.show_paths((Path("a"), Path("b"), Path("c")))
     files._list.setCurrentRow(2)
     files._move(-1)
     assert files.paths == (Path("a"), Path("c"), Path("b"))

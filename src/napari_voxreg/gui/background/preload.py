@@ -1,4 +1,4 @@
-"""What napari loads with its first layers, loaded before it is needed."""
+"""What takes long to load, loaded in a thread before it is needed."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def load_ahead(runner: Runner) -> None:
         failed=lambda error: None,  # napari loads it when it is needed
         warned=lambda text: None,
     )
+
+
+def load_plots() -> None:
+    """Load what the first plot needs: matplotlib and its fonts. Called in a thread."""
+    import_module("matplotlib.backends.backend_qtagg")
+    figure = import_module("matplotlib.figure").Figure()
+    figure.text(0, 0, "0")
+    import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(figure).draw()
 
 
 def _take(registry: pint.UnitRegistry | None) -> None:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QPainter, QPen
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtCore import Signal
 
 from ...evaluation import Row
-from ..widgets.painting import framed
+from ...figures import SCREEN, by_score, draw_before_after
+from ..widgets.plot import Plot
 
-BEFORE, AFTER, ALONE = QColor("#9aa3ab"), QColor("#4aa8c9"), QColor("#e0825f")
-MARGIN = 6
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 KEY = "ssim_common"
 
 
-class BeforeAfter(QWidget):
+class BeforeAfter(Plot):
     """A line from before to after for each pair, in the order of the values after.
 
-    Painted by hand: matplotlib takes longer to load than a screen may stand still.
+    Attributes
+    ----------
+    rows : list of Row
+        In the order drawn.
 
     Signals
     -------
@@ -32,93 +35,49 @@ class BeforeAfter(QWidget):
     picked = Signal(object)
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(140, self._draw_rows)
         self.rows: list[Row] = []
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMouseTracking(True)
-
-    def sizeHint(self) -> QSize:
-        """A band of the panel's width."""
-        return QSize(200, 130)
+        self.clicked.connect(self._pick)
+        self.hovered.connect(self._name)
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show these; those without SSIM are left out."""
-        known = [row for row in rows if not math.isnan(row.beyond)]
-        self.rows = sorted(known, key=lambda row: row.after[KEY])
+        self.rows = by_score([row for row in rows if not math.isnan(row.beyond)], KEY)
         self.setVisible(bool(self.rows))
-        self.update()
+        self.refresh()
 
-    def row_at(self, x: float) -> Row | None:
-        """The pair nearest to a place across the widget."""
-        if not self.rows:
-            return None
-        area = self._area()
-        step = area.width() / len(self.rows)
-        place = math.floor((x - area.left()) / step) if step > 0 else 0
-        return self.rows[min(max(place, 0), len(self.rows) - 1)]
+    def _row_at(self, place: float) -> Row:
+        """The row nearest to a place along the axis; there are rows."""
+        return self.rows[min(max(round(place) - 1, 0), len(self.rows) - 1)]
 
-    def mouseMoveEvent(self, event: Any) -> None:
+    def _pick(self, place: float) -> None:
+        if self.rows:
+            self.picked.emit(self._row_at(place))
+
+    def _name(self, place: float) -> None:
         """Name the pair under the mouse."""
-        row = self.row_at(event.position().x())
-        if row is not None:
+        if self.rows:
+            row = self._row_at(place)
             values = row.before[KEY], row.after[KEY], row.interpolated
             self.setToolTip("{}\nSSIM {:.3f} → {:.3f}; interpolation alone {:.3f}".format(row.name, *values))
 
-    def mousePressEvent(self, event: Any) -> None:
-        """Pick the pair under the mouse."""
-        row = self.row_at(event.position().x())
-        if row is not None:
-            self.picked.emit(row)
-
-    def paintEvent(self, event: Any) -> None:
-        """Draw frame, limits, legend and pairs."""
-        painter, text, _ = framed(self)
-        if not self.rows:
-            return
-        values = [v for row in self.rows for v in (row.before[KEY], row.after[KEY], row.interpolated)]
-        low, high = min(values), max(values)
-        area = self._area()
-        step = area.width() / len(self.rows)
-        scale = area.height() / (high - low) if high > low else 0.0
-        radius = min(max(step / 5, 1.2), 3.5)
-        for k, row in enumerate(self.rows):
-            x = area.left() + (k + 0.5) * step
-            before, after, alone = (
-                QPointF(x, area.bottom() - (value - low) * scale)
-                for value in (row.before[KEY], row.after[KEY], row.interpolated)
+    def _draw_rows(self, axes: Axes) -> None:
+        axes.set_xticks([])
+        if self.rows:
+            draw_before_after(axes, self.rows, KEY, SCREEN)
+            limits = axes.dataLim.intervaly
+            axes.set_yticks(limits, [f"{limit:.2f}" for limit in limits])
+            handles, (before, *others) = axes.get_legend_handles_labels()
+            axes.legend(
+                handles,
+                [f"SSIM {before}", *others],
+                loc="lower left",
+                bbox_to_anchor=(0, 1),
+                ncols=3,
+                frameon=False,
+                borderpad=0,
+                borderaxespad=0.2,
+                handlelength=0.7,
+                handletextpad=0.4,
+                columnspacing=1,
             )
-            painter.setPen(QPen(AFTER if row.after[KEY] > row.before[KEY] else ALONE, 1))
-            painter.drawLine(before, after)
-            painter.setPen(Qt.PenStyle.NoPen)
-            for colour, point in ((BEFORE, before), (AFTER, after)):
-                painter.setBrush(colour)
-                painter.drawEllipse(point, radius, radius)
-            painter.setPen(QPen(ALONE, 1.5))
-            painter.drawLine(alone - QPointF(1.6 * radius, 0), alone + QPointF(1.6 * radius, 0))
-        self._write(painter, text, area, (low, high))
-
-    def _write(self, painter: QPainter, text: QColor, area: QRectF, limits: tuple[float, float]) -> None:
-        """The legend on top and the limits at the right."""
-        text.setAlpha(170)
-        metrics = painter.fontMetrics()
-        x, y = MARGIN, MARGIN + metrics.ascent() - 1
-        for word, colour in (
-            ("SSIM", text),
-            ("before", BEFORE),
-            ("after", AFTER),
-            ("interpolation alone", ALONE),
-        ):
-            painter.setPen(colour)
-            painter.drawText(x, y, word)
-            x += metrics.horizontalAdvance(f"{word}   ")
-        painter.setPen(text)
-        right = int(area.right()) + MARGIN
-        painter.drawText(right, int(area.top()) + metrics.ascent() - 4, f"{limits[1]:.2f}")
-        painter.drawText(right, int(area.bottom()) + 4, f"{limits[0]:.2f}")
-
-    def _area(self) -> QRectF:
-        """Where the pairs are drawn."""
-        metrics = self.fontMetrics()
-        side = metrics.horizontalAdvance("-0.00") + MARGIN
-        top = metrics.height() + MARGIN
-        return QRectF(self.rect()).adjusted(MARGIN, MARGIN + top, -side - MARGIN, -MARGIN - 3)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ... import figures
 from ...core.params import Params
 from ...core.progress import Progress
 from ...evaluation import Evaluation, Row, evaluate, markdown, open_row, summaries
@@ -57,8 +58,6 @@ def opened(row: Row) -> tuple[Result, list[LayerData]]:
 
 def save(rows: Sequence[Row], folder: Path) -> Path:
     """Write the summary, before and after of every pair, the best and the worst into a folder."""
-    from ... import figures
-
     folder.mkdir(parents=True, exist_ok=True)
     page = markdown(summaries(rows))
     replace_file(folder / "summary.md", partial(Path.write_text, data=page, encoding="utf-8"))

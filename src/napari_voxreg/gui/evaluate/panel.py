@@ -10,6 +10,7 @@ from pathlib import Path
 
 import napari.viewer
 from napari.layers import Layer
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -263,8 +264,6 @@ class EvaluateWidget(Docked):
         sentence = str(error).split("\n")[0] if plain else f"{type(error).__name__}: {error}"
         self.notes.setText(sentence)
         if not plain:
-            from napari.utils.notifications import notification_manager
-
             self.notes.setToolTip("".join(traceback.format_exception(error)))
             notification_manager.receive_error(type(error), error, error.__traceback__)
         self.failed.emit(sentence)

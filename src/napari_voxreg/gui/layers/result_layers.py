@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
+import pint
+from napari.utils import Colormap
 
 from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress, silent, subprogress
 from ...images.preprocess import driving_channel
-from ...io.transforms import software
 from ...metrics.pair import PairMetrics
-from ...registration.result import Result, result_record
+from ...registration.result import Result
 from ...transforms import Transform, displacement_on, jacobian_determinant, warp
 from .drawings import Tile, arrow_length, arrows, deformed_grid, tiles
 from .snapshots import LayerSnapshot
@@ -140,7 +141,7 @@ class _Place:
         self.through = tuple(fixed.present[axis] for axis in self.axes)
         self.name = pair_name(moving.name, fixed.name)
         self.placement = fixed.placement
-        self.metadata = {**result_record(result), "software": software(), "units": list(self.grid.units)}
+        self.metadata = {**result.to_dict(), "units": list(self.grid.units)}
         self.one_map = show.magnitude + show.jacobian + show.ssim == 1 and not show.warped
         self.one_drawing = not show.arrows
 
@@ -299,8 +300,6 @@ def _vectors(data: Array, keywords: dict[str, Any], **more: Any) -> LayerData:
 
 def _colormap(name: str, colours: Sequence[str], **more: Any) -> Any:
     """A napari colormap."""
-    from napari.utils import Colormap
-
     return Colormap(list(colours), name=name, **more)
 
 
@@ -329,8 +328,6 @@ def pair_name(moving: str, fixed: str) -> str:
 
 def _symbol(unit: str) -> str:
     """A unit as it is abbreviated, "mm" or "µm"."""
-    import pint
-
     return f"{pint.get_application_registry().Unit(unit):~}"
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer, Points, Shapes
+from napari.utils.transforms import CompositeAffine
 
 from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Image as ImageLayer
-    from napari.layers import Labels, Layer, Points, Shapes
 
 AXES = ("z", "y", "x")
 STEPPED = frozenset({"t", "time", "frame", "c", "channel"})
@@ -176,8 +175,6 @@ def snapshot(layer: ImageLayer | Labels, viewer: ViewerModel | None = None) -> L
     ValueError
         If the layer has no two axes to register, or its transform mixes time with space.
     """
-    from napari.layers import Labels
-
     named = [str(label).strip().lower() in STEPPED for label in layer.axis_labels]
     spatial = tuple(k for k in range(layer.ndim) if not named[k])[-3:]
     if len(spatial) < 2:
@@ -220,8 +217,6 @@ def mask_snapshot(layer: Layer, viewer: ViewerModel | None = None) -> LayerSnaps
     are not zero count on a grid of their own, Shapes are filled on the given one. Lines and paths enclose
     nothing and are left out.
     """
-    from napari.layers import Shapes
-
     return _shapes_snapshot(layer) if isinstance(layer, Shapes) else snapshot(layer, viewer)
 
 
@@ -266,8 +261,6 @@ def points_from_layer(layer: Points, grid: Grid) -> Array:
 
 def data_to_world(layer: Layer) -> Array:
     """The homogeneous matrix (n + 1, n + 1) from a layer's data to its world, in the layer's own units."""
-    from napari.utils.transforms import CompositeAffine
-
     # Composed rather than probed with points, which would lose digits far from the origin.
     own = CompositeAffine(
         layer.scale, layer.translate, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
 
 from ...core.geometry import Array, Image
 from ...io.images import write_image
+from .snapshots import snapshot
 
 
 def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -33,11 +36,6 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     OSError
         If the format cannot hold the layer.
     """
-    from napari.layers import Image as ImageLayer
-    from napari.layers import Labels
-
-    from .snapshots import snapshot
-
     levels = data if meta.get("multiscale") else [data]
     placed = {
         key: meta[key]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ...core.geometry import Array, Grid, unit_factor
 from ...core.params import Params
 from ...core.progress import Progress, subprogress
+from ...io.transforms import load_record, load_transform
 from ...registration.compare import Row, compare
 from ...registration.register import register
 from ...registration.result import Result
@@ -77,8 +79,6 @@ class Chosen:
         if isinstance(self.start, Result):
             _check_units(self.start.fixed.units, fixed)
             return self.start
-        from ...io.transforms import load_record, load_transform
-
         record = load_record(self.start)
         if record is not None:
             _check_units(record["units"], fixed)
@@ -104,7 +104,7 @@ class Job:
             device=self.device,
             progress=subprogress(progress, 0.0, 0.9),
         )
-        return result, self.chosen.layers(result, self.show, subprogress(progress, 0.9, 1.0))
+        return _light(result), self.chosen.layers(result, self.show, subprogress(progress, 0.9, 1.0))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,10 @@ class CompareJob:
     def __call__(self, progress: Progress) -> None:
         """Do it; see `compare` for the errors."""
         inputs = self.chosen.inputs(progress)
-        compare(**inputs, methods=self.methods, device=self.device, progress=progress, arrived=self.arrived)
+        compare(**inputs, methods=self.methods, device=self.device, progress=progress, arrived=self._arrived)
+
+    def _arrived(self, row: Row) -> None:
+        self.arrived(row if row.result is None else replace(row, result=_light(row.result)))
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,11 @@ class ShowJob:
         return self.result, self.chosen.layers(self.result, self.show, progress)
 
 
+def _light(result: Result) -> Result:
+    """A result without its images: the session keeps many results, and layers hold the pixels."""
+    return replace(result, fixed_image=None, moving_image=None)
+
+
 def _check_units(units: Sequence[str], fixed: Grid) -> None:
     """Refuse a start in other units than the fixed image's."""
     if any(unit_factor(a, b) != 1 for a, b in zip(units, fixed.units, strict=False)):
@@ -146,8 +154,6 @@ def _check_units(units: Sequence[str], fixed: Grid) -> None:
 
 def warm_up() -> None:
     """Load in a thread what the first run needs in this process."""
-    import importlib
-
     # Not pint: its registry breaks if two threads first use it at once, and napari loads it for its layers.
     for module in ("SimpleITK", "scipy.ndimage", "skimage.draw", "napari_voxreg.transforms.itk"):
-        importlib.import_module(module)
+        import_module(module)

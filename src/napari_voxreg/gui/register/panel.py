@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import napari.viewer
-from napari.layers import Image, Layer
+from napari.layers import Layer
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -32,10 +33,10 @@ from ..layers.layer_events import LayerWatch
 from ..layers.result_layers import LayerData, pair_name
 from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
-from ..widgets.layer_box import LayerBox
 from ..widgets.method_box import MethodBox
 from .checks import chosen_in, common_ndim, reason_against, reason_against_pair
 from .compare_table import CompareTable
+from .file_opener import FileOpener
 from .initial_box import StartBox
 from .job import Chosen, CompareJob, Job, ShowJob, warm_up
 from .outcome import OutcomeView
@@ -82,7 +83,6 @@ class RegisterWidget(Docked):
         self._viewer = viewer
         self._memory = memory_of(viewer)
         self._runner, self._saver = Runner(), Runner()
-        self._readers: dict[LayerBox | None, Runner] = {}
         self._began = 0.0
         self._compared: Chosen | None = None
         self._watch = LayerWatch(viewer, self._offer)
@@ -133,6 +133,11 @@ class RegisterWidget(Docked):
             self.table.end()
             self._fail(Cancelled())
 
+    def use_weights(self, method: str, weights: Path) -> None:
+        """Choose a method with weights, and show its parameters."""
+        self.method.choose(method, weights=weights)
+        self.method.fold.open = True
+
     def reason(self) -> str:
         """Why nothing can be registered now; empty if something can."""
         return reason_against(self.pair, self.method, self.start)
@@ -154,13 +159,13 @@ class RegisterWidget(Docked):
         self.bar = RunBar()
         self.table = CompareTable()
         self.outcome = OutcomeView()
-        self.start_fold = Fold("Start from", self.start)
+        self.start_fold = Fold("Start from", self.start, "Where the moving image is at first, and landmarks")
         parts = (
             self.pair,
             self.pixels,
             self.method,
             self.start_fold,
-            Fold("Show", self.show_box),
+            Fold("Show", self.show_box, "Which layers are made of the result"),
             self.bar,
             self.table,
             self.outcome,
@@ -174,8 +179,9 @@ class RegisterWidget(Docked):
         layout.addStretch()
         self._fill(content)
         self.pair.changed.connect(self._refresh)
-        self.pair.dropped.connect(self._open)
-        CanvasDrops(self, lambda paths: self._open(None, paths))
+        self._files = FileOpener(self._viewer, self._say, self._complain, self._log)
+        self.pair.dropped.connect(self._files.open)
+        CanvasDrops(self, lambda paths: self._files.open(None, paths))
         self.method.changed.connect(self._refresh)
         self.start.changed.connect(self._refresh)
         self.bar.pressed.connect(self.run)
@@ -215,24 +221,8 @@ class RegisterWidget(Docked):
         self.bar.set_reason(self.reason(), against)
         if not against:
             self.bar.compare.offer(common_ndim(self.pair))
-        self.start_fold.set_title(f"Start from: {self.start.title}")
+        self.start_fold.setText(f"Start from: {self.start.title}")
         self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
-
-    def _open(self, box: LayerBox | None, paths: list[Path]) -> None:
-        """Open dropped files off the main thread; a box chooses the first image dropped on it."""
-        from ..layers.readers import read_layers
-
-        self.outcome.show_message(f"Opening {', '.join(path.name for path in paths)}…", "quiet")
-
-        def opened(data: list[LayerData]) -> None:
-            layers = [self._viewer.add_layer(Layer.create(*one)) for one in data]
-            images = [layer for layer in layers if isinstance(layer, Image)]
-            if images and box is not None:
-                box.choose(images[0])
-            self.outcome.show_message("", "quiet")
-
-        reader = self._readers.setdefault(box, Runner())
-        self._start(reader, lambda progress: read_layers(paths), opened, self._complain)
 
     # A run ----------------------------------------------------------------------------------------------
 
@@ -331,14 +321,15 @@ class RegisterWidget(Docked):
             return
         self.outcome.show_message(f"{type(error).__name__}: {error}", "failed")
         self._log("".join(traceback.format_exception(error)))
-        from napari.utils.notifications import notification_manager
-
         notification_manager.receive_error(type(error), error, error.__traceback__)
 
     def _idle(self) -> None:
         self.bar.set_running(False)
         self.table.set_busy(False)
         self._refresh()
+
+    def _say(self, text: str) -> None:
+        self.outcome.show_message(text, "quiet")
 
     def _log(self, line: str) -> None:
         self.outcome.write(f"{time.monotonic() - self._began:6.1f} s  {line}")
@@ -395,6 +386,7 @@ class RegisterWidget(Docked):
     def _gone(self) -> None:
         """Leave no run and, after the last panel, no child process behind; touches nothing of Qt."""
         self._watch.stop()
-        for runner in (self._runner, self._saver, *self._readers.values()):
+        self._files.stop()
+        for runner in (self._runner, self._saver):
             runner.cancel()
         child_process.release(id(self))

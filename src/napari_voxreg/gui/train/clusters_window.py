@@ -72,9 +72,8 @@ class ClustersWindow(QDialog):
         self.found: Survey | None = None
         self.clusters: tuple[Cluster, ...] = ()
         self.uses: list[QPushButton] = []
-        runner = self._runner = Runner()
-        # The worker may outlive the window.
-        self.destroyed.connect(lambda: runner.cancel())
+        self._runner = Runner()
+        self.destroyed.connect(self._runner.cancel)  # the worker may outlive the window
         self._build()
 
     def look(self, pairs: PairSet) -> None:

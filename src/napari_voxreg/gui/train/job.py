@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ... import figures
 from ...core.progress import Progress
 from ...io.pairs import Pair
 from ..widgets.weights import method_for
@@ -127,7 +128,6 @@ def save_curves(folder: Path, path: Path) -> Path:
     ValueError
         If the ending is another, or there is no curve yet.
     """
-    from ... import figures
     from ...train.runs import HISTORY, read_history
 
     rows = [row.as_dict() for row in read_history(folder)]

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QAbstractSpinBox, QFormLayout, QWidget
-
-from ..widgets.combo_box import Choice
-from ..widgets.file_box import FileBox
-from ..widgets.form import ParamsForm
+from ..widgets.parameters.form import ParamsForm
 
 if TYPE_CHECKING:
     from ...train.options import TrainOptions
-
-ZERO = {  # what zero means, shown in its place
-    "smoothness_weight": "auto",
-    "learning_rate": "auto",
-    "batch_size": "auto",
-    "size": "auto",
-    "affine_epochs": "auto",
-    "steps": "all",
-    "patience": "never",
-    "every": "never",
-    "show_every": "never",
-}
 
 
 class OptionsForm(ParamsForm):
@@ -70,20 +54,8 @@ class OptionsForm(ParamsForm):
         from ...train.options import AUGMENTATIONS
 
         self.set_up(options, apart={"Augmentation": AUGMENTATIONS})
-        for name, meaning in ZERO.items():
-            self._editor(QAbstractSpinBox, name).setSpecialValueText(meaning)
         self._settle()
 
     def _settle(self) -> None:
         """Ask for a file of weights only where it is wanted."""
-        wanted = self._editor(Choice, "start").currentText() == "weights"
-        box = self._editor(FileBox, "weights")
-        form = box.parentWidget().layout()
-        label = form.labelForField(box) if isinstance(form, QFormLayout) else None
-        for part in (box, label):
-            if part is not None:
-                part.setVisible(wanted)
-
-    def _editor(self, kind: type[QWidget], name: str) -> Any:
-        # An earlier set of editors is deleted only when the event loop turns; the newest is the last.
-        return self.findChildren(kind, name)[-1]
+        self.show_row("weights", self.editors["start"].value == "weights")

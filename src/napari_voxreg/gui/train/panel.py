@@ -20,7 +20,7 @@ from ...core import process
 from ..background import child_process
 from ..background.preload import load_ahead
 from ..background.worker import Runner
-from ..register.panel import RegisterWidget
+from ..doors import use_in_register
 from ..widgets.close_guard import CloseGuard
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked
@@ -89,7 +89,7 @@ class TrainWidget(Docked):
         self.runner = TrainRunner(self)
         self._guard = CloseGuard(self, lambda: self.runner.busy, QUESTION)
         self._build()
-        self.queue = ClusterQueue(self)
+        self.queue = ClusterQueue(self.source, lambda: self.busy, self.run)
         self._connect()
         self._refresh()
         self.runs.look(self._root())
@@ -141,17 +141,7 @@ class TrainWidget(Docked):
 
     def use(self, weights: Weights) -> None:
         """Choose weights in the Register panel, which is opened if need be."""
-        panels = self.window().findChildren(RegisterWidget)  # type: ignore[union-attr]
-        if panels:
-            panel = panels[0]
-        else:
-            _, panel = self._viewer.window.add_plugin_dock_widget("napari-voxreg", "Register", tabify=True)
-        panel.method.choose(weights.method, weights=weights.file)
-        panel.method.fold.open = True
-        dock = panel.parentWidget()
-        if dock is not None:
-            dock.show()
-            dock.raise_()
+        use_in_register(self._viewer, weights.method, weights.file)
 
     def reason(self) -> str:
         """Why nothing can be trained now; empty if something can."""
@@ -168,7 +158,7 @@ class TrainWidget(Docked):
         """Lay out the panel inside a scroll area."""
         self.source = TrainSource(self._viewer)
         self.options = OptionsForm()
-        self.options_fold = Fold("Options", self.options)
+        self.options_fold = Fold("Options", self.options, "The network, the loss and how it is trained")
         self.options_fold.open = True
         self.folder = PathLine("~/napari-voxreg/runs")
         self.bar = TrainBar()
@@ -180,7 +170,7 @@ class TrainWidget(Docked):
         self.notes.setWordWrap(True)
         self.notes.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.runs = RunsBox()
-        self.runs_fold = Fold("Earlier runs", self.runs)
+        self.runs_fold = Fold("Earlier runs", self.runs, "Their curves, resuming one, using its weights")
         keep = QFormLayout()
         keep.setContentsMargins(0, 0, 0, 0)
         keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -222,6 +212,8 @@ class TrainWidget(Docked):
         self.runner.said.connect(self._note)
         self.runner.ended.connect(self._ended)
         self.runner.failed.connect(self._broken)
+        self.finished.connect(self.queue.go_on)
+        self.failed.connect(self.queue.give_up)
 
     def _root(self) -> Path:
         """Where the runs are kept."""

@@ -12,17 +12,15 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from ..background.worker import Runner
 from ..widgets.combo_box import tame
-from ..widgets.plain_table import plain_table
+from ..widgets.tables.model import TableColumn
+from ..widgets.tables.view import plain_table
 from .job import KnownRun, known_runs
-
-COLUMNS = ("run", "network", "epochs", "best loss")
 
 
 class RunsBox(QWidget):
@@ -58,7 +56,7 @@ class RunsBox(QWidget):
         self.nothing = QLabel("No runs in this folder yet.")
         self.nothing.setWordWrap(True)
         self.nothing.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.table = plain_table(COLUMNS, (104, 64, 60))
+        self.table = plain_table(COLUMNS, (98, 60, 58), lambda run: str(run.info.folder))
         self.resume, self.use = QPushButton("Resume"), QPushButton("Use in Register")
         self.resume.setToolTip("Go on from the last save, with the same curve as if it had not been stopped")
         self.use.setToolTip("Choose the best weights of this run in the Register panel")
@@ -75,7 +73,7 @@ class RunsBox(QWidget):
         row.addWidget(self.epochs, 1)
         layout.addLayout(row)
         layout.addWidget(self.use)
-        self.table.itemSelectionChanged.connect(self._selected)
+        self.table.chosen.connect(self._selected)
         self.resume.clicked.connect(lambda: self.resume_pressed.emit(self.chosen, self.epochs.value()))
         self.use.clicked.connect(lambda: self.use_pressed.emit(self.chosen))
         self._settle()
@@ -83,12 +81,12 @@ class RunsBox(QWidget):
     @property
     def chosen(self) -> KnownRun | None:
         """The run that is selected."""
-        rows = {item.row() for item in self.table.selectedItems()}
-        return self.runs[rows.pop()] if rows else None
+        run: KnownRun | None = self.table.selected
+        return run
 
     def choose(self, folder: Path) -> None:
         """Select a run of the list."""
-        self.table.selectRow([run.info.folder for run in self.runs].index(folder))
+        self.table.select(next(run for run in self.runs if run.info.folder == folder))
 
     def look(self, root: Path) -> None:
         """List the runs in a folder, off the main thread; `listed` follows."""
@@ -114,15 +112,10 @@ class RunsBox(QWidget):
         before = self.chosen
         self.table.blockSignals(True)
         self.runs = runs
-        self.table.clearSelection()
-        self.table.setRowCount(len(runs))
-        for line, run in enumerate(runs):
-            for column, text in enumerate(_cells(run)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(str(run.info.folder))
-                self.table.setItem(line, column, item)
+        self.table.contents.fill(COLUMNS, runs)
+        for run in runs:
             if before is not None and run.info.folder == before.info.folder:
-                self.table.selectRow(line)
+                self.table.select(run)
         self.table.blockSignals(False)
         self._settle()
         self.listed.emit()
@@ -146,14 +139,24 @@ class RunsBox(QWidget):
             part.setVisible(bool(self.runs))
 
 
-def _cells(run: KnownRun) -> tuple[str, ...]:
-    info = run.info
-    totals = [losses.total for row in info.history if (losses := row.validation or row.training) is not None]
-    best = min(totals, default=math.nan)
-    done = info.history[-1].epoch if info.history else 0
-    return (
-        info.folder.name,
-        info.options.architecture,
-        f"{done} of {info.options.epochs}",
-        "–" if math.isnan(best) else f"{best:.4g}",
-    )
+def _epochs_done(run: KnownRun) -> int:
+    return run.info.history[-1].epoch if run.info.history else 0
+
+
+def _best_loss(run: KnownRun) -> float:
+    """Of the validation, where there is one; nan before the first epoch."""
+    judged = [row.validation or row.training for row in run.info.history]
+    return min((losses.total for losses in judged if losses is not None), default=math.nan)
+
+
+def _loss_text(run: KnownRun) -> str:
+    best = _best_loss(run)
+    return "–" if math.isnan(best) else f"{best:.4g}"
+
+
+COLUMNS = (
+    TableColumn("run", lambda run: run.info.folder.name),
+    TableColumn("network", lambda run: run.info.options.architecture),
+    TableColumn("epochs", lambda run: f"{_epochs_done(run)} of {run.info.options.epochs}", _epochs_done),
+    TableColumn("best loss", _loss_text, _best_loss),
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,20 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QLineEdit,
     QPushButton,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from ...cohort import Cluster
 from ...core.geometry import Image
-from ...io.pairs import PairSet, open_pairs
+from ...io.pairs import Pair, PairSet, open_pairs
 from ...io.pairs.values import name_of_source
 from ..layers.snapshots import LayerSnapshot, snapshot
 from ..widgets.combo_box import SLIM, Choice, heading
 from ..widgets.fold import Fold
-from ..widgets.plain_table import plain_table
 from ..widgets.source_box import SourceBox
+from ..widgets.tables.model import TableColumn
+from ..widgets.tables.view import plain_table
 from .clusters_window import ClustersWindow
 
 PAIRINGS = {
@@ -38,7 +39,20 @@ PAIRINGS = {
     "template": "All with the template",
 }
 LISTED = 200  # pairs in the preview; more would take the screen too long
-COLUMNS = ("for", "fixed", "moving", "patient")
+COLUMNS = (
+    TableColumn("for", lambda listed: listed.purpose),
+    TableColumn("fixed", lambda listed: name_of_source(listed.pair.fixed)),
+    TableColumn("moving", lambda listed: name_of_source(listed.pair.moving)),
+    TableColumn("patient", lambda listed: listed.pair.fixed_patient or ""),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ListedPair:
+    """A pair, and whether it is for training or validation."""
+
+    pair: Pair
+    purpose: str
 
 
 class TrainSource(SourceBox):
@@ -82,7 +96,7 @@ class TrainSource(SourceBox):
         self.template = _line("a name or a file")
         self.pattern = _line("finds id, laterality, date in names")
         self.held = _line("as the source says, else 20 %")
-        self.table = plain_table(COLUMNS, (64, 84, 84))
+        self.table = plain_table(COLUMNS, (64, 84, 84), lambda listed: listed.pair.name)
         body = QWidget()
         inside = QVBoxLayout(body)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -107,7 +121,9 @@ class TrainSource(SourceBox):
         inside.addLayout(form)
         inside.addWidget(self.table)
         self.table.hide()
-        self.fold = Fold("Pairing and validation", body)
+        self.fold = Fold(
+            "Pairing and validation", body, "How images are paired, and which pairs are kept for validation"
+        )
         self.layout().addWidget(self.fold)  # type: ignore[union-attr]
         self.whole: PairSet | None = None
         self._part = ""
@@ -224,19 +240,19 @@ class TrainSource(SourceBox):
         if self.whole is None or self.clusters.pairs is not self.whole:
             self.clusters.close()
         table.setVisible(found is not None)
-        table.setRowCount(0)
         if found is None:
+            table.contents.fill(COLUMNS, ())
             return
         training = {id(pair) for pair in found.training}
-        shown = found.all[:LISTED]
-        table.setRowCount(len(shown))
-        for row, pair in enumerate(shown):
-            what = "training" if id(pair) in training else "validation"
-            names = name_of_source(pair.fixed), name_of_source(pair.moving)
-            for column, text in enumerate((what, *names, pair.fixed_patient or "")):
-                table.setItem(row, column, QTableWidgetItem(text))
+        table.contents.fill(
+            COLUMNS,
+            [
+                ListedPair(pair, "training" if id(pair) in training else "validation")
+                for pair in found.all[:LISTED]
+            ],
+        )
         more = f", the first {LISTED} shown" if len(found.all) > LISTED else ""
-        self.fold.set_title(f"Pairing and validation ({len(found.all)} pairs{more})")
+        self.fold.setText(f"Pairing and validation ({len(found.all)} pairs{more})")
 
 
 def _found(

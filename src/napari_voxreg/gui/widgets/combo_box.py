@@ -22,8 +22,8 @@ WIDEST = "Resolution"  # among the labels of the rows that are always shown
 class Choice(QComboBox):
     """A combo box that shrinks with its panel and shows the two ends of a text that does not fit."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         tame(self)
 
     def paintEvent(self, event: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
 
 from ...core import process
 from ...core.progress import Progress
@@ -32,8 +33,8 @@ class DeviceBox(Choice):
 
     offered = Signal(tuple)
 
-    def __init__(self, among: tuple[str, ...] | None = None) -> None:
-        super().__init__()
+    def __init__(self, among: tuple[str, ...] | None = None, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self._among = among
         self.setToolTip("Where it computes; auto takes a GPU if there is one, else the CPU")
         self._offer(("auto", "cpu"))

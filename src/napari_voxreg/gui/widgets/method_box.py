@@ -16,8 +16,8 @@ from ...registration.register import DEFAULT_METHOD
 from .combo_box import Choice, heading
 from .device_box import DeviceBox
 from .fold import Fold
-from .form import ParamsForm
 from .install_box import InstallBox
+from .parameters.form import ParamsForm
 from .sentence import COLOURS
 
 
@@ -42,7 +42,7 @@ class MethodBox(QWidget):
         self.device_box = DeviceBox()
         self.install = InstallBox()
         self.form = ParamsForm()
-        self.fold = Fold("Parameters", self.form)
+        self.fold = Fold("Parameters", self.form, "Of the method, as the preset sets them")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(heading("Method", self.method_box), self.method_box)

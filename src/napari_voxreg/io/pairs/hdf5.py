@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from ...core.geometry import Array, Grid, Image, as_image
@@ -102,8 +103,6 @@ def stored_digest(stored: Stored) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """An HDF5 file for reading; what the library says of damage becomes one sentence."""
-    import h5py
-
     if not path.is_file():
         raise ValueError(f"There is no pair file {path}; check the path.")
     try:
@@ -133,8 +132,6 @@ def _from_table(path: Path, table: Any) -> Found:
 
 def _from_stacks(path: Path, file: Any) -> Found:
     """Pairs from two stacks, (N, row, column) or (N, plane, row, column), with or without an axis of 1."""
-    import h5py
-
     shapes: dict[str, tuple[int, ...]] = {}
 
     def collect(name: str, item: Any) -> None:

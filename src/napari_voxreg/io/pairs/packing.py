@@ -7,6 +7,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from ...core.geometry import Array
@@ -80,8 +81,6 @@ class _Patient(FileIO):
 
 
 def _write(pairs: PairSet, target: Path, progress: Progress) -> None:
-    import h5py
-
     training = set(map(id, pairs.training))
     columns: dict[str, list[str]] = {name: [] for name in ("name", "set", *PATIENTS, *ROLES)}
     with _Patient(target, "w+") as stream:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from tifffile import TiffFile
 
 from ...core.geometry import Array, Image
 from ..flo import read_flo
@@ -203,8 +204,6 @@ def _ndim(source: Path | Image) -> int | None:
         if source.is_dir() or ending in PICTURES:
             return None if source.is_dir() else 2
         if ending in TIFF:
-            from tifffile import TiffFile
-
             with TiffFile(source) as tiff:
                 series = tiff.series[0]
                 axes = zip(series.axes, series.shape, strict=True)

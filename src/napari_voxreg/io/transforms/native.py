@@ -21,7 +21,7 @@ from ..files import replace_file
 log = logging.getLogger(__name__)
 
 FORMAT = "napari-voxreg transform"
-RECORDED = ("napari-voxreg", "numpy", "scipy", "scikit-image", "SimpleITK", "itk-elastix", "napari")
+RECORDED = ("napari-voxreg", "numpy", "scipy", "scikit-image", "SimpleITK", "itk-elastix", "torch", "napari")
 
 
 def save_transform(

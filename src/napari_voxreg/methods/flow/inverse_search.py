@@ -34,13 +34,17 @@ class FlowParams(Params):
         10.0, "How closely edges must match, whatever the brightness of the two images.", range=(0, 1000)
     )
     brightness: float = param(
-        3.0, "How closely the brightness itself must match; 0 where light has changed.", range=(0, 1000)
+        3.0,
+        "How closely the brightness itself must match; 0 where light has changed.",
+        range=(0, 1000),
+        special="off",
     )
     boundaries: int = param(
         12,
         "How many pixels around a motion boundary are asked which side a pixel moves with; "
         "0 leaves boundaries as they are and halves the time.",
         range=(0, 50),
+        special="off",
     )
     refinements: int = param(
         6, "How often the flow is smoothed by a median and refined again.", range=(0, 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -167,7 +168,8 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
         refine = _refined_affine if params.affine else _refined
         best, trace, how = _gone_on(best, origins, judge, there, refine, subprogress(progress, 0.45, 0.95))
         notes += how
-    return Outcome(best, notes, trace, confidence, extras=found.extras, device=found.device)
+    used = tuple((path.name, _digest(path)) for path in (params.file(grid.ndim), leading) if path is not None)
+    return Outcome(best, notes, trace, confidence, extras=found.extras, device=found.device, weights=used)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,6 +294,12 @@ def _loaded(path: Path) -> tuple[Loaded, bool]:
     before = _read.cache_info().misses
     loaded = _read(path, state.st_mtime_ns, state.st_size)
     return loaded, _read.cache_info().misses > before
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.expanduser().open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=4)

@@ -26,7 +26,7 @@ class FreeForm(Params):
 
     metric: Metric = param("mutual information", METRIC_HELP)
     affine_first: bool = param(True, "Find an affine map first, so that the spline has less to do.")
-    grid_spacing: float = param(0.0, GRID_HELP, range=(0.0, 1000.0))
+    grid_spacing: float = param(0.0, GRID_HELP, range=(0.0, 1000.0), special="auto")
     levels: int = param(3, "Levels; control points and pixels get twice as fine at each.", range=(1, 6))
     iterations: int = param(60, "Iterations at each level, at most.", range=(1, 10_000))
     samples: int = param(

@@ -36,7 +36,11 @@ class Demons(Params):
         2.0, "Longest motion in one iteration, in pixels of the level.", range=(0.1, 10.0), advanced=True
     )
     fluid_smoothing: float = param(
-        0.0, "Smoothing of each update, in pixels; 0 for none.", range=(0.0, 20.0), advanced=True
+        0.0,
+        "Smoothing of each update, in pixels; 0 for none.",
+        range=(0.0, 20.0),
+        advanced=True,
+        special="none",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -41,8 +42,6 @@ def from_keras(path: Path) -> Foreign:
 
 def _read(path: Path) -> tuple[Layers, dict[str, Any]]:
     """Kernel and bias of every layer as torch wants them, and the model's configuration."""
-    import h5py
-
     kernels: dict[str, dict[str, npt.NDArray[Any]]] = {}
 
     def visit(key: str, item: Any) -> None:

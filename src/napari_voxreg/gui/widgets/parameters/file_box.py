@@ -20,9 +20,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...core import process
-from ..background.worker import Runner
-from .sentence import Sentence
+from ....core import process
+from ...background.worker import Runner
+from ..sentence import Sentence
 
 
 class FileList(QWidget):
@@ -36,9 +36,9 @@ class FileList(QWidget):
 
     changed = Signal()
 
-    def __init__(self, paths: tuple[Path, ...]) -> None:
-        super().__init__()
-        self._paths = list(paths)
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._paths: list[Path] = []
         self._list = QListWidget()
         self._list.setFixedHeight(64)
         layout = QVBoxLayout(self)
@@ -57,12 +57,16 @@ class FileList(QWidget):
             button.setMinimumWidth(24)
             buttons.addWidget(button)
         layout.addLayout(buttons)
-        self._show(0)
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files in order."""
         return tuple(self._paths)
+
+    def show_paths(self, paths: Sequence[Path]) -> None:
+        """Show other files, unasked."""
+        self._paths = list(paths)
+        self._show(0)
 
     def add(self, paths: list[Path]) -> None:
         """Add files at the end."""
@@ -131,8 +135,9 @@ class FileBox(QWidget):
         suffixes: tuple[str, ...] = (),
         says: partial[str] | None = None,
         offers: Callable[[], Sequence[Path]] | None = None,
+        parent: QWidget | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(parent)
         self._suffixes, self._says = suffixes, says
         self._line = QLineEdit("" if path is None else str(path))
         self._line.setPlaceholderText("none" if says is None else "as shipped")
@@ -155,10 +160,9 @@ class FileBox(QWidget):
         layout.addLayout(row)
         layout.addWidget(self._sentence)
         self._seen = self.path
-        runner = self._runner = Runner()
-        lister = self._lister
-        self.destroyed.connect(lambda: runner.cancel())
-        self.destroyed.connect(lambda: lister.cancel())
+        self._runner = Runner()
+        for runner in (self._runner, self._lister):
+            self.destroyed.connect(runner.cancel)
         self._look()
 
     @property

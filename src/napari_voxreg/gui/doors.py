@@ -1,0 +1,55 @@
+"""Doors between panels: what one has another do. No panel is imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import napari.viewer
+from napari.plugins import menu_item_template
+from npe2 import PluginManager
+from qtpy.QtWidgets import QDockWidget
+
+PLUGIN = "napari-voxreg"
+REGISTER = "Register"  # as in napari.yaml
+
+
+def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) -> None:
+    """Have the Register panel choose weights, and show it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    method : str
+        That can use the weights.
+    weights : Path
+    """
+    open_panel(viewer, REGISTER).use_weights(method, weights)
+
+
+def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:
+    """The panel that is in the viewer, raised; else a new one, docked as napari's menu does it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    name : str
+        Of the panel in napari.yaml.
+    """
+    manifest = PluginManager.instance().get_manifest(PLUGIN)
+    widgets = manifest.contributions.widgets or []
+    create = next(widget for widget in widgets if widget.display_name == name).get_callable()
+    # Not by the dock's name: scripts give it other names than the menu.
+    there = [panel for panel in viewer.window.dock_widgets.values() if isinstance(panel, create)]
+    if there:
+        panel = there[0]
+    else:
+        panel = create(viewer)
+        # Under the menu's name, so that the menu finds it.
+        title = menu_item_template.format(manifest.display_name, name)
+        viewer.window.add_dock_widget(panel, name=title, tabify=True)
+    dock = panel.parentWidget()
+    if isinstance(dock, QDockWidget):
+        dock.show()
+        dock.raise_()
+    return panel

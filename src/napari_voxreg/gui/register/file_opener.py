@@ -1,0 +1,62 @@
+"""Opening the files that are dropped on a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import napari.viewer
+from napari.layers import Image, Layer
+
+from ..background.worker import Runner
+from ..layers.readers import read_layers
+from ..layers.result_layers import LayerData
+from ..widgets.layer_box import LayerBox
+
+
+class FileOpener:
+    """Opens files off the main thread; what is dropped on a box replaces what is still being read for it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Gets the layers.
+    say : callable
+        Called with a sentence on what is going on, and with an empty one when it is over.
+    failed, warned : callable
+        Called with an exception, and with the text of a warning.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        say: Callable[[str], None],
+        failed: Callable[[Exception], None],
+        warned: Callable[[str], None],
+    ) -> None:
+        self._viewer, self._say, self._failed, self._warned = viewer, say, failed, warned
+        self._readers: dict[LayerBox | None, Runner] = {}
+
+    def open(self, box: LayerBox | None, paths: list[Path]) -> None:
+        """Open files; a box chooses the first image dropped on it."""
+        self._say(f"Opening {', '.join(path.name for path in paths)}…")
+
+        def opened(data: list[LayerData]) -> None:
+            layers = [self._viewer.add_layer(Layer.create(*one)) for one in data]
+            images = [layer for layer in layers if isinstance(layer, Image)]
+            if images and box is not None:
+                box.choose(images[0])
+            self._say("")
+
+        self._readers.setdefault(box, Runner()).start(
+            lambda progress: read_layers(paths),
+            report=lambda report: None,
+            done=opened,
+            failed=self._failed,
+            warned=self._warned,
+        )
+
+    def stop(self) -> None:
+        """Open nothing more; touches nothing of Qt."""
+        for reader in self._readers.values():
+            reader.cancel()

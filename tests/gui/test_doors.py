@@ -1,0 +1,60 @@
+"""Doors between panels in a real viewer: there is never a second panel of a kind."""
+
+import pytest
+from napari._app_model import get_app_model
+
+from napari_voxreg.gui.doors import REGISTER, open_panel, use_in_register
+from napari_voxreg.gui.register.panel import RegisterWidget
+
+pytestmark = pytest.mark.usefixtures("warm_child")
+
+
+def panels(viewer):
+    """The Register panels in the viewer, by the names of their docks."""
+    docks = viewer.window.dock_widgets
+    return {name: panel for name, panel in docks.items() if isinstance(panel, RegisterWidget)}
+
+
+def by_the_menu(viewer):
+    get_app_model().commands.execute_command("napari-voxreg.register").result()
+
+
+def by_the_plugin_manager(viewer):
+    viewer.window.add_plugin_dock_widget("napari-voxreg", "Register")
+
+
+def by_a_script(viewer):
+    viewer.window.add_dock_widget(RegisterWidget(viewer), name="mine")
+
+
+@pytest.mark.parametrize("opened", [by_the_menu, by_the_plugin_manager, by_a_script])
+def test_the_panel_that_is_there_is_used_and_raised(viewer, qtbot, tmp_path, opened):
+    opened(viewer)
+    ((name, panel),) = panels(viewer).items()
+    dock = panel.parentWidget()
+    if opened is by_the_menu:
+        dock.setFloating(True)
+    dock.hide()
+    weights = tmp_path / "mine.safetensors"
+    use_in_register(viewer, "voxelmorph", weights)
+    assert panels(viewer) == {name: panel} and dock.isVisible()
+    assert panel.method.method == "voxelmorph" and panel.method.params().weights == weights
+    assert panel.method.fold.open
+
+
+def test_a_new_panel_is_the_one_that_the_menu_shows_and_hides(viewer, qtbot):
+    panel = open_panel(viewer, REGISTER)
+    assert open_panel(viewer, REGISTER) is panel
+    assert list(panels(viewer).values()) == [panel] and panel.isVisible()
+    by_the_menu(viewer)
+    assert list(panels(viewer).values()) == [panel] and not panel.isVisible()
+    by_the_menu(viewer)
+    assert panel.isVisible()
+
+
+def test_a_closed_panel_is_opened_anew(viewer, qtbot):
+    open_panel(viewer, REGISTER).parentWidget().destroyOnClose()
+    assert not panels(viewer)
+    qtbot.wait(50)
+    assert open_panel(viewer, REGISTER).isVisible()
+    assert len(panels(viewer)) == 1
