@@ -205,6 +205,15 @@ def test_a_refused_image_is_one_sentence(panel, viewer, qtbot):
     assert list(viewer.layers) == layers
 
 
+def test_the_log_has_the_parameters_and_the_seconds_of_the_run(panel, qtbot):
+    panel.method.choose("translation")
+    run(panel, qtbot)
+    panel.outcome.details.open = panel.outcome.log_fold.open = True
+    text = panel.outcome.log.toPlainText()
+    assert "running translation on auto, seed 0: {'precision': 20" in text
+    assert "translation took" in text and text.count("Better: ") == 1
+
+
 def test_an_unexpected_error_is_shown_with_its_type(panel, qtbot, monkeypatch, capture_notifications):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("by nothing")
