@@ -1,5 +1,6 @@
 # make demo   register the fundus sample in napari (without a display: write demo.png)
 # make test   lint and test, without what is marked slow
+# make test-gpu   what needs an NVIDIA GPU, docs/gpu.md; add the date and the device there
 # On a fresh machine each of them first makes .venv and installs everything there.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 ON_DISPLAY := xvfb-run -a -s "-screen 0 1600x1000x24"
 endif
 
-.PHONY: demo test test-all lint lowest check-wheel structure bench docs constraints clean
+.PHONY: demo test test-all test-gpu lint lowest check-wheel structure bench docs constraints clean
 
 demo: $(READY)
 	$(BIN)/napari-voxreg demo
@@ -27,6 +28,9 @@ test: lint
 # With the slow ones, and how much of the package outside gui/ was run.
 test-all: lint
 	$(TESTS) --cov --cov-report= --cov-fail-under=0 --durations 60; rest=$$?; $(PANELS) --cov --cov-append --cov-report=term --durations 20 && exit $$rest
+
+test-gpu: $(READY)
+	$(BIN)/python -m pytest -s tests/gpu/test_gpu.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

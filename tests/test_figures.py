@@ -41,9 +41,13 @@ def test_before_and_after_of_every_pair_in_order(monkeypatch: pytest.MonkeyPatch
     failed = Row("bad", "known", "", "", "", "failed", "Not read.")
     figure = figures.before_after((*rows, failed))
     (axes,) = figure.axes
-    before, after, alone = (np.asarray(dots.get_offsets())[:, 1] for dots in axes.collections[1:])
+    before, after, alone = (np.asarray(dots.get_offsets())[:, 1] for dots in axes.collections)
     assert len(before) == 5 and list(after) == sorted(after) and (after > before).all()
     order = sorted(rows, key=lambda row: row.after["ssim_common"])
+    better, worse = axes.lines
+    for row, line in zip(order, np.reshape(better.get_xydata(), (5, 3, 2)), strict=True):
+        np.testing.assert_allclose(line[:2, 1], (row.before["ssim_common"], row.after["ssim_common"]))
+    assert len(worse.get_xdata()) == 0
     assert list(alone) == [row.interpolated for row in order]
     assert [label.get_text() for label in axes.get_xticklabels()] == [row.name for row in order]
     assert "5 of 5 pairs improved" in axes.get_title(loc="left")
@@ -62,7 +66,7 @@ def test_plots_leave_the_state_that_all_of_matplotlib_shares_alone() -> None:
 def test_a_score_that_shall_fall_and_one_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of(monkeypatch, (32, 40), 2)
     figure = figures.before_after(rows, "rmse_lit")
-    assert len(figure.axes[0].collections) == 3  # without the marks of interpolation
+    assert len(figure.axes[0].collections) == 2  # without the marks of interpolation
     assert "2 of 2 pairs improved" in figure.axes[0].get_title(loc="left")
     with pytest.raises(ValueError, match="No pair has the score Dice"):
         figures.before_after(rows, "dice")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -21,9 +22,8 @@ from napari_voxreg.cli.main import main
 from napari_voxreg.core.geometry import Grid, Image
 from napari_voxreg.core.params import Params
 from napari_voxreg.core.progress import Progress
-from napari_voxreg.images.task import Task
 from napari_voxreg.io.images import read_image, write_image
-from napari_voxreg.methods.base import Method, Outcome
+from napari_voxreg.methods.base import Method, Outcome, Task
 
 
 def test_register_finds_the_translation_and_writes_everything(
@@ -76,7 +76,45 @@ def test_the_device_reaches_the_method(
     assert main(["register", *images, "-o", str(tmp_path), "--method", "anywhere"]) == 0
     assert main(["compare", *images, "-m", "anywhere", "--device", "cuda"]) == 0
     assert told == ["auto", "cuda"]
-    assert "invalid choice: 'tpu'" in refused("compare", *images, "--device", "tpu")
+    assert "There is no device 'tpu'; choose from: auto, " in refused("compare", *images, "--device", "tpu")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["register", "-o", "no", "-m", name] for name in ("auto", "diffeo", "pose")),
+        ["compare", "-m", "translation,diffeo"],
+    ],
+    ids=" ".join,
+)
+def test_a_device_that_is_not_there_is_refused(
+    words: list[str],
+    images: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("napari_voxreg.tensor.device.call", lambda function, progress: ("auto", "cpu"))
+    assert main([words[0], *images, *words[1:], "--device", "cuda"]) == 2
+    shown = capsys.readouterr()
+    assert shown.err == "napari-voxreg: There is no CUDA device on this machine; choose auto or cpu.\n"
+    assert shown.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [("affine", "Affine (SimpleITK) runs on the CPU."), ("elastix", "elastix runs on the CPU.")],
+)
+def test_methods_that_need_no_device_say_so(
+    method: str, sentence: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if method == "elastix" and importlib.util.find_spec("itk") is None:
+        pytest.skip("elastix is not installed")
+    words = ["register", *images, "-o", str(tmp_path), "-m", method, "--iterations", "5"]
+    assert main([*words, "--device", "cuda"]) == 0
+    assert sentence in capsys.readouterr().out
 
 
 def test_initial_transform_mask_and_landmarks_are_used(

@@ -19,7 +19,6 @@ from ..registration.register import DEFAULT_METHOD
 from ..transforms import Transform
 from .describe import default, kind
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 MARK = "parameter "  # tells a method's parameters from our own options
 
 
@@ -90,8 +89,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     text = "the channel that is registered: a number from 0 on, or luminance (default luminance)"
     add("--channel", help=text)
     add("--seed", type=int, default=0, metavar="N", help="same seed, same result (default 0)")
-    text = "where tensors are computed (default auto: a GPU if there is one)"
-    add("--device", choices=DEVICES, default=DEVICES[0], help=text)
+    text = "where tensors are computed: auto, cpu, cuda, cuda:1 or mps (default auto: a GPU if there is one)"
+    add("--device", default="auto", help=text)
 
 
 def run_options(options: argparse.Namespace) -> dict[str, Any]:

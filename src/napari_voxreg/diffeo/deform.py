@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from ..core.geometry import Array, Grid
 from ..core.progress import Progress, silent, subprogress
 from ..images.task import Task
+from ..tensor.device import with_fallback
 from ..tensor.integrate import squarings
 from ..tensor.similarity import mind_ssc
 from ..transforms import StationaryVelocity
@@ -49,7 +50,7 @@ class Deformation:
     notes : tuple of str
         Sentences for the user.
     device : str
-        Where it was computed: "cpu", "cuda" or "mps".
+        Where it was computed in the end: "cpu", "cuda", "cuda:1" or "mps".
     """
 
     transform: StationaryVelocity
@@ -65,7 +66,7 @@ def deform(task: Task, settings: Settings | None = None, progress: Progress = si
     ----------
     task : Task
         Two images that are already roughly aligned in the world. Pixels outside the moving image never
-        count; landmarks pull softly. The device "auto" is a GPU if there is one.
+        count; landmarks pull softly. The CPU goes on where the device has too little memory.
     settings : Settings, optional
         Defaults where left out.
     progress : Progress
@@ -74,10 +75,15 @@ def deform(task: Task, settings: Settings | None = None, progress: Progress = si
     Raises
     ------
     ValueError
-        If nothing that counts overlaps.
+        If nothing that counts overlaps, or the device is not there.
     """
-    settings = Settings() if settings is None else settings
-    where = torch_device(task.device)
+    chosen = Settings() if settings is None else settings
+    found, _, note = with_fallback(lambda where: deform_on(where, task, chosen, progress), task.device)
+    return found if note is None else replace(found, notes=(*found.notes, note))
+
+
+def deform_on(where: torch.device, task: Task, settings: Settings, progress: Progress) -> Deformation:
+    """`deform` on a device that must have enough memory; for callers that go on elsewhere themselves."""
     with torch.inference_mode():
         similarity: str = settings.similarity
         squares = similarity == "mean squares"
@@ -92,14 +98,7 @@ def deform(task: Task, settings: Settings | None = None, progress: Progress = si
         velocity, rounds = unfolded(velocity, control)
         if rounds:
             notes.append("The deformation was smoothed where it would have folded.")
-        return Deformation(_transform(velocity, control, grid), tuple(trace), tuple(notes), where.type)
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of that name; "auto" is a GPU if there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+        return Deformation(_transform(velocity, control, grid), tuple(trace), tuple(notes), str(where))
 
 
 def guess_similarity(pair: Prepared) -> str:

@@ -12,7 +12,7 @@ from ..core.progress import Cancelled, Progress, silent, subprogress
 from ..io.pairs import Pair, PairSet, content_hash, read_pair
 from ..methods.availability import require
 from ..methods.base import WeightsParams
-from ..registration.prepare import method_named, prepare
+from ..registration.prepare import check_device, method_named, prepare
 from ..registration.register import DEFAULT_METHOD
 from .measure import measure
 from .rows import COLUMNS, FAILED, Row
@@ -94,7 +94,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        With one plain sentence, for an unknown method, parameter or weights that are not there.
+        With one plain sentence, for an unknown method or parameter, or weights or a device that are not
+        there.
     Cancelled
         If `progress` asked for it.
     """
@@ -102,6 +103,7 @@ def evaluate(
     chosen = method_named(method)
     require(chosen)
     values = chosen.parameters(preset, params)
+    check_device(device, [chosen], report)
     settings = settings_digest(method, values, channel, seed, device)
     table = None if folder is None else Table(Path(folder))
     members = pairs.all if isinstance(pairs, PairSet) else tuple(pairs)

@@ -31,7 +31,7 @@ class Task:
     seed : int
         Same seed, same result.
     device : str
-        "auto", "cpu", "cuda" or "mps", for what computes on tensors.
+        Where tensors are computed, as `tensor.device.device_named` takes it.
     """
 
     fixed: Image

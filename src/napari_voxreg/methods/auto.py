@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from . import diffeo, pose
 from .base import Method, Outcome, Task
 
 if TYPE_CHECKING:
+    import torch
+
+    from ..diffeo.deform import Deformation
     from ..pose import Pose
 
 # Of LNCC on held-out pixels, absolute and relative, from which a deformation is believed.
@@ -49,13 +53,12 @@ class Auto(Params):
 
 @dataclass(frozen=True)
 class Stage:
-    """What the work has come to: a transform, two lines about it, its live metric and its device."""
+    """What the work has come to: a transform, two lines about it, and its live metric."""
 
     transform: Transform
     done: str
     why: str
     trace: tuple[float, ...] = ()
-    device: str = "cpu"
 
     def without(self, why: str) -> Stage:
         """The same, with the reason why nothing was added."""
@@ -64,20 +67,26 @@ class Stage:
 
 def run(task: Task, params: Auto, progress: Progress) -> Outcome:
     """Find the pose, deform where that helps, and say why; see `Run`."""
+    from ..tensor.device import with_fallback
+
     stage = Stage(Affine.identity(task.fixed.ndim), "Started as the images lie", "")
     notes: tuple[str, ...] = ()
     confidence: float | None = None
+    used = "cpu"
     if params.search:
         found = pose.finder(task.fixed.ndim)(task, "auto", subprogress(progress, 0.0, 0.5))
-        stage = replace(_with_pose(task, found), trace=tuple(found.trace), device=found.device)
-        notes, confidence = found.notes, found.confidence
+        stage = replace(_with_pose(task, found), trace=tuple(found.trace))
+        notes, confidence, used = found.notes, found.confidence, found.device
         if not found.reliable and params.deform:
             # What bends images that may not show the same place only makes them look alike.
             stage = stage.without("so nothing is bent (the preset 'deformation only' does)")
     if params.deform and (not params.search or found.reliable):
-        stage = _with_deformation(task, stage, subprogress(progress, 0.5, 1.0))
+        # As a whole, so that all trials and what is chosen by them run on one device.
+        work = partial(_with_deformation, task, stage, subprogress(progress, 0.5, 1.0))
+        stage, used, note = with_fallback(work, task.device)
+        notes += () if note is None or note in notes else (note,)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
-    return Outcome(stage.transform, lines + notes, stage.trace, confidence, device=stage.device)
+    return Outcome(stage.transform, lines + notes, stage.trace, confidence, device=used)
 
 
 def _with_pose(task: Task, found: Pose) -> Stage:
@@ -104,7 +113,7 @@ def _with_pose(task: Task, found: Pose) -> Stage:
     return Stage(found.transform, done, f"LNCC{_from_to(before, after)} by the pose")
 
 
-def _with_deformation(task: Task, stage: Stage, progress: Progress) -> Stage:
+def _with_deformation(task: Task, stage: Stage, progress: Progress, where: torch.device) -> Stage:
     """The stage and a deformation, if that holds on pixels it has not seen."""
     grid, posed = task.fixed.grid, task.placed(stage.transform)
     metrics = PairMetrics.of(posed)
@@ -116,13 +125,13 @@ def _with_deformation(task: Task, stage: Stage, progress: Progress) -> Stage:
     }
     # In 3D far control points and few steps are enough for a trial.
     quick = {"control_spacing": 8.0, "iterations": 4} if grid.ndim == 3 else {}
-    candidates = {name: _trial_of(posed, way | quick) for name, way in ways.items()}
+    candidates = {name: _trial_of(posed, way | quick, where) for name, way in ways.items()}
     images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
     trial = best_held_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
     held = f"LNCC{_from_to(trial.before, trial.after)} on held-out pixels"
     if not trial.gain > max(GAIN, SHARE * trial.before):
         return stage.without(f"a deformation would not hold ({held})")
-    found = _deformed(posed, ways[trial.name], subprogress(progress, 0.4, 1.0))
+    found = _deformed(posed, ways[trial.name], where, subprogress(progress, 0.4, 1.0))
     before, after = (metrics.lncc(t) for t in (None, found.transform))
     if not after > before:
         return stage.without(f"a deformation made it no better (LNCC{_from_to(before, after)})")
@@ -131,21 +140,24 @@ def _with_deformation(task: Task, stage: Stage, progress: Progress) -> Stage:
         return stage.without(f"a deformation led away from the landmarks (error{_from_to(present, moved)})")
     done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({trial.name})"
     why = _joined(stage.why, f"the deformation holds ({held})")
-    return Stage(chain(found.transform, stage.transform), done, why, found.trace, found.device)
+    return Stage(chain(found.transform, stage.transform), done, why, found.trace)
 
 
-def _deformed(task: Task, way: Mapping[str, Any], progress: Progress) -> Outcome:
-    """The deformable method with some parameters changed."""
-    return diffeo.METHOD.run(task, diffeo.METHOD.parameters(params=way), progress)
+def _deformed(task: Task, way: Mapping[str, Any], where: torch.device, progress: Progress) -> Deformation:
+    """What the deformable method finds with some parameters changed."""
+    from ..diffeo.deform import deform_on
+    from ..diffeo.settings import Settings
+
+    return deform_on(where, task, Settings(**diffeo.METHOD.parameters(params=way).as_dict()), progress)
 
 
-def _trial_of(task: Task, way: Mapping[str, Any]) -> Deform:
+def _trial_of(task: Task, way: Mapping[str, Any], where: torch.device) -> Deform:
     """The deformable method in a form that can be tried out on smaller images of the pair."""
 
     def deform(*images: Any) -> Transform:
         fixed, moving, fixed_mask, moving_mask, progress = images
         small = replace(task, fixed=fixed, moving=moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
-        return _deformed(small, way, progress).transform
+        return _deformed(small, way, where, progress).transform
 
     return deform
 
@@ -193,6 +205,7 @@ METHOD = Method(
     isolate=True,
     landmarks=True,
     anywhere=True,
+    device=True,
     loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume", "napari_voxreg.diffeo.deform"),
     reference="the methods pose and diffeo; a deformation is kept where it holds on blocks left out of it",
 )

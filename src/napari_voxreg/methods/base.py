@@ -37,7 +37,7 @@ class Outcome:
     files : mapping
         File name to content, to be saved beside the transform (elastix's own parameter files and log, say).
     device : str
-        Where it was computed in the end: "cpu", "cuda" or "mps".
+        Where it was computed in the end: "cpu", "cuda", "cuda:1" or "mps".
     weights : tuple of (str, str)
         File name and SHA-256 of each checkpoint that was used.
     """
@@ -126,7 +126,7 @@ class Method:
     anywhere : bool
         Whether it searches the whole world, so that the images need not overlap to start with.
     device : bool
-        Whether the user may choose where it computes.
+        Whether it computes on tensors, so that the user may choose where; the others run on the CPU.
     loads : tuple of str
         Modules that the child process may import ahead, because they take seconds.
     reference : str

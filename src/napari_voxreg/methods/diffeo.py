@@ -73,6 +73,7 @@ METHOD = Method(
     motion="deformable",
     isolate=True,  # a step of a large volume takes longer than Cancel may
     landmarks=True,
+    device=True,
     loads=("napari_voxreg.diffeo.deform",),
     reference="Arsigny et al., MICCAI 2006; Vercauteren et al., MICCAI 2008; Avants et al., MedIA 12, 2008",
 )

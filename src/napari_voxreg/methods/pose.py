@@ -61,6 +61,7 @@ METHOD = Method(
     isolate=True,
     landmarks=True,
     anywhere=True,
+    device=True,
     loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume"),
     reference="oriented channels free of polarity; masked correlation (Padfield, IEEE TIP 21, 2012)",
 )

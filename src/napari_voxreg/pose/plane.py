@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from ..core.geometry import Array
 from ..core.progress import Progress, silent, subprogress
 from ..images.task import Task
+from ..tensor.device import device_named
 from ..transforms import Affine, Homography, Quadratic, Transform
 from ..transforms.fit import fit_points
 from . import information
@@ -28,6 +29,7 @@ LAST = 384  # and at which the last refinement is done
 APART = 0.06  # of the picture's length: nearer poses are one candidate
 MIRRORED = 0.3  # part of the structure in place from which a mirror image is worth a word
 START = 28  # candidates by each score that are refined
+ON_CPU = "The pose in 2D is searched on the CPU."
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +92,8 @@ def find_pose_2d(task: Task, model: Model | Literal["auto"] = "auto", progress: 
     ----------
     task : Task
         Two 2D images anywhere in the world. From three landmarks on the pose fitted to them is one of the
-        candidates. The seed and the device are not used: the search has no random part, and runs on the
-        processor, where its many small steps are as fast as elsewhere.
+        candidates. The seed is not used: nothing is random. The device must be there, but the search runs
+        on the CPU, where its many small steps are as fast.
     model : {"auto", "similarity", "affine", "homography", "quadratic"}
         What the pose may be.
     progress : Progress
@@ -101,12 +103,19 @@ def find_pose_2d(task: Task, model: Model | Literal["auto"] = "auto", progress: 
     -------
     Pose
         The identity, not reliable, where no pose stands out from those that chance brings.
+
+    Raises
+    ------
+    ValueError
+        If the device is not there.
     """
+    elsewhere = task.device != "auto" and device_named(task.device).type != "cpu"
     progress(0.0, "looking at the pictures")
     scene = Scene.of(task)
     pixels = all(unit == "pixel" for unit in task.fixed.grid.units)
     with several_small_tasks() as workers:
-        return _judged(scene, model, pixels, workers, progress)
+        pose = _judged(scene, model, pixels, workers, progress)
+    return replace(pose, notes=(*pose.notes, ON_CPU)) if elsewhere else pose
 
 
 def _judged(

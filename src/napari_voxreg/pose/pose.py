@@ -25,7 +25,7 @@ class Pose:
     trace : tuple of float
         The best similarity after each stage of the search.
     device : str
-        Where it was computed: "cpu" or "cuda".
+        Where it was computed in the end.
     """
 
     transform: Transform

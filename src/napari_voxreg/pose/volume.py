@@ -12,6 +12,7 @@ from torch import Tensor
 from ..core.geometry import Array
 from ..core.progress import Progress, silent, subprogress
 from ..images.task import Task
+from ..tensor.device import with_fallback
 from ..transforms import Affine
 from .pose import Pose
 from .volume_refine import REACH, Level, agreement, level, rank, refine, score, warped
@@ -94,19 +95,23 @@ def find_pose_3d(task: Task, model: str = "auto", progress: Progress = silent) -
     Raises
     ------
     ValueError
-        If a pose in 3D cannot be of that model.
+        If a pose in 3D cannot be of that model, or the device is not there.
     """
     if model not in ("auto", "affine", "similarity"):
         raise ValueError(f"A pose in 3D cannot be a {model}; choose auto, similarity or affine.")
     kind = "similarity" if model == "similarity" else "affine"
-    with torch.inference_mode():
-        progress(0.0, "looking at the volumes")
-        where = _device(task.device)
-        pair = _pair(task, where)
-        middle = pair.at(MIDDLE)
-        if min(middle.energy, middle.moving_energy) < 1e-3:
-            return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
-        return replace(_found(pair, middle, kind, _starts(pair, task), progress), device=where.type)
+
+    def work(where: torch.device) -> Pose:
+        with torch.inference_mode():
+            progress(0.0, "looking at the volumes")
+            pair = _pair(task, where)
+            middle = pair.at(MIDDLE)
+            if min(middle.energy, middle.moving_energy) < 1e-3:
+                return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
+            return _found(pair, middle, kind, _starts(pair, task), progress)
+
+    pose, used, note = with_fallback(work, task.device)
+    return replace(pose, device=used, notes=pose.notes if note is None else (*pose.notes, note))
 
 
 def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progress) -> Pose:
@@ -298,10 +303,3 @@ def _fitted(fixed: Array, moving: Array) -> Array:
     matrix[:3, :3] = turn * float((s * sign.diagonal()).sum() / max((a**2).sum(), 1e-12))
     matrix[:3, 3] = moving.mean(axis=0) - matrix[:3, :3] @ fixed.mean(axis=0)
     return matrix
-
-
-def _device(name: str) -> torch.device:
-    """The device to compute on."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device("cpu" if name == "mps" else name)  # double precision is needed, which mps has not

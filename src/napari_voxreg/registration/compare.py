@@ -17,7 +17,7 @@ from ..methods.availability import installed
 from ..metrics.pair import Scores
 from ..metrics.verdict import FOLDED, MEASURE
 from ..transforms import Transform
-from .prepare import PreparedPair, method_named, prepare
+from .prepare import PreparedPair, check_device, method_named, prepare
 from .result import Result
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,8 @@ def compare(
     Raises
     ------
     ValueError
-        With one plain sentence, for an unknown method or a pair that no method can register.
+        With one plain sentence, for an unknown method, a device that is not there or a pair that no method
+        can register.
     Cancelled
         If `progress` asked for it.
     """
@@ -172,6 +173,7 @@ def compare(
     names = usual_methods(pair.task.fixed.ndim) if methods is None else tuple(methods)
     if not names:
         raise ValueError("There is no method to compare; choose one or more.")
+    check_device(device, [METHODS[name] for name in names], report)
     before = pair.before(subprogress(report, 0.01, 0.04))
     rows: list[Row] = []
 

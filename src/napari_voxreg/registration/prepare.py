@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -83,13 +84,14 @@ class PreparedPair:
         Raises
         ------
         ValueError
-            If the method cannot work on the pair, before anything is computed.
+            If the method cannot work on the pair or the device is not there, before anything is computed.
         Cancelled
             If `progress` asked for it.
         MethodUnavailable
             If the method cannot run on this machine or its process died.
         """
         chosen, task = method_named(method), self.task
+        check_device(task.device, [chosen], progress)
         require(chosen)
         refusal = chosen.refusal(task.fixed.ndim, params)
         if refusal:
@@ -106,6 +108,8 @@ class PreparedPair:
         notes = outcome.notes
         if task.landmarks is not None and not chosen.landmarks:
             notes += (f"{chosen.title} is not guided by landmarks; they judge the result.",)
+        if not chosen.device and task.device not in ("auto", "cpu"):
+            notes += (f"{chosen.title} runs on the CPU.",)
         verdict = judge(self.metrics, before, after, outcome.transform, subprogress(progress, 0.97, 1.0))
         progress(1.0, verdict.sentence)
         for line in (*notes, f"{method} took {seconds:.1f} s. {verdict.sentence}"):
@@ -215,6 +219,16 @@ def method_named(name: str) -> Method:
     if name not in METHODS:
         raise ValueError(f"There is no method {name!r}; choose from: {', '.join(METHODS)}.")
     return METHODS[name]
+
+
+def check_device(device: str, methods: Iterable[Method], progress: Progress) -> None:
+    """Refuse, with a `ValueError`, a device that is unknown, or not there for methods that would use it."""
+    from ..tensor import device as devices
+
+    if any(method.device for method in methods):
+        devices.check_device(device, progress)
+    else:
+        devices.check_name(device)
 
 
 def _flat(image: Image, mask: Image | None) -> tuple[Image, Image | None]:

@@ -59,7 +59,8 @@ def register(
     seed : int
         Same seed, same result.
     device : str
-        "auto", "cpu", "cuda" or "mps", for methods that compute on tensors.
+        Where methods that compute on tensors do so: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU if
+        there is one. The others run on the CPU.
     progress : Progress, optional
         Called as the work goes on; raises `Cancelled` to stop it.
 

@@ -13,12 +13,16 @@ from napari_voxreg.core.params import Params
 from napari_voxreg.gui.layers.result_layers import Show, result_layers
 from napari_voxreg.gui.layers.snapshots import snapshot
 from napari_voxreg.gui.register.panel import RegisterWidget
+from napari_voxreg.gui.train.options_form import OptionsForm
+from napari_voxreg.gui.widgets import device_box
+from napari_voxreg.gui.widgets.device_box import DeviceBox
 from napari_voxreg.gui.widgets.method_box import MethodBox
 from napari_voxreg.gui.widgets.parameters.file_box import FileBox
 from napari_voxreg.gui.widgets.parameters.form import ParamsForm
 from napari_voxreg.methods import METHODS
 from napari_voxreg.methods.base import Method, Outcome
 from napari_voxreg.methods.networks.voxelmorph import VoxelMorphParams
+from napari_voxreg.tensor.device import available
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 
@@ -63,13 +67,64 @@ def test_the_chosen_device_reaches_the_method(viewer, computing, qtbot):
     panel = RegisterWidget(viewer)
     viewer.window.add_dock_widget(panel, name="Register")
     panel.method.choose("anywhere")
-    panel.method.choose_device("mps")
+    panel.method.choose_device("cpu")
     with qtbot.waitSignal(panel.finished, timeout=60_000):
         panel.bar.button.click()
     panel.bar.compare.choose(("anywhere",))
     with qtbot.waitSignal(panel.compared, timeout=60_000):
         panel.compare()
-    assert computing == ["mps", "mps"]
+    assert computing == ["cpu", "cpu"]
+    # A device that only a program can choose here is refused before the method runs.
+    panel.method.choose_device("cuda:77")
+    with qtbot.waitSignal(panel.failed, timeout=60_000) as blocker:
+        panel.bar.button.click()
+    assert blocker.args[0].startswith("There is no ")
+    assert computing == ["cpu", "cpu"]
+
+
+@pytest.fixture
+def unlooked(monkeypatch):
+    """As if no panel had looked for devices yet."""
+    monkeypatch.setattr(device_box, "_known", None)
+
+
+def test_only_devices_that_are_there_are_offered(unlooked, qtbot):
+    box = MethodBox()
+    qtbot.addWidget(box)
+    box.choose("pose")
+    assert box.device_box.devices == ("auto", "cpu")
+    with qtbot.waitSignal(box.device_box.offered, timeout=60_000) as blocker:
+        box.show()
+    assert blocker.args[0] == box.device_box.devices == available()
+    again = DeviceBox()  # what is known is not looked for again
+    qtbot.addWidget(again)
+    with qtbot.assertNotEmitted(again.offered, wait=500):
+        again.show()
+    assert again.devices == available()
+
+
+def test_gpus_are_offered_and_a_choice_made_before_stays(unlooked, qtbot, monkeypatch):
+    there = ("auto", "cpu", "cuda", "cuda:1")
+    monkeypatch.setattr(device_box.process, "call", lambda function, progress: there)
+    box, narrow = DeviceBox(), DeviceBox(among=("auto", "cpu", "cuda"))
+    box.choose("cuda:1")
+    changes = []
+    box.currentIndexChanged.connect(changes.append)
+    for one in (box, narrow):
+        qtbot.addWidget(one)
+        one.show()
+    qtbot.waitUntil(lambda: box.devices == there and narrow.devices == there[:3], timeout=10_000)
+    assert (box.device, narrow.device, changes) == ("cuda:1", "auto", [])
+    assert [box.itemText(k) for k in range(4)] == ["Auto", "CPU", "GPU (CUDA)", "GPU (CUDA:1)"]
+
+
+def test_a_training_offers_the_same_devices(unlooked, qtbot):
+    form = OptionsForm()
+    qtbot.addWidget(form)
+    box = form.findChild(DeviceBox, "device")
+    assert box.devices == ("auto", "cpu")
+    box.choose("cpu")
+    assert form.options().device == "cpu"
 
 
 def test_weights_are_looked_into_when_they_are_chosen(qtbot, tmp_path):

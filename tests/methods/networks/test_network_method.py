@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Composite, Displacement, Grid, Image, StationaryVelocity, register
 from napari_voxreg.core.progress import silent
+from napari_voxreg.diffeo import deform
 from napari_voxreg.images.task import Task
 from napari_voxreg.methods import diffeo
 from napari_voxreg.methods.networks import affinenet, avsm, jsm, pyramid, voxelmorph
@@ -27,6 +28,7 @@ from napari_voxreg.nets.architectures.affine import STN
 from napari_voxreg.nets.architectures.voxelmorph import VoxelMorph
 from napari_voxreg.nets.checkpoints.checkpoint import save_weights, shipped
 from napari_voxreg.nets.inference.predict import Predicted
+from napari_voxreg.tensor import device as devices
 
 MODULES = (pyramid, voxelmorph, avsm, jsm, affinenet)
 SHIFT = (3.0, -2.0, 1.5)  # pixels, fixed to moving
@@ -288,20 +290,19 @@ def test_affine_answers_are_refined_as_affine_maps(ndim, tmp_path):
 def test_out_of_memory_while_refining_goes_on_on_the_cpu(monkeypatch):
     used = []
 
-    def refine(task, params, progress):
-        used.append(task.device)
-        if task.device != "cpu":
+    def deform_on(where, task, settings, progress):
+        used.append(where.type)
+        if where.type != "cpu":
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return real(task, params, progress)
+        return real(where, task, settings, progress)
 
-    real = _network.diffeo.METHOD.run
-    from dataclasses import replace
-
-    monkeypatch.setattr(_network.diffeo, "METHOD", replace(_network.diffeo.METHOD, run=refine))
-    fixed, moving = pair()
-    found = _network._refined(Task(fixed, moving, device="cuda"), silent)
-    assert used == ["cuda", "cpu"]
-    assert found.notes[0] == "The CUDA device has too little memory; the CPU refined."
+    real = deform.deform_on
+    monkeypatch.setattr(deform, "deform_on", deform_on)
+    monkeypatch.setattr(devices, "device_named", lambda name: torch.device("meta"))
+    found = _network._refined(Task(*pair(), device="cuda"), silent)
+    assert used == ["meta", "cpu"]
+    assert "The META device has too little memory; the CPU did the work." in found.notes
+    assert found.device == "cpu"
 
 
 class TestInTheChild:

@@ -28,6 +28,7 @@ from napari_voxreg.nets.inference.frame import (
 )
 from napari_voxreg.nets.inference.multipass import _sides
 from napari_voxreg.nets.inference.predict import predict
+from napari_voxreg.tensor import device as devices
 from napari_voxreg.tensor.device import free_memory
 from napari_voxreg.tensor.integrate import integrate_batch
 from napari_voxreg.tensor.warp import resize, warp_batch
@@ -341,7 +342,7 @@ def test_the_cpu_is_not_asked_for_more_than_there_is(monkeypatch):
 
 def test_a_gpu_without_room_hands_over_to_the_cpu(monkeypatch):
     # "meta" stands for the GPU: tensors may go there, and nothing can be computed.
-    monkeypatch.setattr(module, "device_named", lambda name: torch.device("meta"))
+    monkeypatch.setattr(devices, "device_named", lambda name: torch.device("meta"))
     image, seen = awkward(2), []
 
     def fill(images: Tensor, *rest: object) -> Tensor:
@@ -356,7 +357,8 @@ def test_a_gpu_without_room_hands_over_to_the_cpu(monkeypatch):
     monkeypatch.setattr(frame, "sample", fill)
     found = predict(Task(image, image, device="cuda"), Known(2))
     assert set(seen) == {"meta", "cpu"}
-    assert found.notes == ("The META device has too little memory; the network ran on the CPU.",)
+    assert found.notes == ("The META device has too little memory; the CPU did the work.",)
+    assert found.device == "cpu"
     assert np.array_equal(found.transform.field, predict(Task(image, image), Known(2)).transform.field)
 
 
@@ -374,7 +376,7 @@ def test_a_device_that_is_not_there_is_refused(name, monkeypatch):
 
 
 def test_what_cannot_be_is_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="no device 'tpu'; choose from: auto, cuda, mps, cpu"):
+    with pytest.raises(ValueError, match="no device 'tpu'; choose from: auto, cpu, cuda, mps"):
         predict(Task(awkward(2), awkward(2), device="tpu"), Known(2))
     with pytest.raises(ValueError, match="for 3D images and the pair is 2D"):
         predict(Task(awkward(2), awkward(2)), Known(3))

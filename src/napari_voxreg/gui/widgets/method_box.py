@@ -14,12 +14,11 @@ from ...methods.availability import installed
 from ...methods.base import Method
 from ...registration.register import DEFAULT_METHOD
 from .combo_box import Choice, heading
+from .device_box import DeviceBox
 from .fold import Fold
 from .install_box import InstallBox
 from .parameters.form import ParamsForm
 from .sentence import COLOURS
-
-DEVICES = {"auto": "Auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple MPS)"}
 
 
 class MethodBox(QWidget):
@@ -40,7 +39,7 @@ class MethodBox(QWidget):
         self._edited: dict[tuple[str, str], dict[str, Any]] = {}
         self.method_box = Choice()
         self.preset_box = Choice()
-        self.device_box = Choice()
+        self.device_box = DeviceBox()
         self.install = InstallBox()
         self.form = ParamsForm()
         self.fold = Fold("Parameters", self.form, "Of the method, as the preset sets them")
@@ -60,9 +59,6 @@ class MethodBox(QWidget):
         for name, method in METHODS.items():
             self.method_box.addItem(method.title, name)
             self._mark(method)
-        for name, title in DEVICES.items():
-            self.device_box.addItem(title, name)
-        self.device_box.setToolTip("Where it computes; auto takes a GPU if there is one, else the CPU")
         self.method_box.currentIndexChanged.connect(self._method_changed)
         self.preset_box.currentIndexChanged.connect(self._preset_changed)
         self.form.changed.connect(self._edit)
@@ -82,7 +78,7 @@ class MethodBox(QWidget):
     @property
     def device(self) -> str:
         """As `register` takes it; "auto" for a method without the choice."""
-        return str(self.device_box.currentData()) if METHODS[self.method].device else "auto"
+        return self.device_box.device if METHODS[self.method].device else "auto"
 
     def params(self) -> Params:
         """All parameters as they stand in the form.
@@ -106,15 +102,15 @@ class MethodBox(QWidget):
         self._preset_changed()
 
     def choose_device(self, device: str) -> None:
-        """Choose "auto", "cpu", "cuda" or "mps"."""
-        self.device_box.setCurrentIndex(self.device_box.findData(device))
+        """Choose "auto", "cpu", "cuda" or "mps"; a run refuses what is not there."""
+        self.device_box.choose(device)
 
     def kept(self) -> dict[str, Any]:
         """What `restore` needs."""
         return {
             "method": self.method,
             "preset": self.preset,
-            "device": self.device_box.currentData(),
+            "device": self.device_box.device,
             "edited": dict(self._edited),
         }
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
-PERIOD = 250  # milliseconds between two drawings, at least
+PERIOD = 400  # milliseconds between two drawings, at least
 MARGIN = 8  # pixels around the axes and their numbers
 POINTS = 72 / 100  # in a pixel of the screen, as matplotlib counts
 

@@ -261,18 +261,8 @@ def _asked(
 
 
 def _refined(task: Task, progress: Progress) -> Outcome:
-    """What the deformable optimiser adds, on the CPU if need be."""
-    from ...tensor.device import reason_to_leave
-
-    options = diffeo.METHOD.parameters()
-    try:
-        return diffeo.METHOD.run(task, options, progress)
-    except (RuntimeError, MemoryError) as error:
-        why = reason_to_leave(error)
-        if why is None or task.device == "cpu":
-            raise
-    found = diffeo.METHOD.run(replace(task, device="cpu"), options, progress)
-    return replace(found, notes=(f"The {task.device.upper()} device {why}; the CPU refined.", *found.notes))
+    """What the deformable optimiser adds."""
+    return diffeo.METHOD.run(task, diffeo.METHOD.parameters(), progress)
 
 
 def _refined_affine(task: Task, progress: Progress) -> Outcome:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 
 from ...core.geometry import Grid, Image
 from ...core.progress import Progress, silent, subprogress
 from ...images.task import Task
-from ...tensor.device import device_named, free_memory, reason_to_leave
+from ...tensor.device import free_memory, is_memory_short, with_fallback
 from ...transforms import Transform
 from ..architectures.network import Network
 from .frame import Picture, network_grid
 from .multipass import Extras, Pair, after_affine, looks
+
+T = TypeVar("T")
 
 SIZES = {2: 512, 3: 224}  # pixels along the longest side that a network sees, at most
 FIRST = 0.2  # of the progress, for an affine network that looks first
@@ -41,7 +45,7 @@ class Predicted:
     seconds : float
         Of all passes, sampling included.
     device : str
-        On which the network ran in the end: "cpu", "cuda" or "mps".
+        On which the network ran in the end: "cpu", "cuda", "cuda:1" or "mps".
     """
 
     transform: Transform
@@ -69,8 +73,7 @@ def predict(
     Parameters
     ----------
     task : Task
-        Two images of any size, spacing and orientation. Masks, landmarks and the seed are not used. The
-        device "auto" is CUDA, else MPS, else the CPU.
+        Two images of any size, spacing and orientation. Masks, landmarks and the seed are not used.
     net : Network
         Moved to the device and left there.
     lead : Network, optional
@@ -95,32 +98,42 @@ def predict(
         raise ValueError(
             f"The weights are for {net.ndim}D images and the pair is {fixed.ndim}D; choose other weights."
         )
-    where, size = device_named(task.device), min(size or SIZES[fixed.ndim], net.last_side or sys.maxsize)
+    size = min(size or SIZES[fixed.ndim], net.last_side or sys.maxsize)
+    whole = max(network_grid(fixed.grid, 1, size).shape)
     for each in (net, lead):
         _one_step(each)
-    moved = shrunk = ""
-    while True:
+
+    def passes(where: torch.device, size: int) -> tuple[Transform, Extras, float]:
         began = time.perf_counter()
+        _check_room(network_grid(fixed.grid, net.stride, size), where)
+        pair = Pair(Picture.of(fixed, where), Picture.of(moving, where), net, None)
+        transform, extras = _seen(pair, lead, steps, size, progress)
+        return transform, extras, time.perf_counter() - began
+
+    def work(where: torch.device) -> tuple[tuple[Transform, Extras, float], str | None]:
+        if where.type == "cpu":
+            return _with_room(lambda size: passes(where, size), size, whole)
+        return passes(where, size), None
+
+    (found, shrunk), used, moved = with_fallback(work, task.device)
+    notes = tuple(note for note in (moved, shrunk) if note is not None)
+    return Predicted(found[0], found[1], notes, found[2], used)
+
+
+def _with_room(look: Callable[[int], T], size: int, whole: int) -> tuple[T, str | None]:
+    """What comes of so many pixels, at most `whole`, or of fewer where memory is short; and a note if so."""
+    note = None
+    while True:
         try:
-            _check_room(network_grid(fixed.grid, net.stride, size), where)
-            pair = Pair(Picture.of(fixed, where), Picture.of(moving, where), net, None)
-            transform, extras = _seen(pair, lead, steps, size, progress)
-            notes = tuple(note for note in (moved, shrunk) if note)
-            return Predicted(transform, extras, notes, time.perf_counter() - began, where.type)
+            return look(size), note
         except (RuntimeError, MemoryError) as error:
-            why = reason_to_leave(error)
-            if why is None:
+            if not is_memory_short(error):
                 raise
         # Outside of the handler, which would keep alive what fills the memory.
-        if where.type != "cpu":
-            moved = f"The {where.type.upper()} device {why}; the network ran on the CPU."
-            where = torch.device("cpu")
-            continue
-        size = min(size, max(network_grid(fixed.grid, 1, size).shape)) // 2
-        if size >= SMALLEST:
-            shrunk = f"Memory is short: the network saw {size} pixels along the longest side."
-        else:
+        size = min(size, whole) // 2
+        if size < SMALLEST:
             raise ValueError("There is too little memory for this network; close other programs.")
+        note = f"Memory is short: the network saw {size} pixels along the longest side."
 
 
 def _one_step(net: Network | None) -> None:

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox, QWidget
 from ....core.params import Param, Params
 from ....methods.base import WeightsParams
 from ..combo_box import Choice, tame
+from ..device_box import DeviceBox
 from ..weights import weights_for
 from .file_box import FileBox, FileList
 
@@ -51,6 +52,14 @@ def create_editor(info: Param, params: Params) -> ValueWidget[Any]:
 def _editor(info: Param, params: Params) -> ValueWidget[Any]:
     """The widget that suits a parameter; not by `create_widget`, which drops options of a backend of ours."""
     name, label, value = info.name, words(info.name), getattr(params, info.name)
+    if info.name == "device":
+        return ValueWidget(
+            value,
+            name=name,
+            label=label,
+            widget_type=_DeviceBackend,
+            backend_kwargs={"among": info.choices},
+        )
     if info.choices:
         return CategoricalWidget(value, info.choices, name=name, label=label, widget_type=_ChoiceBackend)
     if info.kind is bool:
@@ -143,6 +152,27 @@ class _ChoiceBackend(ComboBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         QBaseValueWidget.__init__(self, Choice, "", "", "", parent=parent)
         self._qwidget.currentIndexChanged.connect(self._emit_data)
+
+
+class _DeviceBackend(QBaseValueWidget):
+    """A device among those that are there."""
+
+    _qwidget: DeviceBox
+
+    def __init__(self, parent: QWidget | None = None, *, among: tuple[str, ...]) -> None:
+        def box(parent: QWidget | None) -> DeviceBox:
+            return DeviceBox(among, parent)
+
+        super().__init__(box, "", "", "", parent=parent)  # type: ignore[arg-type]
+
+    def _mgui_get_value(self) -> str:
+        return self._qwidget.device
+
+    def _mgui_set_value(self, value: str) -> None:
+        self._qwidget.choose(value)
+
+    def _mgui_bind_change_callback(self, callback: Callable[[Any], None]) -> None:
+        self._qwidget.currentIndexChanged.connect(lambda index: callback(self._qwidget.device))
 
 
 class _FileListBackend(QBaseValueWidget):
