@@ -38,8 +38,8 @@ Written by `make bench` (benchmarks) on {machine}, with {versions}.
 
 Every method runs at its defaults, in a fresh process, with its libraries loaded and warm; methods on one pair
 run one after another. Seconds are from two images in memory to the transform. Memory is the largest resident
-size of the process that did the work, and that before it began ("loaded": libraries and a tiny run). Only
-ratios of one run can be compared; machines are noisy."""
+size of the process that did the work, and its size before the work ("loaded": libraries and a tiny run). Only
+ratios within one run can be compared; machines are noisy."""
 
 
 def machine() -> str:

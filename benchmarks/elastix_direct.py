@@ -29,9 +29,9 @@ REPEATS = 5
 ACCURACY, OVERHEAD = 1.02, 1.15
 HEAD = """\
 elastix through this package against itk-elastix called directly, with the same float32 channel and the same
-parameter files (those of the preset "affine + B-spline"): mean landmark error in world units, and the median
-of {repeats} alternated warm runs in seconds, from the images in memory to the transform. Only ratios of one
-run can be compared; machines are noisy.
+parameter files (those of the preset "affine + B-spline"). Mean landmark error is in world units. Seconds are
+the median of {repeats} alternated warm runs, from the images in memory to the transform. Only ratios within
+one run can be compared; machines are noisy.
 
 | pair | before | direct | here | s direct | s here | ratio |
 |---|---|---|---|---|---|---|"""

@@ -15,7 +15,7 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "src" / "napari_voxreg" / "weigh
 OPTIMISER = "optimiser"
 SHAPES = {2: (128, 128), 3: (64, 64, 64)}  # of the synthetic pairs
 WHOLE = {2: (512, 512), 3: (160, 192, 224)}  # of the images whose seconds count
-LOOKS = 7  # of an affine network
+PASSES = 7  # of an affine network
 NEAR = 3.0  # % of the diagonal: an affine map closer than that is a success
 # Networks without weights, for what does not depend on them: architecture and arguments.
 UNTRAINED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -66,9 +66,9 @@ def page(results: Results) -> str:
         if "failed" in cell
     ]
     parts = [
-        "The weights in the package, each on its own: one pass through the network and, where it says so, "
-        "the optimiser after it. The methods made of them, which keep what proves true, are among the others "
-        "above.",
+        "The weights in the package, each on its own: one pass through the network and, where stated, the "
+        "optimiser after it. The methods that use them, which reject what does not improve the match, are "
+        "in the tables above.",
         *_unseen(good, 2),
         *_unseen(good, 3),
         *_objects(good),
@@ -105,11 +105,11 @@ def _unseen(results: Results, ndim: int) -> list[str]:
             f"Measured on other pairs than the optimiser: {', '.join(strange)}; measure all again.",
         ]
     words = (
-        f"{alone['count']} pairs of {_sides(SHAPES[ndim])} pixels, made as for training but with a seed "
-        "never trained on; in seven of ten both images have different contrasts. Mean distance from the true "
-        "map over textured pixels, in pixels; seconds a pair (median), on the CPU. The last column: how long "
-        "the optimiser (`diffeo` on self-similarity, that is MIND-SSC) needs to an error as small as that of "
-        "one pass."
+        f"{alone['count']} pairs of {_sides(SHAPES[ndim])} pixels, made as for training but with a seed that "
+        "was never used for it; in seven of ten the images differ in contrast. Mean distance from the true "
+        "map over textured pixels, in pixels; median seconds per pair, on the CPU. The last column is the "
+        "time that the optimiser (`diffeo` on self-similarity, MIND-SSC) needs to reach the error of one "
+        "pass."
     )
     rows = []
     for name, cell in cells.items():
@@ -125,7 +125,7 @@ def _unseen(results: Results, ndim: int) -> list[str]:
                 _as_good(alone["rungs"], one["after"]),
             ]
         )
-    head = ("weights", "error", "change", "folds %", "made worse", "s", "s, optimiser")
+    head = ("weights", "error", "change", "folding %", "made worse", "s", "s, optimiser")
     return [title, words, table(head, rows), *_ladder(alone, cells)]
 
 
@@ -138,8 +138,8 @@ def _as_good(rungs: Mapping[str, Any], error: float) -> str:
 def _ladder(alone: Mapping[str, Any], cells: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The optimiser with more and more to do, alone and after each network; and both at equal time."""
     words = (
-        "The optimiser alone and after one pass (whose time is counted), from a coarse glance to more than "
-        "its defaults: pixels and seconds. Levels stop by themselves when nothing gets better."
+        "The optimiser alone and after one pass (whose time is included), from a few coarse steps to more "
+        "than its defaults: pixels and seconds. A level stops by itself when nothing improves."
     )
     both = {"alone": alone, **{f"after {name}": cell for name, cell in cells.items()}}
     rows = [
@@ -162,16 +162,16 @@ def _equal_time(alone: Mapping[str, Any], name: str, cell: Mapping[str, Any]) ->
             better += rung["after"] < min(within)
             pairs.append((rung["after"], min(within), rung["seconds"]))
     if not judged:
-        return f"`{name}` then the optimiser: no time in common with the optimiser alone."
+        return f"`{name}` and the optimiser: no time in common with the optimiser alone."
     after, best, seconds = min(pairs)
     return (
-        f"At equal time `{name}` then the optimiser is better than the optimiser alone at {better} of "
-        f"{judged} such times; where it is best: {after:.2f} against {best:.2f} pixels in {seconds:.2f} s."
+        f"At equal time, `{name}` and the optimiser are better than the optimiser alone at {better} of "
+        f"{judged} times. Lowest error: {after:.2f} against {best:.2f} pixels in {seconds:.2f} s."
     )
 
 
 def _objects(results: Results) -> list[str]:
-    title = "### What only one image shows"
+    title = "### Structures in only one image"
     rows = []
     for name, cell in _of(results, "objects").items():
         row = [name]
@@ -181,13 +181,13 @@ def _objects(results: Results) -> list[str]:
     if not rows:
         return [title, NOT_MEASURED]
     words = (
-        "The same 2D pairs with an ellipse over a tenth of the picture in the fixed or in the moving image "
-        "only: error over textured pixels outside of it, in pixels, and on the same pixels without the "
-        "ellipse. First of the network alone, asked once; then as the methods ask it, after a look of the "
-        "affine network and from small to larger."
+        "The same 2D pairs with an ellipse over a tenth of the image, in the fixed or in the moving image "
+        "only. The error, in pixels, is over textured pixels outside the ellipse, with and without it. First "
+        "for one pass of the network alone; then as in the methods, after a pass of the affine network and "
+        "from coarse to fine."
     )
     columns = ("without", "with", "change")
-    head = ("weights", *(f"once, {column}" for column in columns), *columns)
+    head = ("weights", *(f"one pass, {column}" for column in columns), *columns)
     return [title, words, table(head, rows)]
 
 
@@ -198,16 +198,17 @@ def _far(results: Results) -> list[str]:
         for name, cell in _of(results, f"far-{ndim}d").items():
             errors = cell["errors"]
             near = [f"{sum(e < NEAR for e in found)} of {len(found)}" for found in errors.values()]
-            rows.append([name, *near, f"{max(errors[str(LOOKS)]):.1f}", f"{cell['seconds']:.3f}"])
+            rows.append([name, *near, f"{max(errors[str(PASSES)]):.1f}", f"{cell['seconds']:.3f}"])
     if not rows:
         return [title, NOT_MEASURED]
     words = (
-        f"Unseen synthetic pairs of {_sides(SHAPES[2])} and {_sides(SHAPES[3])} pixels, turned by up to 30 "
-        "degrees, scaled by 0.8 to 1.25, shifted by up to a fifth of the side along each axis, sheared and "
-        f"slightly bent: how many lie within {NEAR:g} % of the diagonal of the true map in the mean over the "
-        "whole image, before and after so many looks; and the largest distance after the last one."
+        f"Unseen synthetic pairs of {_sides(SHAPES[2])} and {_sides(SHAPES[3])} pixels, rotated by up to 30 "
+        "degrees, scaled by 0.8 to 1.25, translated by up to a fifth of the side along each axis, sheared "
+        "and slightly deformed. How many are within "
+        f"{NEAR:g} % of the diagonal of the true map, as the mean over the whole image, before and after "
+        "each number of passes; and the largest distance after the last pass."
     )
-    head = ("weights", "before", "1 look", "3 looks", f"{LOOKS} looks", "worst, %", "s")
+    head = ("weights", "before", "1 pass", "3 passes", f"{PASSES} passes", "worst, %", "s")
     return [title, words, table(head, rows)]
 
 
@@ -231,8 +232,8 @@ def _heads(results: Results) -> list[str]:
             )
     if not rows:
         return [title, NOT_MEASURED]
-    words = "The pairs of the section on brains, 160x192x224; compare there."
-    head = ("pair", "weights", "Dice", "error, voxels", "folds %", "s", "MB")
+    words = "The pairs of the section *Brains*, 160x192x224, for comparison with the methods there."
+    head = ("pair", "weights", "Dice", "error, voxels", "folding %", "s", "MB")
     return [title, words, table(head, rows)]
 
 
@@ -256,18 +257,19 @@ def _speed(results: Results) -> list[str]:
         return [title, NOT_MEASURED]
     words = (
         f"One pass over {_sides(WHOLE[2])} or {_sides(WHOLE[3])} pixels, from two images in memory to the "
-        "transform, the look of the affine network included where the method has one (affine networks "
-        f"themselves: {LOOKS} looks). An unseen synthetic pair, and two images of noise, which have nothing "
-        "in common, so that the affine network looks from all its turns. Opening reads the weights; torch is "
-        "loaded already. Untrained networks are as fast as trained ones. Memory is that of the process."
+        "transform, including the pass of the affine network where the method has one (affine networks "
+        f"themselves: {PASSES} passes). One pair is an unseen synthetic one. The other is two images of "
+        "noise, which have nothing in common, so that the affine network tries all its rotations. Opening "
+        "reads the weights; torch is loaded already. Untrained networks are as fast as trained ones. Memory "
+        "is that of the process."
     )
     times = ("opening, s", "first pass, s", "later, s", "over noise, s")
-    head = ("network", "device", *times, "MB", "what it said")
+    head = ("network", "device", *times, "MB", "notes")
     return [title, words, table(head, rows)]
 
 
 def _vsvf(results: Results) -> list[str]:
-    title = "### Folds and inverse of the vSVF"
+    title = "### Folding and inverse of the vSVF"
     rows = [
         [
             name,
@@ -284,9 +286,9 @@ def _vsvf(results: Results) -> list[str]:
     if not rows:
         return [title, NOT_MEASURED]
     words = (
-        "The map of AVSM (affine part and vSVF) on unseen pairs, then its inverse: distance from where it "
-        "began, in pixels, where the map stays inside the image. An untrained network's momentum is scaled "
-        "to a velocity of 6 pixels at most."
+        "The map of AVSM (affine part and vSVF) on unseen pairs, followed by its inverse: distance from the "
+        "starting point, in pixels, where the map stays inside the image. An untrained network's momentum "
+        "is scaled to a velocity of 6 pixels at most."
     )
-    head = ("network", "images", "mean motion", "folds %", "mean", "99th percentile", "worst")
+    head = ("network", "images", "mean motion", "folding %", "mean", "99th percentile", "worst")
     return [title, words, table(head, rows)]

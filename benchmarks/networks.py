@@ -38,7 +38,7 @@ from napari_voxreg.train.synthetic.recipes import FAR
 from napari_voxreg.train.synthetic.score import jacobian_determinant, unseen
 from napari_voxreg.train.synthetic.synthetic_pairs import Batch, Motion
 from napari_voxreg.transforms import Affine, Displacement, Transform, chain, displacement_on
-from network_page import LOOKS, OPTIMISER, SHAPES, UNTRAINED, WEIGHTS
+from network_page import OPTIMISER, PASSES, SHAPES, UNTRAINED, WEIGHTS
 
 SEED = 2_000_003  # of pairs that no recipe trains on, nor is watched by while it trains
 MIND: dict[str, Any] = {"similarity": "self-similarity"}
@@ -212,12 +212,12 @@ def measure_far(what: str, ndim: str, count: str) -> dict[str, Any]:
     _, run = opened(what)
     pairs = made(int(ndim), int(count), FAR)
     run(pairs[0].fixed, pairs[0].moving)
-    found: dict[str, list[float]] = {str(k): [] for k in (0, 1, 3, LOOKS)}
+    found: dict[str, list[float]] = {str(k): [] for k in (0, 1, 3, PASSES)}
     seconds = []
     for pair in pairs:
         answer, took = timed(lambda p=pair: run(p.fixed, p.moving))
         seconds.append(took)
-        after: dict[str, Any] = {"0": Affine.identity(pair.fixed.ndim), str(LOOKS): answer.transform}
+        after: dict[str, Any] = {"0": Affine.identity(pair.fixed.ndim), str(PASSES): answer.transform}
         after |= {str(k): answer.extras[f"step {k}"] for k in (1, 3)}
         for looks, transform in after.items():
             share = pair.distance(transform).mean() / pair.fixed.grid.diagonal

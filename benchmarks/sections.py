@@ -72,7 +72,7 @@ def _real(quick: bool) -> list[Cell]:
 
 def _real_page(results: Results) -> str:
     if not results:
-        return "The real pairs were not there (name their folder in `VOXREG_PAIRS`): skipped."
+        return "Skipped: the real pairs are not there; name their folder in `VOXREG_PAIRS`."
     cases = sorted({case for case, _ in results})
     marked = [c for c in cases if "error" in results.get((c, "identity"), {}).get("after", {})]
     return "\n\n".join(
@@ -96,8 +96,8 @@ def _samples_page(results: Results) -> str:
     cases = list(SAMPLES)
     return "\n\n".join(
         [
-            "Mean distance from the known map in px, µm or mm, over the labelled part of the fixed image or, "
-            "without labels, the whole.",
+            "Mean distance from the known map in px, µm or mm, over the labelled pixels of the fixed image "
+            "or, without labels, all of it.",
             summary(results, cases, ORDER),
             matrix(results, cases, ORDER, error),
             "Seconds:",
@@ -112,12 +112,12 @@ def _heads(quick: bool) -> list[Cell]:
 
 
 def _heads_page(results: Results) -> str:
-    head = ("method", "Dice", "error, voxels", "folds %", "s", "MB", "MB loaded")
+    head = ("method", "Dice", "error, voxels", "folding %", "s", "MB", "MB loaded")
     parts = []
     words = {
         "head-people": "Two anatomies of the head phantom, 160x192x224, T1; mean Dice of six structures:",
-        "head-warped": "One head and the same under a smooth diffeomorphism (4.9 voxels in the mean) with "
-        "changed contrast and noise, 160x192x224; the error is over the head:",
+        "head-warped": "One head and the same under a smooth diffeomorphism (mean 4.9 voxels) with changed "
+        "contrast and noise, 160x192x224; the error is over the head:",
     }
     for case, text in words.items():
         rows = []
@@ -162,13 +162,13 @@ def _linear_page(results: Results) -> str:
     head = (
         "voxels",
         "error, mm",
-        "folds %",
+        "folding %",
         "s",
         "s / million voxels",
         "MB",
         "MB above loaded / million voxels",
     )
-    return "\n\n".join(["The warped head at several sizes, by `diffeo`.", table(head, rows)])
+    return "\n\n".join(["The deformed head at several sizes, by `diffeo`.", table(head, rows)])
 
 
 def _flows(quick: bool) -> list[Cell]:
@@ -181,10 +181,12 @@ def _flows(quick: bool) -> list[Cell]:
 def _flows_page(results: Results) -> str:
     cases = sorted({case for case, _ in results})
     words = (
-        "Mean end-point error in px. stereo: scikit-image's motorcycle shrunk 4, 2 and 1 times (points seen "
-        "by both cameras); smooth: photographs under a smooth flow; layers: objects that move over a "
-        "background, hidden parts counted; large: the same at 436x1024 with motions to 15 px and more; "
-        "light: layers, with the light changed."
+        "Mean end-point error in px.\n\n"
+        "- stereo: scikit-image's motorcycle, reduced 4, 2 and 1 times (points seen by both cameras)\n"
+        "- smooth: photographs under a smooth flow\n"
+        "- layers: objects that move over a background; hidden pixels count\n"
+        "- large: the same at 436x1024 with motions to 15 px and more\n"
+        "- light: layers, with changed illumination"
     )
 
     def plain(cell: Mapping[str, Any]) -> str:
@@ -218,7 +220,7 @@ def _variations_page(results: Results) -> str:
             continue
         if name == "unrelated":
             wrong = sum(trial["reliable"] for trial in cell["unrelated"])
-            trust.append(f"`{method}` trusted {wrong} of {len(cell['unrelated'])} unrelated pairs.")
+            trust.append(f"`{method}` accepted {wrong} of {len(cell['unrelated'])} unrelated pairs.")
             continue
         trials = [trial for kind in kinds for trial in cell[kind]]
         good = {kind: [_within(trial) for trial in cell[kind]] for kind in kinds}
@@ -228,12 +230,13 @@ def _variations_page(results: Results) -> str:
         shares = [f"{sum(good[kind])} of {len(good[kind])}" for kind in kinds]
         rows.append([name, method, *shares, f"{false} of {len(believed)}", f"{mean:.1f}"])
     words = (
-        "Samples with other seeds, their moving image turned by any angle (3D: up to 45 degrees), scaled by "
-        "0.5 to 2 (3D: 0.7 to 1.4), cropped until it shows 35 to 60 % of the fixed one, with contrast "
-        "inverted, and all of that together: trials that end within 1 % of the diagonal (`pose` is judged by "
-        'the affine part of the truth). "Wrong" counts answers beyond 3 % that the method stands by.'
+        "Samples with other seeds. The moving image is rotated by any angle (3D: up to 45 degrees), scaled "
+        "by 0.5 to 2 (3D: 0.7 to 1.4), cropped until it shows 35 to 60 % of the fixed one, inverted in "
+        "contrast, and all of that together. The numbers are trials that end within 1 % of the diagonal; for "
+        '`pose` the truth is its affine part. "Wrong" counts results beyond 3 % that the method reports as '
+        "reliable."
     )
-    head = ("sample", "method", *kinds, "wrong, though trusted", "s, mean")
+    head = ("sample", "method", "rotated", *kinds[1:], "wrong, though reliable", "s, mean")
     return "\n\n".join([words, table(head, rows), " ".join(trust)])
 
 

@@ -75,5 +75,5 @@ def summary(results: Results, cases: Iterable[str], methods: Iterable[str]) -> s
                 f"{max((c['loaded'] for c in good), default=0):.0f}",
             ]
         )
-    head = ("method", "within 1 %", "made worse", "folds %, worst", "s, median", "MB, worst", "MB loaded")
+    head = ("method", "within 1 %", "made worse", "folding %, worst", "s, median", "MB, worst", "MB loaded")
     return table(head, rows)

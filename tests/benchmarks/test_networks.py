@@ -102,7 +102,7 @@ def test_equal_time_compares_with_the_best_that_was_there_by_then():
     }
     text = network_page.page({("unseen-2d", "optimiser"): alone, ("unseen-2d", "net"): net})
     assert "| net | 3.00 -> 1.50 | -50 % | 0 | 0 of 1 | 0.050 | 0.400 |" in text
-    assert "better than the optimiser alone at 2 of 2 such times" in text
+    assert "better than the optimiser alone at 2 of 2 times" in text
     assert "0.90 against 1.00 pixels in 0.45 s" in text
     net["pass"]["after"] = 0.5
     text = network_page.page({("unseen-2d", "optimiser"): alone, ("unseen-2d", "net"): net})
