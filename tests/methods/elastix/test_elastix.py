@@ -280,9 +280,7 @@ def test_corresponding_points_pull():
     fixed, moving = pair(truth)
     elsewhere = moving.with_data(texture(moving.data.shape, seed=9))  # nothing to see in the images
     points = AWKWARD.coarsened(20).nodes()
-    outcome = run(
-        fixed, elsewhere, "translation", {"landmarks_weight": 10.0}, landmarks=(points, truth(points))
-    )
+    outcome = run(fixed, elsewhere, "translation", {"points_weight": 10.0}, landmarks=(points, truth(points)))
     assert error(Affine.identity(2), truth) > 1.5
     assert error(outcome.transform, truth) < 0.5
 

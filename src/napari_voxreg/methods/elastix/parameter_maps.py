@@ -77,7 +77,7 @@ def preset_maps(params: ElastixParams, grid: Grid, seed: int, *, masked: bool, l
             # Bending energy is an inverse area.
             metrics.append(("TransformBendingEnergyPenalty", params.bending * voxel**2))
         if landmarks:
-            metrics.append(("CorrespondingPointsEuclideanDistanceMetric", params.landmarks_weight / voxel))
+            metrics.append(("CorrespondingPointsEuclideanDistanceMetric", params.points_weight / voxel))
         several = "MultiMetric" if len(metrics) > 1 else ""
         values: Map = {key: (value,) for key, value in COMMON.items()}
         values |= {

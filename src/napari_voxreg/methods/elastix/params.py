@@ -33,7 +33,7 @@ class ElastixParams(Params):
     parameter_files: tuple[Path, ...] = param(
         (), "elastix's own parameter files (.txt, .toml), one a stage, in order."
     )
-    landmarks_weight: float = param(
+    points_weight: float = param(
         0.05,
         "Weight of the distance between the landmarks, in voxels, against the metric.",
         range=(0, 1e6),
