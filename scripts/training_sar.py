@@ -27,7 +27,7 @@ from training_examples import TABLE, chips, mean_truth, true_error, write_table
 
 from napari_voxreg import figures
 from napari_voxreg.io.pairs import open_pairs
-from napari_voxreg.train.events import Began, EpochDone, Event, Wish
+from napari_voxreg.train.events import Began, EpochDone, Event, Request
 from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.runs import BEST, read_history
 
@@ -212,7 +212,7 @@ class Clock:
         """Seconds of a core so far."""
         return time.process_time() - self.began
 
-    def control(self) -> Wish:
+    def control(self) -> Request:
         """Whether there is time left; the first epoch is finished in any case."""
         return "stop" if self.rows and self.spent > self.seconds else "go"
 

@@ -143,16 +143,16 @@ def read_history(folder: Path | str) -> tuple[Row, ...]:
 
 
 def row_from(values: Mapping[str, Any]) -> Row:
-    """Undo `Row.as_dict`; text and numbers are taken alike."""
+    """Undo `Row.as_dict`; both text and numbers are accepted."""
 
     def losses(prefix: str) -> Losses | None:
-        total, alike, smooth, error = (
+        total, similarity, smoothness, error = (
             values[f"{prefix}_{name}"] for name in ("total", "similarity", "smoothness", "error")
         )
         if total in ("", None):
             return None
         return Losses(
-            float(total), float(alike), float(smooth), None if error in ("", None) else float(error)
+            float(total), float(similarity), float(smoothness), None if error in ("", None) else float(error)
         )
 
     return Row(
@@ -168,7 +168,7 @@ def kept_on_disk(pairs: PairSet, folder: Path) -> PairSet:
     file = pack(pairs, folder / PACKED)
     found = open_pairs(file)
     if _same(pairs.training, pairs.validation):
-        # Nothing could be divided; what the file cannot tell stays as it was.
+        # Nothing could be divided; what the file does not record stays as it was.
         return replace(pairs, training=found.all, validation=found.all)
     return replace(found, notes=(*pairs.notes, *found.notes), names=())
 
@@ -200,9 +200,9 @@ def read_pairs(folder: Path) -> PairSet:
             lines = list(csv.DictReader(stream))
         sets: dict[str, list[Pair]] = {"train": [], "val": []}
         for line in lines:
-            told: dict[str, Any] = {role: _source(line[role]) for role in ROLES}
-            told |= {side: line[side] or None for side in ("fixed_patient", "moving_patient")}
-            sets[line["set"]].append(Pair(line["name"], **told))
+            values: dict[str, Any] = {role: _source(line[role]) for role in ROLES}
+            values |= {side: line[side] or None for side in ("fixed_patient", "moving_patient")}
+            sets[line["set"]].append(Pair(line["name"], **values))
     except (OSError, LookupError, ValueError, TypeError) as error:
         raise ValueError(f"{file} is missing or damaged; start another run.") from error
     return PairSet(tuple(sets["train"]), tuple(sets["val"]))

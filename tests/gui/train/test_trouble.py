@@ -128,7 +128,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(begi
     resource.prlimit(panel.runner._training._process.pid, resource.RLIMIT_FSIZE, limits)
     (sentence,) = until(qtbot, panel.failed)
     assert sentence == panel.outcome.text() and not panel.busy and panel.bar.start.isEnabled()
-    assert sentence.startswith("The disk of ") and "make room and resume the run" in sentence
+    assert sentence.startswith("The disk of ") and "free space and resume the run" in sentence
     run = read_run(panel.runner.folder)
     assert run.resumable and load_weights(run.best)
     assert go_on(2).reason == "done"
