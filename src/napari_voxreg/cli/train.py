@@ -110,10 +110,10 @@ class _Screen:
         elif isinstance(event, Stepped):
             self.fraction = event.step / event.steps
             judged = self.rows[-1].validation if self.rows else None
-            seen = "" if judged is None else f", validation {judged.total:.4g}"
+            checked = "" if judged is None else f", validation {judged.total:.4g}"
             left = _span(event.seconds_left)
             self.words = (
-                f"epoch {event.epoch} of {event.epochs}, loss {event.losses.total:.4g}{seen}, {left} left"
+                f"epoch {event.epoch} of {event.epochs}, loss {event.losses.total:.4g}{checked}, {left} left"
             )
 
 

@@ -1,4 +1,4 @@
-"""What happens to pixels before a method sees them."""
+"""Preparation of pixels before registration."""
 
 from __future__ import annotations
 

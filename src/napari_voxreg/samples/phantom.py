@@ -44,7 +44,7 @@ class Head:
     variation: float = 0.04
 
     def fractions(self, points: npt.ArrayLike, pixel: float) -> Array:
-        """Part of each tissue around world points.
+        """Fraction of each tissue around world points.
 
         Parameters
         ----------

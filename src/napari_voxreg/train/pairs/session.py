@@ -298,7 +298,7 @@ class Session:
             if name not in self.place.unreadable:
                 self.place.unreadable[name] = why
                 count = len(self.place.unreadable)
-                self.report(Said(f"The pair {name} is left out ({count} so far): {why}"))
+                self.report(Said(f"The pair {name} is skipped ({count} so far): {why}"))
 
     def _show(self) -> None:
         """Report the example pair."""
