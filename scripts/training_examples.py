@@ -263,7 +263,7 @@ def write_table(pairs: PairSet, folder: Path) -> Path:
 
 
 def true_error(source: Path, run: Path, weights: Path | None) -> float:
-    """Mean true error of validation in pixels, of weights or of nothing at all; see `endpoint_error.error`."""
+    """Mean true error of validation in pixels, of weights or of identity; see `endpoint_error.error`."""
     from napari_voxreg.nets.checkpoints.checkpoint import load_weights
 
     net = None if weights is None else load_weights(weights).net
