@@ -5,9 +5,10 @@
     OMP_NUM_THREADS=1 .venv/bin/python scripts/training_sar.py losses -o sar
     OMP_NUM_THREADS=1 .venv/bin/python scripts/training_sar.py smoothness -o sar
 
-`viewer` drives the Train panel of a real napari and takes screenshots of its window; `networks` gives every
-network, from scratch and from the shipped weights, `smoothness` every loss with three weights of smoothness
-the same time of one core; `losses` evaluates each loss on the true map and on the results of `networks`.
+`viewer` drives the Train panel of a real napari and takes screenshots of its window. `networks` gives every
+network, from scratch and from the shipped weights, the same time of one core; `smoothness` does so for every
+loss with three weights of smoothness. `losses` evaluates each loss on the true map and on the results of
+`networks`.
 """
 
 from __future__ import annotations

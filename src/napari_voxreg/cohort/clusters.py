@@ -150,7 +150,7 @@ def survey(
     """Find the kinds of images in a set of pairs.
 
     Each image is scaled to [0, 1] by its percentiles and sampled on a few pixels along each axis of the fixed
-    image, the moving one where it lies in the world; these are reduced to their principal components.
+    image; the moving one keeps its place in the world. These are reduced to their principal components.
     Components and centres come from the pairs to train on alone, and each validation pair belongs to the
     nearest centre.
 

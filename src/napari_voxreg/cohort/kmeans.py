@@ -65,8 +65,8 @@ def inertia(points: Array, centres: Array) -> float:
 def k_means(points: Array, most: int, seed: int, progress: Progress = silent) -> tuple[Array, ...]:
     """The best centres for 1, 2, ... up to `most` clusters, none of them empty.
 
-    Each number is begun ten times by k-means++ (Arthur and Vassilvitskii, SODA 2007) and once from the
-    centres of one cluster fewer and the point that is farthest from them, so that inertia never rises.
+    Each number is begun ten times by k-means++ (Arthur and Vassilvitskii, SODA 2007). It is also begun from
+    the centres of one cluster fewer and the point farthest from them, so that inertia never rises.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ class Param:
 
     `kind` is ``bool``, ``int``, ``float``, ``str`` (with `choices`), ``Path`` (optional, may be None) or
     ``tuple`` (of paths, in order). `range` is inclusive. Of a ``Path``, `suffixes` are those that a file
-    dialog offers (all if empty), and ``describe(type of the Params, path, progress=...)`` returns in one line
-    what the file holds or raises a `ValueError`; as that may take seconds, `process.call` can run it.
+    dialog offers (all if empty). ``describe(type of the Params, path, progress=...)`` returns in one line
+    what the file holds, or raises a `ValueError`. It may take seconds, so `process.call` can run it.
     Of a number, `special` is the word that a form shows in place of 0, and `pattern` what it shows around
     others, with the number in place of ``{}``.
     """

@@ -94,8 +94,8 @@ def equally_interpolated(before: Array, after: Array, fixed: Grid, moving: Grid)
     """A transform that registers nothing but interpolates as strongly as another does.
 
     Linear interpolation halfway between two pixels averages them; on a pixel it changes nothing. Averaging
-    speckle or noise raises SSIM whether or not anything meets. So each pixel is taken from the place nearest
-    to the unregistered one at which the neighbours are mixed in the same proportions: along no axis is that
+    speckle or noise raises SSIM even without any alignment. So each pixel is taken from the place nearest
+    to the unregistered one at which the neighbours are mixed in the same proportions. Along no axis is it
     more than half a pixel away.
 
     Parameters

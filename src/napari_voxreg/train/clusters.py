@@ -51,10 +51,10 @@ def train_each(
 ) -> Models:
     """Train one model for all pairs and one for each group of them, so that they can be compared.
 
-    From scratch, a first model learns from all pairs for all epochs of the options; else they are the
-    given weights. From there each model goes on by itself, with a new optimizer: the one for all on all
-    pairs for as many epochs again, each group's on its own pairs for exactly as many steps. The weights of
-    the last epoch count, so that no validation pair has chosen any.
+    All models begin with the same weights: the given ones or, from scratch, those of a first model trained
+    on all pairs for all epochs. Each model then has a new optimizer. The one for all takes all pairs for as
+    many epochs again, each group's takes its own pairs for exactly as many steps. The weights of the last
+    epoch count, so that no validation pair has chosen any.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def train_each(
         Without patience, which would end the runs at different steps.
     folder : path
         Gets a run for each model, in the folders first, all, cluster-1, cluster-2, ...; what is there of
-        them is gone on with, and not trained again.
+        them is resumed, not trained again.
     progress : Progress
         May raise `Cancelled`.
 
@@ -101,7 +101,7 @@ def train_each(
 
 
 def _trained(name: str, pairs: PairSet, options: TrainOptions, folder: Path, screen: _Screen) -> Path:
-    """The last weights of a run, which is begun, gone on with, or done already."""
+    """The last weights of a run, which is begun, resumed, or done already."""
     screen.next(name)
     rest: dict[str, Any] = {"report": screen.report, "control": screen.control}
     if runs.holds_run(folder):
@@ -127,7 +127,7 @@ def _last(name: str, ended: Ended, folder: Path) -> Path:
 
 
 def _check_same(info: runs.RunInfo, pairs: PairSet, options: TrainOptions) -> None:
-    """Refuse to go on with a run that is another one."""
+    """Refuse to resume a run of other pairs or options."""
     free = set(LATER) - {"epochs"}
     requested, there = (
         {name: value for name, value in chosen.as_dict().items() if name not in free}

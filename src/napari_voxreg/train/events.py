@@ -69,8 +69,8 @@ class Began:
 class Stepped:
     """A step was taken; sent at most ten times a second.
 
-    `seconds_left` until the last epoch; `memory` is what the GPU holds in bytes, None on the CPU; `waited` is
-    the fraction of this epoch's time in which training waited for pairs.
+    `seconds_left` until the last epoch; `memory` is what the GPU holds in bytes, None on the CPU. `waited`
+    is the fraction of this epoch's time in which training waited for pairs.
     """
 
     epoch: int

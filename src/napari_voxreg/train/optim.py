@@ -38,7 +38,7 @@ def descend(
 
 
 def averaging(net: nn.Module, most: float) -> AveragedModel:
-    """A copy of a network whose weights follow it: at a constant rate its own wander about what they found.
+    """A copy of a network with averaged weights, since at a constant rate its own fluctuate around a minimum.
 
     Parameters
     ----------

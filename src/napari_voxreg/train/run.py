@@ -1,4 +1,4 @@
-"""Training on one's own pairs: in steps that can be paused, stopped, killed and gone on from exactly."""
+"""Training on one's own pairs: it can be paused, stopped or killed, and resumed exactly."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def train_pairs(
     options : TrainOptions
     folder : path
         Made if need be. Gets options.json, pairs.csv, history.csv, TensorBoard events, the weights of the
-        last and of the best epoch with their cards, and state.pt to go on from.
+        last and of the best epoch with their cards, and state.pt to resume from.
     report : callable
         Gets the events of `train.events`, in this thread.
     control : callable
@@ -63,8 +63,8 @@ def train_pairs(
     Raises
     ------
     ValueError
-        If the folder holds a run or another training is on in it, no pair can be read, the weights do not
-        fit, the loss needs what the pairs do not have, or the device is not there or too small.
+        If the folder holds a run or another training is on in it. If no pair can be read, the weights do
+        not fit, or the loss needs what the pairs lack. If the device is absent or its memory too small.
     OSError
         If the disk is full, or the folder cannot be written; what was saved before stays.
     """

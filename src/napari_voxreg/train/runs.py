@@ -40,7 +40,7 @@ class RunInfo:
     best, last : Path or None
         Weights, where there are any yet.
     resumable : bool
-        Whether there is a state to go on from.
+        Whether there is a state to resume from.
     """
 
     folder: Path
@@ -161,7 +161,7 @@ def row_from(values: Mapping[str, Any]) -> Row:
 
 
 def kept_on_disk(pairs: PairSet, folder: Path) -> PairSet:
-    """The pairs with all members in files, so that a run can go on later: those in memory are packed."""
+    """The pairs with all members in files, so that a run can be resumed: those in memory are packed."""
     members = [getattr(pair, role) for pair in pairs.all for role in ROLES]
     if all(member is None or isinstance(member, Path | Stored) for member in members):
         return pairs

@@ -1,4 +1,4 @@
-"""Where a run is: everything it needs to go on as if it had never stopped."""
+"""Where a run is: everything needed to resume it as if it had never stopped."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ class LoadedPair:
 def read_pair(pair: Pair) -> LoadedPair:
     """Read all members of a pair.
 
-    A true displacement may be a .flo file, a .npy array of shape (d, \\*shape) in pixels, or a transform from
-    the world of the fixed to the world of the moving image (.h5, .tfm; see `load_transform`).
+    A true displacement may be a .flo file, a .npy array of shape (d, \\*shape) in pixels, or a transform
+    (.h5, .tfm; see `load_transform`). A transform maps the fixed image's world to the moving image's.
 
     Raises
     ------

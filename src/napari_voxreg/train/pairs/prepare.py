@@ -30,9 +30,9 @@ class Prepared:
     grid : Grid
         Where it lies.
     tensors : dict of str to Tensor
-        "fixed" and "moving", (1, \\*shape) float32 in [0, 1]; if requested, "fixed_labels" and
-        "moving_labels", (1, \\*shape) int64, "fixed_mask" and "moving_mask", (1, \\*shape) float32, and
-        "displacement", (d, \\*shape) float32 in pixels of the grid, NaN where it is not known. A pair that
+        "fixed" and "moving", (1, \\*shape) float32 in [0, 1]. If requested, also "fixed_labels" and
+        "moving_labels", (1, \\*shape) int64; "fixed_mask" and "moving_mask", (1, \\*shape) float32.
+        "displacement", (d, \\*shape) float32, is in pixels of the grid, NaN where not known. A pair that
         lacks them has labels 0, masks 1 and displacements NaN.
     """
 

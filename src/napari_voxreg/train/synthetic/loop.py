@@ -35,7 +35,7 @@ Report = Callable[[int, float, Score | None], None]
 
 @dataclass
 class State:
-    """Everything that a run needs to go on as if it had never stopped."""
+    """Everything needed to resume a run as if it had never stopped."""
 
     net: Network
     averages: AveragedModel

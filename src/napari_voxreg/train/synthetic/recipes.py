@@ -41,7 +41,7 @@ class Recipe:
         Optimiser steps.
     settling : int
         Of these the last ones, over which the rate falls linearly to a twentieth: at the full rate the
-        weights go on wandering about what they have found.
+        weights keep fluctuating around the minimum.
     ramp : int
         Steps over which the motion grows from a third to all of it.
     start : str
@@ -230,7 +230,7 @@ _BEGUN = (
 
 
 def _gone_on(name: str, batch: int, steps: int, rate: float, **other: Any) -> Recipe:
-    """What goes on from what was begun, most of it on a GPU in large batches; the rate soon falls."""
+    """Training continued from a first network, mostly on a GPU in large batches; the rate soon falls."""
     begun = next(recipe for recipe in _BEGUN if recipe.name == f"{name}-begun")
     return replace(
         begun,

@@ -1,8 +1,8 @@
 """Synthetic scenes: what both images of a pair show, and how each of them shows it.
 
-Label maps from noise (SynthMorph, Hoffmann et al., IEEE TMI 41, 2022) with what those lack: texture inside
-the labels, thin curves such as vessels and roads, cells, fields of view, and disturbances that only one image
-has.
+Label maps from noise (SynthMorph, Hoffmann et al., IEEE TMI 41, 2022), extended by texture inside the
+labels, thin curves such as vessels and roads, cells and fields of view. Some disturbances are in one image
+only.
 """
 
 from __future__ import annotations
