@@ -72,11 +72,11 @@ def check(wheel: Path, binding: str) -> None:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel), binding], check=True)
     subprocess.run([str(python), "-m", "pip", "check"], check=True)
-    picture = FOLDER / f"{binding}.png"
+    screenshot = FOLDER / f"{binding}.png"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    session = [*ON_DISPLAY, str(python), "-c", SESSION, str(picture), binding]
+    session = [*ON_DISPLAY, str(python), "-c", SESSION, str(screenshot), binding]
     subprocess.run(session, check=True, cwd=FOLDER, env=environment)
-    print(f"{binding}: see {picture}", flush=True)
+    print(f"{binding}: see {screenshot}", flush=True)
 
 
 if __name__ == "__main__":

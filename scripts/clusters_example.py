@@ -25,7 +25,7 @@ from napari_voxreg.samples import make_sample
 from napari_voxreg.transforms import Displacement, Transform, warp
 
 SIDE = 64  # pixels of an image
-EACH, HELD = 40, 8  # pairs of a kind, and how many of them are for validation
+EACH, VALIDATION = 40, 8  # pairs of a kind, and how many of them are for validation
 TRAINING = "--start shipped --loss LNCC --epochs 15 --batch-size 8 --workers 0 --show-every 0"
 
 
@@ -61,9 +61,9 @@ def radar() -> Iterator[Pair]:
 def write(folder: Path) -> Path:
     """The pairs of all kinds as files and a table."""
     kinds = [list(kind) for kind in (radar(), samples("fundus"), samples("brain2d"))]
-    held = [pair for kind in kinds for pair in kind[-HELD:]]
-    training = [pair for kind in kinds for pair in kind[:-HELD]]
-    return write_table(PairSet(tuple(training), tuple(held)), folder)
+    validation = [pair for kind in kinds for pair in kind[-VALIDATION:]]
+    training = [pair for kind in kinds for pair in kind[:-VALIDATION]]
+    return write_table(PairSet(tuple(training), tuple(validation)), folder)
 
 
 def main() -> int:

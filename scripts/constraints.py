@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 # Ourselves, and what installs the rest (the set-up takes a recent pip).
-LEFT_OUT = {"napari-voxreg", "pip", "setuptools"}
+EXCLUDED = {"napari-voxreg", "pip", "setuptools"}
 ROOTS = (
     "napari-voxreg[all]",
     "pytest",
@@ -49,7 +49,7 @@ def pinned() -> list[str]:
                 waiting.append(need)
     lines = []
     for name in extras:
-        if name not in LEFT_OUT:
+        if name not in EXCLUDED:
             try:
                 # "2.13.0+cpu" is this machine's build of 2.13.0.
                 lines.append(f"{name}=={Version(distribution(name).version).public}")

@@ -28,7 +28,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Source:
-    """One file: its path inside the checkout, its text, and what it says in Python's own terms."""
+    """One file: its path inside the checkout, its text, and its syntax tree."""
 
     path: Path
     text: str
@@ -84,7 +84,7 @@ def length(function: Function) -> int:
 
 
 def arguments(function: Function) -> list[str]:
-    """Names of a function's arguments, `self` and `cls` left out."""
+    """Names of a function's arguments, without `self` and `cls`."""
     a = function.args
     several = [extra for extra in (a.vararg, a.kwarg) if extra is not None]
     names = [argument.arg for argument in (*a.posonlyargs, *a.args, *a.kwonlyargs, *several)]
@@ -207,7 +207,7 @@ def words(source: Source) -> set[str]:
 def duplicates(checkout: Checkout) -> int:
     """Lines of the package that stand in a block of `BLOCK` or more that stands somewhere else, too.
 
-    Blank lines, comments, docstrings and imports are left out, and so is indentation.
+    Blank lines, comments, docstrings and imports are excluded, and so is indentation.
     """
     blocks: dict[tuple[str, ...], list[tuple[Path, int]]] = {}
     for source in checkout.package:

@@ -8,7 +8,7 @@ command -v apt-get >/dev/null 2>&1 || exit 0
 present=$(/sbin/ldconfig -p)
 missing=""
 
-# Asked for by file, because packages change their names between releases (libglib2.0-0 is libglib2.0-0t64 now).
+# Requested by file, because packages change their names between releases (libglib2.0-0 is libglib2.0-0t64 now).
 while read -r library package; do
     case "$present" in
         *"$library "*) ;;

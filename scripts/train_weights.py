@@ -38,7 +38,7 @@ def follow(names: list[str], folder: Path, device: str, minutes: float) -> bool:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*RECIPES, []], help="recipes; all if left out")
+    parser.add_argument("names", nargs="*", choices=[*RECIPES, []], help="recipes; all by default")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument(

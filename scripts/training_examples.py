@@ -5,7 +5,7 @@
 
 Writes the pairs in the form that the system takes, prints the command that trains on them and runs it; then
 prints a table of all that were run so far and draws their curves. True displacements are a measure alone; the
-moving images lie elsewhere at random, for a turn and shift that all pairs share is learnt without looking.
+moving images are moved at random, since a rotation and translation that all pairs share is learnt blindly.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from napari_voxreg.transforms import Affine, chain, warp
 SIDE = 128  # pixels of a radar chip
 EACH = 8  # chips of a scene
 LOOKS = 3  # pixels along each axis over which speckle is averaged
-HELD = 0.2  # of the pairs, for validation
+VALIDATION = 0.2  # of the pairs, for validation
 TABLE, RESULT = "pairs.csv", "result.json"
 
 
@@ -119,12 +119,12 @@ def calm_chips(count: int) -> Iterator[Pair]:
 
 
 def elsewhere(sample: Sample, much: float, seed: int, fill: float = 0.0) -> Sample:
-    """The moving image on the fixed one's grid: its own turn, zoom and shift undone, others at random.
+    """The moving image on the fixed one's grid: its own affine motion undone, another one at random.
 
     Parameters
     ----------
     much : float
-        The most that it is turned, in degrees, enlarged and shifted, in per cent of itself.
+        Largest rotation, in degrees, and largest zoom and translation, in per cent of its size.
     seed : int
     fill : float
         Where the moving image ends.
@@ -133,30 +133,30 @@ def elsewhere(sample: Sample, much: float, seed: int, fill: float = 0.0) -> Samp
     nodes = grid.nodes()
     usual = np.eye(3)
     usual[:2] = np.linalg.lstsq(np.c_[nodes, np.ones(len(nodes))], sample.truth(nodes), rcond=None)[0].T
-    turn, zoom, *shift = np.random.default_rng(seed).uniform(-much, much, 4)
-    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    angle, zoom, *translation = np.random.default_rng(seed).uniform(-much, much, 4)
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     own = np.eye(3)
     own[:2, :2] = (1 + zoom / 100) * np.array([[cos, -sin], [sin, cos]])
     side = (grid.spacing * grid.shape).max()
-    own[:2, 2] = grid.centre + np.array(shift) / 100 * side - own[:2, :2] @ grid.centre
+    own[:2, 2] = grid.centre + np.array(translation) / 100 * side - own[:2, :2] @ grid.centre
     move = own @ np.linalg.inv(usual)
     moving = warp(sample.moving, Affine(np.linalg.inv(move)), grid, fill=fill)
     return replace(sample, moving=moving, truth=chain(sample.truth, Affine(move)))
 
 
 def whole(
-    name: str, much: float, channel: int | None = None, alike: bool = False
+    name: str, much: float, channel: int | None = None, same_contrast: bool = False
 ) -> Callable[[int], Iterator[Pair]]:
     """A sample's pair again and again, of other seeds and `elsewhere`, both on the fixed image's grid.
 
-    If `alike`, the moving image is the fixed one, deformed as the other contrast was.
+    If `same_contrast`, the moving image is the fixed one, deformed as the other contrast was.
     """
 
     def make(count: int) -> Iterator[Pair]:
         for seed in range(count):
             sample = make_sample(name, seed)
             fixed, moving = (driving_channel(image, channel) for image in (sample.fixed, sample.moving))
-            if alike:
+            if same_contrast:
                 moving = warp(fixed, sample.truth.inverse(fixed.grid), fixed.grid)
             sample = elsewhere(replace(sample, fixed=fixed, moving=moving), much, seed)
             there = fixed.grid.to_index(sample.truth(fixed.grid.nodes()))
@@ -204,7 +204,7 @@ EXAMPLES = {
     "avsm": Example(
         "AVSM: affine in steps, then vSVF, mk-LNCC and symmetry, twice the same contrast",
         60,
-        whole("brain2d", 5.0, alike=True),
+        whole("brain2d", 5.0, same_contrast=True),
         "table",
         30,
         "--architecture avsm --loss mk-LNCC --symmetry 10 --learning-rate 0.001 --batch-size 4",
@@ -233,7 +233,7 @@ def write(example: Example, folder: Path, count: int) -> Path:
     source = {"lists": folder, "table": folder / TABLE, "hdf5": folder / "pairs.h5"}[example.form]
     if folder.exists():
         return source
-    pairs = open_pairs(list(example.make(count)), validation=HELD)
+    pairs = open_pairs(list(example.make(count)), validation=VALIDATION)
     folder.mkdir(parents=True)
     if example.form == "hdf5":
         return pack(pairs, source)
@@ -263,7 +263,7 @@ def write_table(pairs: PairSet, folder: Path) -> Path:
 
 
 def true_error(source: Path, run: Path, weights: Path | None) -> float:
-    """Mean true error of validation in pixels, of weights or of nothing at all; see `train.truth.error`."""
+    """Mean true error of validation in pixels, of weights or of identity; see `endpoint_error.error`."""
     from napari_voxreg.nets.checkpoints.checkpoint import load_weights
 
     net = None if weights is None else load_weights(weights).net
@@ -275,7 +275,7 @@ def true_error(source: Path, run: Path, weights: Path | None) -> float:
 
 
 def blind_error(source: Path, run: Path) -> float:
-    """The same of the training pairs' mean true displacement, which anybody can answer without looking."""
+    """The same of the training pairs' mean true displacement, a prediction that needs no images."""
     mean = mean_truth(source, read_run(run).shape)
     return _mean_error(source, run, lambda fixed, moving: mean)
 
@@ -289,9 +289,9 @@ def mean_truth(source: Path, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _mean_error(
-    source: Path, run: Path, answer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    source: Path, run: Path, predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 ) -> float:
-    """Of an answer to the validation pairs."""
+    """Of a prediction for the validation pairs."""
     from napari_voxreg.train.pairs.data import PairData, in_order, together
     from napari_voxreg.train.pairs.prepare import TRUTH
 
@@ -302,15 +302,15 @@ def _mean_error(
         batch = together([data[draw] for draw in draws])
         tensors = batch.tensors
         with torch.no_grad():
-            found = torch.nan_to_num(answer(tensors["fixed"], tensors["moving"])).expand_as(tensors[TRUTH])
-        told = error(tensors, found)
-        if told is not None:
-            total, count = total + float(told) * len(batch.names), count + len(batch.names)
+            found = torch.nan_to_num(predict(tensors["fixed"], tensors["moving"])).expand_as(tensors[TRUTH])
+        known = error(tensors, found)
+        if known is not None:
+            total, count = total + float(known) * len(batch.names), count + len(batch.names)
     return total / count
 
 
 def draw(folder: Path) -> Path:
-    """The losses of all runs in a folder, and the true errors before and after, in one picture."""
+    """The losses of all runs in a folder, and the true errors before and after, in one figure."""
     names = [name for name in EXAMPLES if (folder / f"{name}-run" / RESULT).is_file()]
     wide, high = min(len(names) + 1, 4), -(-(len(names) + 1) // 4)
     figure = Figure(figsize=(3 * wide, 2.6 * high), layout="constrained")
@@ -329,9 +329,9 @@ def draw(folder: Path) -> Path:
     bars = panels[len(names)]
     results = [json.loads((folder / f"{name}-run" / RESULT).read_text()) for name in names]
     shown = (("before", figures.BEFORE), ("blind", "0.8"), ("best", figures.ALONE))
-    for shift, (key, colour) in zip((-0.27, 0.0, 0.27), shown, strict=True):
+    for offset, (key, colour) in zip((-0.27, 0.0, 0.27), shown, strict=True):
         heights = [result[key] for result in results]
-        bars.bar(np.arange(len(names)) + shift, heights, 0.25, color=colour, label=key)
+        bars.bar(np.arange(len(names)) + offset, heights, 0.25, color=colour, label=key)
     bars.set_xticks(range(len(names)), names, fontsize=8, rotation=40, ha="right")
     bars.set_ylabel("pixels")
     bars.set_title("true error, validation", fontsize=10)

@@ -5,9 +5,10 @@
     OMP_NUM_THREADS=1 .venv/bin/python scripts/training_sar.py losses -o sar
     OMP_NUM_THREADS=1 .venv/bin/python scripts/training_sar.py smoothness -o sar
 
-`viewer` drives the Train panel of a real napari and takes pictures of its window; `networks` gives every
-network, from scratch and from the shipped weights, `smoothness` every loss with three weights of smoothness
-the same time of one core; `losses` tells what each loss says of the true map and of what `networks` found.
+`viewer` drives the Train panel of a real napari and takes screenshots of its window. `networks` gives every
+network, from scratch and from the shipped weights, the same time of one core; `smoothness` does so for every
+loss with three weights of smoothness. `losses` evaluates each loss on the true map and on the results of
+`networks`.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from training_examples import TABLE, chips, mean_truth, true_error, write_table
 
 from napari_voxreg import figures
 from napari_voxreg.io.pairs import open_pairs
-from napari_voxreg.train.events import Began, EpochDone, Event, Wish
+from napari_voxreg.train.events import Began, EpochDone, Event, Request
 from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.runs import BEST, read_history
 
-PAIRS, HELD = 80, 0.2
+PAIRS, VALIDATION = 80, 0.2
 TIMES = "times.csv"
 # Time ends a run, not the number of epochs; 32 steps take the pairs twice.
 COMMON = {
@@ -75,9 +76,9 @@ WEIGHTS = {
     "NMI": (0.01, 0.1, 1.0),
     "MSE": (0.01, 0.1, 1.0),
 }
-CANVAS, PANEL = (336, 132, 964, 760), (978, 290, 1318, 860)  # what is kept of a picture of the window
+CANVAS, PANEL = (336, 132, 964, 760), (978, 290, 1318, 860)  # what is kept of a screenshot
 GAP = 12
-MOMENTS = (0.0, 0.5, 2.0)  # minutes at which pictures are taken, beside the end
+MOMENTS = (0.0, 0.5, 2.0)  # minutes at which screenshots are taken, beside the end
 
 Times = list[tuple[float, float]]
 """Minutes of a core and true error in pixels, an epoch each."""
@@ -87,7 +88,7 @@ def pairs_in(folder: Path) -> Path:
     """The table of pairs, made if need be; nobody's scene is on both sides."""
     table = folder / "pairs" / TABLE
     if not table.is_file():
-        write_table(open_pairs(list(chips(PAIRS)), validation=HELD), table.parent)
+        write_table(open_pairs(list(chips(PAIRS)), validation=VALIDATION), table.parent)
     return table
 
 
@@ -95,7 +96,7 @@ def pairs_in(folder: Path) -> Path:
 
 
 def in_viewer(folder: Path, minutes: float) -> None:
-    """Press Start, wait, press Stop; pictures of the window on the way, and what came of it.
+    """Press Start, wait, press Stop; screenshots meanwhile, and the result.
 
     Minutes are those that two cores take if nothing else is on: half of the time that the processes had.
     """
@@ -113,15 +114,15 @@ def in_viewer(folder: Path, minutes: float) -> None:
             QApplication.processEvents()
             time.sleep(0.05)
 
-    def picture(name: str) -> None:
-        until(lambda: False, 1.5)  # what was asked for is drawn
+    def screenshot(name: str) -> None:
+        until(lambda: False, 1.5)  # until everything is drawn
         viewer.window.screenshot(str(folder / f"window-{name}.png"), flash=False, canvas_only=False)
 
     panel.folder.choose(folder / "runs")
     panel.source.choose(table)
     panel.options.choose(**COMMON | SUPERVISED)
     until(lambda: panel.source.pairs is not None)
-    picture("chosen")
+    screenshot("chosen")
     began = time.monotonic()
     panel.bar.start.click()
     until(lambda: len(panel._example.layers) == 4)
@@ -129,12 +130,12 @@ def in_viewer(folder: Path, minutes: float) -> None:
     for minute in moments:
         while (spent := trained()) < minute:
             until(lambda: False, 1.0)
-        picture(f"{minute:g}")
+        screenshot(f"{minute:g}")
     ended: list[object] = []
     panel.finished.connect(ended.append)
     panel.bar.stop.click()
     until(lambda: bool(ended))
-    picture("end")
+    screenshot("end")
     run = panel.runner.folder
     result = {
         "minutes of two cores": spent,
@@ -150,7 +151,7 @@ def in_viewer(folder: Path, minutes: float) -> None:
 
 
 def record(folder: Path, names: Sequence[str]) -> None:
-    """One picture of what the windows showed, two beside each other: the example pair and the curves."""
+    """One sheet of the screenshots, two beside each other: the example pair and the curves."""
     wide, high = CANVAS[2] - CANVAS[0] + PANEL[2] - PANEL[0], CANVAS[3] - CANVAS[1]
     rows = -(-len(names) // 2)
     sheet = PIL.Image.new("RGB", (2 * wide + GAP, rows * (high + GAP) - GAP), "white")
@@ -212,7 +213,7 @@ class Clock:
         """Seconds of a core so far."""
         return time.process_time() - self.began
 
-    def control(self) -> Wish:
+    def control(self) -> Request:
         """Whether there is time left; the first epoch is finished in any case."""
         return "stop" if self.rows and self.spent > self.seconds else "go"
 
@@ -272,7 +273,7 @@ def blind(table: Path, shape: tuple[int, int]) -> dict[str, Any]:
 
 
 def losses(folder: Path) -> None:
-    """Print what each loss says of the validation pairs: of the true map, of none, of networks' answers."""
+    """Print each loss on the validation pairs: of the true map, of none, of networks' predictions."""
     import torch
 
     from napari_voxreg.nets.architectures.network import Prediction

@@ -37,14 +37,14 @@ class Colours:
 
 PAPER = Colours("#9aa3ab", "#2a6f97", "#d9593d")
 SCREEN = Colours("#9aa3ab", "#4aa8c9", "#e0825f")
-"""Seen on a dark ground and on a light one."""
+"""Visible on a dark background and on a light one."""
 BEFORE, AFTER, ALONE = PAPER.before, PAPER.after, PAPER.alone
-OUTSIDE = "#3b4147"  # where a picture shows nothing
+OUTSIDE = "#3b4147"  # outside the image
 ENDINGS = (".png", ".svg", ".pdf")
 SIDES = {"training": ("training", "train"), "validation": ("validation", "val")}
 CLOCKS = ("epoch", "step", "seconds")  # columns of a history that are no curves
 TILE = 2.0  # inches
-NEAREST = 8  # pictures of a cluster
+NEAREST = 8  # images of a cluster
 
 
 def save(figure: Figure, path: Path | str) -> Path:
@@ -71,7 +71,7 @@ def before_after(rows: Sequence[Row], key: str = "ssim") -> Figure:
     Parameters
     ----------
     rows : sequence of Row
-        Those without the score are left out.
+        Those without the score are skipped.
     key : str
         Of one of `MEASURES`.
 
@@ -169,19 +169,19 @@ def gallery(rows: Sequence[Row], count: int = 3) -> Figure:
     """
     by, order = ranked([row for row in rows if row.pair is not None and row.result is not None])
     if not order:
-        raise ValueError("No pair has a result to be shown; look at the table for the reasons.")
+        raise ValueError("No pair has a result to be shown; see the table for the reasons.")
     count = min(count, len(order))
     chosen = [(f"best {k + 1}", row) for k, row in enumerate(order[:count])]
     left = order[count:][-count:]
     chosen += [(f"worst {len(left) - k}", row) for k, row in enumerate(left)]
-    shown = [(rank, row, _pictures(row)) for rank, row in chosen]
-    heights = [TILE * pictures[0].shape[0] / pictures[0].shape[1] for *_, pictures in shown]
+    shown = [(rank, row, _images(row)) for rank, row in chosen]
+    heights = [TILE * images[0].shape[0] / images[0].shape[1] for *_, images in shown]
     figure = _figure(5 * TILE, sum(heights) + 0.4 * len(shown) + 0.4)
     grid = figure.subplots(len(shown), 5, squeeze=False, height_ratios=heights)
-    for line, (rank, row, pictures) in zip(grid, shown, strict=True):
-        for axes, picture, title in zip(line, pictures, _titles(row, rank), strict=True):
+    for line, (rank, row, images) in zip(grid, shown, strict=True):
+        for axes, image, title in zip(line, images, _titles(row, rank), strict=True):
             low, colours = (-1, "RdBu_r") if title.startswith("difference") else (0, "gray")
-            axes.imshow(picture, cmap=colours, vmin=low, vmax=1, interpolation="nearest")
+            axes.imshow(image, cmap=colours, vmin=low, vmax=1, interpolation="nearest")
             axes.set_facecolor(OUTSIDE)
             axes.set_title(title, fontsize=6.5)
             axes.set_xticks([])
@@ -303,7 +303,7 @@ def members(clusters: Sequence[Cluster], count: int = NEAREST) -> Figure:
     clusters : sequence of Cluster
         One line each.
     count : int
-        Pictures of a cluster, at most.
+        Images of a cluster, at most.
     """
     count = min(count, max(len(cluster.members) for cluster in clusters))
     tile = 0.6 * TILE
@@ -320,7 +320,7 @@ def members(clusters: Sequence[Cluster], count: int = NEAREST) -> Figure:
             axes.set_axis_off()
             if k < len(cluster.members):
                 member = cluster.members[k]
-                axes.imshow(member.picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                axes.imshow(member.thumbnail, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
                 axes.set_title(f"{_short(member.pair.name)}\n{member.distance:.2f}", fontsize=4.5)
     return figure
 
@@ -338,7 +338,7 @@ def _measure(key: str) -> Measure:
     raise ValueError(f"There is no score {key!r}; choose from: {', '.join(m.key for m in MEASURES)}.")
 
 
-def _pictures(row: Row) -> tuple[Array, ...]:
+def _images(row: Row) -> tuple[Array, ...]:
     """Fixed, moving on the fixed grid, registered (in [0, 1], nan outside), and fixed minus either."""
     pair, result = open_row(row)
     fixed, moving = driving_channel(pair.fixed), driving_channel(pair.moving)
@@ -372,5 +372,5 @@ def _side_and_term(name: str) -> tuple[str, str]:
 
 
 def _short(name: str) -> str:
-    """A name of at most 24 characters, its middle left out."""
+    """A name of at most 24 characters, its middle omitted."""
     return name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"

@@ -71,7 +71,7 @@ def test_models_are_trained_judged_and_not_trained_again(
 ) -> None:
     assert main(words(folder, "-k", "2", "--train", *QUICK)) == 0
     said, out = capsys.readouterr().out, folder.parent / "out"
-    assert "stn, MSE: every model took 2 steps from the same start (2 steps on all pairs)" in said
+    assert "stn, MSE: every model took 2 steps from the same weights (2 steps on all pairs)" in said
     rows = table(out / "table.csv")
     assert [row[0] for row in rows] == ["cluster", "1", "2", "all"]
     assert [row[1] for row in rows[1:]] == ["4", "4", "8"] and [row[2] for row in rows[1:]] == ["2", "2", "4"]

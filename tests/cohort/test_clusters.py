@@ -71,7 +71,7 @@ def test_kinds_are_found_with_the_elbow_at_their_number(shapes, images) -> None:
         assert set(cluster.pairs.validation) <= set(pairs.validation)
         for member in cluster.members:
             assert member.training == (member.pair in pairs.training)
-            assert member.picture.shape == (96, 96) and member.picture.dtype == np.uint8
+            assert member.thumbnail.shape == (96, 96) and member.thumbnail.dtype == np.uint8
     assert {kind_of(c.members[0].pair.name) for c in clusters} == set(KINDS)
     again = survey(pairs, images=images)
     assert csv_text(again.clusters()) == csv_text(clusters)
@@ -85,7 +85,7 @@ def test_pictures_show_the_middle_of_the_fixed_image_undistorted() -> None:
     for image in (flat, deep):
         others = [picture("noise", k, image.data.shape) for k in range(2)]
         pairs = PairSet(tuple(Pair(f"p{k}", i, i) for k, i in enumerate((image, *others))), ())
-        shown = survey(pairs).pictures[0]
+        shown = survey(pairs).thumbnails[0]
         assert shown[:20].max() == 0 and shown[-20:].max() == 0  # as wide as it was, black above and below
         assert shown[48, 48] > 200 and shown[48, 4] < 60
 
@@ -127,7 +127,7 @@ def test_what_cannot_be_read_is_named_and_left_out(tmp_path: Path) -> None:
     assert [pair.name for pair in found.pairs.training] == ["p0", "p1", "p2", "p5"] or (
         [pair.name for pair in found.pairs.training] == [f"p{k}.tif" for k in (0, 1, 2, 5)]
     )
-    said = [note for note in found.pairs.notes if "left out" in note]
+    said = [note for note in found.pairs.notes if "is skipped" in note]
     assert len(said) == 2 and "p3" in said[0] and "not finite" in said[1]
     for file in (tmp_path / "fixed").iterdir():
         file.write_bytes(b"nothing")

@@ -110,7 +110,7 @@ def test_within_chance_nobody_wins() -> None:
     one = compared(rows([2.0]), rows([1.0]))
     assert one.better == "" and math.isnan(one.error) and "One validation pair" in one.sentence
     none = compared([], [])
-    assert none.better == "" and math.isnan(none.gain) and "nothing can be said" in none.sentence
+    assert none.better == "" and math.isnan(none.gain) and "cannot be compared" in none.sentence
 
 
 def test_without_a_known_answer_the_gain_beyond_smoothing_counts_and_failed_pairs_do_not() -> None:
@@ -141,7 +141,7 @@ def test_each_pair_is_judged_with_the_model_of_its_cluster(asked: list[str], tmp
     own[1] = weights(tmp_path / "still", (0.0, 0.0))
     still = judge(clusters, everyone, own, tmp_path / "judged")
     assert [note[:70] for note in still.notes] == [
-        "0 of 7 pairs stayed as they lay with one model for all, 3 with one per"
+        "0 of 7 pairs stayed at their current positions with one model for all, 3 with one per"
     ] and not found.notes
     asked.clear()
     page = markdown(found)

@@ -98,7 +98,7 @@ def test_the_right_answer_scores_well_on_all_there_is_to_know(known):
         displacement=truth,
     )
     (row,) = evaluate([pair], method="known").rows
-    assert row.outcome == "better" and row.folds == 0 and row.seconds > 0
+    assert row.outcome == "better" and row.folding == 0 and row.seconds > 0
     length = math.hypot(*SHIFT)
     assert row.before["landmark_error"] == pytest.approx(length)
     assert row.after["landmark_error"] == pytest.approx(0, abs=1e-9)
@@ -190,7 +190,9 @@ def test_a_gain_of_smoothing_is_called_so_and_one_of_registration_too(known):
 
 def row_of(before, alone, after, name="a", **more):
     given = {"ssim_common": before}, {"ssim_common": after}
-    return Row(name, "m", "", "c", "s", "better", "", *given, interpolated=alone, folds=0, seconds=1, **more)
+    return Row(
+        name, "m", "", "c", "s", "better", "", *given, interpolated=alone, folding=0, seconds=1, **more
+    )
 
 
 def test_a_gain_that_is_partly_of_smoothing_or_within_chance():
@@ -392,7 +394,7 @@ def test_a_summary_counts_means_and_improvement():
     assert (line.before.mean, line.before.median) == (pytest.approx(0.2), 0.2)
     assert line.after.sd == pytest.approx(np.std([0.5, 0.1, 0.6], ddof=1))
     assert line.improved == pytest.approx(2 / 3)
-    assert second.title == "other with w.pt" and second.lines == () and second.folds is None
+    assert second.title == "other with w.pt" and second.lines == () and second.folding is None
     assert "m: 4 pairs, 1 without a result" in text(first) and "67 %" in text(first)
     assert "| SSIM common | 3 | 0.200 -> 0.400 |" in markdown([first, second])
     assert text(second).startswith("other with w.pt: 1 pair, 1 without")

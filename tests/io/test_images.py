@@ -118,7 +118,7 @@ def test_shear_is_refused_where_it_would_be_lost(tmp_path, ending):
     [
         ("a.png", Image(COLOURS, MICRO), "no spacing or origin"),
         ("a.png", Image(PLANE, PLAIN), "float32"),
-        ("a.tif", Image(PLANE, turned(2)), "no turned or mirrored axes"),
+        ("a.tif", Image(PLANE, turned(2)), "no rotated or mirrored axes"),
         ("a.mha", Image(PLANE.astype(complex), turned(2)), "complex"),
         ("a.dcm", Image(PLANE, turned(2)), "files are written as"),
     ],

@@ -1,4 +1,4 @@
-"""One model for all and one for each cluster: same start, as many steps, gone on with after a stop."""
+"""One model for all and one for each cluster: the same weights, as many steps, resumed after a stop."""
 
 from __future__ import annotations
 

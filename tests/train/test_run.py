@@ -242,7 +242,7 @@ def test_a_full_disk_is_one_sentence_and_earlier_files_stay_whole(some_pairs, tm
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(OSError, match="is full; what was saved before is whole") as raised:
+        with pytest.raises(OSError, match="is full; what was saved before is intact") as raised:
             resume(folder, epochs=3)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

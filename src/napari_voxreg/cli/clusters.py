@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LIST, ELBOW, GALLERY, TABLE, SUMMARY = "clusters.csv", "elbow.png", "gallery.png", "table.csv", "summary.md"
 MODELS, JUDGED = "models", "judged"  # folders
-LOOKED, TAUGHT = 0.05, 0.85  # of the time with training, until clusters and models are there
+SURVEYED, TRAINED = 0.05, 0.85  # of the time with training, until clusters and models are there
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Find the clusters, train and judge their models if asked to, and print what came out.
+    """Find the clusters, train and judge their models on request, and print the results.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
             images=options.images,
             most=max(MOST, options.count or 0),
             seed=chosen.seed,
-            progress=subprogress(progress, 0.0, LOOKED if options.train else 1.0),
+            progress=subprogress(progress, 0.0, SURVEYED if options.train else 1.0),
         )
         clusters = found.clusters(options.count)
         blocks = [_listed(found, clusters), *found.pairs.notes]
@@ -112,7 +112,7 @@ def _trained(
         [cluster.pairs for cluster in clusters],
         options,
         folder / MODELS,
-        subprogress(progress, LOOKED, TAUGHT),
+        subprogress(progress, SURVEYED, TRAINED),
     )
     judged = judge(
         clusters,
@@ -120,12 +120,12 @@ def _trained(
         models.own,
         folder / JUDGED,
         device=options.device,
-        progress=subprogress(progress, TAUGHT, 1.0),
+        progress=subprogress(progress, TRAINED, 1.0),
     )
     start = f"{models.before} steps on all pairs" if models.before else f"{options.start} weights"
     how = (
-        f"{options.architecture}, {options.loss}: every model took {models.steps} steps from the same start "
-        f"({start}), the one for all on all pairs, each cluster's on its own."
+        f"{options.architecture}, {options.loss}: every model took {models.steps} steps from the same "
+        f"weights ({start}), the one for all on all pairs, each cluster's on its own."
     )
     write_text(folder / TABLE, table_text(judged))
     page = markdown(judged)

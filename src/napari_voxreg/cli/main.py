@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 PROGRAM = "napari-voxreg"
 WIDTH = 100  # columns of the help at most
 # Each has a module here with `add(parser, words)` and `run(options)`. Only that of the command which is given
-# is imported, so that --help answers at once.
+# is imported, so that --help is immediate.
 COMMANDS = {
     "demo": "Register the simulated fundus pair in napari.",
     "samples": "List the simulated pairs, or write them as files.",
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Without the program's name; those of this process if left out.
+        Without the program's name; by default those of this process.
 
     Returns
     -------

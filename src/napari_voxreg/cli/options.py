@@ -19,7 +19,7 @@ from ..registration.register import DEFAULT_METHOD
 from ..transforms import Transform
 from .describe import default, kind
 
-MARK = "parameter "  # tells a method's parameters from our own options
+MARK = "parameter "  # distinguishes a method's parameters from our own options
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:

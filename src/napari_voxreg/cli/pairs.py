@@ -68,7 +68,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 
 def pairs_from(options: argparse.Namespace) -> PairSet:
-    """The pairs that the options of `add_source_options` tell."""
+    """The pairs given by the options of `add_source_options`."""
     validation: str | float | None = options.validation
     with suppress(ValueError):  # else it is a file's name
         validation = None if validation is None else float(validation)

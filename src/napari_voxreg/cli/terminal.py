@@ -1,4 +1,4 @@
-"""What a command shows while it works, on stderr: a progress bar, and the log if it is asked for."""
+"""What a command shows while it works, on stderr: a progress bar, and the log on request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..core.progress import Cancelled, Progress
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Progress as a bar if stderr is a terminal; the first Ctrl-C asks the work to stop, a second ends it."""
+    """Progress as a bar if stderr is a terminal; the first Ctrl-C requests a stop, a second ends it."""
     stop = False
 
     def interrupted(number: int, frame: object) -> None:

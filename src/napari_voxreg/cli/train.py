@@ -13,7 +13,7 @@ from .pairs import add_source_options, pairs_from
 from .terminal import progress_bar
 
 if TYPE_CHECKING:
-    from ..train.events import Ended, Event, Losses, Row, Wish
+    from ..train.events import Ended, Event, Losses, Request, Row
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -58,10 +58,12 @@ def run(options: argparse.Namespace) -> None:
     chosen = TrainOptions.from_dict(given)
     pairs = None if options.resume else pairs_from(options)
     many = options.devices * options.num_nodes > 1
-    team = FabricProcesses(chosen.device, options.devices, options.num_nodes) if many else SingleProcess()
+    processes = (
+        FabricProcesses(chosen.device, options.devices, options.num_nodes) if many else SingleProcess()
+    )
     with progress_bar() as progress:
-        screen = _Screen(silent if team.rank else progress)
-        rest: dict[str, Any] = {"report": screen.report, "control": screen.control, "team": team}
+        screen = _Screen(silent if processes.rank else progress)
+        rest: dict[str, Any] = {"report": screen.report, "control": screen.control, "processes": processes}
         if pairs is None:
             changes = {name: chosen.as_dict()[name] for name in given}
             ended = resume(options.source, **rest, **changes)
@@ -71,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
         raise Cancelled(f"{ended.text} All is saved: go on with train {screen.folder} --resume.")
     if ended.reason == "not a number":
         raise ValueError(ended.text)
-    if team.rank == 0:
+    if processes.rank == 0:
         print("\n".join([*screen.said, *_summary(ended, screen.rows)]))
 
 
@@ -85,12 +87,12 @@ class _Screen:
         self.said: list[str] = []
         self.folder = Path()
 
-    def control(self) -> Wish:
+    def control(self) -> Request:
         """Whether the user has pressed Ctrl-C."""
         try:
             self.progress(self.fraction, self.words)
         except Cancelled:
-            self.progress = silent  # it says so once
+            self.progress = silent  # reported once
             return "stop"
         return "go"
 
@@ -108,10 +110,10 @@ class _Screen:
         elif isinstance(event, Stepped):
             self.fraction = event.step / event.steps
             judged = self.rows[-1].validation if self.rows else None
-            seen = "" if judged is None else f", validation {judged.total:.4g}"
+            checked = "" if judged is None else f", validation {judged.total:.4g}"
             left = _span(event.seconds_left)
             self.words = (
-                f"epoch {event.epoch} of {event.epochs}, loss {event.losses.total:.4g}{seen}, {left} left"
+                f"epoch {event.epoch} of {event.epochs}, loss {event.losses.total:.4g}{checked}, {left} left"
             )
 
 

@@ -1,6 +1,6 @@
 """Many images at once: clusters of a set of pairs, and one model for each against one for all.
 
-`survey` looks at a set, `judge` compares models; `docs/clusters.md` tells what comes out.
+`survey` finds the clusters of a set, `judge` compares models; `docs/clusters.md` explains the results.
 """
 
 from .clusters import IMAGES, MOST, Cluster, Member, Survey, csv_text, survey

@@ -1,4 +1,4 @@
-"""Kinds of images in a set of pairs: k-means on small pictures of them."""
+"""Kinds of images in a set of pairs: k-means on thumbnails of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IMAGES: tuple[str, ...] = get_args(Images)
 MOST = 10  # clusters that are tried
 SIDES = {2: 32, 3: 16}  # pixels along each axis by which images are compared
 READ = 0.9  # of the time, for reading
-SHOWN = 96  # pixels along each axis of the pictures for people
+SHOWN = 96  # pixels along each axis of the thumbnails that are shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +38,14 @@ class Member:
         Whether it is one to train on.
     distance : float
         Of what is compared to the cluster's centre: the root of the summed squared differences.
-    picture : ndarray, shape (96, 96), uint8
-        Its fixed image, of a volume the middle plane.
+    thumbnail : ndarray, shape (96, 96), uint8
+        Of its fixed image, of a volume the middle plane.
     """
 
     pair: Pair
     training: bool
     distance: float
-    picture: Array
+    thumbnail: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class Cluster:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """A set of pairs as clustering sees it.
+    """A set of pairs as clustering compares it.
 
     Parameters
     ----------
@@ -77,15 +77,15 @@ class Survey:
         Those that could be read, with notes on the others.
     points : ndarray, shape (N, F)
         What of each of ``pairs.all`` is compared.
-    pictures : tuple of ndarray, shape (96, 96), uint8
-        Their fixed images.
+    thumbnails : tuple of ndarray, shape (96, 96), uint8
+        Of their fixed images.
     centres : tuple of ndarray, shape (k, F)
         For k = 1, 2, ...: found on the pairs to train on alone.
     """
 
     pairs: PairSet
     points: Array
-    pictures: tuple[Array, ...]
+    thumbnails: tuple[Array, ...]
     centres: tuple[Array, ...]
 
     @property
@@ -105,7 +105,7 @@ class Survey:
         Parameters
         ----------
         k : int, optional
-            How many; those at the elbow if left out.
+            How many; by default those at the elbow.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class Survey:
     def _cluster(self, number: int, places: Array, distances: Array) -> Cluster:
         every, count = self.pairs.all, len(self.pairs.training)
         order = places[np.argsort(distances[places], kind="stable")]
-        members = tuple(Member(every[i], i < count, float(distances[i]), self.pictures[i]) for i in order)
+        members = tuple(Member(every[i], i < count, float(distances[i]), self.thumbnails[i]) for i in order)
         chosen = {id(every[i]) for i in places}
         training, validation = (
             tuple(pair for pair in side if id(pair) in chosen)
@@ -147,10 +147,10 @@ def survey(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Survey:
-    """Look at a set of pairs: what kinds of images are there?
+    """Find the kinds of images in a set of pairs.
 
     Each image is scaled to [0, 1] by its percentiles and sampled on a few pixels along each axis of the fixed
-    image, the moving one where it lies in the world; these are reduced to their principal components.
+    image; the moving one keeps its place in the world. These are reduced to their principal components.
     Components and centres come from the pairs to train on alone, and each validation pair belongs to the
     nearest centre.
 
@@ -170,7 +170,7 @@ def survey(
     Returns
     -------
     Survey
-        Pairs that cannot be read are left out, and its pairs' notes name them.
+        Pairs that cannot be read are skipped, and its pairs' notes name them.
 
     Raises
     ------
@@ -179,9 +179,9 @@ def survey(
     """
     if not pairs.training:
         raise ValueError("There are no pairs to train on; choose a smaller part for validation.")
-    seen, notes = _seen(pairs, images, progress)
+    described, notes = _described(pairs, images, progress)
     training, validation = (
-        tuple(pair for pair in side if id(pair) in seen) for side in (pairs.training, pairs.validation)
+        tuple(pair for pair in side if id(pair) in described) for side in (pairs.training, pairs.validation)
     )
     kept = PairSet(training, validation, (*pairs.notes, *notes), pairs.names)
     if not kept.training:
@@ -189,7 +189,7 @@ def survey(
             f"None of the {plural(len(pairs.training), 'pair')} to train on can be read: {notes[0]}"
         )
     progress(READ, "comparing")
-    thumbs = np.stack([seen[id(pair)][0] for pair in kept.all])
+    thumbs = np.stack([described[id(pair)][0] for pair in kept.all])
     count = len(kept.training)
     different = len(np.unique(thumbs[:count], axis=0))
     if count > 1 and different == 1:
@@ -197,7 +197,7 @@ def survey(
         raise ValueError(f"All {count} pairs to train on show the same{other}.")
     points = Components.of(thumbs[:count])(thumbs)
     centres = k_means(points[:count], min(most, different), seed, subprogress(progress, READ, 1.0))
-    return Survey(kept, points, tuple(seen[id(pair)][1] for pair in kept.all), centres)
+    return Survey(kept, points, tuple(described[id(pair)][1] for pair in kept.all), centres)
 
 
 def csv_text(clusters: Sequence[Cluster]) -> str:
@@ -212,13 +212,13 @@ def csv_text(clusters: Sequence[Cluster]) -> str:
     return table.getvalue()
 
 
-def _seen(
+def _described(
     pairs: PairSet, images: Images, progress: Progress
 ) -> tuple[dict[int, tuple[Array, Array]], list[str]]:
     """What of each pair is compared and shown, by its id, and a sentence on each that cannot be read."""
     every = pairs.all
     known: dict[Hashable, tuple[Array, Array]] = {}
-    seen: dict[int, tuple[Array, Array]] = {}
+    described: dict[int, tuple[Array, Array]] = {}
     notes: list[str] = []
     ndim = 0
     for k, pair in enumerate(every):
@@ -234,10 +234,10 @@ def _seen(
                 known[key] = _thumbs(fixed, _read(pair, "moving") if images == "both" else None)
         except (ValueError, OSError, MemoryError) as error:
             why = str(error) or type(error).__name__
-            notes.append(f"The pair {pair.name} is left out: {why}")
+            notes.append(f"The pair {pair.name} is skipped: {why}")
             continue
-        seen[id(pair)] = known[key]
-    return seen, notes
+        described[id(pair)] = known[key]
+    return described, notes
 
 
 def _read(pair: Pair, side: str) -> Image:
@@ -251,7 +251,7 @@ def _read(pair: Pair, side: str) -> Image:
 def _thumbs(fixed: Image, moving: Image | None) -> tuple[Array, Array]:
     """What is compared, (P,), and what is shown, (96, 96) uint8."""
     extent = fixed.grid.spacing * fixed.grid.shape
-    # Stretched alike, or the format of an image would tell more than what it shows.
+    # Stretched to the same shape, or an image's format would count more than its content.
     grid = _around(fixed.grid, SIDES[fixed.ndim], extent)
     both = [fixed] if moving is None else [fixed, moving]
     compared = np.concatenate([_laid(image, grid).ravel() for image in both])

@@ -17,8 +17,8 @@ from ..evaluation import MEASURES, Row, evaluate
 from ..methods import method_for
 from .clusters import Cluster
 
-CERTAIN = 0.95  # of a difference before it is called one
-KNOWN = MEASURES[:3]  # scores that rest on a known answer
+CERTAIN = 0.95  # confidence at which a difference is reported
+KNOWN = MEASURES[:3]  # scores that rest on known correspondence
 CAVEAT = (
     "The standard error is over pairs, for one training: another seed may change more than that, so train "
     "with others before you rely on a difference."
@@ -74,9 +74,9 @@ class Judging:
     def sentence(self) -> str:
         """Which is better and by how much, never within chance."""
         if not self.pairs:
-            return "No validation pair has a result under both, so nothing can be said."
+            return "No validation pair has a result under both, so the models cannot be compared."
         if self.pairs < 2:
-            return "One validation pair tells no difference from chance; keep more for validation."
+            return "One validation pair cannot tell a difference from chance; keep more for validation."
         values = (
             f"{self.score} {self.everyone:.3f} with one model for all, {self.own:.3f} with one per cluster"
         )
@@ -84,12 +84,12 @@ class Judging:
             f"{values}; {abs(self.gain):.3f} ± {self.error:.3f} (standard error) "
             f"{'better' if self.gain >= 0 else 'worse'} over {self.pairs} validation pairs"
         )
-        says = {
+        verdicts = {
             "own": "One model per cluster did better in this training",
             "all": "One model for all did better in this training",
             "": "No difference that could not be chance",
         }
-        return f"{says[self.better]}: {measured}."
+        return f"{verdicts[self.better]}: {measured}."
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Judgement:
     whole : Judging
         All clusters together.
     notes : tuple of str
-        On answers that the method left out, and pairs without a result.
+        On predictions that the method rejected, and pairs without a result.
     """
 
     training: tuple[int, ...]
@@ -125,7 +125,7 @@ def judge(
 ) -> Judgement:
     """Register every validation pair with the model of its cluster and with the one for all.
 
-    Networks are asked once and not refined: refinement hides what they have learnt.
+    Networks predict once, without refinement, which would hide what they have learnt.
 
     Parameters
     ----------
@@ -146,11 +146,11 @@ def judge(
     ValueError
         If there are no validation pairs, or no method can use the weights.
     """
-    held = [cluster.pairs.validation for cluster in clusters]
-    if not any(held):
+    validation = [cluster.pairs.validation for cluster in clusters]
+    if not any(validation):
         raise ValueError("There are no validation pairs to judge the models on; keep some.")
     method = _method(everyone)
-    jobs = [(everyone, [pair for pairs in held for pair in pairs]), *zip(own, held, strict=True)]
+    jobs = [(everyone, [pair for pairs in validation for pair in pairs]), *zip(own, validation, strict=True)]
     total = sum(len(pairs) for _, pairs in jobs)
     found, notes, done = [], [], 0
     for weights, pairs in jobs:
@@ -180,7 +180,7 @@ def judge(
         tuple(len(cluster.pairs.training) for cluster in clusters),
         tuple(compared(*side, score) for side in sides),
         whole,
-        (*_left_out(*found), *notes),
+        (*_rejected(*found), *notes),
     )
 
 
@@ -190,10 +190,10 @@ def compared(everyone: Sequence[Row], own: Sequence[Row], score: str | None = No
     Parameters
     ----------
     everyone, own : sequence of Row
-        The same pairs in the same order; those that failed under either are left out.
+        The same pairs in the same order; those that failed under either are skipped.
     score : str, optional
-        Key of the measure; if left out the first one with a known answer that all rows have, else the gain
-        in SSIM beyond smoothing.
+        Key of the measure; by default the first one with known correspondence that all rows have, else the
+        gain in SSIM beyond smoothing.
     """
     both = [(a, b) for a, b in zip(everyone, own, strict=True) if not (a.failed or b.failed)]
     score = _score([row for rows in both for row in rows]) if score is None else score
@@ -268,7 +268,7 @@ def _lines(found: Judgement) -> list[tuple[str, int, Judging]]:
 
 
 def _score(rows: Sequence[Row]) -> str:
-    """The key of the first measure with a known answer that all rows have; `BEYOND` if there is none."""
+    """The key of the first measure with known correspondence that all rows have, else `BEYOND`."""
     for measure in KNOWN:
         if rows and all(not math.isnan(row.after.get(measure.key, math.nan)) for row in rows):
             return measure.key
@@ -283,8 +283,8 @@ def _values(everyone: Row, own: Row, score: str) -> tuple[float, float, float]:
     return before, one, other
 
 
-def _left_out(everyone: Sequence[Row], *own: Sequence[Row]) -> list[str]:
-    """A sentence on the pairs that stayed as they lay; none if there are none."""
+def _rejected(everyone: Sequence[Row], *own: Sequence[Row]) -> list[str]:
+    """A sentence on the pairs left at their current positions; none if there are none."""
     counts = [
         sum(
             not row.failed and all(row.before.get(m.key) == row.after.get(m.key) for m in MEASURES)
@@ -295,8 +295,9 @@ def _left_out(everyone: Sequence[Row], *own: Sequence[Row]) -> list[str]:
     if not any(counts):
         return []
     return [
-        f"{counts[0]} of {len(everyone)} pairs stayed as they lay with one model for all, {counts[1]} with "
-        "one per cluster: the method leaves out what contradicts itself or makes the images no more alike."
+        f"{counts[0]} of {len(everyone)} pairs stayed at their current positions with one model for "
+        f"all, {counts[1]} with one per cluster: predictions that contradict themselves or do not raise the "
+        "similarity are rejected."
     ]
 
 

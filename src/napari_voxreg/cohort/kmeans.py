@@ -12,10 +12,10 @@ from ..core.progress import Progress, silent
 
 EXPLAINED = 0.95  # of the variance, by the components that are kept
 COMPONENTS = 32  # at most
-ASKED = 500  # points that tell them, at most: more take long and change little
+SAMPLED = 500  # points that determine them, at most: more take long and change little
 STARTS = 10  # seeded starts for each number of clusters
 ROUNDING = 1e-9  # of distances between 0 and 1
-ROUNDS = 50  # of k-means; each start is at rest long before
+ROUNDS = 50  # of k-means; each start converges long before
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,9 @@ class Components:
 
     @classmethod
     def of(cls, points: Array) -> Components:
-        """Those of points (N, P), or of `ASKED` among them, that explain `EXPLAINED` of their variance."""
-        if len(points) > ASKED:  # drawn, for kinds may take turns
-            points = points[np.random.default_rng(0).permutation(len(points))[:ASKED]]
+        """Those of points (N, P), or of `SAMPLED` among them, that explain `EXPLAINED` of their variance."""
+        if len(points) > SAMPLED:  # drawn at random, since kinds may alternate
+            points = points[np.random.default_rng(0).permutation(len(points))[:SAMPLED]]
         mean = points.mean(axis=0)
         _, lengths, axes = np.linalg.svd(points - mean, full_matrices=False)
         share = np.cumsum(lengths**2) / max(float((lengths**2).sum()), 1e-30)
@@ -65,8 +65,8 @@ def inertia(points: Array, centres: Array) -> float:
 def k_means(points: Array, most: int, seed: int, progress: Progress = silent) -> tuple[Array, ...]:
     """The best centres for 1, 2, ... up to `most` clusters, none of them empty.
 
-    Each number is begun ten times by k-means++ (Arthur and Vassilvitskii, SODA 2007) and once from the
-    centres of one cluster fewer and the point that is farthest from them, so that inertia never rises.
+    Each number is begun ten times by k-means++ (Arthur and Vassilvitskii, SODA 2007). It is also begun from
+    the centres of one cluster fewer and the point farthest from them, so that inertia never rises.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ class Grid:
         spacing, origin : float or sequence of float
             World units, in array-axis order.
         direction : array_like, shape (d, d), optional
-            Column k is the world direction of array axis k; identity if left out.
+            Column k is the world direction of array axis k; identity by default.
         units : str or sequence of str
             One unit for all axes, or one each.
         """
@@ -231,7 +231,7 @@ class Image:
         Parameters
         ----------
         dtype : dtype, optional
-            What to convert the pixels to; as they are if left out.
+            What to convert the pixels to; unchanged by default.
         copy : bool, optional
             True always copies; False never does, which is a `ValueError` where a conversion is needed.
         """

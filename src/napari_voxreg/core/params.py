@@ -17,10 +17,10 @@ class Param:
 
     `kind` is ``bool``, ``int``, ``float``, ``str`` (with `choices`), ``Path`` (optional, may be None) or
     ``tuple`` (of paths, in order). `range` is inclusive. Of a ``Path``, `suffixes` are those that a file
-    dialog offers (all if empty), and ``says(type of the Params, path, progress=...)`` tells in one line what
-    the file holds or raises a `ValueError`; as that may take seconds, `isolate.call` can run it. Of a number,
-    `special` is the word that a form shows in place of 0, and `pattern` what it shows around others: the
-    number stands for ``{}``.
+    dialog offers (all if empty). ``describe(type of the Params, path, progress=...)`` returns in one line
+    what the file holds, or raises a `ValueError`. It may take seconds, so `process.call` can run it.
+    Of a number, `special` is the word that a form shows in place of 0, and `pattern` what it shows around
+    others, with the number in place of ``{}``.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Param:
     choices: tuple[str, ...] = ()
     advanced: bool = False
     suffixes: tuple[str, ...] = ()
-    says: Callable[..., str] | None = None
+    describe: Callable[..., str] | None = None
     special: str = ""
     pattern: str = "{}"
 
@@ -43,16 +43,16 @@ def param(
     range: tuple[float, float] | None = None,
     advanced: bool = False,
     suffixes: tuple[str, ...] = (),
-    says: Callable[..., str] | None = None,
+    describe: Callable[..., str] | None = None,
     special: str = "",
     pattern: str = "{}",
 ) -> Any:
     """Declare one field of a `Params` class; `advanced` folds it away, the rest is described in `Param`."""
     if special and (range is None or range[0] != 0):
         raise ValueError(f"{special!r} stands for 0; give a range that begins there.")
-    told = {"range": range, "advanced": advanced, "suffixes": suffixes, "says": says}
+    given = {"range": range, "advanced": advanced, "suffixes": suffixes, "describe": describe}
     shown = {"special": special, "pattern": pattern}
-    return dataclasses.field(default=default, metadata={"help": help, **told, **shown})
+    return dataclasses.field(default=default, metadata={"help": help, **given, **shown})
 
 
 @dataclass(frozen=True, kw_only=True)

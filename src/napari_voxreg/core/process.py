@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-BEAT = 0.1  # seconds between two looks at the caller's progress, which is how a cancel is noticed
+BEAT = 0.1  # seconds between two calls of the caller's progress, through which a cancel is noticed
 LARGE = 2**16  # bytes from which a buffer gets a file of its own
 LAST_WORDS = 2000  # characters of the child's stderr that are shown when it dies
 
@@ -116,7 +116,7 @@ def warm(*modules: str) -> None:
 def shutdown() -> None:
     """Kill the child, if there is one, and wait until it is gone; a running `call` raises `Cancelled`.
 
-    The modules that `warm` was asked for are forgotten; the next `call` starts a bare child.
+    The modules given to `warm` are forgotten; the next `call` starts a bare child.
     """
     global _child
     with _state:
@@ -224,7 +224,7 @@ class _Child:
                 f"The child process could not be started ({self._failure}); check that {sys.executable} runs."
             )
         assert self._process.stdin is not None  # it is a pipe
-        # A child that is dead already is noticed by whoever waits for its answer.
+        # A child that is dead already is noticed by whoever waits for its result.
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
@@ -255,9 +255,9 @@ class _Child:
             return Cancelled("The work was stopped because the child process was shut down.")
         assert self._process is not None  # it has been listened to
         cause, words = last_words(self._process, self._stderr)
-        said = f" Its last words were:\n{words}" if words else " It said nothing."
+        output = f" Last output:\n{words}" if words else " It printed nothing."
         return MethodUnavailable(
-            f"The child process died ({cause}); nothing is lost, and the next run gets a new one.{said}"
+            f"The child process died ({cause}); nothing is lost, and the next run gets a new one.{output}"
         )
 
     def kill(self) -> None:
@@ -280,7 +280,7 @@ class _Child:
 _one_call = threading.Lock()
 _state = threading.RLock()
 _child: _Child | None = None
-_modules: dict[str, None] = {}  # in the order of their first wish
+_modules: dict[str, None] = {}  # in the order in which they were first requested
 atexit.register(shutdown)
 
 
@@ -369,27 +369,27 @@ def _serve(parent: int) -> None:
         if "call" in request:
             with contextlib.suppress(OSError):  # it may be gone
                 os.chdir(request["cwd"])  # so that relative paths mean the same
-            _answer(Path(request["call"]), request["level"], reports)
+            _run_call(Path(request["call"]), request["level"], reports)
 
 
-def _answer(folder: Path, level: int, reports: BinaryIO) -> None:
+def _run_call(folder: Path, level: int, reports: BinaryIO) -> None:
     """Do one call and leave its value or its exception in the folder.
 
     What the package logs meanwhile, from `level` on, is reported to the parent.
     """
     one_line = threading.Lock()
 
-    def tell(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> None:
         with one_line:
             reports.write(json.dumps(message).encode() + b"\n")
 
     def progress(fraction: float | None, message: str, metric: float | None = None) -> None:
         numbers = [None if x is None else float(x) for x in (fraction, metric)]  # NumPy's have no JSON
-        tell({"progress": (numbers[0], message, numbers[1])})
+        send({"progress": (numbers[0], message, numbers[1])})
 
     os.ftruncate(2, 0)  # last words are of the present call only
     os.lseek(2, 0, os.SEEK_SET)
-    logger, handler = logging.getLogger("napari_voxreg"), _ToParent(tell)
+    logger, handler = logging.getLogger("napari_voxreg"), _ToParent(send)
     logger.setLevel(level)
     logger.addHandler(handler)
     try:
@@ -398,18 +398,18 @@ def _answer(folder: Path, level: int, reports: BinaryIO) -> None:
     except Exception as error:  # noqa: BLE001 (it is raised in the parent)
         _write((None, _portable(error)), folder, "value")
     logger.removeHandler(handler)
-    tell({"done": True})
+    send({"done": True})
 
 
 class _ToParent(logging.Handler):
     """Reports what is logged in the child, where nobody would see it."""
 
-    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell({"log": (record.name, record.levelno, record.getMessage())})
+        self._send({"log": (record.name, record.levelno, record.getMessage())})
 
 
 def _portable(error: Exception) -> Exception:
@@ -432,7 +432,7 @@ def _die_with(parent: int) -> None:
         return
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before it could be asked for
+    if os.getppid() != parent:  # it ended before this was set
         os._exit(0)
 
 

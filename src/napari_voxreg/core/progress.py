@@ -22,7 +22,7 @@ class Progress(Protocol):
         Parameters
         ----------
         fraction : float or None
-            Part of the whole work done, 0 to 1, never falling; None where it cannot be told.
+            Fraction of the whole work done, 0 to 1, never falling; None where it is unknown.
         message : str
             The present stage in a few words.
         metric : float, optional

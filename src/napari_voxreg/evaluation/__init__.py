@@ -1,6 +1,6 @@
 """A method on many pairs: scores before and after, a table that can be resumed, a summary, best and worst.
 
-`evaluate` runs it; `docs/evaluation.md` tells what each number is.
+`evaluate` runs it; `docs/evaluation.md` explains each number.
 """
 
 from .rows import COLUMNS, FAILED, MEASURES, Column, Measure, Row, columns, open_row

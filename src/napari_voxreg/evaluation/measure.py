@@ -27,7 +27,7 @@ class Measured:
     Parameters
     ----------
     before, after : dict
-        By the keys of `MEASURES`; what cannot be measured is left out or nan.
+        By the keys of `MEASURES`; what cannot be measured is missing or nan.
     interpolated : float
         SSIM of the unregistered moving image, as strongly interpolated as the registered one, on the pixels
         of ``ssim_common``.
@@ -54,8 +54,8 @@ def measure(prepared: PreparedPair, pair: LoadedPair, result: Result, progress: 
     """
     fixed, moving, transform = prepared.task.fixed.grid, prepared.task.moving.grid, result.transform
     metrics = prepared.metrics
-    lies, goes = places(None, fixed, moving), places(metrics.at_nodes(transform, fixed), fixed, moving)
-    control = equally_interpolated(lies, goes, fixed, moving)
+    before, after = places(None, fixed, moving), places(metrics.at_nodes(transform, fixed), fixed, moving)
+    control = equally_interpolated(before, after, fixed, moving)
     images = [
         metrics.warped(which, subprogress(progress, k / 3, (k + 1) / 3))
         for k, which in enumerate((None, transform, control))
@@ -70,7 +70,7 @@ def measure(prepared: PreparedPair, pair: LoadedPair, result: Result, progress: 
             **_with_truth(pair, which, index, score),
         }
         for score, image, value, which, index in zip(
-            (result.before, result.after), images, ssim, (None, transform), (lies, goes), strict=False
+            (result.before, result.after), images, ssim, (None, transform), (before, after), strict=False
         )
     ]
     return Measured(scores[0], scores[1], ssim[2])
@@ -90,23 +90,23 @@ def places(transform: Transform | None, fixed: Grid, moving: Grid) -> Array:
     return moving.to_index(nodes).T.reshape(fixed.ndim, *fixed.shape)
 
 
-def equally_interpolated(lies: Array, goes: Array, fixed: Grid, moving: Grid) -> Displacement:
+def equally_interpolated(before: Array, after: Array, fixed: Grid, moving: Grid) -> Displacement:
     """A transform that registers nothing but interpolates as strongly as another does.
 
     Linear interpolation halfway between two pixels averages them; on a pixel it changes nothing. Averaging
-    speckle or noise raises SSIM whether or not anything meets. So each pixel is taken from the place nearest
-    to the unregistered one at which the neighbours are mixed in the same proportions: along no axis is that
+    speckle or noise raises SSIM even without any alignment. So each pixel is taken from the place nearest
+    to the unregistered one at which the neighbours are mixed in the same proportions. Along no axis is it
     more than half a pixel away.
 
     Parameters
     ----------
-    lies, goes : ndarray, shape (d, \\*fixed.shape)
+    before, after : ndarray, shape (d, \\*fixed.shape)
         The unregistered and the registered places, see `places`.
     fixed, moving : Grid
         Of the two images.
     """
-    share = np.abs(goes - np.rint(goes))  # 0 on a pixel, 0.5 halfway: a quarter and three quarters mix alike
-    up, down = _shortest(share - lies), _shortest(-share - lies)
+    share = np.abs(after - np.rint(after))  # 0 on a pixel, 0.5 halfway: 1/4 and 3/4 mix equally
+    up, down = _shortest(share - before), _shortest(-share - before)
     # Where both are as near, always the same one: jumping to and fro would cut the image to pieces.
     step = np.where(np.abs(down) < np.abs(up) - 1e-3, down, up)
     linear = moving.affine[:-1, :-1]

@@ -63,7 +63,7 @@ class Row:
         SSIM that interpolation alone gives, to be compared with ``ssim_common``.
     overlap : float
         Percentage of the fixed image on which the registered one falls.
-    folds : float
+    folding : float
         Percentage of the fixed image where the deformation folds.
     seconds : float
         Of the method itself.
@@ -84,7 +84,7 @@ class Row:
     after: Mapping[str, float] = field(default_factory=dict)
     interpolated: float = math.nan
     overlap: float = math.nan
-    folds: float = math.nan
+    folding: float = math.nan
     seconds: float = math.nan
     pair: Pair | None = None
     result: Result | Path | None = None
@@ -144,7 +144,7 @@ MEASURES = (
     Measure("l1_lit", "L1 not black", ".3f", False, f"mean absolute difference {_UNLIT}"),
     Measure("ssim_common", "SSIM common", ".3f", True, "where the images overlap before and after"),
 )
-"""All scores, those that rest on a known answer first."""
+"""All scores, those that rest on known correspondence first."""
 
 
 def _sides(measure: Measure) -> tuple[Column, Column]:
@@ -179,7 +179,7 @@ COLUMNS = (
         lambda row: row.beyond,
     ),
     Column("overlap_percent", "Overlap %", ".0f", "of the fixed image, after", lambda row: row.overlap),
-    Column("folds_percent", "Folds %", ".2g", "of the fixed image", lambda row: row.folds),
+    Column("folds_percent", "Folding %", ".2g", "of the fixed image", lambda row: row.folding),
     Column("seconds", "s", ".2f", "seconds of the method itself", lambda row: row.seconds),
 )
 """All numbers of a row."""

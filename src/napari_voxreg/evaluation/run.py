@@ -31,7 +31,7 @@ class Evaluation:
     rows : tuple of Row
         One a pair, in the set's order.
     notes : tuple of str
-        Sentences for the user: what was left out and why, what was taken from an earlier run.
+        Sentences for the user: what was skipped and why, what was taken from an earlier run.
     """
 
     rows: tuple[Row, ...]
@@ -76,7 +76,7 @@ def evaluate(
     Parameters
     ----------
     pairs : PairSet or sequence of Pair
-        Of a set, training and validation pairs alike; give one of the two to judge on it alone.
+        Of a set, both training and validation pairs; give one of the two to judge on it alone.
     folder : path, optional
         Where the table and the transforms are written, pair by pair. Pairs whose content was already
         evaluated there by the same method with the same parameters are not run again. Without it the results
@@ -97,7 +97,7 @@ def evaluate(
         With one plain sentence, for an unknown method or parameter, or weights or a device that are not
         there.
     Cancelled
-        If `progress` asked for it.
+        If `progress` raised it.
     """
     report = silent if progress is None else progress
     chosen = method_named(method)
@@ -180,7 +180,7 @@ class _Run:
             after=found.after,
             interpolated=found.interpolated,
             overlap=100 * result.after.overlap_fraction,
-            folds=result.after.folded,
+            folding=result.after.folded,
             seconds=result.seconds,
             result=result,
         )
@@ -208,13 +208,13 @@ def _notes(rows: Sequence[Row], kept: int) -> list[str]:
     if failed:
         first = f"{failed[0].name}: {failed[0].sentence}"
         others = ", ".join(row.name for row in failed[1:6]) + (", ..." if len(failed) > 6 else "")
-        rest = f" Also left out: {others}." if others else ""
+        rest = f" Also skipped: {others}." if others else ""
         notes.append(f"{len(failed)} of {len(rows)} pairs could not be evaluated; {first}{rest}")
     return notes
 
 
 def _counted(progress: Progress, pair: Pair, number: int, total: int) -> Progress:
-    """Progress that says which pair is at work; metrics of different pairs are no one curve."""
+    """Progress that names the current pair, without metrics, which form no curve over different pairs."""
 
     def report(fraction: float | None, message: str, metric: float | None = None) -> None:
         progress(fraction, f"{number + 1} of {total}, {pair.name}: {message}")

@@ -11,7 +11,7 @@ import numpy as np
 from .rows import MEASURES, Measure, Row
 
 NOISE = 0.005  # changes of a mean SSIM that say nothing
-MOSTLY = 0.75  # part of a gain from which it is called that of registration
+MOSTLY = 0.75  # fraction of a gain from which it is attributed to registration
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Line:
     before, after : Spread
         Over these pairs.
     improved : float
-        Part of them that got better, 0 to 1.
+        Fraction of them that improved, 0 to 1.
     """
 
     measure: Measure
@@ -64,7 +64,7 @@ class Summary:
         How many there are, and how many of them have no result.
     lines : tuple of Line
         The scores that there are.
-    folds, seconds : Spread or None
+    folding, seconds : Spread or None
         Over the pairs with a result.
     interpolation : str
         Whether the gain in SSIM is of registration, in one sentence.
@@ -74,7 +74,7 @@ class Summary:
     pairs: int
     failed: int
     lines: tuple[Line, ...]
-    folds: Spread | None
+    folding: Spread | None
     seconds: Spread | None
     interpolation: str
 
@@ -117,7 +117,7 @@ def interpolation(rows: Sequence[Row]) -> str:
 def ranked(rows: Sequence[Row]) -> tuple[str, list[Row]]:
     """The rows with a result, the best first, and by what.
 
-    By how much the first score with a known answer fell or rose (end-point error, landmark error, Dice), if
+    By the change of the first score with known correspondence (end-point error, landmark error, Dice), if
     all rows have it; else by the gain in SSIM beyond what interpolation alone gives.
     """
     done = [row for row in rows if not row.failed]
@@ -161,7 +161,7 @@ def _summary(rows: Sequence[Row]) -> Summary:
         len(rows),
         len(rows) - len(done),
         tuple(line for measure in MEASURES if (line := _line(measure, done)) is not None),
-        Spread.of([row.folds for row in done]) if done else None,
+        Spread.of([row.folding for row in done]) if done else None,
         Spread.of([row.seconds for row in done]) if done else None,
         interpolation(done),
     )
@@ -199,9 +199,9 @@ def _heading(summary: Summary) -> str:
 def _remarks(summary: Summary) -> list[str]:
     """Sentences below the table."""
     sentences = []
-    if summary.folds is not None and summary.seconds is not None:
+    if summary.folding is not None and summary.seconds is not None:
         sentences.append(
-            f"Folds {summary.folds.mean:.2g} % on average; {summary.seconds.mean:.2g} s a pair "
+            f"Folding {summary.folding.mean:.2g} % on average; {summary.seconds.mean:.2g} s a pair "
             f"(median {summary.seconds.median:.2g} s)."
         )
     return [*sentences, *([summary.interpolation] if summary.interpolation else [])]

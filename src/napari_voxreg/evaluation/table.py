@@ -112,7 +112,7 @@ class Table:
             after=side("after"),
             interpolated=number("ssim_interpolated"),
             overlap=number("overlap_percent"),
-            folds=number("folds_percent"),
+            folding=number("folds_percent"),
             seconds=number("seconds"),
             result=self.folder / cells["transform"] if cells["transform"] else None,
         )
@@ -134,8 +134,8 @@ def settings_digest(method: str, params: Params, channel: int | str | None, seed
             if info.kind in (Path, tuple)
         },
     }
-    told = {"method": method, "params": values, "channel": channel, "seed": seed, "device": device}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    settings = {"method": method, "params": values, "channel": channel, "seed": seed, "device": device}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _paths(params: Params, name: str) -> Sequence[Path]:

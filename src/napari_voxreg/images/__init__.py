@@ -1,1 +1,1 @@
-"""What happens to pixels before a method sees them."""
+"""Preparation of pixels before registration."""

@@ -8,10 +8,10 @@ from ..core.geometry import Array
 
 
 def field_of_view(data: Array) -> Array:
-    """Where an image shows something: not the black corners, the padding and the outside of a round picture.
+    """Where an image shows something: not the black corners, the padding and the outside of a round image.
 
-    What is within 5 % of the range from the darkest value after smoothing is dark; the largest other region
-    with its holes filled is the field of view, everything if that covers more than 93 %.
+    After smoothing, pixels within 5 % of the range from the darkest value are dark. The field of view is the
+    largest other region with its holes filled, or the whole image if that covers more than 93 %.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What happens to pixels before a method sees them."""
+"""Preparation of pixels before registration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def driving_channel(image: Image, channel: int | str | None = None) -> Image:
     image : Image
         Of any type; complex pixels count by their amplitude, booleans as 0 and 1.
     channel : int, "luminance" or None
-        A channel's number, or the luminance (BT.709) of red, green and blue; None takes the luminance of
+        A channel's number, or the luminance (BT.709) of red, green and blue. None takes the luminance of
         three or four channels (the fourth is opacity) and the mean of any other number.
 
     Raises

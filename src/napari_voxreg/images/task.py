@@ -23,7 +23,7 @@ class Task:
     Parameters
     ----------
     fixed, moving : Image
-        One channel, float32, finite, 2D or 3D alike, in the same units.
+        One channel, float32, finite, both 2D or both 3D, in the same units.
     fixed_mask, moving_mask : Image or None
         Boolean, on the grids of `fixed` and `moving`; True counts.
     landmarks : tuple of ndarray or None

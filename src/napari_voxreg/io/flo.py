@@ -12,7 +12,7 @@ from .files import replace_file
 MAGIC = np.array(202021.25, "<f4").tobytes()  # "PIEH" in ASCII
 HEADER = 12  # bytes: magic, width, height
 LONGEST = 99_999  # pixels a side, as in Middlebury's own reader
-UNKNOWN = 1e10  # how a file says that a pixel's flow is not known
+UNKNOWN = 1e10  # marks pixels whose flow is not known
 LARGEST = 1e9  # flows beyond it are unknown
 
 
@@ -27,13 +27,13 @@ def read_flo(path: Path | str) -> Array:
     Returns
     -------
     ndarray, shape (H, W, 2), float32
-        Displacement in pixels, (row, column); nan where the file says that it is unknown. x + u(x) is the
+        Displacement in pixels, (row, column); nan where the file marks it unknown. x + u(x) is the
         place in the second (moving) image that belongs to x in the first (fixed).
 
     Raises
     ------
     ValueError
-        If the file is missing, is not a .flo file, or does not hold as many pixels as it says.
+        If the file is missing, is not a .flo file, or does not hold as many pixels as its header states.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Images on disk: medical formats through SimpleITK with full geometry, TIFF with its tags, pictures."""
+"""Images on disk: medical formats with full geometry (SimpleITK), TIFF with its tags, PNG, JPEG, BMP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 MEDICAL = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
 TIFF = (".tif", ".tiff", ".gtif", ".gtiff", ".geotiff")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+PLAIN = (".png", ".jpg", ".jpeg", ".bmp")  # without geometry
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
 
@@ -69,11 +69,9 @@ def read_unlogged(path: Path | str) -> Image:
         return _guarded(_read_medical, path)
     if ending in TIFF:
         return _guarded(read_tiff, path)
-    if ending in PICTURES:
-        return _guarded(_read_picture, path)
-    raise ValueError(
-        f"{path.name} cannot be read; its name must end in {', '.join(MEDICAL + TIFF + PICTURES)}."
-    )
+    if ending in PLAIN:
+        return _guarded(_read_plain, path)
+    raise ValueError(f"{path.name} cannot be read; its name must end in {', '.join(MEDICAL + TIFF + PLAIN)}.")
 
 
 def read_series(folder: Path | str) -> list[Image]:
@@ -136,8 +134,8 @@ def write_image(image: Image, path: Path | str) -> Path:
     write: Callable[[Image, Path], None] = _write_medical
     if ending in TIFF:
         write = write_tiff
-    elif ending in PICTURES:
-        write = _write_picture
+    elif ending in PLAIN:
+        write = _write_plain
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda target: write(image, target))
     log.info("wrote %s: %s", path, _geometry(image))
@@ -173,7 +171,7 @@ def _geometry(image: Image) -> str:
 
 
 def can_write(image: Image, path: Path | str) -> bool:
-    """Whether the format that a file's name asks for holds an image with its geometry; see `write_image`."""
+    """Whether the format of a file's name holds an image with its geometry; see `write_image`."""
     try:
         return _refusal(image, ending_of(Path(path))) is None
     except ValueError:  # its units are no lengths
@@ -201,7 +199,7 @@ def name_of(path: Path) -> str:
 
 
 def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
-    """Read, and turn whatever a damaged file causes in a library into one sentence."""
+    """Read, and report whatever a damaged file causes in a library in one sentence."""
     try:
         return replace(image := read(path), name=image.name or name_of(path))
     except (ValueError, RuntimeError, OSError, EOFError, ArithmeticError, LookupError, SyntaxError) as error:
@@ -220,7 +218,7 @@ def _read_medical(path: Path) -> Image:
 
     ending = ending_of(path)
     if ending == ".nii.gz":
-        # ITK takes a cut file for a whole one, and the pixels of NAME.nii where that lies beside NAME.nii.gz.
+        # ITK accepts a truncated file, and reads the pixels of a NAME.nii that is beside NAME.nii.gz.
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder) / "image.nii"
             with gzip.open(path) as packed, plain.open("wb") as unpacked:
@@ -235,7 +233,7 @@ def _read_medical(path: Path) -> Image:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse a NIfTI file that is shorter than its header says; ITK fills what is missing with anything."""
+    """Refuse a NIfTI file that is shorter than its header states; ITK leaves the missing pixels undefined."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -243,10 +241,10 @@ def _check_size(path: Path) -> None:
     reader.ReadImageInformation()
     pixels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
     if path.stat().st_size < pixels * int(reader.GetMetaData("bitpix")) // 8:
-        raise ValueError("shorter than its header says")
+        raise ValueError("shorter than its header states")
 
 
-def _read_picture(path: Path) -> Image:
+def _read_plain(path: Path) -> Image:
     import imageio.v3 as iio
 
     data = np.asarray(iio.imread(path, index=0))
@@ -264,7 +262,7 @@ def _write_medical(image: Image, path: Path) -> None:
     sitk.WriteImage(image_to_itk(image), str(path), useCompression=True)
 
 
-def _write_picture(image: Image, path: Path) -> None:
+def _write_plain(image: Image, path: Path) -> None:
     import imageio.v3 as iio
 
     iio.imwrite(path, image.data)
@@ -284,9 +282,9 @@ def _refusal(image: Image, ending: str) -> str | None:
     if ending in TIFF:
         return tiff_refusal(image)
     if not grid.same_as(Grid.from_spacing(grid.shape)) or grid.ndim != 2:
-        return "pictures keep no spacing or origin; write .mha instead."
+        return "PNG, JPEG and BMP keep no spacing or origin; write .mha instead."
     if image.data.dtype != np.uint8 and not (image.data.dtype == np.uint16 and ending == ".png"):
-        return f"pictures cannot hold {image.data.dtype} pixels; write .tif or .mha instead."
+        return f"{ending} cannot hold {image.data.dtype} pixels; write .tif or .mha instead."
     return None
 
 

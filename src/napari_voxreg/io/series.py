@@ -27,7 +27,7 @@ def time_point(image: Image, number: int = 0) -> Image:
 def warp_series(image: Image, transform: Transform, grid: Grid, *, order: Literal[0, 1] = 1) -> Image:
     """Warp each time point of a series, or a plain image, onto a grid without time; see `warp`.
 
-    Axes of one pixel that the grid has not are left out.
+    Axes of one pixel that the grid lacks are dropped.
 
     Returns
     -------

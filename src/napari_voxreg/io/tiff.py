@@ -19,7 +19,7 @@ PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS = 33550, 33922, 34264, 34735
 MODEL_TYPE, RASTER_TYPE, LINEAR_UNITS = 1024, 1025, 3076
 GEOGRAPHIC, POINT = 2, 2
 LINEAR = {9001: "meter", 9002: "foot", 9003: "survey_foot"}
-TIME = "second"  # the unit by which a time axis is told from space
+TIME = "second"  # the unit that marks a time axis
 
 
 def read_tiff(path: Path) -> Image:
@@ -82,7 +82,7 @@ def tiff_refusal(image: Image) -> str | None:
     if image.grid.units == ("meter",) * 2:
         return None
     if not np.array_equal(linear, np.diag(np.diag(linear))) or np.diag(linear).min() <= 0:
-        return "TIFF holds no turned or mirrored axes except on maps in metres; write .mha instead."
+        return "TIFF holds no rotated or mirrored axes except on maps in metres; write .mha instead."
     if len(set(image.grid.units)) > 1 or image.grid.units[0] in ("degree", TIME):
         return f"TIFF cannot hold axes in {', '.join(image.grid.units)}; write .mha instead."
     return None
@@ -151,7 +151,7 @@ def _microscopic(tiff: TiffFile, page: TiffPage) -> tuple[Array, Array, str]:
 
 
 def _pixel_size(page: TiffPage, tag: int) -> float:
-    """One over a resolution tag; 1 where it says nothing."""
+    """One over a resolution tag; 1 where it is not set."""
     numerator, denominator = page.tags.valueof(tag, (1, 1))
     return denominator / numerator if numerator and denominator else 1.0
 

@@ -1,4 +1,4 @@
-"""Simulated pairs of images with a known truth, one a kind of picture; always the same pixels."""
+"""Simulated pairs of images with a known truth, one of each kind of image; always the same pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLES: dict[str, SampleInfo] = {
             "sar",
             "SAR, two incidence angles (simulated)",
             "A simulated landscape with fields, roads, a river, woods and towns, seen by radar at 27 and 41 "
-            "degrees incidence, with hills that shift it, layover, shadow and four-look gamma speckle.",
+            "degrees incidence, with hills that displace it, layover, shadow and four-look gamma speckle.",
         ),
         SampleInfo(
             "brain2d",

@@ -12,7 +12,7 @@ from ..transforms import Transform
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A pair of images that is ready to register, and the answer.
+    """A pair of images that is ready to register, with the true transform.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleInfo:
-    """What can be told of a sample without making it.
+    """What is known of a sample without making it.
 
     Parameters
     ----------

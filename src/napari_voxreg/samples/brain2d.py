@@ -16,7 +16,7 @@ LEVEL = 8.0  # millimetres above the head's middle: ventricles, nuclei and corte
 
 
 def make(info: SampleInfo, seed: int = 0) -> Sample:
-    """The slice at 1 mm, and deformed at 1.2 x 1.1 mm on a shifted, turned grid; int16, millimetres."""
+    """The slice at 1 mm, and deformed at 1.2 x 1.1 mm on a translated, rotated grid; int16, millimetres."""
     rng = np.random.default_rng(seed)
     head = Head(seed)
     fixed = Grid.from_spacing((228, 192), 1.0, (-113.5, -95.5), units="millimeter")
@@ -24,7 +24,7 @@ def make(info: SampleInfo, seed: int = 0) -> Sample:
     moving = Grid.from_spacing(
         (200, 192), (1.2, 1.1), (-112.0, -118.0), [[c, -s], [s, c]], units="millimeter"
     )
-    truth = known_warp(fixed, rng, turn=5.0, zoom=0.97, shift=(5.0, -4.0), wobble=2.2, length=26.0)
+    truth = known_warp(fixed, rng, rotation=5.0, zoom=0.97, translation=(5.0, -4.0), wobble=2.2, length=26.0)
     seen_fixed = _slice(head, fixed.nodes(), 1.0).reshape(*fixed.shape, -1)
     seen_moving = _slice(head, truth.inverse(moving)(moving.nodes()), 1.15).reshape(*moving.shape, -1)
     return Sample(

@@ -1,4 +1,4 @@
-"""Openly licensed real pairs, fetched from their sources when asked for and kept in the user's cache."""
+"""Openly licensed real pairs, fetched from their sources on request and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from ..core.progress import Progress, silent
 
 SERVER = "https://raw.githubusercontent.com"
-TIMEOUT = 20.0  # seconds without an answer
-CHUNK = 16_384  # bytes between two looks at Cancel
+TIMEOUT = 20.0  # seconds without a response
+CHUNK = 16_384  # bytes between two checks for Cancel
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def fetch(
     pair : Download
         Which.
     progress : Progress
-        Told how much has arrived; may raise `Cancelled`.
+        Gets how much has arrived; may raise `Cancelled`.
     cache : Path, optional
         Default: the user's cache folder.
     server : str, optional
@@ -232,11 +232,11 @@ def fetch(
             ) from error
         except OSError as error:
             raise ValueError(
-                f"{target.name} could not be kept in {target.parent}; make room there, or make it writable."
+                f"{target.name} could not be kept in {target.parent}; free space there, or make it writable."
             ) from error
         except ValueError as error:  # pooch's word for a wrong hash
             raise ValueError(
-                f"What arrived as {target.name} is not what {pair.repository} held when this was written "
+                f"The download {target.name} is not what {pair.repository} had when this was written "
                 "(its SHA-256 differs), so it was thrown away; try again or report it."
             ) from error
         counter.finished(file.bytes)

@@ -13,7 +13,7 @@ from ..transforms import Affine, StationaryVelocity, Transform, chain
 
 def smooth_noise(shape: tuple[int, ...], length: float, rng: np.random.Generator) -> Array:
     """Gaussian noise of zero mean and unit variance, smoothed over `length` pixels, float32."""
-    # Long lengths are drawn coarsely and enlarged: the same look for a fraction of the time.
+    # Long lengths are drawn coarsely and enlarged: similar noise for a fraction of the time.
     step = max(1.0, length / 3)
     coarse = tuple(math.ceil(n / step) + 4 for n in shape)
     noise = ndimage.gaussian_filter(
@@ -38,13 +38,13 @@ def known_warp(
     grid: Grid,
     rng: np.random.Generator,
     *,
-    turn: float,
+    rotation: float,
     zoom: float,
-    shift: tuple[float, ...],
+    translation: tuple[float, ...],
     wobble: float,
     length: float,
 ) -> Transform:
-    """A small similarity followed by a smooth diffeomorphism, with a closed inverse.
+    """A small similarity followed by a smooth diffeomorphism, that can be inverted exactly.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def known_warp(
         What the warp must cover (it covers somewhat more).
     rng : numpy.random.Generator
         Draws the diffeomorphism.
-    turn, zoom, shift
+    rotation, zoom, translation
         Degrees about the grid's centre (in the plane of the last two axes), factor, and world units.
     wobble : float
         Root mean square of the diffeomorphism's displacement, world units.
@@ -60,21 +60,21 @@ def known_warp(
         Over which the diffeomorphism varies, world units.
     """
     field = velocity_grid(grid, length / 8)
-    noise = [smooth_noise(field.shape, length / float(field.spacing[0]), rng) for _ in shift]
+    noise = [smooth_noise(field.shape, length / float(field.spacing[0]), rng) for _ in translation]
     # The velocity fades to zero at the rim, so that nothing jumps there.
     velocity = wobble * np.stack(noise, axis=-1) * rim(field.shape)[..., None]
-    return chain(similarity(grid, turn, zoom, shift), StationaryVelocity(velocity, field))
+    return chain(similarity(grid, rotation, zoom, translation), StationaryVelocity(velocity, field))
 
 
-def similarity(grid: Grid, turn: float, zoom: float, shift: tuple[float, ...]) -> Affine:
-    """Rotation (degrees, last two axes) and zoom about the grid's centre, then a shift, world units."""
+def similarity(grid: Grid, rotation: float, zoom: float, translation: tuple[float, ...]) -> Affine:
+    """Rotation (degrees, last two axes) and zoom about the grid's centre, then a translation, world units."""
     d = grid.ndim
     linear = np.eye(d)
-    c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    c, s = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
     linear[-2:, -2:] = [[c, -s], [s, c]]
     matrix = np.eye(d + 1)
     matrix[:d, :d] = zoom * linear
-    matrix[:d, d] = grid.centre + np.asarray(shift) - matrix[:d, :d] @ grid.centre
+    matrix[:d, d] = grid.centre + np.asarray(translation) - matrix[:d, :d] @ grid.centre
     return Affine(matrix)
 
 

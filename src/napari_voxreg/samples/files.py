@@ -18,7 +18,7 @@ LANDMARKS = 40
 
 
 def write_sample(sample: Sample, folder: Path | str) -> list[Path]:
-    """Write a pair, its labels, and corresponding points that tell the truth.
+    """Write a pair, its labels, and corresponding points of the true transform.
 
     Parameters
     ----------
@@ -80,13 +80,13 @@ def _write_points(points: Array, path: Path) -> Path:
 README = """# Sample pairs
 
 Simulated pairs of images to try registration on. All is drawn by the package itself, under its licence; only
-the fundus picture is a photograph, the retina that scikit-image ships (public domain, CC0): its
+the fundus image is a photograph, the retina that scikit-image ships (public domain, CC0): its
 change is simulated.
 
 {}
 
 NAME_fixed and NAME_moving are the pair. Labels, where there are any, name the same anatomy in both. The
-points are the truth: line by line the same place in both images, in world units and array-axis order (plane,
+points are exact: line by line the same place in both images, in world units and array-axis order (plane,
 row, column). PNG keeps no units: there it is pixels.
 
 Made by `python -m napari_voxreg.samples sample_data`; the same files every time.

@@ -14,7 +14,7 @@ from .base import Sample, SampleInfo
 from .drawing import known_warp, smooth_noise, soft
 
 SIZE = 512  # micrometres and pixels along each axis of the fixed image
-MARGIN = 64  # of tissue around it, which the moving image may see
+MARGIN = 64  # of tissue around it, which the moving image may show
 LABELS = ("stroma", "gland", "lumen")
 # Optical density for red, green and blue of haematoxylin and eosin, measured on no slide in particular.
 HAEMATOXYLIN = (0.72, 0.68, 0.28)
@@ -49,7 +49,7 @@ def make(info: SampleInfo, seed: int = 0) -> Sample:
     tissue = _section(whole.shape, rng)
     fixed = Grid.from_spacing((SIZE, SIZE), 1.0, units="micrometer")
     moving = Grid.from_spacing((480, 500), 1.0, (22.0, -9.0), units="micrometer")
-    truth = known_warp(fixed, rng, turn=3.0, zoom=1.02, shift=(9.0, -12.0), wobble=4.0, length=70.0)
+    truth = known_warp(fixed, rng, rotation=3.0, zoom=1.02, translation=(9.0, -12.0), wobble=4.0, length=70.0)
     crop = (slice(MARGIN, MARGIN + SIZE),) * 2
     parts = np.stack([np.zeros(whole.shape), tissue.stroma, tissue.gland, tissue.lumen], axis=-1)
     labels = Image(parts.argmax(axis=-1).astype(np.uint8), whole)
@@ -96,10 +96,10 @@ def _glands(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, Ar
     thickness = np.ones(shape, dtype=np.float32)
     for centre in _apart(shape, 104.0, rng):
         a, b = rng.uniform(32, 58), rng.uniform(26, 40)
-        turn, lobes, phase = rng.uniform(0, np.pi), rng.integers(3, 6), rng.uniform(0, 6)
+        tilt, lobes, phase = rng.uniform(0, np.pi), rng.integers(3, 6), rng.uniform(0, 6)
         u, v = rows - centre[0], columns - centre[1]
         angle = np.arctan2(v, u)
-        radius = 1 / np.sqrt((np.cos(angle - turn) / a) ** 2 + (np.sin(angle - turn) / b) ** 2)
+        radius = 1 / np.sqrt((np.cos(angle - tilt) / a) ** 2 + (np.sin(angle - tilt) / b) ** 2)
         radius = radius * (1 + 0.1 * np.sin(lobes * angle + phase))
         distance = np.hypot(u, v) - radius
         nearer = distance < outside
@@ -130,13 +130,13 @@ def _scattered(shape: tuple[int, ...], distance: float, rng: np.random.Generator
 
 
 def _add_nucleus(
-    nuclei: Array, place: tuple[int, int], axes: tuple[float, float], turn: float, rng: np.random.Generator
+    nuclei: Array, place: tuple[int, int], axes: tuple[float, float], angle: float, rng: np.random.Generator
 ) -> None:
     """Paint one nucleus with clumped chromatin (in place)."""
     reach = 8
     window = tuple(slice(p - reach, p + reach + 1) for p in place)
     u, v = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    c, s = math.cos(turn), math.sin(turn)
+    c, s = math.cos(angle), math.sin(angle)
     a, b = np.array(axes) * rng.uniform(0.85, 1.15, 2)
     scaled = np.hypot((c * u + s * v) / a, (-s * u + c * v) / b)
     body = soft((scaled - 1) * b, 1.2) * (0.72 + 0.28 * scaled.clip(0, 1)) * rng.uniform(0.75, 1.1)
@@ -158,9 +158,9 @@ def _stained(tissue: Section, rng: np.random.Generator) -> Array:
     blue = (1.15 * tissue.nuclei + 0.13 * tissue.gland + 0.04 * tissue.stroma) * cloud
     pink = (0.95 * tissue.stroma * tissue.fibres + 0.5 * tissue.gland) * cloud * (1 - 0.6 * tissue.nuclei)
     density = blue[..., None] * np.array(HAEMATOXYLIN) + pink[..., None] * np.array(EOSIN)
-    picture = 0.95 * 10 ** -ndimage.gaussian_filter(density, (0.6, 0.6, 0))
-    picture += 0.008 * rng.standard_normal(picture.shape)
-    return np.clip(np.rint(255 * picture), 0, 255).astype(np.uint8)
+    image = 0.95 * 10 ** -ndimage.gaussian_filter(density, (0.6, 0.6, 0))
+    image += 0.008 * rng.standard_normal(image.shape)
+    return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
 
 
 def _glow(tissue: Section, rng: np.random.Generator) -> Array:

@@ -1,4 +1,4 @@
-"""How the simulated head looks to a scanner."""
+"""The simulated head as a scanner shows it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A simulated head: tissue fractions as a function of position.
 
-The head stands at the origin of a world in millimetres, array-axis order (plane, row, column) with planes
-from below upward, rows from front to back and columns from the right side to the left. Being a function of
+The head is at the origin of a world in millimetres, in array-axis order (plane, row, column). Planes go from
+bottom to top, rows from front to back and columns from the right side to the left. Being a function of
 position it can be sampled on any grid and through any warp without interpolation, and drawn with another seed
 it is another person's head.
 """
@@ -44,7 +44,7 @@ class Head:
     variation: float = 0.04
 
     def fractions(self, points: npt.ArrayLike, pixel: float) -> Array:
-        """Part of each tissue around world points.
+        """Fraction of each tissue around world points.
 
         Parameters
         ----------

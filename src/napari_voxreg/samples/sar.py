@@ -16,7 +16,7 @@ from .drawing import rim, similarity, smooth_noise, soft, velocity_grid
 
 PIXEL = 10.0  # metres
 SIZE = 400  # pixels along each axis of the fixed image
-MARGIN = 56  # pixels of landscape around it, which the moving image may see
+MARGIN = 56  # pixels of landscape around it, which the moving image may show
 LOOKS = 4
 # Backscatter of each land cover at 27 and 41 degrees, decibel.
 COVERS = {"water": (-19.0, -25.0), "road": (-17.0, -20.0), "wood": (-7.5, -9.0)}
@@ -45,7 +45,7 @@ class Landscape:
 def make(info: SampleInfo, seed: int = 0) -> Sample:
     """Four-look amplitudes on 10 m pixels, float32, shapes (400, 400) and (384, 416), in metres.
 
-    The radar looks along the columns from the left. The hills stand nearer to it at the steeper angle: that
+    The radar views along the columns from the left. The hills stand nearer to it at the steeper angle: that
     parallax, height times the difference of the angles' cotangents, is the smooth part of the truth.
     """
     rng = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ def make(info: SampleInfo, seed: int = 0) -> Sample:
 
 
 def _parallax(height: Array, grid: Grid, angles: tuple[float, float]) -> StationaryVelocity:
-    """The shift of the hills along range between two incidence angles."""
+    """The displacement of the hills along range between two incidence angles."""
     nearer = height / math.tan(angles[0]) - height / math.tan(angles[1])
     field = velocity_grid(grid, 4 * PIXEL)
     along_range = warp(Image(nearer - nearer.mean(), grid), None, field).data * rim(field.shape)
@@ -101,9 +101,9 @@ def _parcels(rows: Array, columns: Array, rng: np.random.Generator) -> Array:
     """Numbers of roughly rectangular fields; neighbourhoods differ in how their fields lie."""
     n = rows.shape[0]
     hamlets = rng.uniform(0, n, (9, 2))
-    turns = rng.uniform(-0.6, 0.6, 9)
+    angles = rng.uniform(-0.6, 0.6, 9)
     nearest = cKDTree(hamlets).query(np.stack([rows.ravel(), columns.ravel()], axis=1))[1]
-    c, s = np.cos(turns[nearest]), np.sin(turns[nearest])
+    c, s = np.cos(angles[nearest]), np.sin(angles[nearest])
     along = (c * rows.ravel() - s * columns.ravel()) / 1.0
     across = (s * rows.ravel() + c * columns.ravel()) / 1.8  # fields are longer than wide
     seeds = rng.uniform(-n, 2 * n, (9000, 2))
@@ -125,7 +125,7 @@ def _river(rows: Array, columns: Array, rng: np.random.Generator) -> Array:
 
 
 def _roads(rows: Array, columns: Array, rng: np.random.Generator) -> Array:
-    """Distance to the nearest of a few gently bent roads, pixels."""
+    """Distance to the nearest of a few gently curved roads, pixels."""
     n = rows.shape[0]
     nearest = np.full(rows.shape, np.inf, dtype=np.float32)
     for angle in (0.25, 1.35, 1.75, 2.75):
@@ -133,8 +133,8 @@ def _roads(rows: Array, columns: Array, rng: np.random.Generator) -> Array:
         middle = rng.uniform(0.3, 0.7, 2) * n
         along = math.cos(angle) * (rows - middle[0]) + math.sin(angle) * (columns - middle[1])
         across = -math.sin(angle) * (rows - middle[0]) + math.cos(angle) * (columns - middle[1])
-        bend = 9 * np.sin(along / rng.uniform(55, 80) + rng.uniform(0, 6))
-        nearest = np.minimum(nearest, np.abs(across - bend))
+        curve = 9 * np.sin(along / rng.uniform(55, 80) + rng.uniform(0, 6))
+        nearest = np.minimum(nearest, np.abs(across - curve))
     return nearest
 
 
@@ -144,8 +144,8 @@ def _towns(shape: tuple[int, ...], river: Array, roads: Array, rng: np.random.Ge
     found = []
     for radius in (52, 30, 24, 20, 16, 14, 12):
         centre = rng.uniform(0.12, 0.88, 2) * n
-        turn = rng.uniform(-0.5, 0.5)
-        c, s = math.cos(turn), math.sin(turn)
+        angle = rng.uniform(-0.5, 0.5)
+        c, s = math.cos(angle), math.sin(angle)
         for i, j in np.ndindex(2 * radius // 5 + 1, 2 * radius // 6 + 1):
             if rng.uniform() < 0.35 or i % 4 == 0 or j % 5 == 0:  # gardens and streets
                 continue
@@ -161,7 +161,7 @@ def _towns(shape: tuple[int, ...], river: Array, roads: Array, rng: np.random.Ge
 
 
 def _reflected(land: Landscape, which: int, angle: float) -> Array:
-    """Mean intensity at one angle: cover, slopes turned to the radar, layover, walls and shadows."""
+    """Mean intensity at one angle: cover, slopes facing the radar, layover, walls and shadows."""
     decibel = land.backscatter[which].copy()
     slope = np.gradient(land.height, PIXEL, axis=1)
     decibel += np.clip(14 * slope / math.tan(angle), -6, 8)

@@ -1,4 +1,4 @@
-"""``python -m napari_voxreg.train recipe NAME``: train a shipped network anew, or go on where it stopped."""
+"""``python -m napari_voxreg.train recipe NAME``: train a shipped network, or resume its training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main() -> None:
     )
     recipe.add_argument("--seed", type=int, default=0)
     recipe.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    recipe.add_argument("--threads", type=int, help="processor threads; all if left out")
+    recipe.add_argument("--threads", type=int, help="processor threads; all by default")
     chosen = parser.parse_args()
     if chosen.threads:
         torch.set_num_threads(chosen.threads)

@@ -1,4 +1,4 @@
-"""A training in a process of its own, told what to do and listened to from here; loads no torch here."""
+"""A training in a process of its own, controlled and monitored from here without loading torch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 
 from ..core import process
 from ..io.pairs import PairSet
-from .events import Ended, Failed, Report, Wish
+from .events import Ended, Failed, Report, Request
 from .options import TrainOptions
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the process shall do: begin a run with pairs and options, or go on with one."""
+    """The process's job: begin a run with pairs and options, or resume one."""
 
     folder: Path
     pairs: PairSet | None = None
@@ -56,7 +56,7 @@ class Background:
 
     def __init__(self, job: Job, report: Report) -> None:
         self._report = report
-        self._requests: queue.SimpleQueue[Job | Wish | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Job | Request | None] = queue.SimpleQueue()
         self._requests.put(job)
         self._process: subprocess.Popen[bytes] | None = None
         self._started = threading.Event()
@@ -70,7 +70,7 @@ class Background:
         return self._thread.is_alive()
 
     def pause(self) -> None:
-        """Save and wait after the present step; answered by `Paused`."""
+        """Save and wait after the current step; `Paused` is reported then."""
         self._requests.put("pause")
 
     def go(self) -> None:
@@ -78,11 +78,11 @@ class Background:
         self._requests.put("go")
 
     def stop(self) -> None:
-        """Save and end after the present step; answered by `Ended`."""
+        """Save and end after the current step; `Ended` is reported then."""
         self._requests.put("stop")
 
     def kill(self) -> None:
-        """End it now; a resumed run goes on from the last save. Answered by `Failed`."""
+        """End it now; a resumed run goes on from the last save. `Failed` is reported then."""
         self._started.wait()
         if self._process is not None:
             self._process.kill()
@@ -93,7 +93,7 @@ class Background:
         return not self.running
 
     def _listen(self) -> None:
-        """Start the process and pass its events on until it is gone."""
+        """Start the process and pass its events on until it ends."""
         try:
             self._process = process.launch("napari_voxreg.train.child", self._stderr)
         except OSError as error:
@@ -101,7 +101,7 @@ class Background:
             return
         finally:
             self._started.set()
-        threading.Thread(target=self._write, name="napari-voxreg-wishes", daemon=True).start()
+        threading.Thread(target=self._write, name="napari-voxreg-requests", daemon=True).start()
         assert self._process.stdout is not None  # it is a pipe
         over = False
         with suppress(EOFError, pickle.UnpicklingError):  # a killed process may leave half an event
@@ -119,7 +119,7 @@ class Background:
             )
 
     def _write(self) -> None:
-        """Send the job and the wishes, which never keeps those who have them waiting."""
+        """Send the job and the requests, without blocking those who make them."""
         assert self._process is not None  # it was started
         assert self._process.stdin is not None  # it is a pipe
         # A process that is dead already is noticed by the listener.

@@ -26,7 +26,7 @@ def save_with_card(
     Raises
     ------
     OSError
-        If there is no room.
+        If the disk is full.
     """
     sets = (("training", pairs.training), ("validation", pairs.validation))
     card: dict[str, Any] = {

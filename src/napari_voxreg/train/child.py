@@ -13,23 +13,23 @@ from contextlib import suppress
 
 from ..core.process import settle
 from .background import Job
-from .events import Event, Failed, Wish
+from .events import Event, Failed, Request
 
 LAST_SAVE = 20.0  # seconds that a run has to save itself once its parent is gone
 
 
 def serve() -> None:
-    """Take one job, tell its events, do what is wished on the way."""
+    """Run one job, report its events and follow the requests that arrive meanwhile."""
     reports = io.BufferedWriter(settle())
     job: Job = pickle.load(sys.stdin.buffer)
-    wish: Wish = "go"
+    request: Request = "go"
 
     def listen() -> None:
-        nonlocal wish
+        nonlocal request
         with suppress(EOFError, pickle.UnpicklingError):
             while True:
-                wish = pickle.load(sys.stdin.buffer)
-        wish = "stop"  # the parent is gone
+                request = pickle.load(sys.stdin.buffer)
+        request = "stop"  # the parent is gone
         time.sleep(LAST_SAVE)
         os._exit(0)
 
@@ -43,12 +43,12 @@ def serve() -> None:
         from .run import resume, train_pairs
 
         if job.pairs is None or job.options is None:
-            resume(job.folder, report=report, control=lambda: wish, **job.changes)
+            resume(job.folder, report=report, control=lambda: request, **job.changes)
         else:
-            train_pairs(job.pairs, job.options, job.folder, report=report, control=lambda: wish)
-    except Exception as error:  # noqa: BLE001 (told to whoever started this)
+            train_pairs(job.pairs, job.options, job.folder, report=report, control=lambda: request)
+    except Exception as error:  # noqa: BLE001 (reported to the parent)
         report(Failed(_sentence(error), "".join(traceback.format_exception(error))))
-    # Threads that still read pictures are not waited for.
+    # Threads that still read images are not waited for.
     os._exit(0)
 
 

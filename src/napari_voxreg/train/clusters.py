@@ -1,4 +1,4 @@
-"""One model for all pairs and one for each cluster of them, all from the same start with as many steps."""
+"""One model for all pairs and one for each cluster, from the same weights with the same number of steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ..core.progress import Cancelled, Progress, silent, subprogress
 from ..io.pairs import PairSet
 from . import runs
-from .events import Ended, Event, Said, Stepped, Wish
+from .events import Ended, Event, Request, Said, Stepped
 from .options import LATER, TrainOptions
 from .run import resume, train_pairs
 
@@ -28,11 +28,11 @@ class Models:
     own : tuple of Path
         Of each cluster's model.
     steps : int
-        That each of them was trained on after their common start.
+        Of each model's training after the common initial weights.
     before : int
-        Steps on all pairs up to that start; 0 if it was given.
+        Steps on all pairs that led to these weights; 0 if they were given.
     notes : tuple of str
-        Pairs that were left out.
+        Pairs that were skipped.
     """
 
     everyone: Path
@@ -51,10 +51,10 @@ def train_each(
 ) -> Models:
     """Train one model for all pairs and one for each group of them, so that they can be compared.
 
-    From scratch, a first model learns from all pairs for all epochs of the options; else the given weights
-    are the start. From there each model goes on by itself, with a new optimizer: the one for all on all
-    pairs for as many epochs again, each group's on its own pairs for exactly as many steps. The weights of
-    the last epoch count, so that no validation pair has chosen any.
+    All models begin with the same weights: the given ones or, from scratch, those of a first model trained
+    on all pairs for all epochs. Each model then has a new optimizer. The one for all takes all pairs for as
+    many epochs again, each group's takes its own pairs for exactly as many steps. The weights of the last
+    epoch count, so that no validation pair has chosen any.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def train_each(
         Without patience, which would end the runs at different steps.
     folder : path
         Gets a run for each model, in the folders first, all, cluster-1, cluster-2, ...; what is there of
-        them is gone on with, and not trained again.
+        them is resumed, not trained again.
     progress : Progress
         May raise `Cancelled`.
 
@@ -76,7 +76,7 @@ def train_each(
         If there are fewer than two groups, a folder holds a run of other pairs or options, a loss is not a
         number any more; else as `train_pairs`.
     Cancelled
-        If `progress` asked for it; everything is saved, and the same call goes on from there.
+        If `progress` raised it; everything is saved, and the same call goes on from there.
     """
     if len(groups) < 2:
         raise ValueError("The model of a single cluster is the one for all; choose 2 clusters or more.")
@@ -101,7 +101,7 @@ def train_each(
 
 
 def _trained(name: str, pairs: PairSet, options: TrainOptions, folder: Path, screen: _Screen) -> Path:
-    """The last weights of a run, which is begun, gone on with, or done already."""
+    """The last weights of a run, which is begun, resumed, or done already."""
     screen.next(name)
     rest: dict[str, Any] = {"report": screen.report, "control": screen.control}
     if runs.holds_run(folder):
@@ -127,13 +127,13 @@ def _last(name: str, ended: Ended, folder: Path) -> Path:
 
 
 def _check_same(info: runs.RunInfo, pairs: PairSet, options: TrainOptions) -> None:
-    """Refuse to go on with a run that is another one."""
+    """Refuse to resume a run of other pairs or options."""
     free = set(LATER) - {"epochs"}
-    asked, there = (
+    requested, there = (
         {name: value for name, value in chosen.as_dict().items() if name not in free}
         for chosen in (options.settled(), info.options)
     )
-    other = [name for name, value in asked.items() if value != there[name]]
+    other = [name for name, value in requested.items() if value != there[name]]
     if other:
         raise ValueError(f"{info.folder} holds a run with another {other[0]}; choose another folder.")
     kept = runs.read_pairs(info.folder)
@@ -172,11 +172,11 @@ class _Screen:
             self._fraction = event.step / event.steps
             self._words = f"epoch {event.epoch} of {event.epochs}, loss {event.losses.total:.4g}"
 
-    def control(self) -> Wish:
+    def control(self) -> Request:
         """Whether the user has cancelled."""
         try:
             self._progress(self._fraction, f"training {self._name}: {self._words}")
         except Cancelled:
-            self._progress = silent  # the run saves, and it says so once
+            self._progress = silent  # cancelled once; the run saves
             return "stop"
         return "go"

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ..tensor.device import device_named
-from .events import Wish
+from .events import Request
 
-WISHES: tuple[Wish, ...] = ("go", "pause", "stop")
+REQUESTS: tuple[Request, ...] = ("go", "pause", "stop")
 
 
 class Processes(Protocol):
-    """The processes of a training, as one of them sees it."""
+    """The processes of a training, seen from one of them."""
 
     rank: int
     size: int
@@ -26,8 +26,8 @@ class Processes(Protocol):
     def mean(self, values: Tensor) -> Tensor:
         """The mean of a tensor over all processes."""
 
-    def agree(self, wish: Wish) -> Wish:
-        """What the first process wishes, to all of them."""
+    def agree(self, request: Request) -> Request:
+        """The first process's request, for all of them."""
 
 
 class SingleProcess:
@@ -43,15 +43,15 @@ class SingleProcess:
         """The tensor itself."""
         return values
 
-    def agree(self, wish: Wish) -> Wish:
-        """The wish itself."""
-        return wish
+    def agree(self, request: Request) -> Request:
+        """The request itself."""
+        return request
 
 
 class FabricProcesses:
     """Several processes, on one machine or many; starts the others of this machine with the same command.
 
-    Each takes its own part of every step, gradients are their mean: as one process with all of their pairs.
+    Each takes its own pairs of every step; gradients are averaged, as in one process with all the pairs.
 
     Parameters
     ----------
@@ -86,24 +86,24 @@ class FabricProcesses:
         mean: Tensor = self._fabric.all_reduce(values, reduce_op="mean")
         return mean
 
-    def agree(self, wish: Wish) -> Wish:
-        """What the first process wishes, to all of them."""
-        # The others add nothing, so that the mean tells the first one's.
+    def agree(self, request: Request) -> Request:
+        """The first process's request, for all of them."""
+        # The others add 0, so that the mean times the size is the first one's.
         number = torch.tensor(
-            float(WISHES.index(wish)) if self.rank == 0 else 0.0, device=self._fabric.device
+            float(REQUESTS.index(request)) if self.rank == 0 else 0.0, device=self._fabric.device
         )
-        return WISHES[round(float(self.mean(number)) * self.size)]
+        return REQUESTS[round(float(self.mean(number)) * self.size)]
 
 
-def share_gradients(team: Processes, learning: Sequence[torch.nn.Parameter]) -> None:
+def share_gradients(processes: Processes, learning: Sequence[torch.nn.Parameter]) -> None:
     """Give every process the mean of all gradients."""
-    if team.size == 1:
+    if processes.size == 1:
         return
-    # A parameter may have no gradient here and have one elsewhere: all must speak of the same numbers.
+    # A parameter may have no gradient here and have one elsewhere: all must average the same ones.
     flat = torch.cat(
         [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in learning]
     )
-    flat = team.mean(flat)
+    flat = processes.mean(flat)
     start = 0
     for p in learning:
         p.grad = flat[start : start + p.numel()].view_as(p).clone()

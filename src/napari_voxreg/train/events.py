@@ -1,4 +1,4 @@
-"""What a training tells while it runs, as plain values that can be sent from one process to another."""
+"""Events that a training reports, as plain values that can be sent between processes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, Literal
 
 from ..core.geometry import Array, Grid
 
-Wish = Literal["go", "pause", "stop"]
-Control = Callable[[], Wish]
-"""Asked between any two steps, and every tenth of a second while waiting or paused."""
+Request = Literal["go", "pause", "stop"]
+Control = Callable[[], Request]
+"""Called between any two steps, and every tenth of a second while waiting or paused."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Means over pairs; `total` is what training makes small, with symmetry and Dice where they are chosen.
+    """Means over pairs; `total` is what training minimises, with symmetry and Dice where they are chosen.
 
     `error` is the mean distance from the true displacements in pixels, where pairs have them, over textured
-    places that both images show (`train.truth.error`).
+    pixels that both images show (`train.pairs.endpoint_error.error`).
     """
 
     total: float
@@ -69,8 +69,8 @@ class Began:
 class Stepped:
     """A step was taken; sent at most ten times a second.
 
-    `seconds_left` until the last epoch; `memory` is what the GPU holds in bytes, None on the CPU; `waited` is
-    the part of this epoch's time in which training waited for pairs.
+    `seconds_left` until the last epoch; `memory` is what the GPU holds in bytes, None on the CPU. `waited`
+    is the fraction of this epoch's time in which training waited for pairs.
     """
 
     epoch: int
@@ -93,7 +93,7 @@ class EpochDone:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """The example pair as the network brings it together now.
+    """The example pair as the network registers it now.
 
     Images are (*grid.shape) in [0, 1], the displacement (d, *grid.shape) in pixels of the grid.
     """
@@ -109,7 +109,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Paused:
-    """The run waits, everything saved; the next `Stepped` says that it goes on."""
+    """The run waits, with everything saved; the next `Stepped` means that it has resumed."""
 
     step: int
 
@@ -126,7 +126,7 @@ class Ended:
     """The run is over.
 
     `reason` is "done" (all epochs), "early" (no better validation), "stopped" (by the user) or "not a number"
-    (the loss); `text` says so. `best` and `last` are the weights, where there are any.
+    (the loss); `text` is the sentence for it. `best` and `last` are the weights, where there are any.
     """
 
     reason: Literal["done", "early", "stopped", "not a number"]
@@ -138,9 +138,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Failed:
-    """The run ended by an error, `text` in a sentence, `details` for experts; what was saved is whole.
+    """The run ended by an error, `text` in a sentence, `details` for experts; what was saved is intact.
 
-    Sent only by a run in a process of its own; elsewhere the exception says it.
+    Sent only by a run in a process of its own; elsewhere the exception is raised.
     """
 
     text: str

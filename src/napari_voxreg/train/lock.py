@@ -9,23 +9,23 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .distributed import Processes
-from .events import Wish
+from .events import Request
 
 LOCK = ".lock"
-ENDING = 10.0  # seconds that a run which was just told to stop may take to save itself
+ENDING = 10.0  # seconds that a run may take to save after a request to stop
 
 
 @contextmanager
-def held(folder: Path, team: Processes, wait: float) -> Iterator[None]:
+def locked(folder: Path, processes: Processes, wait: float) -> Iterator[None]:
     """Keep other trainings out of a folder, which is made if need be.
 
-    The system itself frees it when the process is gone, however that ended, so that nothing stale stays.
+    The system frees the lock when the process ends, however it ends, so no stale lock remains.
 
     Parameters
     ----------
     folder : Path
-    team : Team
-        Those who train in it together; none goes on before the first one holds it.
+    processes : Processes
+        That train in it together; none goes on before the first one holds the lock.
     wait : float
         Seconds to wait for another one that may be ending.
 
@@ -37,14 +37,14 @@ def held(folder: Path, team: Processes, wait: float) -> Iterator[None]:
         If the folder cannot be written.
     """
     lock = FileLock(folder / LOCK)
-    wish: Wish = "go"
-    if team.rank == 0:
+    request: Request = "go"
+    if processes.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=wait)
         except Timeout:
-            wish = "stop"
-    if team.agree(wish) == "stop":
+            request = "stop"
+    if processes.agree(request) == "stop":
         raise ValueError(f"Another training is on in {folder}; stop it first, or choose another folder.")
     try:
         yield

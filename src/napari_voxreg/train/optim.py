@@ -1,4 +1,4 @@
-"""The one step downhill that recipes and runs on own pairs take."""
+"""The optimisation step shared by recipes and training on one's own pairs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def descend(
     loss: Tensor,
     optimizer: torch.optim.Optimizer,
     parameters: Sequence[nn.Parameter],
-    team: Processes | None = None,
+    processes: Processes | None = None,
 ) -> bool:
-    """Change parameters by the gradient of a loss, clipped, and averaged over the processes of a team.
+    """Change parameters by the gradient of a loss, clipped, and averaged over the processes.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def descend(
     """
     optimizer.zero_grad()
     loss.backward()
-    share_gradients(team or SingleProcess(), parameters)
+    share_gradients(processes or SingleProcess(), parameters)
     length = nn.utils.clip_grad_norm_(parameters, LONGEST_STEP)
     if not bool(torch.isfinite(length)):
         return False
@@ -38,7 +38,7 @@ def descend(
 
 
 def averaging(net: nn.Module, most: float) -> AveragedModel:
-    """A copy of a network whose weights follow it: at a constant rate its own wander about what they found.
+    """A copy of a network with averaged weights, since at a constant rate its own fluctuate around a minimum.
 
     Parameters
     ----------

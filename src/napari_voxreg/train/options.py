@@ -55,9 +55,9 @@ LATER = ("epochs", "patience", "every", "show_every", "workers", "device")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Params):
-    """How to train on one's own pairs; the panel, the command line and Python take the same names."""
+    """Options of training on one's own pairs; the panel, the command line and Python share the names."""
 
-    architecture: Network = param("pyramid", "The network; pyramid learns quickest.")
+    architecture: Network = param("pyramid", "The network; pyramid converges fastest.")
     start: Start = param(
         "scratch", "Where to begin: from scratch, from the weights shipped for the network, or from a file."
     )
@@ -66,7 +66,7 @@ class TrainOptions(Params):
     )
     loss: Loss = param(
         "MSE",
-        "What tells how alike the images are; edges is Charbonnier and gradient, seen NCC ignores black "
+        "Measure of dissimilarity; edges is Charbonnier and gradient, seen NCC ignores black "
         "borders, Dice needs labels and end-point error true displacements.",
     )
     smoothness_weight: float = param(
@@ -103,7 +103,7 @@ class TrainOptions(Params):
     smoothness: Smoothness = param("diffusion", "How smoothness is measured.", advanced=True)
     symmetry: float = param(
         0.0,
-        "Weight of the squared distance to where going there and back leads, in sides of the image.",
+        "Weight of the inverse-consistency loss.",
         range=(0.0, 1e6),
         advanced=True,
     )
@@ -112,8 +112,7 @@ class TrainOptions(Params):
     )
     compare: bool = param(
         True,
-        "Show the network where the images resemble each other, too; it learns far sooner. Off, networks are "
-        "as published.",
+        "Add local-correlation input channels; converges much faster. Off, networks are as published.",
         advanced=True,
     )
     affine_epochs: int = param(
@@ -146,7 +145,7 @@ class TrainOptions(Params):
     )
     show_every: int = param(
         50,
-        "Steps between two pictures of the example pair; 0 shows none.",
+        "Steps between two displays of the example pair; 0 shows none.",
         range=(0, 10_000_000),
         special="never",
         advanced=True,
@@ -154,31 +153,36 @@ class TrainOptions(Params):
     seed: int = param(0, "Same seed, same curve.", range=(0, 2**31), advanced=True)
     device: Literal["auto", "cpu", "cuda", "mps"] = param("auto", "Where to compute.", advanced=True)
     precision: Literal["float32", "bfloat16"] = param(
-        "float32", "Numbers of the network; losses and fields are always float32.", advanced=True
+        "float32",
+        "Floating-point precision of the network; losses and fields are always float32.",
+        advanced=True,
     )
     workers: int = param(
         2, "Processes that read pairs; 0 reads in the training process.", range=(0, 64), advanced=True
     )
 
     rotation: float = param(
-        0.0, "Turn both images together by up to so many degrees.", range=(0.0, 180.0), advanced=True
+        0.0, "Rotate both images together by up to this many degrees.", range=(0.0, 180.0), advanced=True
     )
     shift: float = param(
-        0.0, "Shift both together by up to this part of the longest side.", range=(0.0, 0.5), advanced=True
+        0.0,
+        "Translate both together by up to this fraction of the longest side.",
+        range=(0.0, 0.5),
+        advanced=True,
     )
     scale: float = param(
-        0.0, "Enlarge or shrink both together by up to this part.", range=(0.0, 1.0), advanced=True
+        0.0, "Enlarge or shrink both together by up to this fraction.", range=(0.0, 1.0), advanced=True
     )
     flips: bool = param(False, "Mirror both together, each axis every other time.", advanced=True)
     elastic: float = param(
         0.0,
-        "Bend both together, root mean square as part of the longest side.",
+        "Deform both together; root mean square as a fraction of the longest side.",
         range=(0.0, 0.1),
         advanced=True,
     )
     intensity: float = param(
         0.0,
-        "Change brightness, contrast and exponent of each image by about this part.",
+        "Change brightness, contrast and exponent of each image by about this fraction.",
         range=(0.0, 1.0),
         advanced=True,
     )
@@ -204,7 +208,7 @@ class TrainOptions(Params):
 
     @property
     def probabilistic(self) -> bool:
-        """Whether the network answers with a distribution of velocities, which has a loss of its own."""
+        """Whether the network predicts a distribution of velocities, which has a loss of its own."""
         return self.architecture == "voxelmorph probabilistic"
 
     @property

@@ -1,4 +1,4 @@
-"""Training on one's own pairs: in steps that can be paused, stopped, killed and gone on from exactly."""
+"""Training on one's own pairs: it can be paused, stopped or killed, and resumed exactly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..io.pairs import Pair, PairSet, read_pair
 from . import runs
 from .distributed import Processes, SingleProcess
 from .events import Control, Ended, Example, Report
-from .lock import ENDING, held
+from .lock import ENDING, locked
 from .options import TrainOptions
 from .pairs.augment import augmented
 from .pairs.networks import first_network, same_network
@@ -36,7 +36,7 @@ def train_pairs(
     *,
     report: Report = quiet,
     control: Control = go,
-    team: Processes | None = None,
+    processes: Processes | None = None,
 ) -> Ended:
     """Train a network on pairs.
 
@@ -47,13 +47,13 @@ def train_pairs(
     options : TrainOptions
     folder : path
         Made if need be. Gets options.json, pairs.csv, history.csv, TensorBoard events, the weights of the
-        last and of the best epoch with their cards, and state.pt to go on from.
+        last and of the best epoch with their cards, and state.pt to resume from.
     report : callable
         Gets the events of `train.events`, in this thread.
     control : callable
-        Says "go", "pause" or "stop"; asked between steps and, while waiting, ten times a second.
-    team : Team, optional
-        The processes that train together; this one alone if left out.
+        Returns "go", "pause" or "stop"; called between steps and, while waiting, ten times a second.
+    processes : Processes, optional
+        That train together; by default this one alone.
 
     Returns
     -------
@@ -63,28 +63,29 @@ def train_pairs(
     Raises
     ------
     ValueError
-        If the folder holds a run or another training is on in it, no pair can be read, the weights do not
-        fit, the loss needs what the pairs do not have, or the device is not there or too small.
+        If the folder holds a run or another training is on in it. If no pair can be read, the weights do
+        not fit, or the loss needs what the pairs lack. If the device is absent or its memory too small.
     OSError
         If the disk is full, or the folder cannot be written; what was saved before stays.
     """
-    folder, team, options = Path(folder).expanduser().absolute(), team or SingleProcess(), options.settled()
+    folder, options = Path(folder).expanduser().absolute(), options.settled()
+    processes = processes or SingleProcess()
     if not pairs.training:
-        raise ValueError("There are no pairs to train on; choose a smaller part for validation.")
+        raise ValueError("There are no pairs to train on; choose a smaller fraction for validation.")
     grid, ndim = _first_grid(pairs.training)
     net = first_network(options, ndim)
     shape = training_shape(grid, net.stride, options.side(ndim))
     counts = len(pairs.training), len(pairs.validation)
     log.info("training on %d pairs (%d for validation) in %s: %s", *counts, folder, options.as_dict())
-    with _room(folder), held(folder, team, 0.0):
-        # As the first process sees it, before it writes anything.
-        if team.agree("stop" if runs.holds_run(folder) else "go") == "stop":
+    with _full_disk_reported(folder), locked(folder, processes, 0.0):
+        # Queried by the first process, before it writes anything.
+        if processes.agree("stop" if runs.holds_run(folder) else "go") == "stop":
             raise ValueError(f"{folder} holds a run already; resume it, or choose another folder.")
-        if team.rank == 0:
+        if processes.rank == 0:
             pairs = runs.kept_on_disk(pairs, folder)
             runs.write_pairs(folder, pairs, {})
             runs.write_options(folder, options, shape)
-        return Session(folder, pairs, options, shape, net, Place(), team, report, control).whole(None)
+        return Session(folder, pairs, options, shape, net, Place(), processes, report, control).run(None)
 
 
 def resume(
@@ -92,7 +93,7 @@ def resume(
     *,
     report: Report = quiet,
     control: Control = go,
-    team: Processes | None = None,
+    processes: Processes | None = None,
     **changes: Any,
 ) -> Ended:
     """Go on with a run that was stopped or killed, with the same curve as if it had not been.
@@ -101,7 +102,7 @@ def resume(
     ----------
     folder : path
         Of the run.
-    report, control, team
+    report, control, processes
         As for `train_pairs`.
     **changes
         Other values of the options named in `options.LATER`.
@@ -118,24 +119,24 @@ def resume(
     OSError
         As `train_pairs`.
     """
-    folder, team = Path(folder).expanduser().absolute(), team or SingleProcess()
+    folder, processes = Path(folder).expanduser().absolute(), processes or SingleProcess()
     runs.read_run(folder)  # refuses what is none
-    with _room(folder), held(folder, team, ENDING):
+    with _full_disk_reported(folder), locked(folder, processes, ENDING):
         info = runs.read_run(folder)  # as the last training has left it
         options, pairs = info.options.changed(**changes), runs.read_pairs(folder)
-        device = team.device(options.device)
+        device = processes.device(options.device)
         state = read_state(folder / runs.STATE, device) if info.resumable else None
         if state is None:
             net, place = first_network(options, info.ndim), Place()
         else:
             net, place = same_network(options, state["arguments"]), place_from(state)
-        if team.rank == 0:
+        if processes.rank == 0:
             runs.write_options(folder, options, info.shape)
-        return Session(folder, pairs, options, info.shape, net, place, team, report, control).whole(state)
+        return Session(folder, pairs, options, info.shape, net, place, processes, report, control).run(state)
 
 
 def preview(options: TrainOptions, pair: Pair, seed: int = 0) -> tuple[Example, Example]:
-    """A pair as training sees it, unchanged and as the options change it, for the user to look at.
+    """A pair as training uses it, unchanged and as the options change it, to show the user.
 
     Both come with no displacement; `warped` is the moving image.
 
@@ -169,12 +170,12 @@ def _first_grid(pairs: Iterable[Pair]) -> tuple[Grid, int]:
             continue
         return grid, grid.ndim
     which = "The pair" if count == 1 else f"None of the {count} training pairs"
-    raise ValueError(f"{which} cannot be read; the first one says: {why}")
+    raise ValueError(f"{which} cannot be read; the error of the first one: {why}")
 
 
 @contextmanager
-def _room(folder: Path) -> Iterator[None]:
-    """Say in one sentence that the disk is full."""
+def _full_disk_reported(folder: Path) -> Iterator[None]:
+    """Replace the error of a full disk by one sentence."""
     try:
         yield
     except OSError as error:
@@ -182,5 +183,5 @@ def _room(folder: Path) -> Iterator[None]:
             raise
         raise OSError(
             error.errno,
-            f"The disk of {folder} is full; what was saved before is whole: make room and resume the run.",
+            f"The disk of {folder} is full; what was saved before is intact; free space and resume the run.",
         ) from error

@@ -40,7 +40,7 @@ class RunInfo:
     best, last : Path or None
         Weights, where there are any yet.
     resumable : bool
-        Whether there is a state to go on from.
+        Whether there is a state to resume from.
     """
 
     folder: Path
@@ -143,16 +143,16 @@ def read_history(folder: Path | str) -> tuple[Row, ...]:
 
 
 def row_from(values: Mapping[str, Any]) -> Row:
-    """Undo `Row.as_dict`; text and numbers are taken alike."""
+    """Undo `Row.as_dict`; both text and numbers are accepted."""
 
     def losses(prefix: str) -> Losses | None:
-        total, alike, smooth, error = (
+        total, similarity, smoothness, error = (
             values[f"{prefix}_{name}"] for name in ("total", "similarity", "smoothness", "error")
         )
         if total in ("", None):
             return None
         return Losses(
-            float(total), float(alike), float(smooth), None if error in ("", None) else float(error)
+            float(total), float(similarity), float(smoothness), None if error in ("", None) else float(error)
         )
 
     return Row(
@@ -161,14 +161,14 @@ def row_from(values: Mapping[str, Any]) -> Row:
 
 
 def kept_on_disk(pairs: PairSet, folder: Path) -> PairSet:
-    """The pairs with all members in files, so that a run can go on later: those in memory are packed."""
+    """The pairs with all members in files, so that a run can be resumed: those in memory are packed."""
     members = [getattr(pair, role) for pair in pairs.all for role in ROLES]
     if all(member is None or isinstance(member, Path | Stored) for member in members):
         return pairs
     file = pack(pairs, folder / PACKED)
     found = open_pairs(file)
     if _same(pairs.training, pairs.validation):
-        # Nothing could be divided; what the file cannot tell stays as it was.
+        # Nothing could be divided; what the file does not record stays as it was.
         return replace(pairs, training=found.all, validation=found.all)
     return replace(found, notes=(*pairs.notes, *found.notes), names=())
 
@@ -200,9 +200,9 @@ def read_pairs(folder: Path) -> PairSet:
             lines = list(csv.DictReader(stream))
         sets: dict[str, list[Pair]] = {"train": [], "val": []}
         for line in lines:
-            told: dict[str, Any] = {role: _source(line[role]) for role in ROLES}
-            told |= {side: line[side] or None for side in ("fixed_patient", "moving_patient")}
-            sets[line["set"]].append(Pair(line["name"], **told))
+            values: dict[str, Any] = {role: _source(line[role]) for role in ROLES}
+            values |= {side: line[side] or None for side in ("fixed_patient", "moving_patient")}
+            sets[line["set"]].append(Pair(line["name"], **values))
     except (OSError, LookupError, ValueError, TypeError) as error:
         raise ValueError(f"{file} is missing or damaged; start another run.") from error
     return PairSet(tuple(sets["train"]), tuple(sets["val"]))

@@ -1,4 +1,4 @@
-"""Where a run is: everything it needs to go on as if it had never stopped."""
+"""Where a run is: everything needed to resume it as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .runs import row_from
 
 @dataclass
 class Place:
-    """How far a run has come; with the seed this tells all that follows.
+    """How far a run has come; with the seed this determines all that follows.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def save_state(
     Raises
     ------
     OSError
-        If there is no room.
+        If the disk is full.
     """
     values = {
         "arguments": net.arguments,
@@ -113,7 +113,7 @@ def save_state(
         "hashes": place.hashes,
         "unreadable": place.unreadable,
     }
-    # By way of memory: on a full disk torch would raise an error of its own that tells nothing.
+    # Through memory, since torch's own error on a full disk does not name the cause.
     content = io.BytesIO()
     torch.save(values, content)
     replace_file(path, lambda target: target.write_bytes(content.getbuffer()))
@@ -135,7 +135,7 @@ def read_state(path: Path, device: torch.device) -> Mapping[str, Any]:
 
 
 def place_from(values: Mapping[str, Any]) -> Place:
-    """The place that a state tells."""
+    """The place recorded in a state."""
     return Place(
         epoch=values["epoch"],
         step=values["step"],

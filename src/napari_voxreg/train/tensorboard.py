@@ -12,14 +12,14 @@ from tensorboardX.summary import scalar
 from .events import Losses
 
 
-class Board:
+class EventsFile:
     """An events file beside a run's weights, written in this thread so that a full disk is noticed.
 
     Parameters
     ----------
     folder : Path
     step : int
-        Where this session begins; what an earlier one told of later steps no longer counts.
+        Where this session begins; what an earlier session wrote of later steps no longer counts.
     """
 
     def __init__(self, folder: Path, step: int) -> None:

@@ -12,7 +12,7 @@ from ..core.geometry import Array, Grid
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-# What a JSON says of a transform that is not a chain; its "kind" names the class that reads it.
+# The JSON description of a transform that is not a chain; its "kind" names the class that reads it.
 Record = Mapping[str, Any]
 
 
@@ -24,7 +24,7 @@ class Transform(Protocol):
     Coordinates follow array-axis order, (row, column) or (plane, row, column), in world units; a
     displacement is T(x) - x in the same units.
 
-    Each kind, a frozen dataclass, says of itself what its users need to know. To add one, write its file
+    Each kind, a frozen dataclass, describes itself to its users. To add one, write its file
     and its test, and name its class and its reader in ``transforms/__init__.py``; a kind that has nothing
     better uses `invert`, `dense_to_itk` and `conjugated` of ``composite.py``.
     """

@@ -16,7 +16,7 @@ def fit_points(fixed: Array, moving: Array) -> Affine:
     if len(fixed) > d and np.linalg.matrix_rank(a) == d and np.linalg.matrix_rank(b) == d:
         linear = np.linalg.lstsq(a, b, rcond=None)[0].T
     elif len(fixed) > 1:
-        # Kabsch's rotation; the sign keeps it from turning into a reflection.
+        # Kabsch's rotation; the sign prevents a reflection.
         u, _, vt = np.linalg.svd(a.T @ b)
         flip = np.diag([1.0] * (d - 1) + [np.sign(np.linalg.det(u @ vt))])
         linear = (u @ flip @ vt).T

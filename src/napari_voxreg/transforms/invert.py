@@ -36,9 +36,9 @@ def solve(transform: Transform, grid: Grid, tolerance: float | None = None) -> t
     tolerance = 0.01 * float(grid.spacing.min()) if tolerance is None else tolerance
     y = grid.nodes()
     linear = _best_affine(transform, grid).inverse()
-    start = linear(y)
-    x, missed = _newton(transform, start.copy(), y, tolerance)
-    return linear, (x - start).reshape(*grid.shape, -1), float(missed.max())
+    first = linear(y)
+    x, missed = _newton(transform, first.copy(), y, tolerance)
+    return linear, (x - first).reshape(*grid.shape, -1), float(missed.max())
 
 
 def _best_affine(transform: Transform, grid: Grid) -> Affine:

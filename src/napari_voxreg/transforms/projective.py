@@ -20,11 +20,11 @@ HORIZON = 1e-3  # of the denominator at which area is kept: lengths are magnifie
 
 @dataclass(frozen=True, eq=False)
 class Homography:
-    """x -> (A x + b) / (c . x + w): the map between two pictures of one plane.
+    """x -> (A x + b) / (c . x + w): the map between two images of one plane.
 
     Two matrices that differ by a positive factor are the same map. The denominator is positive on the side of
-    the horizon that the pictures show. Points at or behind the horizon have no image: they take that of the
-    nearest point just in front of it, which lies far away, and count as folded.
+    the horizon that the images show. Points at or behind the horizon are not mapped: they get the value of
+    the nearest point just in front of it, which lies far away, and count as folded.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Homography:
 class Quadratic:
     """x -> C [1, u0, u1, u0^2, u0 u1, u1^2] with u = (x - centre) / scale.
 
-    The map between two pictures of a slightly curved surface, the retina say
+    The map between two images of a slightly curved surface, such as the retina
     (Can et al., IEEE PAMI 24, 2002).
 
     Parameters
@@ -121,7 +121,7 @@ class Quadratic:
     centre : ndarray, shape (2,)
         World point of the fixed image.
     scale : float
-        World units; half the picture's side makes the coefficients comparable.
+        World units; half the image's side makes the coefficients comparable.
 
     Raises
     ------

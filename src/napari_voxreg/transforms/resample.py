@@ -20,7 +20,7 @@ def warp(
 ) -> Image:
     """Sample an image on a grid through a transform.
 
-    This is SimpleITK's Resample, so that any program that uses ITK makes the same picture from the saved
+    This is SimpleITK's Resample, so that any program that uses ITK makes the same image from the saved
     transform.
 
     Parameters

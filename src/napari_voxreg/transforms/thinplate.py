@@ -64,7 +64,7 @@ class ThinPlate:
     def _spline(self) -> Any:
         from scipy.interpolate import RBFInterpolator
 
-        # The kernel of least bending is r^2 log r in the plane and r in space.
+        # The kernel of least bending energy is r^2 log r in the plane and r in space.
         kernel = "thin_plate_spline" if self.ndim == 2 else "linear"
         return RBFInterpolator(
             self.fixed_points, self.moving_points, smoothing=self.smoothing, kernel=kernel, degree=1

@@ -112,8 +112,8 @@ def test_a_picture_that_is_damaged_in_the_middle_of_an_epoch_is_named_and_left_o
     panel.bar.pause.click()
     row = until(qtbot, panel.runner.epoch_done)[0].row
     assert row.epoch == 1 and row.step == len(pairs)
-    (note,) = [line for line in panel.notes.text().split("\n") if "left out" in line]
-    assert note.startswith(f"The pair {pairs[first].name} is left out (1 so far): ")
+    (note,) = [line for line in panel.notes.text().split("\n") if "is skipped" in line]
+    assert note.startswith(f"The pair {pairs[first].name} is skipped (1 so far): ")
     assert pairs[first].moving.name in note and not panel.notes.isHidden()
     panel.bar.stop.click()
     assert until(qtbot, panel.finished)[0].reason == "stopped"
@@ -128,7 +128,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(begi
     resource.prlimit(panel.runner._training._process.pid, resource.RLIMIT_FSIZE, limits)
     (sentence,) = until(qtbot, panel.failed)
     assert sentence == panel.outcome.text() and not panel.busy and panel.bar.start.isEnabled()
-    assert sentence.startswith("The disk of ") and "make room and resume the run" in sentence
+    assert sentence.startswith("The disk of ") and "free space and resume the run" in sentence
     run = read_run(panel.runner.folder)
     assert run.resumable and load_weights(run.best)
     assert go_on(2).reason == "done"

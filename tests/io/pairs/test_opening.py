@@ -127,7 +127,7 @@ def test_training_pairs_that_share_an_image_with_validation_are_dropped_and_coun
     )
     found = open_pairs(source)
     assert stems(found.training) == {("0", "2")} and stems(found.validation) == {("4", "3")}
-    assert any("1 pair left out" in note for note in found.notes)
+    assert any("1 pair skipped" in note for note in found.notes)
     lists(tmp_path, train_fixed="1.png", train_moving="3.png")
     refused(source, "No pair is left for training")
 
@@ -145,7 +145,7 @@ def test_an_image_paired_with_itself_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "link.png").symlink_to(tmp_path / "1.png")
     found = open_pairs(lists(tmp_path, train_fixed="0.png\n1.png", train_moving="1.png\nlink.png"))
     assert stems(found.training) == {("0", "1")}
-    assert any("1 pair left out" in note and "link" in note for note in found.notes)
+    assert any("1 pair skipped" in note and "link" in note for note in found.notes)
 
 
 def test_one_pair_is_trained_on_and_judged_on_with_a_note(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_all_to_all_takes_every_two_images_once_and_splits_images(tmp_path: Path
     found = open_pairs(source, pairing="all")
     assert len(images(found.validation)) == 2 and len(images(found.training)) == 8
     assert len(found.training) == 28 and len(found.validation) == 1
-    assert any("16 pairs left out" in note for note in found.notes)
+    assert any("16 pairs skipped" in note for note in found.notes)
 
 
 def test_a_template_is_on_both_sides_and_nothing_else_is(tmp_path: Path) -> None:

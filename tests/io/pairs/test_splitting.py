@@ -29,7 +29,7 @@ def split(pairs: list[Pair], *arguments: object, **options: object) -> PairSet:
     result = split_pairs(Found(tuple(pairs)), *arguments, **options)  # type: ignore[arg-type]
     kept = {id(p) for p in result.all}
     dropped = len(pairs) - len(kept)
-    counted = [int(note.split()[0]) for note in result.notes if "left out" in note]
+    counted = [int(note.split()[0]) for note in result.notes if "skipped" in note]
     assert counted == ([dropped] if dropped else [])
     return result
 

@@ -147,7 +147,7 @@ def test_every_pair_has_its_turn(pairs: int, batch: int, steps: int) -> None:
 
 def test_processes_share_a_step_as_one_would_take_it() -> None:
     alone = Plan(10, 4, 0, seed=5)
-    halves = [Plan(10, 4, 0, seed=5, team=2, rank=rank) for rank in (0, 1)]
+    halves = [Plan(10, 4, 0, seed=5, processes=2, rank=rank) for rank in (0, 1)]
     for step, *parts in zip(alone.epoch(3), *(half.epoch(3) for half in halves), strict=True):
         assert sorted(d.seed for part in parts for d in part) == sorted(d.seed for d in step)
         assert len(parts[0]) == len(parts[1])
@@ -193,13 +193,13 @@ def test_waiting_for_a_slow_file_asks_what_the_user_wishes() -> None:
     class Wished(Exception):
         pass
 
-    def wish() -> None:
+    def check() -> None:
         raise Wished
 
     grid = Grid.from_spacing((8, 8))
     pair = Pair("p", *(Image(np.zeros((8, 8)), grid) for _ in range(2)))
     began = time.monotonic()
-    feed = Feed(Slow([pair], (8, 8), frozenset(), TrainOptions()), [[Draw(0, 0)]], 0, wish)
+    feed = Feed(Slow([pair], (8, 8), frozenset(), TrainOptions()), [[Draw(0, 0)]], 0, check)
     with pytest.raises(Wished):
         next(iter(feed))
     feed.close()

@@ -229,7 +229,7 @@ class ClustersWindow(QDialog):
         head.addWidget(use)
         nearest = cluster.members[:SHOWN]
         pictures = QLabel()
-        pictures.setPixmap(strip([member.picture for member in nearest], SIDE))
+        pictures.setPixmap(strip([member.thumbnail for member in nearest], SIDE))
         names = "\n".join(member.pair.name for member in nearest)
         pictures.setToolTip(f"Nearest to the centre:\n{names}")
         line = QWidget()

@@ -1,7 +1,7 @@
 """Pairs of images to train on and to evaluate: where they come from, and how they are read.
 
 `open_pairs` finds the pairs, `read_pair` reads one, `content_hash` is its fingerprint for records, `pack`
-writes a set into one file. What a source may be is told in `docs/pairs.md`.
+writes a set into one file. `docs/pairs.md` lists the possible sources.
 """
 
 from .names import PATTERN, Pairing, list_images, read_names

@@ -102,7 +102,7 @@ def stored_digest(stored: Stored) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """An HDF5 file for reading; what the library says of damage becomes one sentence."""
+    """An HDF5 file for reading; the library's errors about damage become one sentence."""
     if not path.is_file():
         raise ValueError(f"There is no pair file {path}; check the path.")
     try:
@@ -147,10 +147,10 @@ def _from_stacks(path: Path, file: Any) -> Found:
     if len(ones) == len(others) == 1:
         stacks = [*ones, *others]
     if len(stacks) != 2 or shapes[stacks[0]] != shapes[stacks[1]]:
-        held = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "no stack of images"
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "no stack of images"
         raise ValueError(
             f"{path.name} is no pair file and does not hold two stacks of images of one shape (it holds: "
-            f"{held}); name them fixed and moving."
+            f"{found}); name them fixed and moving."
         )
     if not (ones and others):
         notes.append(f"In {path.name}, {stacks[0]} is taken as fixed and {stacks[1]} as moving.")

@@ -42,7 +42,7 @@ def from_folders(fixed: Path, moving: Path, pattern: str | None = None) -> Found
         if len(ones) != len(others):
             raise ValueError(
                 f"{fixed.name} holds {plural(len(ones), 'image')}, but {moving.name} holds {len(others)}; "
-                "remove what has no partner, or give a pattern that tells which belong together."
+                "remove what has no partner, or give a pattern that determines which belong together."
             )
         odd = [k for k, two in enumerate(zip(ones, others, strict=True)) if len(set(map(_digits, two))) > 1]
         notes = []
@@ -193,7 +193,7 @@ def _by_key(
         for files in keys.values():
             if len(files) > 1:
                 raise ValueError(
-                    f"The pattern {pattern!r} cannot tell {files[0].name} from {files[1].name} in "
+                    f"The pattern {pattern!r} cannot distinguish {files[0].name} from {files[1].name} in "
                     f"{folder.name}; put a group around what differs."
                 )
     common = sorted(set(ones) & set(others), key=lambda key: [natural_key(text) for text in key])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ...core.geometry import Image
-from ..images import MEDICAL, PICTURES, TIFF, ending_of, is_dicom, name_of
+from ..images import MEDICAL, PLAIN, TIFF, ending_of, is_dicom, name_of
 from .values import Found, NameParts, Pair, identity, name_of_source, pair_name, plural
 
 Pairing = Literal["consecutive", "all", "template"]
@@ -107,10 +107,10 @@ def pair_up(
         In natural order.
     pairing : {"consecutive", "all", "template"}, optional
         Each visit (fixed) with the next (moving) of one patient and side, by date; every two images once; or
-        each image (moving) with the template (fixed). If left out, "template" if there is one, else
+        each image (moving) with the template (fixed). By default "template" if there is one, else
         "consecutive".
     pattern : str, optional
-        See `read_names`; `PATTERN` if left out.
+        See `read_names`; `PATTERN` by default.
     template : Path or Image, optional
         For "template"; one of `sources` or another image.
 
@@ -151,7 +151,7 @@ def pair_up(
 def _is_image(entry: Path) -> bool:
     if entry.is_dir():
         return any(is_dicom(file) for file in sorted(entry.iterdir())[:1] if file.is_file())
-    return ending_of(entry) in MEDICAL + TIFF + PICTURES
+    return ending_of(entry) in MEDICAL + TIFF + PLAIN
 
 
 def _label(source: Path | Image) -> str:
@@ -188,7 +188,7 @@ def _consecutive(names: Sequence[NameParts]) -> tuple[list[Two], list[str]]:
     elif len(known) < len(names):
         first = next(name_of_source(parts.source) for parts in names if not parts.read)
         left = plural(len(names) - len(known), "image")
-        notes.append(f"The pattern is not in the names of {left}, which are left out (first: {first}).")
+        notes.append(f"The pattern is not in the names of {left}, which are skipped (first: {first}).")
     visits: dict[tuple[str, str], list[NameParts]] = {}
     for parts in known:
         visits.setdefault((parts.patient.casefold(), parts.laterality), []).append(parts)

@@ -1,7 +1,7 @@
 """Pairs of images to train on and to evaluate: where they come from, and how they are read.
 
 `open_pairs` finds the pairs, `read_pair` reads one, `content_hash` is its fingerprint for records, `pack`
-writes a set into one file. What a source may be is told in `docs/pairs.md`.
+writes a set into one file. `docs/pairs.md` lists the possible sources.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ...core.geometry import Image
-from ..images import MEDICAL, PICTURES, TIFF, ending_of
+from ..images import MEDICAL, PLAIN, TIFF, ending_of
 from .hdf5 import ENDINGS, from_file
 from .lists import LISTS, from_folders, from_lists, from_table, read_lines, with_patients
 from .names import Pairing, list_images, natural_key, pair_up
@@ -49,14 +49,15 @@ def open_pairs(
     moving : path, optional
         The folder of moving images.
     pattern : str, optional
-        A regular expression for file names. Between two folders, its groups tell which images belong
-        together. Elsewhere its named groups ``id``, ``laterality`` and ``date`` are read (see `read_names`);
-        for one folder the default is `PATTERN`. A group ``id`` keeps each patient on one side of the split.
+        A regular expression for file names. Between two folders, its groups determine which images
+        belong together. Elsewhere its named groups ``id``, ``laterality`` and ``date`` are read (see
+        `read_names`); for one folder the default is `PATTERN`. A group ``id`` keeps each patient on one side
+        of the split.
     pairing : {"consecutive", "all", "template"}, optional
         How images of one folder, or in memory, are paired (see `pair_up`): "template" if there is one, else
         "consecutive".
     template : path or Image, optional
-        The fixed image of all pairs; a bare name is looked for in the folder, or among the images' names.
+        The fixed image of all pairs; a bare name is searched for in the folder, or among the images' names.
     validation : float, path or sequence of str, optional
         Fraction of the pairs, or names of pairs, images or patients, or a text file with one a line. The
         source's own split if it has one, else a fifth.
@@ -66,7 +67,7 @@ def open_pairs(
     Returns
     -------
     PairSet
-        With notes on everything that was left out.
+        With notes on everything that was skipped.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def _from_path(
     folders = path.is_dir() and (path / "fixed").is_dir() and (path / "moving").is_dir()
     single = path.is_dir() and moving is None and not lists and not folders
     if (pairing or template is not None) and not single:
-        raise ValueError(f"{path.name} says itself which images are pairs; leave pairing and template out.")
+        raise ValueError(f"{path.name} defines the pairs itself; omit pairing and template.")
     if moving is not None:
         other = Path(moving).expanduser().absolute()
         return _matched(path, other, pattern)
@@ -117,7 +118,7 @@ def _from_path(
     elif path.suffix.lower() in ENDINGS:
         found = from_file(path)
     else:
-        kind = "one image" if ending_of(path) in MEDICAL + PICTURES + TIFF else "no source of pairs"
+        kind = "one image" if ending_of(path) in MEDICAL + PLAIN + TIFF else "no source of pairs"
         raise ValueError(f"{path.name} is {kind}; give a folder, a CSV or an HDF5 file (.h5, .hdf5).")
     return with_patients(found, pattern) if pattern else found
 
@@ -160,7 +161,7 @@ def _without_twins(found: Found) -> Found:
         return found
     first = found.pairs[keep.index(False)].name
     left = plural(keep.count(False), "pair")
-    note = f"{left} left out: fixed and moving are the same image (first: {first})."
+    note = f"{left} skipped: fixed and moving are the same image (first: {first})."
     return replace(
         found,
         pairs=tuple(pair for pair, good in zip(found.pairs, keep, strict=True) if good),

@@ -1,4 +1,4 @@
-"""Writing pairs into one HDF5 file; `pair_file` says how it is laid out and reads it."""
+"""Writing pairs into one HDF5 file; `hdf5` describes its layout and reads it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pack(pairs: PairSet, path: Path | str, progress: Progress = silent) -> Path:
 
 
 class _Patient(FileIO):
-    """A file that keeps quiet about a full disk, which HDF5 answers by ending the whole process."""
+    """A file that hides a full disk from HDF5, which would end the whole process."""
 
     failure: OSError | None = None
 

@@ -13,7 +13,7 @@ from tifffile import TiffFile
 
 from ...core.geometry import Array, Image
 from ..flo import read_flo
-from ..images import MEDICAL, PICTURES, TIFF, ending_of, read_unlogged
+from ..images import MEDICAL, PLAIN, TIFF, ending_of, read_unlogged
 from ..points import read_points
 from ..tiff import TIME
 from ..transforms.native import load_unlogged
@@ -30,7 +30,7 @@ class LoadedPair:
     name : str
         The pair's.
     fixed, moving : Image
-        2D or 3D alike, without axes of one pixel; pixels as stored, channels last.
+        both 2D or both 3D, without axes of one pixel; pixels as stored, channels last.
     fixed_mask, moving_mask : Image, optional
         Boolean, True counts.
     fixed_labels, moving_labels : Image, optional
@@ -39,7 +39,7 @@ class LoadedPair:
         World points, line by line the same place.
     displacement : ndarray, shape (d, \\*fixed shape), float32, optional
         In pixels, (row, column) or (plane, row, column): x + u(x) is a place in the moving image. NaN where
-        the file says that it is unknown.
+        the file marks it unknown.
     """
 
     name: str
@@ -57,8 +57,8 @@ class LoadedPair:
 def read_pair(pair: Pair) -> LoadedPair:
     """Read all members of a pair.
 
-    A true displacement may be a .flo file, a .npy array of shape (d, \\*shape) in pixels, or a transform from
-    the world of the fixed to the world of the moving image (.h5, .tfm; see `load_transform`).
+    A true displacement may be a .flo file, a .npy array of shape (d, \\*shape) in pixels, or a transform
+    (.h5, .tfm; see `load_transform`). A transform maps the fixed image's world to the moving image's.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def _ndim(source: Path | Image) -> int | None:
         return len(shape)
     ending = ending_of(source)
     try:
-        if source.is_dir() or ending in PICTURES:
+        if source.is_dir() or ending in PLAIN:
             return None if source.is_dir() else 2
         if ending in TIFF:
             with TiffFile(source) as tiff:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..images import name_of
 from .values import Found, Pair, PairSet, Source, identity, name_of_source, plural
 
-FRACTION = 0.2  # of the pairs, where nobody says otherwise
+FRACTION = 0.2  # of the pairs, by default
 SAME = "Training and validation are the same pairs"
 
 Unit = Hashable
@@ -26,15 +26,15 @@ def split_pairs(found: Found, validation: float | Sequence[str] | None = None, s
     found : Found
         The pairs, with the source's own split if it has one.
     validation : float or sequence of str, optional
-        Fraction of the pairs, 0 to below 1; or names of pairs, images or patients. The source's own split if
-        left out, else a fifth.
+        Fraction of the pairs, 0 to below 1; or names of pairs, images or patients. By default the source's
+        own split, else a fifth.
     seed : int
         For the fraction: same seed, same split.
 
     Returns
     -------
     PairSet
-        With the notes of `found` and more, such as how many pairs were left out since they have members on
+        With the notes of `found` and more, such as how many pairs were skipped since they have members on
         both sides.
 
     Raises
@@ -61,19 +61,19 @@ def split_pairs(found: Found, validation: float | Sequence[str] | None = None, s
         same = f"{SAME}: {reason}; what validation shows is how well these pairs are learnt."
         return PairSet(found.pairs, found.pairs, (*found.notes, *notes, same), found.names)
     training = tuple(pair for pair, side in zip(found.pairs, sides, strict=True) if side == "train")
-    held = tuple(pair for pair, side in zip(found.pairs, sides, strict=True) if side == "val")
-    dropped = len(found.pairs) - len(training) - len(held)
+    held_out = tuple(pair for pair, side in zip(found.pairs, sides, strict=True) if side == "val")
+    dropped = len(found.pairs) - len(training) - len(held_out)
     if not training:
         raise ValueError(
             "No pair is left for training, as each shares an image or a patient with a validation pair; "
             "name fewer for validation, or give a fraction."
         )
-    if not held and chosen != set():
+    if not held_out and chosen != set():
         raise ValueError("The validation list names no whole pair; name pairs, or both of their images.")
     if dropped:
         left = plural(dropped, "pair")
-        notes.append(f"{left} left out: each has an image or a patient in common with the other side.")
-    return PairSet(training, held, (*found.notes, *notes), found.names)
+        notes.append(f"{left} skipped: each has an image or a patient in common with the other side.")
+    return PairSet(training, held_out, (*found.notes, *notes), found.names)
 
 
 def _all_units(found: Found) -> tuple[list[tuple[Unit, ...]], list[str]]:
@@ -182,9 +182,9 @@ def _cut(units: Sequence[Sequence[Unit]], group: Sequence[Unit], wanted: int) ->
     for number in range(wanted, len(group)):
         cut = set(group[:number])
         sides = [_side(members, cut) for members in units]
-        held = sides.count("val")
-        if held:
-            return cut if held <= sides.count("train") else None
+        count = sides.count("val")
+        if count:
+            return cut if count <= sides.count("train") else None
     return None
 
 

@@ -116,9 +116,9 @@ class PairSet:
     ----------
     training, validation : tuple of Pair
         No image and no patient of one is in the other, but for a template that all pairs share. Where they
-        could not be told apart (one pair only), both are the same and a note says so.
+        could not be divided (one pair only), both are the same and a note says so.
     notes : tuple of str
-        Sentences for the user: what was left out and why.
+        Sentences for the user: what was skipped and why.
     names : tuple of NameParts
         For the preview: what was read out of the names, where it was.
     """
@@ -146,7 +146,7 @@ class Found:
     sets : tuple of str
         The source's own split, "train" or "val" for each pair; empty if it has none.
     notes : tuple of str
-        What was left out.
+        What was skipped.
     names : tuple of NameParts
         What was read out of the names.
     template : Path or Image, optional

@@ -53,7 +53,7 @@ class NetworkParams(WeightsParams):
         None,
         "A checkpoint of your own; empty takes the weights that come with the package.",
         suffixes=SUFFIXES,
-        says=look_into,
+        describe=look_into,
     )
     refine: bool = param(
         True, "Go on with an optimiser on the pair itself, from the network's answer or the start if better."

@@ -14,7 +14,7 @@ from ...tensor.warp import identity, resize, warp_batch
 from ..options import TrainOptions
 from ..synthetic.noise import smooth_noise, uniform
 
-LATTICE = 8  # pixels between the nodes of the bending
+LATTICE = 8  # pixels between the nodes of the elastic deformation
 SQUARINGS = 5
 
 
@@ -23,8 +23,8 @@ def augmented(
 ) -> dict[str, Tensor]:
     """A pair changed as the options say; the same state of the generator gives the same.
 
-    Both images are turned, shifted, scaled, mirrored and bent together: what moves between them stays what it
-    was, seen in another place. Intensities, speckle and bias are each image's own.
+    Both images are rotated, translated, scaled, mirrored and deformed together, so that the motion between
+    them stays the same in the scene. Intensities, speckle and bias are each image's own.
 
     Parameters
     ----------
@@ -47,41 +47,41 @@ class _View:
     def __init__(self, shape: tuple[int, ...], options: TrainOptions, generator: torch.Generator) -> None:
         d = len(shape)
         self.affine = _affine(shape, options, generator)
-        self.bend = self.unbend = torch.zeros(1, d, *shape)
+        self.elastic = self.elastic_back = torch.zeros(1, d, *shape)
         if options.elastic:
             nodes = tuple(max(4, math.ceil(n / LATTICE) + 1) for n in shape)
             steps = torch.tensor([(n - 1) / (m - 1) for n, m in zip(shape, nodes, strict=True)])
             steps = steps.view(1, d, *(1,) * d)
             velocity = smooth_noise(1, d, nodes, max(2.0, max(nodes) / 4), generator)
             velocity = velocity * options.elastic * max(shape) / math.sqrt(d) / steps
-            self.bend, self.unbend = (
+            self.elastic, self.elastic_back = (
                 resize(integrate_batch(sign * velocity, SQUARINGS) * steps, shape) for sign in (1.0, -1.0)
             )
-        self.here = identity(shape, self.bend)[None]
-        self.places = _moved(self.here + self.bend, self.affine, shape)
+        self.here = identity(shape, self.elastic)[None]
+        self.places = _moved(self.here + self.elastic, self.affine, shape)
         self.shape = shape
 
     def of(self, name: str, value: Tensor) -> Tensor:
         """A member of the pair in this view."""
-        shift = self.places - self.here
+        displacement = self.places - self.here
         if name == "displacement":
-            there = self.places + warp_batch(value[None], shift)
+            there = self.places + warp_batch(value[None], displacement)
             back = _moved(there, affines.invert(self.affine), self.shape)
-            return (back + warp_batch(self.unbend, back - self.here) - self.here)[0]
+            return (back + warp_batch(self.elastic_back, back - self.here) - self.here)[0]
         if name.endswith(("labels", "mask")):
             index = torch.zeros(self.shape, dtype=torch.long)
             for axis, n in enumerate(self.shape):
                 index = index * n + self.places[0, axis].round().long().clamp(0, n - 1)
             return value.flatten()[index][None]
-        return warp_batch(value[None], shift)[0]
+        return warp_batch(value[None], displacement)[0]
 
 
 def _affine(shape: tuple[int, ...], options: TrainOptions, generator: torch.Generator) -> Tensor:
     """A random map (1, d, d + 1) in pixels about the middle."""
     d = len(shape)
     signed = partial(uniform, generator, -1.0, 1.0)
-    turn = math.radians(options.rotation) * signed(d, d) * (1 if d == 2 else 1 / math.sqrt(3))
-    skew = torch.triu(turn, 1)
+    angle = math.radians(options.rotation) * signed(d, d) * (1 if d == 2 else 1 / math.sqrt(3))
+    skew = torch.triu(angle, 1)
     matrix = torch.linalg.matrix_exp(skew - skew.mT) * torch.exp(signed(1) * math.log1p(options.scale))
     mirrored = torch.rand(d, generator=generator) < 0.5
     if options.flips:

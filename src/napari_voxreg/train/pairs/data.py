@@ -28,8 +28,8 @@ from .augment import augmented
 from .prepare import LABELS, MASKS, TRUTH, Prepared, prepare
 
 PATIENCE = 0.5  # seconds for the reading thread to end
-STORED = 20e9  # bytes of prepared pairs kept on disk at most, and half of what is free
-LONGEST_WAIT = 0.1  # seconds between two looks at what the user wishes
+STORED = 20e9  # bytes of prepared pairs kept on disk at most, and half of the free space
+LONGEST_WAIT = 0.1  # seconds between two queries of the user's request
 READERS_ENDED = (
     'The processes that read pairs have ended; in a script, train below `if __name__ == "__main__":`, and '
     "where memory is short, choose fewer workers or 0."
@@ -87,19 +87,19 @@ class Store:
     def within(cls, folder: Path, shape: tuple[int, ...], wanted: frozenset[str]) -> Store:
         """With as many pairs of that shape as may be kept on the disk of the run, two folders up.
 
-        Training and validation share the room.
+        Training and validation share the space.
         """
         pixels = math.prod(shape)
         each = pixels * (4 + 16 * (LABELS in wanted) + 8 * (MASKS in wanted))
         each += pixels * 4 * len(shape) * (TRUTH in wanted)
-        room = min(STORED, shutil.disk_usage(folder.parents[1]).free / 2) / 2
-        return cls(folder, int(room / each))
+        space = min(STORED, shutil.disk_usage(folder.parents[1]).free / 2) / 2
+        return cls(folder, int(space / each))
 
 
 class PairData(Dataset[Any]):
     """Prepared pairs by `Draw`; can be sent to other processes.
 
-    A pair that cannot be read is left out and told of; while training the next one takes its place.
+    A pair that cannot be read is skipped and reported; while training the next one takes its place.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ class Plan:
     steps : int
         Steps an epoch; 0 takes all pairs once.
     seed : int
-    team, rank : int
+    processes, rank : int
         How many processes share each step, and which of them this is.
     """
 
@@ -223,13 +223,13 @@ class Plan:
     batch: int
     steps: int
     seed: int
-    team: int = 1
+    processes: int = 1
     rank: int = 0
 
     @property
     def together(self) -> int:
         """Pairs a step that there really are; as many for each process."""
-        return max(min(self.batch, self.pairs // self.team * self.team), self.team)
+        return max(min(self.batch, self.pairs // self.processes * self.processes), self.processes)
 
     @property
     def length(self) -> int:
@@ -246,7 +246,7 @@ class Plan:
             generator = torch.Generator().manual_seed(seed_of(self.seed, "order", number, k))
             order += torch.randperm(self.pairs, generator=generator).tolist()
         for step in range(first, self.length):
-            places = range(step * self.together + self.rank, (step + 1) * self.together, self.team)
+            places = range(step * self.together + self.rank, (step + 1) * self.together, self.processes)
             yield [Draw(order[p], seed_of(self.seed, "pair", number, p)) for p in places]
 
 
@@ -263,7 +263,7 @@ def in_order(count: int, batch: int) -> list[list[Draw]]:
 class Feed:
     """Batches that are read while others are worked on; to be closed.
 
-    Waiting for one asks the user's wish ten times a second, however long a file takes to be read.
+    While waiting for one, the user's request is queried ten times a second, however long reading takes.
 
     Parameters
     ----------
@@ -271,12 +271,12 @@ class Feed:
     draws : iterable of list of Draw
     workers : int
         Processes that read; 0 reads in a thread of this one.
-    wish : callable
+    check : callable
         Called while waiting; whatever it raises ends the wait.
     """
 
     def __init__(
-        self, data: PairData, draws: Iterable[list[Draw]], workers: int, wish: Callable[[], None]
+        self, data: PairData, draws: Iterable[list[Draw]], workers: int, check: Callable[[], None]
     ) -> None:
         self._loader = DataLoader(
             data,
@@ -286,7 +286,7 @@ class Feed:
             multiprocessing_context="spawn" if workers else None,
             worker_init_fn=_deaf if workers else None,
         )
-        self._wish = wish
+        self._check = check
         self._queue: queue.Queue[Batch | Exception | None] = queue.Queue(maxsize=1)
         self._closed = threading.Event()
         # Not a daemon: Python aborts if it ends while torch still waits for a reader in it.
@@ -309,7 +309,7 @@ class Feed:
             try:
                 return self._queue.get(timeout=LONGEST_WAIT)
             except queue.Empty:
-                self._wish()
+                self._check()
 
     def _read(self) -> None:
         try:

@@ -13,9 +13,9 @@ from ...tensor.similarity import box_mean_batch
 from ...tensor.warp import identity
 from .prepare import TRUTH
 
-SMOOTHED = 5  # pixels over which noise is levelled before texture is looked for
-WINDOW = 9  # pixels in which it is looked for
-TEXTURE = 0.03  # deviation of the levelled brightness there, of a range of 1; speckle of four looks has 0.02
+SMOOTHED = 5  # pixels over which noise is averaged before texture is measured
+WINDOW = 9  # pixels over which it is measured
+TEXTURE = 0.03  # deviation of the averaged brightness there, of a range of 1; speckle of four looks has 0.02
 
 
 def is_known(tensors: Mapping[str, Tensor]) -> bool:
@@ -38,7 +38,7 @@ def distance(tensors: Mapping[str, Tensor], displacement: Tensor) -> Tensor:
 
 
 def error(tensors: Mapping[str, Tensor], displacement: Tensor) -> Tensor | None:
-    """The same over the places where a right answer can be told from a guess: what people are shown.
+    """The same over the pixels where a correct prediction differs from a guess: what users are shown.
 
     These are places that have texture in the fixed image (`textured`) and that the moving image shows too.
 

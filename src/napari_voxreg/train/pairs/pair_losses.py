@@ -1,4 +1,4 @@
-"""What training on one's own pairs makes small: unlikeness, roughness, and what else was chosen."""
+"""The losses of training on one's own pairs: dissimilarity, roughness, and the optional terms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOMENTUM = 10.0  # of Shen et al.: weight of <v, m> where that of the loss's smo
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """The parts of the cost of a batch, scalars; `error` is that of `truth`, in pixels, for people."""
+    """The terms of the cost of a batch, scalars; `error` is that of `endpoint_error.error`, in pixels."""
 
     total: Tensor
     similarity: Tensor
@@ -42,7 +42,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a network's answer to a batch.
+    """The cost of a network's prediction for a batch.
 
     Parameters
     ----------
@@ -54,35 +54,37 @@ class Cost:
     def __call__(
         self, net: Network, batch: Batch, epoch: int, judging: bool = False
     ) -> tuple[Terms, Prediction]:
-        """The cost in an epoch (from 1 on), and the answer; `judging`, costs of all epochs are comparable.
+        """The cost in an epoch (from 1 on), and the prediction; costs with `judging` are comparable.
 
         Raises
         ------
         ValueError
             If the loss needs labels or displacements that the pairs do not have.
         """
-        asked = self.stage(net, epoch)
+        stage = self.stage(net, epoch)
         fixed, moving = batch.tensors["fixed"], batch.tensors["moving"]
         with torch.autocast(fixed.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
-            answer, fields = _answered(asked, fixed, moving)
-            back = _answered(asked, moving, fixed)[0] if self.options.symmetry else None
+            prediction, fields = _predicted(stage, fixed, moving)
+            back = _predicted(stage, moving, fixed)[0] if self.options.symmetry else None
         weights = [COARSER ** (len(fields) - 1 - k) for k in range(len(fields))]
-        alike = [w * self._unlikeness(batch, field) for w, field in zip(weights, fields, strict=True)]
-        unlike = torch.stack(alike).sum() / sum(weights)
-        rough = self._roughness(answer, tuple(fixed.shape[2:]))
+        levels = [w * self._dissimilarity(batch, field) for w, field in zip(weights, fields, strict=True)]
+        dissimilar = torch.stack(levels).sum() / sum(weights)
+        rough = self._roughness(prediction, tuple(fixed.shape[2:]))
         let_go = self.options.epochs if judging else epoch
-        total = unlike + self._smoothness_weight(asked, answer, let_go) * rough
+        total = dissimilar + self._smoothness_weight(stage, prediction, let_go) * rough
         if self.options.probabilistic:
-            unlike = unlike / (2 * IMAGE_SIGMA**2)
-            total = unlike + rough
+            dissimilar = dissimilar / (2 * IMAGE_SIGMA**2)
+            total = dissimilar + rough
         if back is not None:
-            total = total + self.options.symmetry * _symmetry(answer, back, tuple(fixed.shape[2:]))
+            total = total + self.options.symmetry * _symmetry(prediction, back, tuple(fixed.shape[2:]))
         if self.options.dice and "fixed_labels" in batch.tensors:
             total = total + self.options.dice * _dice(batch, fields[-1])
-        return Terms(total, unlike, rough, endpoint_error.error(batch.tensors, fields[-1].detach())), answer
+        return Terms(
+            total, dissimilar, rough, endpoint_error.error(batch.tensors, fields[-1].detach())
+        ), prediction
 
     def stage(self, net: Network, epoch: int) -> Network:
-        """The part of a network that an epoch is for: one with an affine part begins with that alone."""
+        """The part of a network that an epoch trains; an affine part is trained alone first."""
         part = net.affine_part
         return net if part is None or epoch > self.options.affine_part() else part
 
@@ -94,8 +96,8 @@ class Cost:
         settled = {id(p) for p in net.affine_part.parameters()}
         return [p for p in learning if id(p) not in settled]
 
-    def _unlikeness(self, batch: Batch, field: Tensor) -> Tensor:
-        """How little the images are alike through a displacement."""
+    def _dissimilarity(self, batch: Batch, field: Tensor) -> Tensor:
+        """The dissimilarity of the images under a displacement."""
         name = self.options.loss
         if name == "end-point error":
             if not endpoint_error.is_known(batch.tensors):
@@ -110,26 +112,26 @@ class Cost:
             return losses.seen_ncc(fixed, moving, field)
         warped = warp_batch(moving, field)
         if "fixed_mask" in batch.tensors:
-            seen = batch.tensors["fixed_mask"] * warp_batch(batch.tensors["moving_mask"], field)
-            seen = seen.detach()  # else moving everything out of the mask would pay
+            inside = batch.tensors["fixed_mask"] * warp_batch(batch.tensors["moving_mask"], field)
+            inside = inside.detach()  # else moving everything out of the mask would lower the loss
             if name == "MSE":
-                return losses.mse(fixed, warped, seen)
-            fixed, warped = fixed * seen, warped * seen
-        return _LIKENESS[name](fixed, warped)
+                return losses.mse(fixed, warped, inside)
+            fixed, warped = fixed * inside, warped * inside
+        return _SIMILARITY[name](fixed, warped)
 
-    def _roughness(self, answer: Prediction, shape: tuple[int, ...]) -> Tensor:
-        """How rough the answer is, by the kind of network."""
+    def _roughness(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
+        """The roughness of the prediction, by the kind of network."""
         if self.options.probabilistic:
-            return losses.kl(answer.extras["mean"].float(), answer.extras["log_sigma"].float())
-        if "momentum" in answer.extras:
-            return energy(answer.extras["velocity"].float(), answer.extras["momentum"].float())
-        if answer.affine is not None:
-            return losses.affine_deviation(answer.affine.float(), shape)
-        field = answer.displacement.float()
+            return losses.kl(prediction.extras["mean"].float(), prediction.extras["log_sigma"].float())
+        if "momentum" in prediction.extras:
+            return energy(prediction.extras["velocity"].float(), prediction.extras["momentum"].float())
+        if prediction.affine is not None:
+            return losses.affine_deviation(prediction.affine.float(), shape)
+        field = prediction.displacement.float()
         ratio = 1.0
-        if answer.velocity is not None:
+        if prediction.velocity is not None:
             # On a coarser lattice neighbours lie further apart.
-            field = answer.velocity.float()
+            field = prediction.velocity.float()
             ratio = field.shape[2] / shape[0]
         if self.options.smoothness == "bending":
             return ratio**4 * losses.bending(field)
@@ -138,19 +140,19 @@ class Cost:
         slopes = [losses.charbonnier(ratio * field.diff(dim=axis)) for axis in range(2, field.ndim)]
         return torch.stack(slopes).sum()
 
-    def _smoothness_weight(self, net: Network, answer: Prediction, epoch: int) -> float:
+    def _smoothness_weight(self, net: Network, prediction: Prediction, epoch: int) -> float:
         weight = self.options.smooth
-        if "momentum" in answer.extras:
+        if "momentum" in prediction.extras:
             return MOMENTUM * weight
         if net.cautious:
             return weight * losses.affine_caution(round(epoch * max(1.0, CAUTIOUS / self.options.epochs)))
         return weight
 
 
-def _answered(net: Network, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
-    """A network's answer, and the displacements to be judged, of every level if it has some, finest last."""
-    answer, fields = net.with_levels(fixed, moving)
-    return answer, [field.float() for field in fields]
+def _predicted(net: Network, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
+    """A network's prediction, and the displacements of every level to be judged, finest last."""
+    prediction, fields = net.with_levels(fixed, moving)
+    return prediction, [field.float() for field in fields]
 
 
 def _symmetry(there: Prediction, back: Prediction, shape: tuple[int, ...]) -> Tensor:
@@ -190,7 +192,7 @@ def _edges(fixed: Tensor, warped: Tensor) -> Tensor:
     return losses.edge_aware(fixed, warped, torch.zeros_like(fixed))
 
 
-_LIKENESS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+_SIMILARITY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "MSE": losses.mse,
     "NCC": losses.ncc,
     "LNCC": losses.lncc,

@@ -1,4 +1,4 @@
-"""A pair as training sees it: both images and what belongs to them on one small grid."""
+"""A pair as training uses it: both images and what belongs to them on one small grid."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Prepared:
     grid : Grid
         Where it lies.
     tensors : dict of str to Tensor
-        "fixed" and "moving", (1, \\*shape) float32 in [0, 1]; where asked for, "fixed_labels" and
-        "moving_labels", (1, \\*shape) int64, "fixed_mask" and "moving_mask", (1, \\*shape) float32, and
-        "displacement", (d, \\*shape) float32 in pixels of the grid, NaN where it is not known. A pair that
+        "fixed" and "moving", (1, \\*shape) float32 in [0, 1]. If requested, also "fixed_labels" and
+        "moving_labels", (1, \\*shape) int64; "fixed_mask" and "moving_mask", (1, \\*shape) float32.
+        "displacement", (d, \\*shape) float32, is in pixels of the grid, NaN where not known. A pair that
         lacks them has labels 0, masks 1 and displacements NaN.
     """
 
@@ -55,7 +55,7 @@ def members(pairs: Iterable[Pair]) -> frozenset[str]:
 
 
 def training_shape(fixed: Grid, stride: int, size: int) -> tuple[int, ...]:
-    """The shape of all training images, told by one of them: that of the grid on which networks see it."""
+    """The shape of all training images, from one of them: that of its grid for networks."""
     return network_grid(fixed, stride, size).shape
 
 
@@ -102,8 +102,8 @@ def prepare(pair: Pair, shape: tuple[int, ...], wanted: Collection[str]) -> Prep
             there = None not in (loaded.fixed_labels, loaded.moving_labels)
             tensors[f"{side}_labels"] = _nearest(labels if there else None, grid, units)
         if MASKS in wanted:
-            seen = np.ones(shape) if mask is None else mask_on(_in_units(mask, units), grid).data
-            tensors[f"{side}_mask"] = torch.from_numpy(seen.astype(np.float32))[None]
+            inside = np.ones(shape) if mask is None else mask_on(_in_units(mask, units), grid).data
+            tensors[f"{side}_mask"] = torch.from_numpy(inside.astype(np.float32))[None]
     if TRUTH in wanted:
         tensors[TRUTH] = _truth(loaded, moving.grid, grid)
     return Prepared(pair.name, grid, tensors)
@@ -140,9 +140,9 @@ def _truth(loaded: LoadedPair, moving: Grid, grid: Grid) -> Tensor:
     onward = index + sample(field, normalised(index, fixed.shape))
     # From the moving image's pixels through the world back to the grid's.
     back: Array = np.linalg.inv(grid.affine) @ moving.affine
-    turned = torch.einsum("ij,j...->i...", torch.from_numpy(back[:d, :d]).float(), onward)
+    linear = torch.einsum("ij,j...->i...", torch.from_numpy(back[:d, :d]).float(), onward)
     here = moved(np.eye(d + 1), grid.shape, CPU)
-    found = turned + torch.from_numpy(back[:d, d]).float().view(-1, *(1,) * d) - here
+    found = linear + torch.from_numpy(back[:d, d]).float().view(-1, *(1,) * d) - here
     last = torch.tensor(fixed.shape).view(-1, *(1,) * d) - 0.5
     outside = ((index < -0.5) | (index > last)).any(0)
     return found.masked_fill(outside, torch.nan)

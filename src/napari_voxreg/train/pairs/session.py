@@ -29,15 +29,15 @@ from ..events import (
     Losses,
     Paused,
     Report,
+    Request,
     Row,
     Said,
     Stepped,
-    Wish,
 )
 from ..optim import averaging, descend
 from ..options import TrainOptions
 from ..state import Place, Sums, save_state
-from ..tensorboard import Board
+from ..tensorboard import EventsFile
 from .data import Batch, Draw, Feed, PairData, Plan, Store, in_order, seed_of, together
 from .pair_losses import Cost
 from .prepare import LABELS, members
@@ -47,17 +47,17 @@ REPORT_EVERY = 0.1  # seconds between two reports of a step
 AVERAGED = 0.99  # how much of the averaged weights, which are judged and saved, stays at each step
 
 
-def go() -> Wish:
-    """Nobody wishes anything else."""
+def go() -> Request:
+    """The request to go on, for a run that nobody controls."""
     return "go"
 
 
 def quiet(event: Event) -> None:
-    """Nobody listens."""
+    """A report that nobody reads."""
 
 
 class _Stop(Exception):
-    """The user wishes it."""
+    """The user requested a stop."""
 
 
 class _NotANumber(Exception):
@@ -85,14 +85,14 @@ class Session:
         shape: tuple[int, ...],
         net: Network,
         place: Place,
-        team: Processes,
+        processes: Processes,
         report: Report,
         control: Control,
     ) -> None:
         self.folder, self.pairs, self.options, self.shape = folder, pairs, options, shape
-        self.team, self.control = team, control
-        self.report = report if team.rank == 0 else quiet
-        self.device = team.device(options.device)
+        self.processes, self.control = processes, control
+        self.report = report if processes.rank == 0 else quiet
+        self.device = processes.device(options.device)
         self.net, self.place = net.to(self.device), place
         self.averages = averaging(self.net, AVERAGED)
         self.averaged = cast(Network, self.averages.module).eval()
@@ -102,7 +102,12 @@ class Session:
             wanted -= {LABELS}
         many = options.pairs_a_step(len(shape))
         self.plan = Plan(
-            len(pairs.training), many * team.size, options.steps, options.seed, team.size, team.rank
+            len(pairs.training),
+            many * processes.size,
+            options.steps,
+            options.seed,
+            processes.size,
+            processes.rank,
         )
         self.training, self.validation = (
             PairData(some, shape, wanted, options, Store.within(folder / "cache" / name, shape, wanted))
@@ -110,13 +115,13 @@ class Session:
         )
         self.judged = in_order(len(pairs.validation), many)
         self.optimizer = self._optimizer()
-        self.board: Board | None = None
+        self.events: EventsFile | None = None
         self.saved = self.reported = time.perf_counter()
         self.steps_here = 0
         self.waited = self.worked = 0.0
 
-    def whole(self, state: Mapping[str, Any] | None) -> Ended:
-        """From where it is to the end."""
+    def run(self, state: Mapping[str, Any] | None) -> Ended:
+        """Train from the current place to the end."""
         if state is not None:
             self.net.load_state_dict(state["net"])
             self.averaged.load_state_dict(state["averaged"])
@@ -125,8 +130,8 @@ class Session:
         place, options = self.place, self.options
         self._began()
         try:
-            if self.team.rank == 0:
-                self.board = Board(self.folder, self._steps_done())
+            if self.processes.rank == 0:
+                self.events = EventsFile(self.folder, self._steps_done())
             ended = self._loop()
         except _Stop:
             self._save()
@@ -140,9 +145,9 @@ class Session:
         except (RuntimeError, MemoryError) as error:
             self._too_little(error)
         finally:
-            if self.board is not None:
-                self.board.close()
-        if self.team.rank == 0:
+            if self.events is not None:
+                self.events.close()
+        if self.processes.rank == 0:
             shutil.rmtree(self.folder / "cache", ignore_errors=True)
         self.report(ended)
         return ended
@@ -160,9 +165,9 @@ class Session:
             while place.epoch <= options.epochs and not self._patience_is_over():
                 self.waited = self.worked = 0.0
                 while place.step < self.plan.length:
-                    asked = time.perf_counter()
+                    began = time.perf_counter()
                     batch = next(batches)
-                    self.waited += time.perf_counter() - asked
+                    self.waited += time.perf_counter() - began
                     self._step(batch)
                     self._heed()
                     if time.perf_counter() - self.saved > SAVE_EVERY:
@@ -198,33 +203,34 @@ class Session:
         if not batch.names:
             raise ValueError(
                 f"None of the {len(self.training)} training pairs can be read any more; "
-                f"the first one says: {next(iter(place.unreadable.values()))}"
+                f"the error of the first one: {next(iter(place.unreadable.values()))}"
             )
         # What networks draw themselves is a function of the step, too.
-        torch.manual_seed(seed_of(self.options.seed, place.epoch, place.step, self.team.rank))
+        torch.manual_seed(seed_of(self.options.seed, place.epoch, place.step, self.processes.rank))
         self.net.train()
         terms, _ = self.cost(self.net, batch.to(self.device), place.epoch)
-        told = torch.stack([terms.total, terms.similarity, terms.smoothness]).detach()
-        total, alike, smooth = self.team.mean(told).tolist()
+        values = torch.stack([terms.total, terms.similarity, terms.smoothness]).detach()
+        total, similarity, smoothness = self.processes.mean(values).tolist()
         if not math.isfinite(total):
             raise _NotANumber
         learning = self.cost.learning(self.net, place.epoch)
-        if not descend(terms.total, self.optimizer, learning, self.team):
+        if not descend(terms.total, self.optimizer, learning, self.processes):
             raise _NotANumber
         self.averages.update_parameters(self.net)
-        losses = Losses(total, alike, smooth, None if terms.error is None else float(terms.error.detach()))
+        error = None if terms.error is None else float(terms.error.detach())
+        losses = Losses(total, similarity, smoothness, error)
         place.step += 1
         place.sums.add(losses, len(batch.names))
         self.steps_here += 1
         self.worked += time.perf_counter() - began
-        self._tell(losses)
+        self._report_step(losses)
 
-    def _tell(self, losses: Losses) -> None:
+    def _report_step(self, losses: Losses) -> None:
         """Report a step."""
         place, now = self.place, time.perf_counter()
         step = self._steps_done()
-        if self.board is not None:
-            self.board.add("step", losses, step)
+        if self.events is not None:
+            self.events.add("step", losses, step)
         if now - self.reported >= REPORT_EVERY or place.step == self.plan.length:
             self.reported = now
             everything = self.options.epochs * self.plan.length
@@ -284,7 +290,7 @@ class Session:
         return sums.means()
 
     def _note(self, batch: Batch, pairs: tuple[Pair, ...]) -> None:
-        """Remember fingerprints, and tell of pairs that cannot be read."""
+        """Remember fingerprints, and report pairs that cannot be read."""
         for index, sha in batch.hashes.items():
             self.place.hashes[pairs[index].name] = sha
         for index, why in batch.unreadable.items():
@@ -292,11 +298,11 @@ class Session:
             if name not in self.place.unreadable:
                 self.place.unreadable[name] = why
                 count = len(self.place.unreadable)
-                self.report(Said(f"The pair {name} is left out ({count} so far): {why}"))
+                self.report(Said(f"The pair {name} is skipped ({count} so far): {why}"))
 
     def _show(self) -> None:
         """Report the example pair."""
-        if not self.options.show_every or self.team.rank:
+        if not self.options.show_every or self.processes.rank:
             return
         data = self.validation if len(self.validation) else self.training
         for k in range(len(data)):
@@ -317,21 +323,21 @@ class Session:
             return
 
     def _heed(self) -> None:
-        """Do what the user wishes; all processes alike."""
-        wish = self.team.agree(self.control())
-        if wish == "pause":
+        """Follow the user's request, in all processes."""
+        request = self.processes.agree(self.control())
+        if request == "pause":
             self._save()
             self.report(Paused(self._steps_done()))
             began = time.perf_counter()
-            while (wish := self.team.agree(self.control())) == "pause":
+            while (request := self.processes.agree(self.control())) == "pause":
                 time.sleep(REPORT_EVERY)
             self.place.clock += time.perf_counter() - began
-        if wish == "stop":
+        if request == "stop":
             raise _Stop
 
     def _heed_alone(self) -> None:
         """The same while waiting for pairs, which others do at other times."""
-        if self.team.size == 1:
+        if self.processes.size == 1:
             self._heed()
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -352,26 +358,26 @@ class Session:
     def _history(self, row: Row) -> None:
         """One more line, saved with everything else."""
         self.place.rows.append(row)
-        if self.board is not None:
+        if self.events is not None:
             for prefix, losses in (("train", row.training), ("val", row.validation)):
                 if losses is not None:
-                    self.board.add(prefix, losses, row.step)
+                    self.events.add(prefix, losses, row.step)
         self._save()
 
     def _save(self) -> None:
         """Write the state, the history and the list of pairs."""
-        if self.team.rank == 0:
+        if self.processes.rank == 0:
             save_state(self.folder / runs.STATE, self.place, self.net, self.averaged, self.optimizer)
             runs.write_history(self.folder, self.place.rows)
             runs.write_pairs(self.folder, self.pairs, self.place.hashes)
-        if self.board is not None:
-            self.board.flush()
+        if self.events is not None:
+            self.events.flush()
         self.saved = time.perf_counter()
 
     def _save_weights(self, names: list[str], row: Row) -> None:
-        if self.team.rank:
+        if self.processes.rank:
             return
-        if self.team.size > 1:
+        if self.processes.size > 1:
             # What the other processes have read by now.
             for pair in self.pairs.training:
                 if pair.name not in self.place.hashes:

@@ -26,7 +26,7 @@ from .synthetic_pairs import make_batch
 
 AVERAGED = 0.999  # how much of the averaged weights stays at each step
 EASIEST = 1 / 3  # of the motion, at the first step
-SMALLEST = 0.1  # part of the motion that a batch may have
+SMALLEST = 0.1  # fraction of the motion that a batch has at least
 WATCHED = 64  # pairs of validation in 2D; an eighth of that in 3D
 SEEDS = 10_000_000  # of the steps of one run, more than any run takes
 
@@ -35,7 +35,7 @@ Report = Callable[[int, float, Score | None], None]
 
 @dataclass
 class State:
-    """Everything that a run needs to go on as if it had never stopped."""
+    """Everything needed to resume a run as if it had never stopped."""
 
     net: Network
     averages: AveragedModel
@@ -97,7 +97,7 @@ def train(
     device: str = "cpu",
     report: Report | None = None,
 ) -> Network:
-    """Follow a recipe; what `folder` holds of an earlier run is gone on from.
+    """Follow a recipe; an earlier run in `folder` is resumed.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def _step(state: State, recipe: Recipe) -> float:
     # By its number each step has random numbers of its own, whether the run was stopped before it or not.
     state.generator.manual_seed(state.seed * SEEDS + state.step)
     with state.device:
-        # Small motions too: who only knows large ones moves what lies right already.
+        # Small motions too: a network trained on large ones alone moves images that are already aligned.
         motion = recipe.motion.times(grown * float(uniform(state.generator, SMALLEST, 1.0, 1)))
         batch = make_batch(recipe.batch, recipe.shape, motion, state.generator, recipe.objects)
     for group in state.optimizer.param_groups:
@@ -188,7 +188,7 @@ def _step(state: State, recipe: Recipe) -> float:
 
 
 def _card(recipe: Recipe, state: State, found: Score) -> dict[str, Any]:
-    """What the weights' card says beside their architecture."""
+    """The weights' card, without their architecture."""
     return {
         "recipe": recipe.name,
         "data": "synthetic pairs of napari_voxreg.train.synthetic.synthetic_pairs, no acquired images",

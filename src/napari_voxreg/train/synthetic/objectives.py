@@ -26,7 +26,7 @@ Objective = Callable[[Any, Batch], Tensor]
 
 
 def end_point(displacement: Tensor, batch: Batch) -> Tensor:
-    """Mean distance from the true map, pixels; flat pixels and those not seen count little."""
+    """Mean distance from the true map, pixels; flat and unmatched pixels count little."""
     weight = ELSEWHERE + (1 - ELSEWHERE) * batch.textured * batch.seen
     return endpoint_error(displacement.float(), batch.displacement, weight)
 
@@ -39,7 +39,7 @@ def of_displacement(net: Network, batch: Batch) -> Tensor:
 def of_levels(net: Any, batch: Batch) -> Tensor:
     """The end-point errors after every level, half as important from one to the next coarser.
 
-    The last one's error must be smooth too: what is wrong by different amounts from pixel to pixel folds.
+    The last one's error must be smooth too: an error that differs from pixel to pixel causes folding.
     """
     found = net.levels(batch.fixed, batch.moving)
     errors = [end_point(field, batch) for field in found]
@@ -93,7 +93,7 @@ def of_both(net: Network, batch: Batch) -> Tensor:
 
 
 def of_coarse_and_fine(net: Network, batch: Batch) -> Tensor:
-    """The end-point errors of the joint-saliency network's answer and of its coarse displacements."""
+    """The end-point errors of the joint-saliency network's prediction and of its coarse displacements."""
     found = net(batch.fixed, batch.moving)
     coarse = [end_point(u, batch) for name, u in found.extras.items() if "displacement" in name]
     return end_point(found.displacement, batch) + torch.stack(coarse).mean()

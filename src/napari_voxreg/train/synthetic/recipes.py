@@ -1,4 +1,4 @@
-"""How each shipped network is trained: what it is, what it sees, for how long."""
+"""How each shipped network is trained: its architecture, its data and the number of steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...nets.architectures.pyramid import SHIPPED
 from .scenes import Objects
 from .synthetic_pairs import Motion
 
-LEAST_RATE = 0.05  # part of the rate that is left at the end
+LEAST_RATE = 0.05  # fraction of the learning rate at the end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Recipe:
         Optimiser steps.
     settling : int
         Of these the last ones, over which the rate falls linearly to a twentieth: at the full rate the
-        weights go on wandering about what they have found.
+        weights keep fluctuating around the minimum.
     ramp : int
         Steps over which the motion grows from a third to all of it.
     start : str
@@ -73,13 +73,13 @@ class Recipe:
         return self.rate * min(1.0, max(LEAST_RATE, left))
 
 
-# What the affine networks meet: 30 degrees, 0.8 to 1.25, a fifth of the side, and a little bending.
-FAR = Motion(bend=0.01, turn=30.0, scale=0.25, shear=0.08, shift=0.2)
-# What networks with a small affine part meet.
-TURNED = Motion(bend=0.025, turn=15.0, scale=0.15, shear=0.04, shift=0.1)
-# What is left after an affine network has looked, and a little more.
-LED = Motion(bend=0.035, turn=6.0, scale=0.06, shear=0.03, shift=0.035)
-# What one image shows and the other does not, for networks that must bear it.
+# For the affine networks: 30 degrees, 0.8 to 1.25, a fifth of the side, and a small deformation.
+FAR = Motion(deformation=0.01, rotation=30.0, scale=0.25, shear=0.08, translation=0.2)
+# For networks with a small affine part.
+ROTATED = Motion(deformation=0.025, rotation=15.0, scale=0.15, shear=0.04, translation=0.1)
+# What remains after an affine network, and a little more.
+LED = Motion(deformation=0.035, rotation=6.0, scale=0.06, shear=0.03, translation=0.035)
+# Objects that only one image shows, for networks that must tolerate them.
 MANY = Objects(chance=0.8, largest=0.4)
 
 _BEGUN = (
@@ -93,7 +93,7 @@ _BEGUN = (
         steps=9_250,
         objects=MANY,
     ),
-    # It moves more where images have nothing in common, so the others see it and it is not shipped itself.
+    # It moves more where images have nothing in common, so the others begin with it and it is not shipped.
     Recipe(
         name="pyramid2d-near",
         architecture="pyramid",
@@ -179,7 +179,7 @@ _BEGUN = (
         batch=8,
         steps=1_250,
         settling=400,
-        motion=TURNED,
+        motion=ROTATED,
         rate=1e-3,
         start="pyramid2d-near",
         keep=True,
@@ -193,7 +193,7 @@ _BEGUN = (
         batch=2,
         steps=1_000,
         settling=400,
-        motion=TURNED,
+        motion=ROTATED,
         rate=1e-3,
         start="pyramid3d-begun",
         keep=True,
@@ -221,7 +221,7 @@ _BEGUN = (
         batch=16,
         steps=3_500,
         settling=2_500,
-        motion=TURNED,
+        motion=ROTATED,
         rate=1e-3,
         start="pyramid2d",
         keep=True,
@@ -230,7 +230,7 @@ _BEGUN = (
 
 
 def _gone_on(name: str, batch: int, steps: int, rate: float, **other: Any) -> Recipe:
-    """What goes on from what was begun, most of it on a GPU in large batches; the rate soon falls."""
+    """Training continued from a first network, mostly on a GPU in large batches; the rate soon falls."""
     begun = next(recipe for recipe in _BEGUN if recipe.name == f"{name}-begun")
     return replace(
         begun,

@@ -1,8 +1,8 @@
 """Synthetic scenes: what both images of a pair show, and how each of them shows it.
 
-Label maps from noise (SynthMorph, Hoffmann et al., IEEE TMI 41, 2022) with what those lack: texture inside
-the labels, thin curves such as vessels and roads, cells, fields of view, and disturbances that only one image
-has.
+Label maps from noise (SynthMorph, Hoffmann et al., IEEE TMI 41, 2022), extended by texture inside the
+labels, thin curves such as vessels and roads, cells and fields of view. Some disturbances are in one image
+only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .noise import chance, smooth_noise, uniform
 
 LABELS = 12
-SMALLEST_OBJECT = 0.08  # radius, part of the longest side
+SMALLEST_OBJECT = 0.08  # radius, fraction of the longest side
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Objects:
     chance : float
         Of each image to have one.
     largest : float
-        Radius, part of the longest side.
+        Radius, fraction of the longest side.
     """
 
     chance: float = 0.25
@@ -131,7 +131,7 @@ class Contrast:
 
 
 def make_contrast(scene: Scene, generator: torch.Generator, like: Contrast | None = None) -> Contrast:
-    """A random contrast; three in ten are that of `like`, two in ten turn it round."""
+    """A random contrast; three in ten are that of `like`, two in ten invert it."""
     count, grains = scene.texture.shape[:2]
     brightness = torch.rand(count, LABELS, generator=generator)
     grain = uniform(generator, 0.02, 0.12, count, 1, 1) * torch.randn(
@@ -140,10 +140,10 @@ def make_contrast(scene: Scene, generator: torch.Generator, like: Contrast | Non
     if like is None:
         return Contrast(brightness, grain)
     kind = torch.rand(count, 1, generator=generator)
-    same, turned = kind < 0.3, kind < 0.5
-    brightness = torch.where(same, like.brightness, torch.where(turned, 1 - like.brightness, brightness))
-    same, turned = same[..., None], turned[..., None]
-    return Contrast(brightness, torch.where(same, like.grain, torch.where(turned, -like.grain, grain)))
+    same, inverted = kind < 0.3, kind < 0.5
+    brightness = torch.where(same, like.brightness, torch.where(inverted, 1 - like.brightness, brightness))
+    same, inverted = same[..., None], inverted[..., None]
+    return Contrast(brightness, torch.where(same, like.grain, torch.where(inverted, -like.grain, grain)))
 
 
 def show(scene: Scene, contrast: Contrast, generator: torch.Generator) -> Tensor:

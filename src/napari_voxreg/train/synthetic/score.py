@@ -24,9 +24,9 @@ class Score:
     before, after : float
         Mean distance from the true map over textured pixels, pixels, without and with the network.
     folds : float
-        Part of the pixels whose Jacobian is negative.
+        Fraction of the pixels whose Jacobian is negative.
     worse : float
-        Part of the pairs that the network leaves further away than they were.
+        Fraction of the pairs that the network makes worse.
     """
 
     before: float
@@ -63,7 +63,7 @@ def score(net: Network, batches: Sequence[Batch]) -> Score:
 
 
 def _of(displacement: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Error before and after and part folded, of each pair."""
+    """Error before and after, and the fraction folded, of each pair."""
     weight = batch.textured.flatten(1)
     total = weight.sum(1).clamp_min(1)
     before = (batch.displacement.norm(dim=1).flatten(1) * weight).sum(1) / total

@@ -22,27 +22,27 @@ SQUARINGS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """How far the moving image may have moved; every pair gets a random part of it.
+    """How far the moving image may have moved; every pair gets a random fraction of it.
 
     Parameters
     ----------
-    bend : float
-        Root mean square of the bending, as part of the longest side.
-    turn : float
+    deformation : float
+        Root mean square of the deformation, as a fraction of the longest side.
+    rotation : float
         Degrees.
     scale : float
         Factor between 1 / (1 + scale) and 1 + scale.
     shear : float
-        Off-diagonal part of the affine map.
-    shift : float
-        As part of the longest side.
+        Off-diagonal element of the affine map.
+    translation : float
+        As a fraction of the longest side.
     """
 
-    bend: float = 0.035
-    turn: float = 10.0
+    deformation: float = 0.035
+    rotation: float = 10.0
     scale: float = 0.1
     shear: float = 0.03
-    shift: float = 0.06
+    translation: float = 0.06
 
     def times(self, factor: float) -> Motion:
         """The same, all of it larger or smaller."""
@@ -50,14 +50,15 @@ class Motion:
 
     @property
     def margin(self) -> float:
-        """How far beyond the fixed image the moving one may look, rare corners aside; part of the side."""
-        reach = self.shift + self.scale / 2 + math.sin(math.radians(self.turn)) / 2 + 2 * self.bend
+        """How far the moving image may exceed the fixed one, rare corners aside; fraction of the side."""
+        rotated = math.sin(math.radians(self.rotation))
+        reach = self.translation + self.scale / 2 + rotated / 2 + 2 * self.deformation
         return min(0.5, 0.05 + reach)
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pairs with their truth.
+    """Pairs with their true displacements.
 
     Parameters
     ----------
@@ -113,21 +114,21 @@ def make_batch(
     margin = [round(n * motion.margin) for n in shape]
     whole = tuple(n + 2 * m for n, m in zip(shape, margin, strict=True))
     scene = make_scene(count, whole, generator)
-    forth, back, fixed_bend, affine = _maps(count, shape, whole, motion, generator)
+    forth, back, fixed_deformation, affine = _maps(count, shape, whole, motion, generator)
     corner = torch.tensor(margin, dtype=torch.float32).view(1, -1, *(1,) * len(shape))
-    here = identity(shape, fixed_bend)[None]
-    # Fixed shows the scene at p(x) = x + bend(x), moving at q(y); the map between them is q^-1 after p.
-    seen_by_fixed = here + fixed_bend
+    here = identity(shape, fixed_deformation)[None]
+    # Fixed shows the scene at p(x) = x + v(x), moving at q(y); the map between them is q^-1 after p.
+    seen_by_fixed = here + fixed_deformation
     seen_by_moving = _affine_at(here, affines.invert(affine), shape)
     seen_by_moving = seen_by_moving + warp_at(back, seen_by_moving + corner)
     onward = seen_by_fixed + warp_at(forth, seen_by_fixed + corner)
     displacement = _affine_at(onward, affine, shape) - here
     contrast = make_contrast(scene, generator)
-    picture = show(scene, contrast, generator)
+    one = show(scene, contrast, generator)
     other = show(scene, make_contrast(scene, generator, contrast), generator)
     fixed, moving = (
         warp_at(image * scene.view, places + corner)
-        for image, places in ((picture, seen_by_fixed), (other, seen_by_moving))
+        for image, places in ((one, seen_by_fixed), (other, seen_by_moving))
     )
     textured = _textured(fixed)
     labels = tuple(_nearest(scene.labels, p + corner) for p in (seen_by_fixed, seen_by_moving))
@@ -151,45 +152,45 @@ def warp_at(images: Tensor, places: Tensor) -> Tensor:
 def _maps(
     count: int, shape: tuple[int, ...], whole: tuple[int, ...], motion: Motion, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Bending forth and back on the scene, bending of the fixed image, and the affine map."""
+    """Deformation of the scene and its inverse, deformation of the fixed image, and the affine map."""
     d, longest = len(shape), max(shape)
     lone = (count, *(1,) * (d + 1))
     nodes = tuple(max(4, math.ceil(n / LATTICE) + 1) for n in whole)
     finest, coarsest = 10.0, 3.0
     scale = max(whole) / LATTICE / float(uniform(generator, coarsest, finest, 1))
     velocity = smooth_noise(count, d, nodes, max(2.0, scale), generator)
-    velocity = velocity * uniform(generator, 0.1, 1.0, *lone) * motion.bend * longest / math.sqrt(d)
+    velocity = velocity * uniform(generator, 0.1, 1.0, *lone) * motion.deformation * longest / math.sqrt(d)
     steps = torch.tensor([(w - 1) / (n - 1) for w, n in zip(whole, nodes, strict=True)])
     steps = steps.view(1, d, *(1,) * d)
     forth, back = (
         resize(integrate_batch(sign * velocity / steps, SQUARINGS) * steps, whole) for sign in (1.0, -1.0)
     )
-    # The fixed image is bent a little too, else only the moving one would be blurred by interpolation.
-    fixed_bend = 0.01 * longest * smooth_noise(count, d, shape, longest / 3, generator)
-    return forth, back, fixed_bend, random_affine(count, d, motion, longest, generator)
+    # The fixed image is deformed slightly too, else only the moving one would be blurred by interpolation.
+    fixed_deformation = 0.01 * longest * smooth_noise(count, d, shape, longest / 3, generator)
+    return forth, back, fixed_deformation, random_affine(count, d, motion, longest, generator)
 
 
 def random_affine(count: int, ndim: int, motion: Motion, longest: int, generator: torch.Generator) -> Tensor:
-    """Affine maps (B, d, d + 1) in pixels about the middle: turned, scaled, sheared, shifted."""
+    """Affine maps (B, d, d + 1) in pixels about the middle: rotated, scaled, sheared, translated."""
     signed = partial(uniform, generator, -1.0, 1.0, count)
-    turn = math.radians(motion.turn) * signed(ndim, ndim) * (1 if ndim == 2 else 1 / math.sqrt(3))
-    skew = torch.triu(turn, 1)
+    angle = math.radians(motion.rotation) * signed(ndim, ndim) * (1 if ndim == 2 else 1 / math.sqrt(3))
+    skew = torch.triu(angle, 1)
     rotation = torch.linalg.matrix_exp(skew - skew.mT)
     common = signed(1) * math.log1p(motion.scale)
     stretch = torch.diag_embed(torch.exp(common + 0.2 * math.log1p(motion.scale) * signed(ndim)))
     shear = torch.eye(ndim) + torch.triu(motion.shear * signed(ndim, ndim), 1)
-    shift = motion.shift * longest * signed(ndim, 1) / math.sqrt(ndim) * math.sqrt(2)
-    return torch.cat([rotation @ stretch @ shear, shift], dim=2)
+    translation = motion.translation * longest * signed(ndim, 1) / math.sqrt(ndim) * math.sqrt(2)
+    return torch.cat([rotation @ stretch @ shear, translation], dim=2)
 
 
 def _affine_at(places: Tensor, affine: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Affine maps about the images' middle, of places (B, d, *out)."""
     d = len(shape)
     middle = torch.tensor([(n - 1) / 2 for n in shape]).view(1, d, *(1,) * d)
-    turned = torch.einsum(
+    linear = torch.einsum(
         "bij,bj...->bi...", affine[:, :, :-1], (places - middle).expand(len(affine), *places.shape[1:])
     )
-    return turned + affine[:, :, -1].view(-1, d, *(1,) * d) + middle
+    return linear + affine[:, :, -1].view(-1, d, *(1,) * d) + middle
 
 
 def _inside(places: Tensor, shape: tuple[int, ...]) -> Tensor:

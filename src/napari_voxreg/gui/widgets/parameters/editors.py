@@ -100,7 +100,7 @@ def _file_options(info: Param, params: Params) -> dict[str, Any]:
     fitting = params.architectures if info.name == "weights" and isinstance(params, WeightsParams) else ()
     return {
         "suffixes": info.suffixes,
-        "says": None if info.says is None else partial(info.says, type(params)),
+        "says": None if info.describe is None else partial(info.describe, type(params)),
         "offers": partial(weights_for, fitting) if fitting else None,
     }
 
