@@ -15,7 +15,7 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "src" / "napari_voxreg" / "weigh
 OPTIMISER = "optimiser"
 SHAPES = {2: (128, 128), 3: (64, 64, 64)}  # of the synthetic pairs
 WHOLE = {2: (512, 512), 3: (160, 192, 224)}  # of the images whose seconds count
-LOOKS = 7  # of an affine network
+PASSES = 7  # of an affine network
 NEAR = 3.0  # % of the diagonal: an affine map closer than that is a success
 # Networks without weights, for what does not depend on them: architecture and arguments.
 UNTRAINED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -42,7 +42,7 @@ class Weights:
 
     @property
     def affine(self) -> bool:
-        """Whether it answers with an affine map alone."""
+        """Whether it predicts an affine map only."""
         return self.architecture in AffineNetParams.architectures
 
 
@@ -67,8 +67,8 @@ def page(results: Results) -> str:
     ]
     parts = [
         "The weights in the package, each on its own: one pass through the network and, where it says so, "
-        "the optimiser after it. The methods made of them, which keep what proves true, are among the others "
-        "above.",
+        "the optimiser after it. The methods built on them, which reject what does not help, are among the "
+        "others above.",
         *_unseen(good, 2),
         *_unseen(good, 3),
         *_objects(good),
@@ -97,8 +97,8 @@ def _unseen(results: Results, ndim: int) -> list[str]:
     title = f"### Unseen synthetic pairs, {ndim}D"
     if not cells or alone is None:
         return [title, NOT_MEASURED]
-    start = next(iter(alone["rungs"].values()))["before"]
-    strange = [name for name, cell in cells.items() if cell["pass"]["before"] != start]
+    before = next(iter(alone["rungs"].values()))["before"]
+    strange = [name for name, cell in cells.items() if cell["pass"]["before"] != before]
     if strange:
         return [
             title,
@@ -125,7 +125,7 @@ def _unseen(results: Results, ndim: int) -> list[str]:
                 _as_good(alone["rungs"], one["after"]),
             ]
         )
-    head = ("weights", "error", "change", "folds %", "made worse", "s", "s, optimiser")
+    head = ("weights", "error", "change", "folding %", "made worse", "s", "s, optimiser")
     return [title, words, table(head, rows), *_ladder(alone, cells)]
 
 
@@ -136,10 +136,10 @@ def _as_good(rungs: Mapping[str, Any], error: float) -> str:
 
 
 def _ladder(alone: Mapping[str, Any], cells: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The optimiser with more and more to do, alone and after each network; and both at equal time."""
+    """The optimiser with growing effort, alone and after each network; and both at equal time."""
     words = (
-        "The optimiser alone and after one pass (whose time is counted), from a coarse glance to more than "
-        "its defaults: pixels and seconds. Levels stop by themselves when nothing gets better."
+        "The optimiser alone and after one pass (whose time is counted), from coarse settings to more than "
+        "its defaults: pixels and seconds. Levels stop when the cost stalls."
     )
     both = {"alone": alone, **{f"after {name}": cell for name, cell in cells.items()}}
     rows = [
@@ -181,10 +181,10 @@ def _objects(results: Results) -> list[str]:
     if not rows:
         return [title, NOT_MEASURED]
     words = (
-        "The same 2D pairs with an ellipse over a tenth of the picture in the fixed or in the moving image "
+        "The same 2D pairs with an ellipse over a tenth of the image in the fixed or in the moving image "
         "only: error over textured pixels outside of it, in pixels, and on the same pixels without the "
-        "ellipse. First of the network alone, asked once; then as the methods ask it, after a look of the "
-        "affine network and from small to larger."
+        "ellipse. First for one pass of the network alone; then as in the methods: after the affine "
+        "network, coarse to fine."
     )
     columns = ("without", "with", "change")
     head = ("weights", *(f"once, {column}" for column in columns), *columns)
@@ -198,16 +198,16 @@ def _far(results: Results) -> list[str]:
         for name, cell in _of(results, f"far-{ndim}d").items():
             errors = cell["errors"]
             near = [f"{sum(e < NEAR for e in found)} of {len(found)}" for found in errors.values()]
-            rows.append([name, *near, f"{max(errors[str(LOOKS)]):.1f}", f"{cell['seconds']:.3f}"])
+            rows.append([name, *near, f"{max(errors[str(PASSES)]):.1f}", f"{cell['seconds']:.3f}"])
     if not rows:
         return [title, NOT_MEASURED]
     words = (
-        f"Unseen synthetic pairs of {_sides(SHAPES[2])} and {_sides(SHAPES[3])} pixels, turned by up to 30 "
-        "degrees, scaled by 0.8 to 1.25, shifted by up to a fifth of the side along each axis, sheared and "
-        f"slightly bent: how many lie within {NEAR:g} % of the diagonal of the true map in the mean over the "
-        "whole image, before and after so many looks; and the largest distance after the last one."
+        f"Unseen synthetic pairs of {_sides(SHAPES[2])} and {_sides(SHAPES[3])} pixels, rotated by up to 30 "
+        "degrees, scaled by 0.8 to 1.25, translated by up to a fifth of the side along each axis, sheared "
+        f"and slightly deformed. How many are within {NEAR:g} % of the diagonal of the true map in the mean "
+        "over the whole image, before and after so many passes; and the largest distance after the last one."
     )
-    head = ("weights", "before", "1 look", "3 looks", f"{LOOKS} looks", "worst, %", "s")
+    head = ("weights", "before", "1 pass", "3 passes", f"{PASSES} passes", "worst, %", "s")
     return [title, words, table(head, rows)]
 
 
@@ -232,7 +232,7 @@ def _heads(results: Results) -> list[str]:
     if not rows:
         return [title, NOT_MEASURED]
     words = "The pairs of the section on brains, 160x192x224; compare there."
-    head = ("pair", "weights", "Dice", "error, voxels", "folds %", "s", "MB")
+    head = ("pair", "weights", "Dice", "error, voxels", "folding %", "s", "MB")
     return [title, words, table(head, rows)]
 
 
@@ -256,18 +256,18 @@ def _speed(results: Results) -> list[str]:
         return [title, NOT_MEASURED]
     words = (
         f"One pass over {_sides(WHOLE[2])} or {_sides(WHOLE[3])} pixels, from two images in memory to the "
-        "transform, the look of the affine network included where the method has one (affine networks "
-        f"themselves: {LOOKS} looks). An unseen synthetic pair, and two images of noise, which have nothing "
-        "in common, so that the affine network looks from all its turns. Opening reads the weights; torch is "
-        "loaded already. Untrained networks are as fast as trained ones. Memory is that of the process."
+        "transform, the affine network included where the method has one (affine networks "
+        f"themselves: {PASSES} passes). An unseen synthetic pair, and two images of noise, which are "
+        "unrelated, so that the affine network tries all its initial rotations. Opening reads the weights; "
+        "torch is loaded already. Untrained networks are as fast as trained ones. Memory is the process's."
     )
     times = ("opening, s", "first pass, s", "later, s", "over noise, s")
-    head = ("network", "device", *times, "MB", "what it said")
+    head = ("network", "device", *times, "MB", "notes")
     return [title, words, table(head, rows)]
 
 
 def _vsvf(results: Results) -> list[str]:
-    title = "### Folds and inverse of the vSVF"
+    title = "### Folding and inverse of the vSVF"
     rows = [
         [
             name,
@@ -288,5 +288,5 @@ def _vsvf(results: Results) -> list[str]:
         "began, in pixels, where the map stays inside the image. An untrained network's momentum is scaled "
         "to a velocity of 6 pixels at most."
     )
-    head = ("network", "images", "mean motion", "folds %", "mean", "99th percentile", "worst")
+    head = ("network", "images", "mean motion", "folding %", "mean", "99th percentile", "worst")
     return [title, words, table(head, rows)]
