@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Model = Literal["auto", "similarity", "affine", "homography", "quadratic"]
 MODEL_HELP = (
     "The model: a similarity (rotation, scale, translation), an affine, or in 2D a homography (a flat "
-    "scene from another viewpoint) or a quadratic (a curved one, such as the back of the eye); auto takes "
+    "scene from another viewpoint) or a quadratic (a curved one, such as the back of the eye). Auto takes "
     "the simplest that explains the pair."
 )
 

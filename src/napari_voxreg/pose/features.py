@@ -17,9 +17,9 @@ MARGIN = 3  # pixels beside the mask's border whose derivatives would mix in wha
 def channels(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Orientation of edges and ridges at each pixel, free of polarity, in double-angle form.
 
-    A image is normalised in local windows; the gradient and the second derivative across the strongest
-    line are written as vectors of twice their angle, so that bright on dark and dark on bright are the same
-    (Granlund and Knutsson, Signal Processing for Computer Vision, 1995), smoothed and divided by length.
+    An image is normalised in local windows. The gradient and the second derivative across the strongest line
+    are vectors of twice their angle, so that bright on dark and dark on bright are the same (Granlund and
+    Knutsson, Signal Processing for Computer Vision, 1995). They are smoothed and divided by their length.
 
     Parameters
     ----------

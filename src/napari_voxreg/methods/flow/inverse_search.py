@@ -62,10 +62,10 @@ def run(task: Task, params: FlowParams, progress: Progress) -> Outcome:
 def optical_flow(fixed: Array, moving: Array, params: FlowParams, progress: Progress) -> Array:
     """The dense flow between two images of one modality.
 
-    Dense inverse search finds it coarse to fine (Kroeger et al., ECCV 2016); a variational refinement with
-    robust brightness and gradient constancy (Brox et al., ECCV 2004) alternates with medians; at motion
-    boundaries, where forward and backward flows disagree, a median weighted by similarity, distance
-    and agreement decides with which side a pixel moves (Sun, Roth, Black, CVPR 2010).
+    Dense inverse search finds it coarse to fine (Kroeger et al., ECCV 2016). A variational refinement with
+    robust brightness and gradient constancy (Brox et al., ECCV 2004) alternates with medians. At motion
+    boundaries, where forward and backward flows disagree, a median weighted by similarity, distance and
+    agreement decides with which side a pixel moves (Sun, Roth, Black, CVPR 2010).
 
     Parameters
     ----------
