@@ -1,8 +1,8 @@
 """Measure, and write docs/benchmarks.md: ``python benchmarks [--only PATTERN] [--quick] [--page]``.
 
 Every cell (a method on a pair) runs in a fresh process. What it found is kept in docs/benchmarks.json, so
-that a part can be measured anew with ``--only real/fundus_*/auto``; the page is made from all that is there,
-and a part of which nothing is there stays as it was. Without ``--only`` everything is made and measured anew.
+that some cells can be measured anew with ``--only real/fundus_*/auto``. The page is made from all that is
+there, and a section without results stays as it was. Without ``--only`` everything is made and measured anew.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ LIMIT = 0.01  # of the fixed image's diagonal: an error up to this is a success
 def peak_megabytes() -> float:
     """The largest resident memory that this process or its child has ever held.
 
-    Linux tells it for each process; elsewhere the operating system's ``ru_maxrss`` has to do.
+    Linux reports it for each process; elsewhere the operating system's ``ru_maxrss`` is used.
     """
     if not sys.platform.startswith("linux"):
         whose = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
@@ -55,23 +55,23 @@ def measure(source: str, method: str) -> dict[str, Any]:
     case = load(source)
     contestants.warm(method, case.fixed.ndim)
     loaded = peak_megabytes()
-    answer = contestants.answer(method, case.fixed, case.moving)
+    found = contestants.registered(method, case.fixed, case.moving)
     peak = peak_megabytes()
     process.shutdown()
-    after = errors(case, answer.transform)
+    after = errors(case, found.transform)
     return {
         "before": errors(case, Affine.identity(case.fixed.ndim)),
         "after": after,
         "limit": LIMIT * case.fixed.grid.diagonal,
         "unit": case.unit,
-        "folds": folded_percentage(answer.transform, case.fixed.grid),
-        "seconds": answer.seconds,
+        "folds": folded_percentage(found.transform, case.fixed.grid),
+        "seconds": found.seconds,
         "loaded": loaded,
         "peak": peak,
         "pixels": int(np.prod(case.fixed.grid.shape)),
-        "notes": answer.notes,
-        "confidence": answer.confidence,
-        "reliable": answer.reliable,
+        "notes": found.notes,
+        "confidence": found.confidence,
+        "reliable": found.reliable,
     }
 
 

@@ -1,4 +1,4 @@
-"""Who takes part: this package's methods, ANTs and ConvexAdam, each from two images to a transform."""
+"""The contestants: this package's methods, ANTs and ConvexAdam, each from two images to a transform."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ ORDER = (
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """A transform, the seconds it took with everything loaded and warm, and what was said."""
+class Found:
+    """A transform, the seconds it took with everything loaded and warm, and the notes."""
 
     transform: Transform
     seconds: float
@@ -48,7 +48,7 @@ class Answer:
 
     @property
     def reliable(self) -> bool:
-        """Whether the method stands by its answer."""
+        """Whether the method reports the result as reliable."""
         return not any("no reliable pose" in note.lower() for note in self.notes)
 
 
@@ -72,7 +72,7 @@ def refuses(name: str, ndim: int) -> str | None:
     return None
 
 
-def answer(name: str, fixed: Image, moving: Image) -> Answer:
+def registered(name: str, fixed: Image, moving: Image) -> Found:
     """Register with a contestant at its defaults.
 
     Parameters
@@ -83,16 +83,16 @@ def answer(name: str, fixed: Image, moving: Image) -> Answer:
         One channel each.
     """
     if name == "identity":
-        return Answer(Affine.identity(fixed.ndim), 0.0)
+        return Found(Affine.identity(fixed.ndim), 0.0)
     if name in THEIRS:
         run: Callable[[Image, Image], tuple[Transform, float]] = (
             _convex_adam if name == "ConvexAdam" else lambda f, m: _ants(name, f, m)
         )
-        return Answer(*run(fixed, moving))
+        return Found(*run(fixed, moving))
     return _ours(name, fixed, moving)
 
 
-def _ours(name: str, fixed: Image, moving: Image) -> Answer:
+def _ours(name: str, fixed: Image, moving: Image) -> Found:
     """A method of this package as `register` runs it, without the scores before and after."""
     method = METHODS[name]
     task = prepare(fixed, moving, device="cpu").task
@@ -101,7 +101,7 @@ def _ours(name: str, fixed: Image, moving: Image) -> Answer:
         outcome = process.call(method.run, task, method.parameters(), progress=silent)
     else:
         outcome = method.run(task, method.parameters(), silent)
-    return Answer(outcome.transform, time.perf_counter() - start, outcome.notes, outcome.confidence)
+    return Found(outcome.transform, time.perf_counter() - start, outcome.notes, outcome.confidence)
 
 
 def _ants(name: str, fixed: Image, moving: Image) -> tuple[Transform, float]:
@@ -132,17 +132,17 @@ def _ants(name: str, fixed: Image, moving: Image) -> tuple[Transform, float]:
 
 
 def _convex_adam(fixed: Image, moving: Image) -> tuple[Transform, float]:
-    """ConvexAdam with MIND-SSC; it knows no geometry, so the moving image is laid on the fixed grid first."""
+    """ConvexAdam with MIND-SSC; it ignores geometry, so the moving image is resampled first."""
     import torch
     from convexAdam.convex_adam_MIND import convex_adam_pt
 
-    laid = warp(moving, None, fixed.grid).data
-    if not laid.any():
-        raise ValueError("ConvexAdam needs images that overlap where they lie.")
+    resampled = warp(moving, None, fixed.grid).data
+    if not resampled.any():
+        raise ValueError("ConvexAdam needs images that overlap at their current positions.")
     start = time.perf_counter()
     pixels = convex_adam_pt(
         fixed.data.astype(np.float32),
-        laid.astype(np.float32),
+        resampled.astype(np.float32),
         dtype=torch.float32,
         device=torch.device("cpu"),
     )
@@ -157,4 +157,4 @@ def warm(name: str, ndim: int) -> None:
     for axis in range(ndim):
         small = (small + np.roll(small, 1, axis) + np.roll(small, 2, axis)) / 3
     image = Image(small, Grid.from_spacing(small.shape))
-    answer(name, image, image)
+    registered(name, image, image)

@@ -1,8 +1,8 @@
 """elastix through this package against itk-elastix called directly: the same maps, truth and time.
 
 Run ``python benchmarks/elastix_direct.py OUT.json [PAIR ...]``. Direct runs happen in a child process of
-their own, warm as well, alternated with ours. Writes a part of the benchmark page; exits with 1 if a bound is
-broken.
+their own, warm as well, alternated with ours. Writes a section of the benchmark page; exits with 1 if a bound
+is broken.
 """
 
 from __future__ import annotations

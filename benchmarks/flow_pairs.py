@@ -9,9 +9,9 @@ from skimage import color, data, transform
 from case import Case
 from napari_voxreg.core.geometry import Array, Grid, Image
 
-PICTURES = ("astronaut", "coffee", "chelsea", "brick", "grass", "gravel", "rocket", "moon", "camera", "coins")
+IMAGES = ("astronaut", "coffee", "chelsea", "brick", "grass", "gravel", "rocket", "moon", "camera", "coins")
 MARGIN = 40  # pixels of texture around what is shown
-NOISE = 0.01  # standard deviation, of the whole range; both pictures have 8 bits
+NOISE = 0.01  # standard deviation, of the whole range; both images have 8 bits
 
 
 def make(name: str) -> Case:
@@ -63,11 +63,13 @@ def layers(rng: np.random.Generator, shape: tuple[int, int], pixels: float, ligh
     for _ in range(12):
         centre = rng.uniform(0.1, 0.9, 2) * shape
         radius = rng.uniform(0.06, 0.22) * min(shape)
-        turn, flat, square = rng.uniform(0, np.pi), rng.uniform(0.4, 1), rng.random() < 0.5
+        angle, flat, square = rng.uniform(0, np.pi), rng.uniform(0.4, 1), rng.random() < 0.5
 
-        def cover(places: Array, centre=centre, radius=radius, turn=turn, flat=flat, square=square) -> Array:
+        def cover(
+            places: Array, centre=centre, radius=radius, angle=angle, flat=flat, square=square
+        ) -> Array:
             y, x = places[0] - centre[0], places[1] - centre[1]
-            a, b = np.cos(turn) * y + np.sin(turn) * x, (np.cos(turn) * x - np.sin(turn) * y) / flat
+            a, b = np.cos(angle) * y + np.sin(angle) * x, (np.cos(angle) * x - np.sin(angle) * y) / flat
             distance = np.maximum(np.abs(a), np.abs(b)) if square else np.hypot(a, b)
             return 1 / (1 + np.exp(np.clip(3 * (distance - radius), -30, 30)))
 
@@ -94,7 +96,7 @@ def _case(fixed: Array, moving: Array, flow: Array, known: Array | None = None) 
 
 
 def _seen(rng: np.random.Generator, fixed: Array, moving: Array, light: bool) -> tuple[Array, Array]:
-    """With noise and in 8 bits; the second in another light if asked for."""
+    """With noise and in 8 bits; the second in another light on request."""
     if light:
         shade = 0.08 * _noise(rng, moving.shape, min(moving.shape) / 5)
         moving = rng.uniform(0.85, 1.15) * moving + rng.uniform(-0.08, 0.08) + shade
@@ -105,12 +107,12 @@ def _seen(rng: np.random.Generator, fixed: Array, moving: Array, light: bool) ->
 
 def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     """A piece of one of scikit-image's photographs, in [0, 1]."""
-    picture = getattr(data, PICTURES[rng.integers(len(PICTURES))])()
-    picture = color.rgb2gray(picture[..., :3]) if picture.ndim == 3 else picture / 255
-    zoom = max(1.0, *(1.15 * n / m for n, m in zip(shape, picture.shape, strict=True)))
-    picture = ndimage.zoom(picture, zoom, order=3)
-    corner = [rng.integers(0, m - n + 1) for n, m in zip(shape, picture.shape, strict=True)]
-    piece = picture[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]]
+    image = getattr(data, IMAGES[rng.integers(len(IMAGES))])()
+    image = color.rgb2gray(image[..., :3]) if image.ndim == 3 else image / 255
+    zoom = max(1.0, *(1.15 * n / m for n, m in zip(shape, image.shape, strict=True)))
+    image = ndimage.zoom(image, zoom, order=3)
+    corner = [rng.integers(0, m - n + 1) for n, m in zip(shape, image.shape, strict=True)]
+    piece = image[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]]
     return (piece - piece.min()) / np.ptp(piece)
 
 
@@ -129,8 +131,8 @@ def _smooth_flow(rng: np.random.Generator, shape: tuple[int, int], pixels: float
 def _affine_flow(rng: np.random.Generator, shape: tuple[int, int], pixels: float, centre: Array) -> Array:
     y, x = np.indices(shape) - np.reshape(centre, (2, 1, 1))
     slope = rng.standard_normal((2, 2)) * pixels / (2 * min(shape))
-    shift = rng.uniform(-pixels, pixels, 2)
-    return np.stack([slope[k, 0] * y + slope[k, 1] * x + shift[k] for k in (0, 1)])
+    translation = rng.uniform(-pixels, pixels, 2)
+    return np.stack([slope[k, 0] * y + slope[k, 1] * x + translation[k] for k in (0, 1)])
 
 
 def _inverted(flow: Array) -> Array:
@@ -143,5 +145,5 @@ def _inverted(flow: Array) -> Array:
     return back
 
 
-def _sampled(picture: Array, places: Array) -> Array:
-    return ndimage.map_coordinates(picture, places, order=3, mode="reflect")
+def _sampled(image: Array, places: Array) -> Array:
+    return ndimage.map_coordinates(image, places, order=3, mode="reflect")

@@ -93,19 +93,19 @@ def known_points(
     index = np.stack(np.unravel_index(np.sort(where), fixed.grid.shape), axis=-1)
     nodes = fixed.grid.to_world(index)
     mapped = truth(nodes)
-    seen = moving.grid.contains(mapped)
-    return nodes[seen][:: max(1, seen.sum() // POINTS)], mapped[seen][:: max(1, seen.sum() // POINTS)]
+    inside = moving.grid.contains(mapped)
+    return nodes[inside][:: max(1, inside.sum() // POINTS)], mapped[inside][:: max(1, inside.sum() // POINTS)]
 
 
 def _head(head: Head, grid: Grid, back: Transform | None) -> Array:
-    """Tissue fractions (*grid.shape, tissues) of a head seen through a map, plane by plane."""
+    """Tissue fractions (*grid.shape, tissues) of a head under a map, plane by plane."""
     fractions = np.empty((*grid.shape, len(TISSUES)), np.float32)
     pixel = float(grid.spacing.max())
     for start in range(0, grid.shape[0], 8):
         index = np.indices((min(8, grid.shape[0] - start), *grid.shape[1:])).reshape(3, -1).T
         nodes = grid.to_world(index + np.array([start, 0, 0]))
-        seen = head.fractions(nodes if back is None else back(nodes), pixel)
-        fractions[start : start + 8] = seen.reshape(-1, *grid.shape[1:], len(TISSUES))
+        covered = head.fractions(nodes if back is None else back(nodes), pixel)
+        fractions[start : start + 8] = covered.reshape(-1, *grid.shape[1:], len(TISSUES))
     return fractions
 
 

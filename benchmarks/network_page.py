@@ -42,7 +42,7 @@ class Weights:
 
     @property
     def affine(self) -> bool:
-        """Whether it answers with an affine map alone."""
+        """Whether it predicts an affine map only."""
         return self.architecture in AffineNetParams.architectures
 
 
@@ -97,8 +97,8 @@ def _unseen(results: Results, ndim: int) -> list[str]:
     title = f"### Unseen synthetic pairs, {ndim}D"
     if not cells or alone is None:
         return [title, NOT_MEASURED]
-    start = next(iter(alone["rungs"].values()))["before"]
-    strange = [name for name, cell in cells.items() if cell["pass"]["before"] != start]
+    before = next(iter(alone["rungs"].values()))["before"]
+    strange = [name for name, cell in cells.items() if cell["pass"]["before"] != before]
     if strange:
         return [
             title,
@@ -136,7 +136,7 @@ def _as_good(rungs: Mapping[str, Any], error: float) -> str:
 
 
 def _ladder(alone: Mapping[str, Any], cells: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The optimiser with more and more to do, alone and after each network; and both at equal time."""
+    """The optimiser with growing effort, alone and after each network; and both at equal time."""
     words = (
         "The optimiser alone and after one pass (whose time is included), from a few coarse steps to more "
         "than its defaults: pixels and seconds. A level stops by itself when nothing improves."

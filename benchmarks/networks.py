@@ -43,7 +43,7 @@ from network_page import OPTIMISER, PASSES, SHAPES, UNTRAINED, WEIGHTS
 SEED = 2_000_003  # of pairs that no recipe trains on, nor is watched by while it trains
 MIND: dict[str, Any] = {"similarity": "self-similarity"}
 SOFT: dict[str, Any] = {**MIND, "control_spacing": 4.0, "smoothness": 0.33}
-# The optimiser from a glance to more than its defaults, to see how far each gets in how long.
+# The optimiser from coarse settings to more than its defaults: error against time.
 RUNGS = {
     "1/4 of the resolution, 2 steps": Settings(**MIND, finest=4, iterations=2),
     "1/2, 2 steps": Settings(**MIND, finest=2, iterations=2),
@@ -54,14 +54,14 @@ RUNGS = {
     "the same, softer": Settings(**SOFT),
     "the same, softer, both ways": Settings(**SOFT, inverse_consistent=True),
 }
-OBJECT = 0.10  # of the picture
+OBJECT = 0.10  # of the image
 STIRRED = 6.0  # voxels, the largest velocity that an untrained momentum network is scaled to
 INVERTED = 1.0  # voxels from the rim, inside of which a map and its inverse are compared
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Images of unit pixels, the true displacement (*shape, d) and 1 where texture tells it."""
+    """Images of unit pixels, the true displacement (*shape, d) and 1 where texture shows it."""
 
     fixed: Image
     moving: Image
@@ -93,7 +93,7 @@ def made(ndim: int, count: int, motion: Motion) -> list[Pair]:
 def opened(what: str) -> tuple[Network, Callable[..., Predicted]]:
     """A network, and what sends a pair through it as the methods do.
 
-    Affine ones look several times; before shipped ones that bend, an affine one looks.
+    Affine ones run several passes; before shipped deformable ones, an affine one runs.
     """
     lead = None
     if what in UNTRAINED:
@@ -106,7 +106,7 @@ def opened(what: str) -> tuple[Network, Callable[..., Predicted]]:
     steps, size = 1, None
     for params in (AffineNetParams, AVSMParams):
         if architecture in params.architectures:
-            steps = params().looks
+            steps = params().passes
             size = None if params.sizes is None else params.sizes[net.ndim]
     if Path(what).parent == WEIGHTS and architecture not in AffineNetParams.architectures:
         lead = open_checkpoint(shipped("affine", net.ndim)).net
@@ -125,14 +125,14 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def means(pairs: Sequence[Pair], found: Sequence[tuple[Transform, float]]) -> dict[str, float]:
-    """Error before and after, folds in %, pairs made worse, and the median of the seconds."""
+    """Error before and after, folding in %, pairs made worse, and the median of the seconds."""
     before = [pair.error(Affine.identity(pair.fixed.ndim)) for pair in pairs]
     after = [pair.error(transform) for pair, (transform, _) in zip(pairs, found, strict=True)]
-    folds = [folded_percentage(t, pair.fixed.grid) for pair, (t, _) in zip(pairs, found, strict=True)]
+    folding = [folded_percentage(t, pair.fixed.grid) for pair, (t, _) in zip(pairs, found, strict=True)]
     return {
         "before": statistics.mean(before),
         "after": statistics.mean(after),
-        "folds": statistics.mean(folds),
+        "folds": statistics.mean(folding),
         "worse": sum(b < a for b, a in zip(before, after, strict=True)),
         "seconds": statistics.median(seconds for _, seconds in found),
     }
@@ -142,7 +142,7 @@ def measure_unseen(what: str, ndim: str, count: str) -> dict[str, Any]:
     """One pass and the optimiser after it, or the optimiser alone."""
     pairs = made(int(ndim), int(count), Motion())
     content: dict[str, Any] = {"count": len(pairs)}
-    # Alone it is started where things lie: without a start it would count pixels that only one image has.
+    # Alone it starts from the identity: without an initial transform it would count pixels of one image only.
     passes: list[tuple[Transform, float]] = [(Affine.identity(int(ndim)), 0.0)] * len(pairs)
     if what != OPTIMISER:
         _, run = opened(what)
@@ -153,22 +153,22 @@ def measure_unseen(what: str, ndim: str, count: str) -> dict[str, Any]:
     for name, settings in RUNGS.items():
         _optimised(pairs[0], passes[0][0], settings)
         found = []
-        for pair, (start, before) in zip(pairs, passes, strict=True):
-            transform, seconds = timed(lambda p=pair, s=start, r=settings: _optimised(p, s, r))
+        for pair, (initial, before) in zip(pairs, passes, strict=True):
+            transform, seconds = timed(lambda p=pair, i=initial, r=settings: _optimised(p, i, r))
             found.append((transform, before + seconds))
         content["rungs"][name] = means(pairs, found)
     return content
 
 
-def _optimised(pair: Pair, start: Transform, settings: Settings) -> Transform:
-    placed = Task(pair.fixed, pair.moving, device="cpu").placed(start)
-    return chain(deform(placed, settings).transform, start)
+def _optimised(pair: Pair, initial: Transform, settings: Settings) -> Transform:
+    placed = Task(pair.fixed, pair.moving, device="cpu").placed(initial)
+    return chain(deform(placed, settings).transform, initial)
 
 
 def measure_objects(what: str, count: str) -> dict[str, Any]:
     """Error outside an ellipse that only one image has, and on the same pixels without it.
 
-    Of the network alone, asked once, and as the methods ask it.
+    Of one pass of the network alone, and of the passes that the methods run.
     """
     net, run = opened(what)
     ways = {"once": lambda *pair: _once(net, *pair), "method": lambda *pair: run(*pair).transform}
@@ -185,43 +185,43 @@ def measure_objects(what: str, count: str) -> dict[str, Any]:
             rows_, columns = (shown[..., a].clip(0, n - 1) for a, n in enumerate(ellipse.shape))
             hidden = ellipse[rows_, columns]
         images = (pair.fixed, marred) if added else (marred, pair.moving)
-        for way, ask in ways.items():
-            both = ask(pair.fixed, pair.moving), ask(*images)
+        for way, predicted in ways.items():
+            both = predicted(pair.fixed, pair.moving), predicted(*images)
             rows[way].append([pair.error(transform, ~hidden) for transform in both])
     return {"count": int(count), **{way: np.mean(errors, axis=0).tolist() for way, errors in rows.items()}}
 
 
 def _once(net: Network, fixed: Image, moving: Image) -> Transform:
-    """A network's own answer to a pair of images on one grid."""
+    """A network's own prediction for a pair of images on one grid."""
     with torch.inference_mode():
-        answer = net.eval()(*(torch.from_numpy(image.data)[None, None] for image in (fixed, moving)))
-    return Displacement(np.moveaxis(answer.displacement[0].numpy(), 0, -1), fixed.grid)
+        prediction = net.eval()(*(torch.from_numpy(image.data)[None, None] for image in (fixed, moving)))
+    return Displacement(np.moveaxis(prediction.displacement[0].numpy(), 0, -1), fixed.grid)
 
 
 def _ellipse(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Wholly inside the picture, turned at random."""
-    flat, turn = rng.uniform(0.6, 1), rng.uniform(0, np.pi)
+    """Wholly inside the image, rotated at random."""
+    flat, angle = rng.uniform(0.6, 1), rng.uniform(0, np.pi)
     radius = np.sqrt(OBJECT * np.prod(shape) / np.pi / flat)
     y, x = np.indices(shape) - np.array([rng.uniform(radius, n - 1 - radius) for n in shape])[:, None, None]
-    a, b = np.cos(turn) * y + np.sin(turn) * x, (np.cos(turn) * x - np.sin(turn) * y) / flat
+    a, b = np.cos(angle) * y + np.sin(angle) * x, (np.cos(angle) * x - np.sin(angle) * y) / flat
     return np.hypot(a, b) <= radius
 
 
 def measure_far(what: str, ndim: str, count: str) -> dict[str, Any]:
-    """Mean distance of affine maps from the truth in % of the diagonal, by the number of looks."""
+    """Mean distance of affine maps from the truth in % of the diagonal, by the number of passes."""
     _, run = opened(what)
     pairs = made(int(ndim), int(count), FAR)
     run(pairs[0].fixed, pairs[0].moving)
     found: dict[str, list[float]] = {str(k): [] for k in (0, 1, 3, PASSES)}
     seconds = []
     for pair in pairs:
-        answer, took = timed(lambda p=pair: run(p.fixed, p.moving))
+        prediction, took = timed(lambda p=pair: run(p.fixed, p.moving))
         seconds.append(took)
-        after: dict[str, Any] = {"0": Affine.identity(pair.fixed.ndim), str(PASSES): answer.transform}
-        after |= {str(k): answer.extras[f"step {k}"] for k in (1, 3)}
-        for looks, transform in after.items():
+        after: dict[str, Any] = {"0": Affine.identity(pair.fixed.ndim), str(PASSES): prediction.transform}
+        after |= {str(k): prediction.extras[f"step {k}"] for k in (1, 3)}
+        for passes, transform in after.items():
             share = pair.distance(transform).mean() / pair.fixed.grid.diagonal
-            found[looks].append(100 * float(share))
+            found[passes].append(100 * float(share))
     return {"errors": found, "seconds": statistics.median(seconds)}
 
 
@@ -230,14 +230,14 @@ def measure_head(what: str, source: str) -> dict[str, Any]:
     case = load(source)
     _, run = opened(what)
     run(case.fixed, case.moving)
-    answer, seconds = timed(lambda: run(case.fixed, case.moving))
+    prediction, seconds = timed(lambda: run(case.fixed, case.moving))
     return {
         "before": errors(case, Affine.identity(case.fixed.ndim)),
-        "after": errors(case, answer.transform),
-        "folds": folded_percentage(answer.transform, case.fixed.grid),
+        "after": errors(case, prediction.transform),
+        "folds": folded_percentage(prediction.transform, case.fixed.grid),
         "seconds": seconds,
         "peak": peak_megabytes(),
-        "notes": answer.notes,
+        "notes": prediction.notes,
     }
 
 
@@ -250,7 +250,7 @@ def measure_speed(what: str, device: str, *sides: str) -> dict[str, Any]:
     made = unseen(1, tuple(n // 2 for n in shape), Motion(), SEED, batch=1)[0]
     pair = [Image(resize(image, shape)[0, 0].numpy(), grid) for image in (made.fixed, made.moving)]
     noise = [Image(rng.random(shape, np.float32), grid) for _ in range(2)]
-    answer, first = timed(lambda: run(*pair, device))
+    prediction, first = timed(lambda: run(*pair, device))
     count = 9 if len(shape) == 2 else 3
     later, vain = (
         statistics.median(timed(lambda p=images: run(*p, device))[1] for _ in range(count))
@@ -263,12 +263,12 @@ def measure_speed(what: str, device: str, *sides: str) -> dict[str, Any]:
         "later": later,
         "noise": vain,
         "peak": peak_megabytes(),
-        "notes": answer.notes,
+        "notes": prediction.notes,
     }
 
 
 def measure_vsvf(what: str, ndim: str, count: str) -> dict[str, Any]:
-    """Folds, and how far the way there and back ends from its beginning, in voxels."""
+    """Folding, and the distance to the start after forward and inverse map, in voxels."""
     net, _ = opened(what)
     assert isinstance(net, AVSM)
     batches = unseen(int(count), SHAPES[int(ndim)], Motion(), SEED, batch=1)
@@ -277,17 +277,17 @@ def measure_vsvf(what: str, ndim: str, count: str) -> dict[str, Any]:
         if what in UNTRAINED:
             _stir(net, batches[0])
         for batch in batches:
-            answer = net(batch.fixed, batch.moving)
-            there = answer.displacement
-            round_trip = (there + warp_batch(net.inverse(answer), there)).norm(dim=1)[0]
+            prediction = net(batch.fixed, batch.moving)
+            there = prediction.displacement
+            round_trip = (there + warp_batch(net.inverse(prediction), there)).norm(dim=1)[0]
             off = round_trip[_inside(there)]
             folded = (jacobian_determinant(there) <= 0).float().mean()
             rows.append([there.norm(dim=1).mean(), folded * 100, off.mean(), off.quantile(0.99), off.max()])
-    length, folds, mean, most, worst = np.array(rows, dtype=float).T
+    length, folding, mean, most, worst = np.array(rows, dtype=float).T
     return {
         "count": len(rows),
         "length": length.mean(),
-        "folds": folds.mean(),
+        "folds": folding.mean(),
         "mean": mean.mean(),
         "most": most.mean(),
         "worst": worst.max(),
@@ -302,7 +302,7 @@ def _stir(net: AVSM, batch: Batch) -> None:
 
 
 def _inside(displacement: Tensor) -> Tensor:
-    """Where x + u(x) lies inside the image, (*shape); the way back is not known beyond."""
+    """Where x + u(x) is inside the image, (*shape); the inverse is unknown beyond."""
     shape = displacement.shape[2:]
     places = (identity(tuple(shape), displacement) + displacement)[0]
     last = torch.tensor([n - 1.0 for n in shape]).view(-1, *(1,) * len(shape))

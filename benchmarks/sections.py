@@ -1,4 +1,4 @@
-"""The parts of the benchmark: their cells and how they read on the page."""
+"""The sections of the benchmark: their cells and how they appear on the page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
+    """A section of the page.
 
     Parameters
     ----------
@@ -213,22 +213,22 @@ def _variations(quick: bool) -> list[Cell]:
 
 def _variations_page(results: Results) -> str:
     kinds = ("turned", "scaled", "cropped", "inverted", "all")
-    rows, trust = [], []
+    rows, unrelated = [], []
     for (name, method), cell in sorted(results.items()):
         if "failed" in cell:
             rows.append([name, method, shown(cell, str), *[NONE] * 6])
             continue
         if name == "unrelated":
             wrong = sum(trial["reliable"] for trial in cell["unrelated"])
-            trust.append(f"`{method}` accepted {wrong} of {len(cell['unrelated'])} unrelated pairs.")
+            unrelated.append(f"`{method}` accepted {wrong} of {len(cell['unrelated'])} unrelated pairs.")
             continue
         trials = [trial for kind in kinds for trial in cell[kind]]
         good = {kind: [_within(trial) for trial in cell[kind]] for kind in kinds}
-        believed = [trial for trial in trials if trial["reliable"]]
-        false = sum(not _within(trial, 3) for trial in believed)
+        accepted = [trial for trial in trials if trial["reliable"]]
+        false = sum(not _within(trial, 3) for trial in accepted)
         mean = sum(trial["seconds"] for trial in trials) / len(trials)
         shares = [f"{sum(good[kind])} of {len(good[kind])}" for kind in kinds]
-        rows.append([name, method, *shares, f"{false} of {len(believed)}", f"{mean:.1f}"])
+        rows.append([name, method, *shares, f"{false} of {len(accepted)}", f"{mean:.1f}"])
     words = (
         "Samples with other seeds. The moving image is rotated by any angle (3D: up to 45 degrees), scaled "
         "by 0.5 to 2 (3D: 0.7 to 1.4), cropped until it shows 35 to 60 % of the fixed one, inverted in "
@@ -237,7 +237,7 @@ def _variations_page(results: Results) -> str:
         "reliable."
     )
     head = ("sample", "method", "rotated", *kinds[1:], "wrong, though reliable", "s, mean")
-    return "\n\n".join([words, table(head, rows), " ".join(trust)])
+    return "\n\n".join([words, table(head, rows), " ".join(unrelated)])
 
 
 def _within(trial: Mapping[str, Any], limits: float = 1) -> bool:
@@ -245,19 +245,19 @@ def _within(trial: Mapping[str, Any], limits: float = 1) -> bool:
 
 
 def _networks(quick: bool) -> list[Cell]:
-    """Whatever weights lie in the package, and untrained networks where weights do not matter."""
+    """All weights in the package, and untrained networks where weights do not matter."""
     weights = network_page.shipped()
     plans: list[tuple[str, str, tuple[str, ...]]] = []  # case, network, kind with its arguments
     for d, pairs in ((2, 4 if quick else 64), (3, 1 if quick else 8)):
         mine = [w for w in weights if w.ndim == d]
         given = (str(d), str(pairs))
         many = str(4 if quick else 192)  # a few pairs that an object makes fail weigh much among fewer
-        bending = [w for w in mine if not w.affine]
-        if bending:
+        deformable = [w for w in mine if not w.affine]
+        if deformable:
             alone = network_page.OPTIMISER
             plans += [(f"unseen-{d}d", alone, ("unseen", alone, *given))]
-        plans += [(f"unseen-{d}d", w.name, ("unseen", str(w.path), *given)) for w in bending]
-        plans += [("objects", w.name, ("objects", str(w.path), many)) for w in bending if d == 2]
+        plans += [(f"unseen-{d}d", w.name, ("unseen", str(w.path), *given)) for w in deformable]
+        plans += [("objects", w.name, ("objects", str(w.path), many)) for w in deformable if d == 2]
         plans += [(f"far-{d}d", w.name, ("far", str(w.path), *given)) for w in mine if w.affine]
         heads = HEADS if d == 3 and not quick else ()
         plans += [(case, w.name, ("head", str(w.path), f"made:{case}")) for case in heads for w in mine]

@@ -52,7 +52,7 @@ def seconds(cell: Mapping[str, Any]) -> str:
 
 
 def summary(results: Results, cases: Iterable[str], methods: Iterable[str]) -> str:
-    """One row a method: successes, made worse, folds, seconds and memory over all cases."""
+    """One row a method: successes, made worse, folding, seconds and memory over all cases."""
     cases = list(cases)
     rows = []
     for method in methods:
@@ -60,14 +60,14 @@ def summary(results: Results, cases: Iterable[str], methods: Iterable[str]) -> s
         if not cells:
             continue
         good = [c for c in cells if "failed" not in c]
-        judged = [c for c in good if "error" in c["after"]]
-        fits = sum(c["after"]["error"] <= c["limit"] for c in judged)
+        measured = [c for c in good if "error" in c["after"]]
+        fits = sum(c["after"]["error"] <= c["limit"] for c in measured)
         failures = sum("failed" in c for c in cells)
-        worse = sum(c["after"]["error"] > c["before"]["error"] + 0.1 for c in judged)
+        worse = sum(c["after"]["error"] > c["before"]["error"] + 0.1 for c in measured)
         rows.append(
             [
                 method,
-                f"{fits} of {len(judged) + failures}",
+                f"{fits} of {len(measured) + failures}",
                 str(worse),
                 f"{max((c['folds'] for c in good), default=0):.2g}",
                 f"{statistics.median([c['seconds'] for c in good]) if good else 0:.1f}",

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/training.py [FOLDER]
 
-Prints a Markdown table: for some networks at 128 x 128, batch 16, the part of the step time that is spent in
-the network, and the most memory that training and its readers took together, with 10, 100 and 1,000 pairs.
+Prints a Markdown table: for some networks at 128 x 128, batch 16, the fraction of the step time spent in the
+network, and the most memory that training and its readers took together, with 10, 100 and 1,000 pairs.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def make(folder: Path, count: int) -> None:
         rng = np.random.default_rng(k)
         image = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE)), 2)
         image = (60000 * (image - image.min()) / np.ptp(image)).astype(np.uint16)
-        for side, shift in (("fixed", 0), ("moving", 2)):
-            write_image(Image(np.roll(image, shift, 0), grid), folder / side / f"{k:04d}.tif")
+        for side, offset in (("fixed", 0), ("moving", 2)):
+            write_image(Image(np.roll(image, offset, 0), grid), folder / side / f"{k:04d}.tif")
 
 
 def measure(source: Path, run: Path, network: str) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""Simulated changes of pose: success rates, and trust in unrelated pairs.
+"""Simulated changes of pose: success rates, and false positives on unrelated pairs.
 
-``python variations.py SAMPLE METHOD COUNT OUT.json``; "unrelated" pairs pictures of different things.
+``python variations.py SAMPLE METHOD COUNT OUT.json``; "unrelated" pairs images of different things.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ KINDS = ("turned", "scaled", "cropped", "inverted", "all")
 def trial(name: str, kind: str, seed: int) -> tuple[Image, Image, Transform]:
     """A sample with another seed, its moving image changed; and the truth.
 
-    Turned: by any angle (3D: up to 45 degrees about a random axis); scaled: 0.5 to 2 (3D: 0.7 to 1.4);
-    cropped: until the moving image shows 35 to 60 % of the fixed one; inverted: dark for bright.
+    Turned: rotated by any angle (3D: up to 45 degrees about a random axis); scaled: 0.5 to 2 (3D: 0.7 to
+    1.4); cropped: until the moving image shows 35 to 60 % of the fixed one; inverted: dark for bright.
     """
     rng = np.random.default_rng([KINDS.index(kind), seed, *name.encode()])
     made = make_sample(name, seed)
     fixed, moving = driving_channel(made.fixed), driving_channel(made.moving)
     truth = made.truth
     if kind in ("turned", "scaled", "all"):
-        pose = _pose(moving.grid, rng, turned=kind != "scaled", scaled=kind != "turned")
+        pose = _pose(moving.grid, rng, rotated=kind != "scaled", scaled=kind != "turned")
         moving = warp(moving, pose.inverse(), _around(moving.grid, pose))
         truth = chain(truth, pose)
     if kind in ("inverted", "all"):
@@ -48,14 +48,14 @@ def trial(name: str, kind: str, seed: int) -> tuple[Image, Image, Transform]:
     return fixed, moving, truth
 
 
-def _pose(grid: Grid, rng: np.random.Generator, turned: bool, scaled: bool) -> Affine:
+def _pose(grid: Grid, rng: np.random.Generator, rotated: bool, scaled: bool) -> Affine:
     """A similarity about the grid's centre."""
     d = grid.ndim
     linear = np.eye(d)
-    if turned and d == 2:
+    if rotated and d == 2:
         angle = rng.uniform(0, 2 * np.pi)
         linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    elif turned:
+    elif rotated:
         axis = rng.standard_normal(3)
         linear = Rotation.from_rotvec(
             np.deg2rad(rng.uniform(10, 45)) * axis / np.linalg.norm(axis)
@@ -95,7 +95,7 @@ def _cropped(fixed: Grid, moving: Image, truth: Transform, rng: np.random.Genera
 
 
 def unrelated(count: int) -> list[tuple[Image, Image]]:
-    """Pictures of different things, of unit pixels."""
+    """Images of different things, of unit pixels."""
     flat = [name for name, info in SAMPLES.items() if info.ndim == 2]
     pairs = [(a, b, 0, 0) for a, b in permutations(flat, 2)]
     pairs += [(name, name, 0, seed) for seed in (1, 2) for name in ("sar", "microscopy")]  # other places
@@ -117,8 +117,8 @@ def measure(name: str, method: str, count: int) -> dict[str, Any]:
     """Trials of every kind on one sample, or the unrelated pairs."""
     contestants.warm(method, 2 if name == "unrelated" else SAMPLES[name].ndim)
     if name == "unrelated":
-        answers = [_answer(method, *pair) for pair in unrelated(count)]
-        return {"unrelated": [{"reliable": a.reliable, "confidence": a.confidence} for a in answers if a]}
+        results = [_registered(method, *pair) for pair in unrelated(count)]
+        return {"unrelated": [{"reliable": a.reliable, "confidence": a.confidence} for a in results if a]}
     content: dict[str, Any] = {}
     for kind in KINDS:
         content[kind] = []
@@ -128,11 +128,11 @@ def measure(name: str, method: str, count: int) -> dict[str, Any]:
             if method == "pose":
                 second = _affine_part(first, second)
             start = time.perf_counter()
-            answer = _answer(method, fixed, moving)
+            found = _registered(method, fixed, moving)
             row: dict[str, Any] = {"limit": LIMIT * fixed.grid.diagonal, "error": None, "reliable": False}
-            if answer is not None:
-                row["error"] = float(np.linalg.norm(answer.transform(first) - second, axis=1).mean())
-                row.update(reliable=answer.reliable, confidence=answer.confidence)
+            if found is not None:
+                row["error"] = float(np.linalg.norm(found.transform(first) - second, axis=1).mean())
+                row.update(reliable=found.reliable, confidence=found.confidence)
             content[kind].append({**row, "seconds": time.perf_counter() - start})
     return content
 
@@ -143,10 +143,10 @@ def _affine_part(first: Array, second: Array) -> Array:
     return columns @ np.linalg.lstsq(columns, second, rcond=None)[0]
 
 
-def _answer(method: str, fixed: Image, moving: Image) -> contestants.Answer | None:
-    """The answer, or None where the method refuses the pair."""
+def _registered(method: str, fixed: Image, moving: Image) -> contestants.Found | None:
+    """The result, or None where the method refuses the pair."""
     try:
-        return contestants.answer(method, fixed, moving)
+        return contestants.registered(method, fixed, moving)
     except (ValueError, RuntimeError):
         return None
 

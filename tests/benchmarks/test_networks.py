@@ -21,7 +21,7 @@ from napari_voxreg.transforms import Affine, Displacement, warp
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
     torch.manual_seed(1)
-    made = {"bends2d": ("voxelmorph", {"ndim": 2}), "turns2d": ("stn", {"ndim": 2, "width": 4})}
+    made = {"deformable2d": ("voxelmorph", {"ndim": 2}), "affine2d": ("stn", {"ndim": 2, "width": 4})}
     for name, (architecture, arguments) in made.items():
         save_weights(tmp_path / f"{name}.safetensors", build(architecture, arguments), {})
     monkeypatch.setattr(network_page, "WEIGHTS", tmp_path)
@@ -46,7 +46,7 @@ def test_the_truth_is_what_the_pairs_show(d):
         assert right > wrong + 0.05
 
 
-def test_an_ellipse_covers_a_tenth_of_the_picture():
+def test_an_ellipse_covers_a_tenth_of_the_image():
     rng = np.random.default_rng(0)
     for _ in range(5):
         assert networks._ellipse((96, 120), rng).mean() == pytest.approx(0.1, abs=0.004)
@@ -54,27 +54,27 @@ def test_an_ellipse_covers_a_tenth_of_the_picture():
 
 def test_weights_are_found_by_being_there_and_told_apart(weights):
     assert [(w.name, w.ndim, w.affine) for w in weights.values()] == [
-        ("bends2d", 2, False),
-        ("turns2d", 2, True),
+        ("deformable2d", 2, False),
+        ("affine2d", 2, True),
     ]
 
 
 def test_what_is_measured_is_what_the_page_shows(weights):
-    bends, turns = (str(weights[name].path) for name in ("bends2d", "turns2d"))
+    deformable, affine = (str(weights[name].path) for name in ("deformable2d", "affine2d"))
     results = {
-        ("objects", "bends2d"): networks.measure_objects(bends, "2"),
-        ("far-2d", "turns2d"): networks.measure_far(turns, "2", "2"),
-        ("speed", "bends2d"): networks.measure_speed(bends, "cpu", "64", "48"),
+        ("objects", "deformable2d"): networks.measure_objects(deformable, "2"),
+        ("far-2d", "affine2d"): networks.measure_far(affine, "2", "2"),
+        ("speed", "deformable2d"): networks.measure_speed(deformable, "cpu", "64", "48"),
         ("vsvf-2d", "untrained avsm 2d"): networks.measure_vsvf("untrained avsm 2d", "2", "1"),
     }
     # An untrained network moves nothing, so nothing depends on what only one image shows.
-    for without, present in (results["objects", "bends2d"][way] for way in ("once", "method")):
+    for without, present in (results["objects", "deformable2d"][way] for way in ("once", "method")):
         assert present == pytest.approx(without, abs=0.01) and without > 0.5
-    assert set(results["far-2d", "turns2d"]["errors"]) == {"0", "1", "3", "7"}
+    assert set(results["far-2d", "affine2d"]["errors"]) == {"0", "1", "3", "7"}
     stirred = results["vsvf-2d", "untrained avsm 2d"]
     assert 0.5 < stirred["length"] < networks.STIRRED and stirred["worst"] < 0.1
     text = network_page.page(results)
-    assert "| turns2d | 0 of 2 | 0 of 2 | 0 of 2 | 0 of 2 |" in text
+    assert "| affine2d | 0 of 2 | 0 of 2 | 0 of 2 | 0 of 2 |" in text
     assert text.count(network_page.NOT_MEASURED) == 3  # both kinds of unseen pairs, and the heads
 
 
@@ -82,7 +82,7 @@ def test_a_network_that_moves_nothing_does_not_help_the_optimiser(weights, monke
     rungs = {name: networks.RUNGS[name] for name in ("1/2, 2 steps",)}
     monkeypatch.setattr(networks, "RUNGS", rungs)
     alone = networks.measure_unseen(network_page.OPTIMISER, "2", "2")
-    after = networks.measure_unseen(str(weights["bends2d"].path), "2", "2")
+    after = networks.measure_unseen(str(weights["deformable2d"].path), "2", "2")
     assert after["pass"]["after"] == pytest.approx(alone["rungs"]["1/2, 2 steps"]["before"], rel=0.01)
     assert after["rungs"]["1/2, 2 steps"]["after"] == pytest.approx(
         alone["rungs"]["1/2, 2 steps"]["after"], rel=0.01

@@ -23,7 +23,7 @@ def _texture(shape, seed, sigmas=(1.5, 3, 6)):
 
 
 def _pair(d, size=3.0, width=14.0, seed=5):
-    """An image, a larger one of which it shows a part under a smooth deformation, and the deformation."""
+    """An image, a larger one of which it shows a region under a smooth deformation, and the deformation."""
     grid = Grid.from_spacing(SHAPES[d])
     wide = Grid.from_spacing([n + 24 for n in grid.shape], 1.0, -12.0)
     rng = np.random.default_rng(seed)
@@ -108,7 +108,7 @@ def test_what_lies_under_a_mask_does_not_matter(which):
     assert _error(bare.transform, clean.transform, fixed.grid) > 0.1
 
 
-def test_landmarks_pull_where_the_images_say_nothing():
+def test_landmarks_guide_where_the_images_have_no_structure():
     grid = Grid.from_spacing((80, 80))
     rng = np.random.default_rng(0)
     fixed, moving = (Image(rng.normal(size=(80, 80)).astype(np.float32), grid) for _ in range(2))

@@ -1,4 +1,4 @@
-"""The linear system against a dense solution, and folding against the measure that users see."""
+"""The linear system against a dense solution, and folding against the measure that users get."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_stiffness_is_the_derivative_of_the_squared_differences():
 
 
 @pytest.mark.parametrize("shape", [(40, 44), (18, 20, 22)])
-def test_folds_are_found_as_the_measure_finds_them_and_taken_out(shape):
+def test_folding_is_found_as_by_the_measure_and_removed(shape):
     d = len(shape)
     control = Control(control_lattice(shape, [3.0] * d), (1.0,) * d, torch.device("cpu"))
     rough = 9 * torch.randn(d, *control.lattice.shape, generator=torch.Generator().manual_seed(2))

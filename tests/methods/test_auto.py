@@ -29,11 +29,11 @@ def error(transform, truth, grid, where=None):
 
 @pytest.fixture(scope="module")
 def brain():
-    """A brain slice with a known deformation, the moving image then turned far away."""
+    """A brain slice with a known deformation, the moving image then rotated far away."""
     sample = make_sample("brain2d")
-    turn = np.deg2rad(35)
+    angle = np.deg2rad(35)
     matrix = np.eye(3)
-    matrix[:2, :2] = 1.15 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix[:2, :2] = 1.15 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix[:2, 2] = [300.0, -40.0]
     return sample, Affine(matrix)
 
@@ -51,7 +51,7 @@ def test_pose_and_deformation_are_found_in_one_go_and_explained(brain):
     assert error(found, truth, sample.fixed.grid, sample.labels_fixed) < 1.5  # pixels of 1 mm
     assert result.after.folded == 0
     done, why = result.notes[:2]
-    assert done.startswith("Pose found (turned by 4")  # 35 and the 6 of the sample itself
+    assert done.startswith("Pose found (rotated by 4")  # 35 and the 6 of the sample itself
     assert "deformation of up to" in done
     assert "holds" in why
     assert result.confidence > 0.5
@@ -74,16 +74,18 @@ def test_unrelated_images_are_left_alone():
     )
     assert error(result.transform, Affine.identity(2), result.fixed) == 0
     assert result.notes[0].startswith("Pose left as it was; no deformation")
-    assert "No pose could be relied on" in result.notes[1]
+    assert "No pose was reliable" in result.notes[1]
 
 
-def test_a_start_that_bends_is_continued(brain):
+def test_a_deformable_initial_transform_is_continued(brain):
     sample, _ = brain
     grid = sample.fixed.grid.coarsened(8)
     field = np.zeros((*grid.shape, 2))
     field[..., 0] = 4 * np.sin(np.linspace(0, np.pi, grid.shape[1]))
-    bent = Displacement(field, grid)
-    result = register(sample.fixed, sample.moving, method="auto", params={"search": False}, initial=bent)
+    deformation = Displacement(field, grid)
+    result = register(
+        sample.fixed, sample.moving, method="auto", params={"search": False}, initial=deformation
+    )
     before = error(Displacement(field, grid), sample.truth, sample.fixed.grid, sample.labels_fixed)
     after = error(result.transform, sample.truth, sample.fixed.grid, sample.labels_fixed)
     assert after < 0.5 * before
@@ -100,9 +102,9 @@ def test_landmarks_overrule_the_pixels(brain):
 
 
 def test_motion_in_words():
-    turn = np.deg2rad(20)
+    angle = np.deg2rad(20)
     matrix = np.eye(3)
-    matrix[:2, :2] = 2 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix[:2, :2] = 2 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     grid = Grid.from_spacing((101, 101), units="mm")
     matrix[:2, 2] = np.array([50, 57]) - matrix[:2, :2] @ [50, 50]
-    assert motion(Affine(matrix), grid) == "turned by 20.0°, scaled by 2, shifted by 7 mm"
+    assert motion(Affine(matrix), grid) == "rotated by 20.0°, scaled by 2, translated by 7 mm"

@@ -106,7 +106,7 @@ def _truth(motion: Motion, grid: Grid) -> Transform:
 
 
 def _grids(d: int, geometry: str) -> tuple[Grid, Grid]:
-    """Fixed and moving grid: alike, or anisotropic, shifted, rotated, flipped and sheared differently."""
+    """Fixed and moving grid: equal, or anisotropic, translated, rotated, flipped and sheared differently."""
     shape = SHAPES[d]
     if geometry == "plain":
         return Grid.from_spacing(shape, units="millimeter"), Grid.from_spacing(shape, units="millimeter")
@@ -171,7 +171,7 @@ class Run:
 
 @cache
 def known(name: str, d: int, geometry: str) -> Run:
-    """One run per cell; the tests look at it."""
+    """One run per cell; the tests inspect it."""
     case = _case(name, d, geometry)
     copies = case.fixed.data.copy(), case.moving.data.copy()
     recorder = Recorder()
@@ -275,20 +275,20 @@ class TestEveryMethod:
     def test_cancel_is_prompt(self, name, d):
         case = _case(name, d, "plain")
         recorder = Recorder()
-        asked: list[float] = []
+        requested: list[float] = []
 
         def cancel_soon(fraction, message, metric=None):
-            if fraction is not None and fraction > 0.08 and not asked:  # inside the method
-                asked.append(time.perf_counter())
+            if fraction is not None and fraction > 0.08 and not requested:  # inside the method
+                requested.append(time.perf_counter())
                 recorder.stopped.set()
             recorder(fraction, message, metric)
 
         with pytest.raises(Cancelled):
             register(case.fixed, case.moving, method=name, progress=cancel_soon)
-        assert time.perf_counter() - asked[0] < 1.0
+        assert time.perf_counter() - requested[0] < 1.0
 
 
-def _bend(grid: Grid) -> StationaryVelocity:
+def _deformation(grid: Grid) -> StationaryVelocity:
     """A smooth deformation of up to two pixels, none at the rim."""
     waves = [np.sin(np.pi * np.arange(n) / (n - 1)) ** 2 for n in grid.shape]
     bump = np.multiply.outer(*waves)
@@ -300,10 +300,10 @@ def test_an_initial_transform_that_deforms_is_chained_once(name, tmp_path):
     # The moving image is deformed and carried 500 away; the method has to find what it found without that.
     case = known(name, 2, "plain").case
     grid = case.moving.grid
-    bend, away = _bend(grid), Affine.translation([500.0, -500.0])
-    moving = warp(case.moving, bend.inverse(grid), grid)
+    deformation, away = _deformation(grid), Affine.translation([500.0, -500.0])
+    moving = warp(case.moving, deformation.inverse(grid), grid)
     moving = moving.with_grid(grid.moved(away.matrix))
-    initial = chain(bend, away)
+    initial = chain(deformation, away)
     result = register(case.fixed, moving, method=name, params=QUICK.get(name), initial=initial, seed=4)
     whole = Case(case.fixed, moving, chain(case.truth, initial))
     assert _error(initial, whole) > 1.5

@@ -37,7 +37,7 @@ def find(fixed, moving, landmarks=None) -> Pose:
 
 @cache
 def scene(seed: int) -> Image:
-    """Curved lines and blobs, larger than the pictures taken of it."""
+    """Curved lines and blobs, larger than the images taken of it."""
     rng = np.random.default_rng(seed)
     shape = (460, 460)
     lines = np.exp(-((gaussian_filter(rng.normal(size=shape), 9) / 0.006) ** 2))
@@ -46,16 +46,16 @@ def scene(seed: int) -> Image:
     return Image(data.astype(np.float32), Grid.from_spacing(shape, 1.0, -150.0))
 
 
-def turned(angle: float, scale: float, shift: tuple[float, float], size: int = SIZE) -> Affine:
+def rotated(angle: float, scale: float, translation: tuple[float, float], size: int = SIZE) -> Affine:
     a = np.deg2rad(angle)
     matrix = np.eye(3)
     matrix[:2, :2] = scale * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     centre = np.full(2, (size - 1) / 2)
-    matrix[:2, 2] = centre + shift - matrix[:2, :2] @ centre
+    matrix[:2, 2] = centre + translation - matrix[:2, :2] @ centre
     return Affine(matrix)
 
 
-TRUTH = turned(25.0, 1.1, (6.0, -9.0))
+TRUTH = rotated(25.0, 1.1, (6.0, -9.0))
 
 
 def pair(truth: Affine = TRUTH, size: int = SIZE, seed: int = 1) -> tuple[Image, Image]:
@@ -74,7 +74,7 @@ def error(found: Transform, truth: Transform, fixed: Grid, moving: Grid) -> floa
 
 
 def stays(pose: Pose) -> bool:
-    """Whether the images stay where they are."""
+    """Whether the images keep their current positions."""
     return isinstance(pose.transform, Affine) and bool(
         np.array_equal(pose.transform.matrix, np.eye(pose.transform.ndim + 1))
     )
@@ -86,7 +86,7 @@ def noisy(data: Array, seed: int = 0) -> Array:
 
 class TestSizes:
     def test_sixty_four_pixels(self):
-        truth = turned(-20.0, 0.9, (3.0, -4.0), 64)
+        truth = rotated(-20.0, 0.9, (3.0, -4.0), 64)
         fixed, moving = pair(truth, 64)
         assert error(find(fixed, moving).transform, truth, fixed.grid, moving.grid) < 0.4
 
@@ -104,7 +104,7 @@ class TestSizes:
 
     def test_pixels_ten_times_as_long_as_wide(self):
         grid = Grid.from_spacing((30, 300), (10.0, 1.0))
-        truth = turned(10.0, 1.0, (4.0, 5.0), 300)
+        truth = rotated(10.0, 1.0, (4.0, 5.0), 300)
         moving = warp(scene(1), truth.inverse(), grid)
         fixed = warp(scene(1), None, grid)
         pose = find(fixed, moving.with_data(np.exp(-0.4 * moving.data)))
@@ -123,7 +123,7 @@ class TestSizes:
         )
 
     def test_a_third_in_common(self):
-        truth = Affine(turned(15.0, 1.05, (0.0, 0.0)).matrix @ Affine.translation([0.0, 100.0]).matrix)
+        truth = Affine(rotated(15.0, 1.05, (0.0, 0.0)).matrix @ Affine.translation([0.0, 100.0]).matrix)
         fixed, moving = pair(truth, seed=21)
         assert 0.3 < moving.grid.contains(truth(fixed.grid.nodes())).mean() < 0.37
         pose = find(fixed, moving)
@@ -159,7 +159,7 @@ def test_images_far_apart_are_found_through_register():
 def test_landmarks_lead_where_the_search_does_not_reach():
     # Three times as large: beyond all scales that are searched.
     fixed, _ = pair()
-    truth = turned(40.0, 3.0, (0.0, 0.0))
+    truth = rotated(40.0, 3.0, (0.0, 0.0))
     grid = Grid.from_spacing((480, 480), 1.0, -160.0)
     fixed = fixed.with_grid(Grid.from_spacing(fixed.grid.shape, units="millimeter"))
     moving = warp(scene(1), truth.inverse(), grid)

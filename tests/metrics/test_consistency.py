@@ -1,4 +1,4 @@
-"""How far transforms there and back agree."""
+"""How far transforms forward and back agree."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from napari_voxreg.metrics.consistency import agreement, sure
 
 def test_agreement_counts_the_points_that_come_back():
     grid = Grid.from_spacing((100, 100), 0.5)
-    there = Affine.translation([3.0, -2.0])
-    assert agreement(there, there.inverse(), grid, grid) == 1
-    assert agreement(there, there, grid, grid) == 0
-    assert agreement(Affine.translation([900.0, 0.0]), there, grid, grid) == 0
+    forward = Affine.translation([3.0, -2.0])
+    assert agreement(forward, forward.inverse(), grid, grid) == 1
+    assert agreement(forward, forward, grid, grid) == 0
+    assert agreement(Affine.translation([900.0, 0.0]), forward, grid, grid) == 0
     # Half of the way back is wrong.
     field = np.zeros((100, 100, 2))
     field[50:] = 5.0
@@ -24,7 +24,7 @@ def test_agreement_counts_the_points_that_come_back():
 
 def test_an_affine_prediction_is_sure_by_agreement_after_a_large_motion():
     grid = Grid.from_spacing((100, 80))
-    lay, near, far = (Affine.translation(t) for t in ([0.0, 0.0], [1.0, 2.0], [12.0, -9.0]))
-    assert sure(far, lay, 0.7, grid)
-    assert not sure(far, lay, 0.5, grid)
-    assert not sure(near, lay, 1.0, grid)  # so near, similarity tells
+    identity, near, far = (Affine.translation(t) for t in ([0.0, 0.0], [1.0, 2.0], [12.0, -9.0]))
+    assert sure(far, identity, 0.7, grid)
+    assert not sure(far, identity, 0.5, grid)
+    assert not sure(near, identity, 1.0, grid)  # so near, similarity decides

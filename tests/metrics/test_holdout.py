@@ -1,4 +1,4 @@
-"""Held-out blocks tell a real deformation from noise."""
+"""Held-out blocks separate a real deformation from noise."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_held_out_blocks_tell_motion_from_noise():
 
 
 def test_a_deformation_sees_only_its_own_blocks():
-    seen = []
+    fitted = []
 
     def spy(fixed, moving, fixed_mask, moving_mask, progress):
-        seen.append(fixed_mask.data)
+        fitted.append(fixed_mask.data)
         return Affine.identity(2)
 
     image = on_pixels(texture((200, 120), 0))
     best_held_out(image, image, None, None, {"only": spy}, silent)
-    assert len(seen) == 2
-    assert not (seen[0] & seen[1]).any()
-    assert (seen[0] | seen[1]).all()
+    assert len(fitted) == 2
+    assert not (fitted[0] & fitted[1]).any()
+    assert (fitted[0] | fitted[1]).all()

@@ -175,9 +175,9 @@ def test_a_transform_is_evaluated_once_at_each_resolution(side, passes, counted)
 
 def test_what_is_kept_belongs_to_its_transform():
     image = on_pixels(texture((64, 64)))
-    shifts = [Affine.translation([k, 0.0]) for k in range(6)]
+    translations = [Affine.translation([k, 0.0]) for k in range(6)]
     metrics = PairMetrics(image, image)
-    found = [(metrics.lncc(t), metrics.scores(t)) for t in (*shifts, *shifts)]
+    found = [(metrics.lncc(t), metrics.scores(t)) for t in (*translations, *translations)]
     assert found[:6] == found[6:]
     assert len({value for value, _ in found}) == 6
     assert found[0][0] == metrics.lncc(None)

@@ -34,8 +34,8 @@ def test_what_brings_structures_together_is_preferred(related):
 
 def test_unrelated_textures_are_preferred_nowhere():
     judge = Judge(PairMetrics(texture(0), texture(1)))
-    shifts = np.random.default_rng(2).uniform(-10, 10, (50, 2))
-    assert not any(judge.prefers(Affine.translation(shift), HERE) for shift in shifts)
+    translations = np.random.default_rng(2).uniform(-10, 10, (50, 2))
+    assert not any(judge.prefers(Affine.translation(translation), HERE) for translation in translations)
 
 
 def test_little_overlap_gives_way_to_more_and_a_lost_half_to_none(related):

@@ -21,7 +21,7 @@ def test_simple_measures_by_hand():
 
 def test_nmi_agrees_with_scikit_image_and_ignores_inversion():
     a, b = _picture(), _picture(seed=1)
-    # scikit-image bins from minimum to maximum, which is [0, 1] for these pictures.
+    # scikit-image bins from minimum to maximum, which is [0, 1] for these images.
     assert m.nmi(a, b) == pytest.approx(normalized_mutual_information(a, b, bins=64), abs=0.01)
     assert m.nmi(a, 1 - a) > 1.8 and m.nmi(a, b) < 1.3
 

@@ -1,4 +1,4 @@
-"""The 2D pose search on pictures with a known pose, and on pairs that have none."""
+"""The 2D pose search on images with a known pose, and on pairs that have none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_voxreg import Affine, Grid, Image, warp
 from napari_voxreg.images.task import Task
 from napari_voxreg.pose.models import Poses, freedoms
 from napari_voxreg.pose.plane import find_pose_2d
-from napari_voxreg.pose.pyramid_image import field_of_view, picture
+from napari_voxreg.pose.pyramid_image import field_of_view, pyramid_image
 from napari_voxreg.transforms import Homography, Transform
 
 SHAPE = (160, 190)
@@ -27,7 +27,7 @@ def one_thread():
 
 
 def scene(seed: int, shape: tuple[int, int] = (420, 460)) -> Image:
-    """Curved lines and blobs, as vessels and fields are, larger than the pictures taken of it."""
+    """Curved lines and blobs, as vessels and fields are, larger than the images taken of it."""
     rng = np.random.default_rng(seed)
     smooth = gaussian_filter(rng.normal(size=shape), 12)
     lines = np.exp(-((gaussian_filter(rng.normal(size=shape), 9) / 0.006) ** 2))
@@ -36,18 +36,18 @@ def scene(seed: int, shape: tuple[int, int] = (420, 460)) -> Image:
     return Image(data.astype(np.float32), Grid.from_spacing(shape, 1.0, -110.0))
 
 
-def turned(angle: float, scale: float, shift: tuple[float, float]) -> Affine:
-    """A similarity about the middle of the fixed picture."""
+def rotated(angle: float, scale: float, translation: tuple[float, float]) -> Affine:
+    """A similarity about the middle of the fixed image."""
     a = np.deg2rad(angle)
     matrix = np.eye(3)
     matrix[:2, :2] = scale * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     centre = (np.array(SHAPE) - 1) / 2
-    matrix[:2, 2] = centre + shift - matrix[:2, :2] @ centre
+    matrix[:2, 2] = centre + translation - matrix[:2, :2] @ centre
     return Affine(matrix)
 
 
 def pair(truth: Transform, seed: int = 1, noise: float = 0.1) -> tuple[Image, Image]:
-    """The scene as the fixed picture, and moved, with inverted contrast and noise."""
+    """The scene as the fixed image, and moved, with inverted contrast and noise."""
     grid = Grid.from_spacing(SHAPE)
     fixed = warp(scene(seed), None, grid)
     moving = warp(scene(seed), truth.inverse(grid), grid)
@@ -57,14 +57,14 @@ def pair(truth: Transform, seed: int = 1, noise: float = 0.1) -> tuple[Image, Im
 
 
 def error(found: Transform, truth: Transform, moving: Grid) -> float:
-    """Mean distance in pixels where the moving picture shows something."""
+    """Mean distance in pixels where the moving image shows something."""
     points = Grid.from_spacing(SHAPE).coarsened(9).nodes()
     points = points[moving.contains(truth(points))]
     return float(np.linalg.norm(found(points) - truth(points), axis=1).mean())
 
 
 @pytest.mark.parametrize(
-    ("angle", "scale", "shift"),
+    ("angle", "scale", "translation"),
     [
         (140.0, 1.0, (12.0, -20.0)),
         (-35.0, 0.6, (5.0, 9.0)),
@@ -72,8 +72,8 @@ def error(found: Transform, truth: Transform, moving: Grid) -> float:
         (4.0, 1.05, (50.0, -45.0)),
     ],
 )
-def test_any_rotation_scale_and_shift_is_found(angle, scale, shift):
-    truth = turned(angle, scale, shift)
+def test_any_rotation_scale_and_translation_is_found(angle, scale, translation):
+    truth = rotated(angle, scale, translation)
     fixed, moving = pair(truth)
     pose = find_pose_2d(Task(fixed, moving))
     assert pose.reliable
@@ -81,7 +81,7 @@ def test_any_rotation_scale_and_shift_is_found(angle, scale, shift):
     assert error(pose.transform, truth, moving.grid) < 0.4
 
 
-def test_unrelated_pictures_have_no_reliable_pose():
+def test_unrelated_images_have_no_reliable_pose():
     fixed, _ = pair(Affine.identity(2), seed=1)
     _, moving = pair(Affine.identity(2), seed=2)
     pose = find_pose_2d(Task(fixed, moving))
@@ -91,7 +91,7 @@ def test_unrelated_pictures_have_no_reliable_pose():
 
 
 def test_a_mirror_image_is_reported_and_not_flipped():
-    fixed, moving = pair(turned(30.0, 1.0, (8.0, 5.0)))
+    fixed, moving = pair(rotated(30.0, 1.0, (8.0, 5.0)))
     pose = find_pose_2d(Task(fixed, moving.with_data(moving.data[:, ::-1].copy())))
     assert not pose.reliable
     assert np.array_equal(pose.transform.matrix, np.eye(3))
@@ -117,8 +117,8 @@ def test_what_fits_anywhere_is_not_reliable(what):
 
 
 def test_masked_pixels_do_not_vote():
-    # A second scene, glued over half of the moving picture, lies elsewhere than the first.
-    truth = turned(15.0, 1.0, (6.0, -4.0))
+    # A second scene, glued over half of the moving image, is from elsewhere than the first.
+    truth = rotated(15.0, 1.0, (6.0, -4.0))
     fixed, moving = pair(truth)
     _, other = pair(Affine.identity(2))
     data = moving.data.copy()
@@ -132,17 +132,17 @@ def test_masked_pixels_do_not_vote():
 
 
 def test_the_same_scene_at_an_eighth_of_the_pixels_is_found():
-    fixed, moving = pair(turned(20.0, 1.0, (4.0, 4.0)))
+    fixed, moving = pair(rotated(20.0, 1.0, (4.0, 4.0)))
     large = warp(moving, Affine(np.diag([0.2, 0.2, 1.0])), Grid.from_spacing((800, 950)))
     pose = find_pose_2d(Task(large, fixed))
-    truth = Affine(turned(20.0, 1.0, (4.0, 4.0)).inverse().matrix @ np.diag([0.2, 0.2, 1.0]))
+    truth = Affine(rotated(20.0, 1.0, (4.0, 4.0)).inverse().matrix @ np.diag([0.2, 0.2, 1.0]))
     points = np.array([[300.0, 300.0], [500.0, 700.0], [600.0, 500.0]])
     assert pose.reliable
     assert np.linalg.norm(pose.transform(points) - truth(points), axis=1).max() < 0.6
 
 
 def test_perspective_asks_for_a_homography():
-    matrix = turned(10.0, 1.0, (3.0, 2.0)).matrix.copy()
+    matrix = rotated(10.0, 1.0, (3.0, 2.0)).matrix.copy()
     matrix[2, :2] = 6e-4, -4e-4
     truth = Homography(matrix)
     fixed, moving = pair(truth, noise=0.05)
@@ -164,12 +164,12 @@ def test_a_round_border_is_masked_and_an_outline_is_not():
     assert field_of_view(np.where(head, texture, 0.0)).all()
 
 
-def test_the_picture_lies_where_the_image_lies():
+def test_the_pyramid_image_has_the_position_of_the_image():
     # A plane of grey that equals the world's row, on a rotated, anisotropic grid.
-    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
-    grid = Grid.from_spacing((90, 60), (0.5, 1.2), (10.0, -3.0), turn)
+    rotation = np.array([[0.8, -0.6], [0.6, 0.8]])
+    grid = Grid.from_spacing((90, 60), (0.5, 1.2), (10.0, -3.0), rotation)
     values = grid.nodes()[:, 0].reshape(grid.shape)
-    seen = picture(Image(values.astype(np.float32), grid), None)
+    seen = pyramid_image(Image(values.astype(np.float32), grid), None)
     rows = seen.origin[0] + seen.spacing * np.arange(seen.pixels.shape[0])
     inside = seen.mask.numpy() > 0
     expected = np.broadcast_to(rows[:, None], inside.shape)[inside]

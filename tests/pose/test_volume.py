@@ -32,9 +32,9 @@ def box(size=(192, 220, 180), spacing=SPACING, middle=(0, 0, 0), direction=None)
     steps = np.broadcast_to(spacing, 3)
     shape = tuple(round(n / s) for n, s in zip(size, steps, strict=True))
     grid = Grid.from_spacing(shape, steps, 0.0, direction, "millimeter")
-    shift = np.eye(4)
-    shift[:3, 3] = np.array(middle) - grid.centre
-    return grid.moved(shift)
+    translation = np.eye(4)
+    translation[:3, 3] = np.array(middle) - grid.centre
+    return grid.moved(translation)
 
 
 def head(grid: Grid, truth: Affine | None = None, brightness=T1, seed: int = 0) -> Image:
@@ -45,10 +45,10 @@ def head(grid: Grid, truth: Affine | None = None, brightness=T1, seed: int = 0) 
     return image.with_data(image.data.astype(np.float32))
 
 
-def motion(turn=(0, 0, 0), scale=1.0, shift=(0, 0, 0)) -> Affine:
+def motion(rotation=(0, 0, 0), scale=1.0, translation=(0, 0, 0)) -> Affine:
     matrix = np.eye(4)
-    matrix[:3, :3] = scale * Rotation.from_euler("xyz", turn, degrees=True).as_matrix()
-    matrix[:3, 3] = shift
+    matrix[:3, :3] = scale * Rotation.from_euler("xyz", rotation, degrees=True).as_matrix()
+    matrix[:3, 3] = translation
     return Affine(matrix)
 
 
@@ -71,14 +71,14 @@ def error(pose: Pose, truth: Affine, fixed: Image) -> float:
 
 
 def cut(image: Image, axis: int, start: float, stop: float) -> Image:
-    """A part of an image along an axis."""
+    """A slab of an image along an axis."""
     n = image.grid.shape[axis]
     first, last = round(start * n), round(stop * n)
-    shift = np.eye(4)
-    shift[axis, 3] = first
+    translation = np.eye(4)
+    translation[axis, 3] = first
     part = tuple(slice(first, last) if k == axis else slice(None) for k in range(3))
     data = image.data[part]
-    return Image(data, Grid(data.shape, image.grid.affine @ shift, image.grid.units))
+    return Image(data, Grid(data.shape, image.grid.affine @ translation, image.grid.units))
 
 
 FAR = motion((-28, 40, 20), 0.8, (150, -60, 90))
@@ -110,15 +110,15 @@ class TestWhatItFinds:
         assert error(pose, NEAR, fixed) < 0.5 * SPACING
 
     def test_awkward_grids(self):
-        turn = Rotation.from_euler("xyz", (70, 10, -35), degrees=True).as_matrix()
-        fixed = head(box((200, 230, 200), (8.0, 1.6, 1.6), direction=turn))
+        rotation = Rotation.from_euler("xyz", (70, 10, -35), degrees=True).as_matrix()
+        fixed = head(box((200, 230, 200), (8.0, 1.6, 1.6), direction=rotation))
         sheared = np.eye(4)
         sheared[0, 1] = 0.15
         grid = box((230, 240, 220), (2.5, 2.5, 6.0)).moved(np.diag([-1.0, 1.0, 1.0, 1.0]) @ sheared)
         truth = motion((20, 30, -10), 0.9, (30, 40, 0))
-        shift = np.eye(4)
-        shift[:3, 3] = truth.matrix[:3, 3]
-        pose = find(fixed, head(grid.moved(shift), truth, T2, 1))
+        translation = np.eye(4)
+        translation[:3, 3] = truth.matrix[:3, 3]
+        pose = find(fixed, head(grid.moved(translation), truth, T2, 1))
         assert pose.reliable
         assert error(pose, truth, fixed) < 0.5 * SPACING
 
@@ -165,7 +165,7 @@ class TestWhatItKeeps:
         truth = motion((5, -4, 3), 1.0, (6, -8, 4))
         moving = head(box(), truth, T1, 1)
         spoilt, allowed = moving.data.copy(), np.ones(moving.data.shape, bool)
-        # A bright lattice in half of both pictures stays where it is.
+        # A bright lattice in half of both images does not move.
         lattice = 3000.0 * (np.indices(spoilt.shape).sum(axis=0) % 6 < 3)
         spoilt[:, 27:], allowed[:, 27:] = lattice[:, 27:], False
         fixed = plain().data.copy()

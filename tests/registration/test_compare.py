@@ -15,39 +15,39 @@ from napari_voxreg.metrics.pair import PairMetrics
 from napari_voxreg.registration.compare import BEFORE, best, columns, remarks, usual_methods
 
 GRID = Grid.from_spacing((64, 72), units="millimeter")
-SHIFT = (3.0, -2.0)
+TRANSLATION = (3.0, -2.0)
 
 
 def _pair():
     rng = np.random.default_rng(0)
     scene = 100 + 50 * sum(gaussian_filter(rng.normal(size=(64, 72)), s) * s for s in (1.5, 3))
     fixed = Image(scene.astype(np.float32), GRID, "visit one")
-    return fixed, warp(fixed, Affine.translation([-s for s in SHIFT]), GRID, fill=100)
+    return fixed, warp(fixed, Affine.translation([-s for s in TRANSLATION]), GRID, fill=100)
 
 
 def _folding():
-    """The true shift, and one row of folds in a corner."""
-    field = np.full((64, 72, 2), SHIFT)
+    """The true translation, and one row of folding in a corner."""
+    field = np.full((64, 72, 2), TRANSLATION)
     field[60:, :40, 0] = -6.0
     return Displacement(field, GRID)
 
 
 @pytest.fixture
 def known(monkeypatch):
-    """Give methods with known answers: a transform, or an error to raise."""
+    """Give methods with known outcomes: a transform, or an error to raise."""
 
-    def make(**answers):
-        for name, answer in answers.items():
+    def make(**outcomes):
+        for name, outcome in outcomes.items():
 
-            def run(task, params, progress, answer=answer):
+            def run(task, params, progress, outcome=outcome):
                 progress(0.5, "half")
-                if isinstance(answer, Exception):
-                    raise answer
-                return Outcome(answer)
+                if isinstance(outcome, Exception):
+                    raise outcome
+                return Outcome(outcome)
 
             method = Method(name, f"The {name}", Params, run, {"default": {}}, "deformable")
             monkeypatch.setitem(METHODS, name, method)
-        return tuple(answers)
+        return tuple(outcomes)
 
     return make
 
@@ -55,7 +55,7 @@ def known(monkeypatch):
 def test_rows_the_best_and_failures(known):
     names = known(
         near=Affine.translation([2.0, -2.0]),
-        right=Affine.translation(SHIFT),
+        right=Affine.translation(TRANSLATION),
         folded=_folding(),
         away=Affine.translation([-7.0, 9.0]),
         missing=MethodUnavailable("There is no such library; install it.\nDetails."),
@@ -88,7 +88,7 @@ def test_a_folded_result_is_never_best(known):
 
 
 def test_landmarks_decide_where_there_are_some(known):
-    names = known(right=Affine.translation(SHIFT), other=Affine.translation([1.0, 4.0]))
+    names = known(right=Affine.translation(TRANSLATION), other=Affine.translation([1.0, 4.0]))
     points = np.random.default_rng(1).uniform(10, 50, (5, 2))
     rows = compare(*_pair(), methods=names, landmarks=(points, points + np.array([1.0, 4.0])))
     assert best(rows).method == "other"
@@ -99,7 +99,7 @@ def test_landmarks_decide_where_there_are_some(known):
 
 
 def test_cancel_stops_all_and_keeps_what_is_there(known):
-    names = known(first=Affine.translation(SHIFT), second=Affine.translation([1.0, 0.0]))
+    names = known(first=Affine.translation(TRANSLATION), second=Affine.translation([1.0, 0.0]))
     arrived = []
 
     def cancel(fraction, message, metric=None):
@@ -142,12 +142,12 @@ def test_real_methods_on_a_real_shift():
     rows = compare(*_pair(), methods=("translation", "rigid"))
     assert [row.outcome for row in rows] == ["", "better", "better"]
     for row in rows[1:]:
-        assert np.abs(row.result.transform([[30.0, 30.0]]) - 30 - SHIFT).max() < 0.3
+        assert np.abs(row.result.transform([[30.0, 30.0]]) - 30 - TRANSLATION).max() < 0.3
 
 
 def test_the_table_and_the_verdicts_print_the_same_figures(known):
     # The second loses a fifth of the overlap: the figures before must not depend on that.
-    names = known(right=Affine.translation(SHIFT), away=Affine.translation([14.0, -2.0]))
+    names = known(right=Affine.translation(TRANSLATION), away=Affine.translation([14.0, -2.0]))
     rows = compare(*_pair(), methods=names)
     (shown,) = (column for column in columns(rows) if column.title == "LNCC")
     before = f"{rows[0].lncc:.3f}"
@@ -166,7 +166,7 @@ def test_rows_are_ranked_on_the_same_pixels(known):
     half = np.arange(72) < 36
     moving = moving.with_data(np.where(half, moving.data, other).astype(np.float32))
     # Right on the left half; the second sends most of the other half out of the image, the third keeps it.
-    field = np.full((64, 72, 2), SHIFT)
+    field = np.full((64, 72, 2), TRANSLATION)
     cut, kept = field.copy(), field.copy()
     cut[:, 56:, 1] = 900.0
     kept[:, :4, 1] = 0.5

@@ -10,8 +10,8 @@ def _pair():
     data = np.zeros((20, 30), np.float32)
     data[12:15, 20:25] = 5.0
     fixed = Image(data, Grid.from_spacing((20, 30), (2.0, 1.0), (100.0, 0.0)))
-    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
-    moving = Image(data, Grid.from_spacing((20, 30), (2.0, 1.0), (-7.0, 3.0), turn))
+    rotation = np.array([[0.8, -0.6], [0.6, 0.8]])
+    moving = Image(data, Grid.from_spacing((20, 30), (2.0, 1.0), (-7.0, 3.0), rotation))
     return fixed, moving
 
 
@@ -39,10 +39,10 @@ def test_points_give_translation_rigid_or_affine(d):
     fixed = rng.uniform(0, 50, (d + 4, d))
     assert np.allclose(fit_points(fixed, fixed @ matrix.T + 3)(fixed), fixed @ matrix.T + 3)
     assert np.allclose(fit_points(fixed[:1], fixed[:1] + 2).matrix[:d, :d], np.eye(d))
-    turn = np.linalg.qr(rng.normal(size=(d, d)))[0]
-    turn[:, 0] *= np.sign(np.linalg.det(turn))
-    rigid = fit_points(fixed[:d], fixed[:d] @ turn.T + 1)
-    assert np.allclose(rigid(fixed[:d]), fixed[:d] @ turn.T + 1)
+    rotation = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    rotation[:, 0] *= np.sign(np.linalg.det(rotation))
+    rigid = fit_points(fixed[:d], fixed[:d] @ rotation.T + 1)
+    assert np.allclose(rigid(fixed[:d]), fixed[:d] @ rotation.T + 1)
     assert np.allclose(rigid.matrix[:d, :d] @ rigid.matrix[:d, :d].T, np.eye(d))
     assert np.linalg.det(rigid.matrix[:d, :d]) > 0
 

@@ -12,25 +12,25 @@ from napari_voxreg.metrics.pair import PairMetrics
 from napari_voxreg.registration.prepare import PreparedPair, prepare
 
 GRID = Grid.from_spacing((64, 72), units="millimeter")
-SHIFT = np.array([3.0, -2.0])
+TRANSLATION = np.array([3.0, -2.0])
 CLICKED = np.array([[10.0, 10.0], [40.0, 50.0]])
 
 
 def pair() -> tuple[Image, Image, tuple[np.ndarray, np.ndarray]]:
     """Two images and their landmarks, each in the units of its image: millimetres and micrometres."""
     fixed = Image(gaussian_filter(np.random.default_rng(0).normal(size=GRID.shape), 2).astype("f4"), GRID)
-    moving = warp(fixed, Affine.translation(-SHIFT), GRID)
+    moving = warp(fixed, Affine.translation(-TRANSLATION), GRID)
     moving = moving.with_grid(GRID.in_units(("micrometer",) * 2))
-    return fixed, moving, (CLICKED, 1000 * (CLICKED + SHIFT))
+    return fixed, moving, (CLICKED, 1000 * (CLICKED + TRANSLATION))
 
 
 def test_three_callers_give_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
     fixed, moving, landmarks = pair()
-    real, asked = PreparedPair.run, []
+    real, calls = PreparedPair.run, []
 
     def run(self, method, params, progress):
         result = real(self, method, params, progress)
-        asked.append((self.task, method))
+        calls.append((self.task, method))
         return result
 
     monkeypatch.setattr(PreparedPair, "run", run)
@@ -40,17 +40,17 @@ def test_three_callers_give_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
     ].result
     given = Pair("a", fixed, moving, fixed_landmarks=landmarks[0], moving_landmarks=landmarks[1])
     last = evaluate([given], method="translation", seed=3, device="cpu").rows[0].result
-    assert [(task.seed, task.device, method) for task, method in asked] == [(3, "cpu", "translation")] * 3
-    for task, _ in asked:
+    assert [(task.seed, task.device, method) for task, method in calls] == [(3, "cpu", "translation")] * 3
+    for task, _ in calls:
         assert task.landmarks is not None
-        assert np.allclose(task.landmarks[1], CLICKED + SHIFT)
+        assert np.allclose(task.landmarks[1], CLICKED + TRANSLATION)
         assert task.moving.grid.units == GRID.units
-    assert np.allclose(one.transform([[0.0, 0.0]])[0], SHIFT, atol=0.05)
+    assert np.allclose(one.transform([[0.0, 0.0]])[0], TRANSLATION, atol=0.05)
     for result in (other, last):
         assert np.array_equal(result.transform.matrix, one.transform.matrix)
         assert (result.before, result.after) == (one.before, one.after)
         assert (result.verdict, result.hashes, result.names) == (one.verdict, one.hashes, one.names)
-    assert one.before.landmark_error == pytest.approx(np.hypot(*SHIFT))
+    assert one.before.landmark_error == pytest.approx(np.hypot(*TRANSLATION))
 
 
 def test_what_does_not_depend_on_the_method_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,4 +92,4 @@ def test_landmarks_of_a_thin_stack_keep_their_units() -> None:
         for image, step, unit in ((fixed, 1.0, "millimeter"), (moving, 1000.0, "micrometer"))
     ]
     task = prepare(*stacks, landmarks=landmarks).task
-    assert np.allclose(task.landmarks[1], CLICKED + SHIFT)
+    assert np.allclose(task.landmarks[1], CLICKED + TRANSLATION)

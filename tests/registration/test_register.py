@@ -20,9 +20,9 @@ def _scene(seed=0, shape=(64, 72)):
     )
 
 
-def _pair(shift=(3.0, -2.0)):
+def _pair(translation=(3.0, -2.0)):
     fixed = Image(_scene(), GRID, "visit one")
-    moving = warp(fixed, Affine.translation(-np.array(shift)), GRID, fill=100)
+    moving = warp(fixed, Affine.translation(-np.array(translation)), GRID, fill=100)
     return fixed, replace(moving, name="visit two")
 
 
@@ -48,7 +48,7 @@ REFUSED = {
     "no overlap": (
         lambda: (_pair()[0], Image(_scene(), Grid.from_spacing((64, 72), 1, 900, units="mm"))),
         {},
-        "do not overlap in the world; start from their centres",
+        "do not overlap in the world; use the initial transform 'centres'",
     ),
     "units": (
         lambda: (_pair()[0], Image(_scene(), Grid.from_spacing((64, 72)))),
@@ -70,12 +70,12 @@ REFUSED = {
     "unknown preset": (_pair, {"preset": "best"}, "no preset 'best'; choose from: 'default'"),
     "unknown parameter": (_pair, {"params": {"speed": 1}}, "no parameter 'speed'; choose from: precision"),
     "bad parameter": (_pair, {"params": {"precision": 0}}, "precision cannot be 0; choose between 1"),
-    "unknown start": (
+    "unknown initial transform": (
         _pair,
         {"initial": "somewhere"},
         "'somewhere' is not a valid initial transform; choose from: corners",
     ),
-    "start of another space": (_pair, {"initial": Affine.identity(3)}, "initial transform is 3D"),
+    "initial transform of another space": (_pair, {"initial": Affine.identity(3)}, "initial transform is 3D"),
     "no transform": (_pair, {"initial": 7}, "7 is not a valid initial transform; pass a Transform"),
     "empty mask": (_pair, {"fixed_mask": np.zeros((64, 72))}, "fixed mask covers no pixel"),
     "mask of another shape": (_pair, {"moving_mask": np.ones((4, 4))}, r"moving mask has the shape \(4, 4\)"),
@@ -180,7 +180,7 @@ def test_starts_are_included_and_carry_on_from_a_result():
 
 
 def _rigged(transform, **more):
-    """A method that returns a given transform, to see what is said of it."""
+    """A method that returns a given transform, to test what is reported of it."""
 
     def run(task, params, progress):
         return Outcome(transform, **more)
@@ -207,7 +207,7 @@ def test_an_initial_transform_follows_once_whatever_was_found(initial, monkeypat
 
 
 def _folding():
-    """The true shift, and one row of folds in a corner."""
+    """The true translation, and one row of folding in a corner."""
     field = np.full((64, 72, 2), (3.0, -2.0))
     field[60:, :40, 0] = -6.0
     return Displacement(field, GRID)

@@ -201,7 +201,7 @@ def test_a_network_is_recorded_with_its_weights(tmp_path):
     loaded = load_result(tmp_path)
     assert_same(loaded, result)
     assert loaded.to_dict()["weights"][0] == {"file": shipped[0], "sha256": digests[0]}
-    # A file of the user's own counts by its name and content, wherever it lies.
+    # A file of the user's own counts by its name and content, wherever it is.
     own = tmp_path / "own.safetensors"
     own.write_bytes((FOLDER / shipped[0]).read_bytes())
     own.with_suffix(".json").write_bytes((FOLDER / "voxelmorph2d.json").read_bytes())
@@ -373,7 +373,7 @@ def test_the_verdict_of_an_earlier_version_is_read(tmp_path, sentence, outcome):
 # How it shows itself -----------------------------------------------------------------------------------
 
 
-def pictures(text):
+def overlays(text):
     """The PNG images in HTML."""
     return [
         iio.imread(base64.b64decode(found), extension=".png")
@@ -381,22 +381,22 @@ def pictures(text):
     ]
 
 
-def unlike(picture):
-    """How far from grey a picture is, away from its borders, where only one image may be."""
-    inner = picture[4:-4, 4:-4].astype(float)
+def difference(overlay):
+    """How far from grey an overlay is, away from its borders, where only one image may be."""
+    inner = overlay[4:-4, 4:-4].astype(float)
     return float(np.abs(inner[..., 0] - inner[..., 1]).mean())
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_it_shows_before_and_after_in_a_notebook(ndim):
-    shift = np.arange(3, 3 - ndim, -1) * GRIDS[ndim].spacing
+    translation = np.arange(3, 3 - ndim, -1) * GRIDS[ndim].spacing
     fixed = scene(GRIDS[ndim])
-    moving = warp(fixed, Affine.translation(-shift), GRIDS[ndim])
-    result = made(ndim, Affine.translation(shift)).with_images(fixed, moving)
+    moving = warp(fixed, Affine.translation(-translation), GRIDS[ndim])
+    result = made(ndim, Affine.translation(translation)).with_images(fixed, moving)
     text = result._repr_html_()
-    before, after = pictures(text)
+    before, after = overlays(text)
     assert before.shape == after.shape == (*GRIDS[ndim].shape[-2:], 3)
-    assert unlike(after) < 0.5 * unlike(before)
+    assert difference(after) < 0.5 * difference(before)
     assert ("middle plane" in text) == (ndim == 3)
     assert (
         html.escape(result.verdict.sentence) in text
@@ -415,7 +415,7 @@ def test_pictures_are_small_and_any_pixels_will_do():
     moving = Image(rng.normal(size=(40, 40)) + 1e4, Grid.from_spacing((40, 40), 20.0))
     result = replace(made(), fixed=fixed.grid).with_images(fixed, moving)
     text = result._repr_html_()
-    before, after = pictures(text)
+    before, after = overlays(text)
     assert max(before.shape) <= 256 and before.shape == after.shape and len(text) < 1_000_000
     assert before[..., 1].std() > 20  # the outside does not flatten what is inside
 
@@ -424,7 +424,7 @@ def test_without_images_the_table_is_shown(tmp_path):
     made(landmarks=True).save(tmp_path)
     result = load_result(tmp_path)
     text = result._repr_html_()
-    assert pictures(text) == [] and "landmark error" in text and "nan" in text
+    assert overlays(text) == [] and "landmark error" in text and "nan" in text
     with pytest.raises(ValueError, match=r"warp\(moving, result.transform, result.fixed\)"):
         _ = result.warped
 
@@ -450,7 +450,7 @@ def test_warped_is_the_moving_image_on_the_fixed_grid():
     assert_same(later, result)
     again = later.with_images(fixed, colours)
     assert np.array_equal(again.warped.data, result.warped.data)
-    with pytest.raises(ValueError, match="does not lie on the result's fixed grid"):
+    with pytest.raises(ValueError, match="is not on the result's fixed grid"):
         later.with_images(colours[:30], colours)
 
 

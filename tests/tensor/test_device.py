@@ -242,7 +242,7 @@ def test_a_method_goes_on_on_the_cpu_and_says_so_once(method, ndim, params, full
 
 def test_a_pose_in_2d_says_that_it_is_searched_on_the_cpu(machine, monkeypatch):
     machine(cuda=1)
-    monkeypatch.setattr(plane, "_judged", lambda *given: Pose(Affine.identity(2), 1.0, True))
+    monkeypatch.setattr(plane, "_assessed", lambda *given: Pose(Affine.identity(2), 1.0, True))
     image, _ = a_pair((64, 72))
     assert run("pose", image, "cuda").notes == ("The pose in 2D is searched on the CPU.",)
     assert run("pose", image, "auto").notes == run("pose", image, "cpu").notes == ()

@@ -1,4 +1,4 @@
-"""Deformable registration coarse to fine: the room's one entry."""
+"""Deformable registration coarse to fine: entry point of the package."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .prepare import Prepared, eroded, factors, level_factors, pooled, prepare
 from .refine import trial
 from .settings import Settings
 
-# Bending that suits each similarity, found where deformations are known; see `Settings.smoothness`.
+# Weight of the smoothness term for each similarity, tuned on known deformations; see `Settings.smoothness`.
 SMOOTHNESS = {
     "local correlation": 0.3,
     "self-similarity": 20.0,
@@ -33,8 +33,8 @@ SMOOTHNESS = {
 }
 UNIFORM = 0.8  # of the relation between both images' brightness, see `Pull`
 CELL = 2  # pixels of a level between its control points, at least
-POLISH = 3  # steps at twice the resolution of the finest level that is worked out in full
-FAR = 16  # finest pixels between the control points that need not prove useful
+POLISH = 3  # steps at twice the resolution of the finest full level
+FAR = 16  # finest pixels between the control points that are used without a trial
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class Deformation:
 
 
 def deform(task: Task, settings: Settings | None = None, progress: Progress = silent) -> Deformation:
-    """Find the smooth invertible deformation that makes two images most alike.
+    """Find the smooth invertible deformation that makes two images most similar.
 
     Parameters
     ----------
     task : Task
         Two images that are already roughly aligned in the world. Pixels outside the moving image never
-        count; landmarks pull softly. The CPU goes on where the device has too little memory.
+        count; landmarks act as springs. The CPU takes over if the device runs out of memory.
     settings : Settings, optional
-        Defaults where left out.
+        Defaults if None.
     progress : Progress
         Called after every step with the cost.
 
@@ -83,7 +83,7 @@ def deform(task: Task, settings: Settings | None = None, progress: Progress = si
 
 
 def deform_on(where: torch.device, task: Task, settings: Settings, progress: Progress) -> Deformation:
-    """`deform` on a device that must have enough memory; for callers that go on elsewhere themselves."""
+    """`deform` on a device that must have enough memory; for callers with a fallback of their own."""
     with torch.inference_mode():
         similarity: str = settings.similarity
         squares = similarity == "mean squares"
@@ -160,11 +160,11 @@ def _coarse_to_fine(
 
 @dataclass(frozen=True)
 class _Stage:
-    """A level, the distance of its control points in finest pixels, and its part of the progress."""
+    """A level, the distance of its control points in finest pixels, and its fraction of the progress."""
 
     level: int
     cell: float  # 0 keeps those there are
-    tried: bool  # whether these control points must first prove useful
+    tried: bool  # whether a trial must first show that these control points help
     steps: int
     name: str
     start: float
@@ -213,16 +213,16 @@ def _sides(
     pool: tuple[int, ...],
     features: tuple[Tensor, Tensor] | None,
 ) -> list[Side]:
-    """What is warped and compared at one level."""
+    """The images to warp and compare at one level."""
     shown = (pair.fixed, pair.moving) if features is None else features
-    still, shifted = (pooled(x, pool) for x in shown)
+    first, second = (pooled(x, pool) for x in shown)
     weights = [
         None if x is None else eroded(pooled(x, pool)) for x in (pair.fixed_weight, pair.moving_weight)
     ]
     lattices = pair.fixed_lattice.pooled(pool), pair.moving_lattice.pooled(pool)
 
     def side(a: int, b: int, sign: float) -> Side:
-        images = still, shifted
+        images = first, second
         force = _force(similarity, images[a], settings)
         return Side(images[b], weights[b], lattices[b], lattices[a], force, weights[a], sign)
 

@@ -9,15 +9,15 @@ from torch.nn import functional as F
 from ..tensor.similarity import box_mean
 from .optimise import Control
 
-LEAST = 0.02  # of its volume must be left to every corner of every cell
+LEAST = 0.02  # of its volume that every corner of every cell must keep
 ROUNDS = 60
 
 
 def unfolded(velocity: Tensor, control: Control) -> tuple[Tensor, int]:
-    """Smooth a velocity (d, *shape) where its flow folds until it folds nowhere.
+    """Smooth a velocity (d, *shape) where its flow folds, until there is no folding.
 
-    The flow is linear within the cells of the control grid, so that the determinants at the corners of its
-    cells are what matters.
+    The flow is linear within the cells of the control grid, so the determinants at the corners of its
+    cells decide.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def unfolded(velocity: Tensor, control: Control) -> tuple[Tensor, int]:
         folded = least_volume(control.flow(velocity) / control.step) < LEAST
         if not bool(folded.any()):
             return velocity, done
-        # The cause of folding lies as far away as the flow carries points: each round reaches further.
+        # Folding is caused as far away as the flow carries points, so each round reaches further.
         spot = folded.to(velocity.dtype)[None]
         reach = 3 + 2 * (done // 4)
         wide = F.max_pool3d if control.d == 3 else F.max_pool2d

@@ -1,8 +1,8 @@
-"""What each similarity asks of the warped image: its force and curvature, in one pass and without autograd.
+"""Force and curvature of each similarity at the warped image, in one pass and without autograd.
 
-Near the present match every similarity is taken for half a sum of squares: the force is minus its derivative
-with respect to the warped pixel, the curvature how fast that changes (Gauss-Newton; for mutual information
-the squared score, as in Fisher scoring).
+Near the current match every similarity is approximated by half a sum of squares. The force is minus its
+derivative with respect to the warped pixel, the curvature how fast that changes (Gauss-Newton; for mutual
+information the squared score, as in Fisher scoring).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ..tensor.similarity import FLOOR, box_mean, joint_histogram, mean
 
 @dataclass(frozen=True)
 class Pull:
-    """A similarity's value and what it asks of each pixel.
+    """A similarity's value, force and curvature.
 
     `cost` is the mean over the pixels that count, `force` and `curvature` are (C, *shape).
 
-    `loss` gives each pixel's own part in the cost, (C, *shape), where neighbours' noise has no part in it;
-    `uniform` how uniformly both brightnesses rise, or one rises as the other falls, over the image, 0 to 1.
+    `loss` gives each pixel's own share of the cost, (C, *shape), if neighbours' noise does not affect it.
+    `uniform` measures, 0 to 1, how uniformly both brightnesses rise, or one rises as the other falls.
     """
 
     cost: Tensor
@@ -96,7 +96,7 @@ class MutualInformation:
         score[:, 1:-1] = (conditional[:, 2:] - conditional[:, :-2]) * ((self.bins - 1) / 2)
         score[:, 0] = (conditional[:, 1] - conditional[:, 0]) * (self.bins - 1)
         score[:, -1] = (conditional[:, -1] - conditional[:, -2]) * (self.bins - 1)
-        force = _look_up(score, self.fixed, warped)
+        force = _interpolated(score, self.fixed, warped)
         return Pull(-information, force, force * force)
 
 
@@ -108,7 +108,7 @@ def _smooth(p: Tensor, axis: int) -> Tensor:
     return (wide.narrow(axis, 0, n) + 4 * wide.narrow(axis, 1, n) + wide.narrow(axis, 2, n)) / 6
 
 
-def _look_up(table: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def _interpolated(table: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Bilinear interpolation of a (bins, bins) table at images in [0, 1]."""
     bins = len(table)
     u, v = a.clamp(0, 1) * (bins - 1), b.clamp(0, 1) * (bins - 1)

@@ -1,4 +1,4 @@
-"""Where pixels, pooled pixels and control points lie, in index coordinates of the fixed image."""
+"""Positions of pixels, pooled pixels and control points in index coordinates of the fixed image."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Lattice:
         return self.start[axis] + self.step[axis] * count
 
     def pooled(self, factors: tuple[int, ...]) -> Lattice:
-        """Centres of blocks of this lattice's points; an incomplete last block is left out."""
+        """Centres of blocks of this lattice's points; an incomplete last block is dropped."""
         shape = tuple(n // f for n, f in zip(self.shape, factors, strict=True))
         start = tuple(a + s * (f - 1) / 2 for a, s, f in zip(self.start, self.step, factors, strict=True))
         return Lattice(shape, start, tuple(s * f for s, f in zip(self.step, factors, strict=True)))
 
     def matrices(self, points: Lattice, device: torch.device) -> list[Tensor]:
-        """What interpolates values on this lattice at the points of another one, axis by axis."""
+        """Matrices that interpolate values on this lattice at the points of another one, axis by axis."""
         result = []
         for axis, n in enumerate(self.shape):
             place = (points.positions(axis, device) - self.start[axis]) / self.step[axis]

@@ -1,7 +1,8 @@
 """Gauss-Newton steps on a stationary velocity, one level.
 
-Each step warps the moving image through phi = exp(v), asks the similarity for its force and curvature,
-gathers both on the control grid and solves for an update x that lowers similarity and bending together;
+Each step warps the moving image through phi = exp(v) and computes force and curvature of the similarity.
+Both are gathered on the control grid, where a linear system gives the update x that lowers the similarity
+term and the smoothness term together.
 phi o exp(x) is, to first order, exp(v + x) (log-demons: Vercauteren et al., MICCAI 2008).
 """
 
@@ -20,9 +21,9 @@ from .lattice import Lattice
 from .prepare import pooled
 from .solve import step, stiffness
 
-CONJUGATE = 10  # gradient steps for each system; the next system goes on where it ended
+CONJUGATE = 10  # gradient steps for each system; the next system continues from there
 LONGEST = 1.0  # pixels of the level that one step may move
-STALL = 2e-3  # part of its cost by which a level must get better
+STALL = 2e-3  # fraction of its cost by which a level must improve
 
 Force = Callable[[Tensor, Tensor | None], Pull]
 
@@ -46,7 +47,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
-    """Points of the fixed image and where they shall go, (N, d), index coordinates of the fixed image."""
+    """Corresponding points of both images, (N, d), index coordinates of the fixed image."""
 
     fixed: Tensor
     moving: Tensor
@@ -54,7 +55,7 @@ class Landmarks:
 
 
 class Control:
-    """A control grid and what it needs again and again."""
+    """A control grid with what is precomputed for it."""
 
     def __init__(self, lattice: Lattice, spacing: tuple[float, ...], device: torch.device) -> None:
         d = len(spacing)
@@ -87,8 +88,8 @@ def run_level(
 ) -> Tensor:
     """Improve a velocity (d, *control shape), in finest pixels, until the cost stalls.
 
-    What must be smooth is the difference from `anchor`, or the velocity itself if that is left out. `report`
-    is called after each step with its number and the cost, similarity and bending together.
+    The difference from `anchor` must be smooth, or the velocity itself without an anchor. `report` is called
+    after each step with its number and the cost: similarity and smoothness terms together.
     """
     stiff = [smoothness / float(c) ** 2 for c in control.cell.flatten()]
     gather = [_gatherer(side.target, control) for side in sides]
@@ -99,7 +100,7 @@ def run_level(
         force, curvature, cost = _assemble(sides, gather, control, velocity)
         if landmarks is not None:
             _pull(landmarks, control, velocity, force, curvature)
-        cost += _bending(velocity - anchor, stiff)
+        cost += _roughness(velocity - anchor, stiff)
         report(iteration, cost)
         stalled = 0 if cost < lowest * (1 - STALL) else stalled + 1
         if cost < lowest:
@@ -113,7 +114,7 @@ def run_level(
     return best
 
 
-def _bending(velocity: Tensor, stiff: list[float]) -> float:
+def _roughness(velocity: Tensor, stiff: list[float]) -> float:
     """Half the smoothness term, a mean over the control points."""
     return 0.5 * float((velocity * stiffness(velocity, stiff)).sum()) / velocity[0].numel()
 
@@ -121,13 +122,13 @@ def _bending(velocity: Tensor, stiff: list[float]) -> float:
 def _gatherer(target: Lattice, control: Control) -> tuple[int, list[Tensor]]:
     """How a level's pixels are gathered at the control points: pooled first, then by these matrices."""
     # Pixels pooled by two lose nothing where control points are two pixels apart, and cost an eighth.
-    fold = 2 if min(n for n in target.shape) >= 16 else 1
-    coarse = target.pooled((fold,) * control.d)
+    pool = 2 if min(n for n in target.shape) >= 16 else 1
+    coarse = target.pooled((pool,) * control.d)
     volume = 1.0
     for a, b in zip(coarse.step, control.lattice.step, strict=True):
         volume *= (a / b) ** (1 / control.d)
     matrices = control.lattice.matrices(coarse, control.device)
-    return fold, [m.T.contiguous() * volume for m in matrices]
+    return pool, [m.T.contiguous() * volume for m in matrices]
 
 
 def _assemble(
@@ -136,10 +137,10 @@ def _assemble(
     """Force (d, *control), curvature (d, d, *control) and cost of the similarity, over all sides."""
     d = control.d
     total, cost = None, 0.0
-    for side, (fold, matrices) in zip(sides, gather, strict=True):
+    for side, (pool, matrices) in zip(sides, gather, strict=True):
         warped, weight = warped_side(side, control, velocity)
         pull = side.force(warped, weight)
-        terms = pooled(_terms(warped, pull, weight, side, control), (fold,) * d)
+        terms = pooled(_terms(warped, pull, weight, side, control), (pool,) * d)
         terms = apply_along(terms, matrices)
         terms[:d] *= side.sign
         total = terms if total is None else total + terms
@@ -176,16 +177,16 @@ def _terms(warped: Tensor, pull: Pull, weight: Tensor | None, side: Side, contro
     terms = torch.zeros((count, *warped.shape[1:]), device=warped.device)
     for channel in range(len(warped)):
         force = pull.force[channel]
-        bend = pull.curvature[channel] if isinstance(pull.curvature, Tensor) else pull.curvature
+        curvature = pull.curvature[channel] if isinstance(pull.curvature, Tensor) else pull.curvature
         if weight is not None:
-            force, bend = force * weight[0], bend * weight[0]
+            force, curvature = force * weight[0], curvature * weight[0]
         slopes = [gradient(warped[channel], k, side.target.step[k] * control.spacing[k]) for k in range(d)]
         row = d
         for k in range(d):
             terms[k].addcmul_(force, slopes[k])
-            bent = slopes[k] * bend
+            weighted = slopes[k] * curvature
             for j in range(k, d):
-                terms[row].addcmul_(bent, slopes[j])
+                terms[row].addcmul_(weighted, slopes[j])
                 row += 1
     return terms
 

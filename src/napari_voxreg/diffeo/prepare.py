@@ -20,7 +20,7 @@ from .lattice import Lattice
 LEVEL_PIXELS = 2_500_000
 SMALLEST = 12  # pixels that the longest side keeps at the coarsest level
 MARGIN = 0.125  # of each side by which the moving image is kept beyond the fixed image's rim
-RIM = 2  # pixels more, so that places beyond are known not to be seen
+RIM = 2  # extra pixels, so that positions beyond are known to be outside
 FAINT = 0.02  # of an image's range: what surrounds it below that is background
 
 
@@ -28,7 +28,7 @@ FAINT = 0.02  # of an image's range: what surrounds it below that is background
 class Prepared:
     """Both images in [0, 1] on lattices in index coordinates of the fixed image.
 
-    `fixed` (1, *shape) covers the part that has something to show, `moving` (1, *shape) the whole fixed grid
+    `fixed` (1, *shape) covers the region with structure, `moving` (1, *shape) the whole fixed grid
     and a margin around it, a narrow one where both images end together. Weights (1, *shape) say where a pixel
     counts, None where all do. `spacing` is that of the fixed grid, its finest being 1.
     """
@@ -55,13 +55,13 @@ def prepare(task: Task, device: torch.device, same_scale: bool = False) -> Prepa
     grid, d = fixed.grid, fixed.ndim
     if same_scale:
         both = unit_range(np.concatenate([fixed.data.ravel(), moving.data.ravel()]))
-        still = tensor(both[: fixed.data.size].reshape(fixed.grid.shape), device)
-        shifted = tensor(both[fixed.data.size :].reshape(moving.grid.shape), device)
+        first = tensor(both[: fixed.data.size].reshape(fixed.grid.shape), device)
+        second = tensor(both[fixed.data.size :].reshape(moving.grid.shape), device)
     else:
-        still, shifted = (tensor(unit_range(image.data), device) for image in (fixed, moving))
+        first, second = (tensor(unit_range(image.data), device) for image in (fixed, moving))
     counted = _weight(task.moving_mask, device)
     same = moving.grid.same_as(grid)
-    # On the same grid the moving image has nothing to show beyond the rim; elsewhere it may have.
+    # On the same grid the moving image has no pixels beyond the rim; on another grid it may.
     rim = [RIM if same else math.ceil(MARGIN * n) + RIM for n in grid.shape]
     lattice = Lattice(
         tuple(n + 2 * r for n, r in zip(grid.shape, rim, strict=True)),
@@ -70,10 +70,10 @@ def prepare(task: Task, device: torch.device, same_scale: bool = False) -> Prepa
     )
     if same:
         around = [RIM] * (2 * d)
-        counted = F.pad(torch.ones_like(shifted) if counted is None else counted, around)
-        shifted = F.pad(shifted[None], around, mode="replicate")[0]
+        counted = F.pad(torch.ones_like(second) if counted is None else counted, around)
+        second = F.pad(second[None], around, mode="replicate")[0]
     else:
-        shifted, counted = _resampled(shifted, counted, moving.grid, grid, lattice)
+        second, counted = _resampled(second, counted, moving.grid, grid, lattice)
     weight = _weight(task.fixed_mask, device)
     inner = tuple(slice(int(-s), int(-s) + n) for s, n in zip(lattice.start, grid.shape, strict=True))
     meeting = counted[(slice(None), *inner)]
@@ -81,13 +81,14 @@ def prepare(task: Task, device: torch.device, same_scale: bool = False) -> Prepa
         meeting = meeting * weight
     if not bool((meeting > 0.5).any()):
         raise ValueError(
-            "The images (inside their masks) do not overlap; start from centres or choose other masks."
+            "The images (inside their masks) do not overlap; "
+            "use the initial transform 'centres' or choose other masks."
         )
-    box = _box(still, shifted[(slice(None), *inner)], meeting)
+    box = _box(first, second[(slice(None), *inner)], meeting)
     cut = (slice(None), *box)
     return Prepared(
-        still[cut].contiguous(),
-        shifted,
+        first[cut].contiguous(),
+        second,
         None if weight is None else weight[cut].contiguous(),
         counted,
         Lattice(tuple(b.stop - b.start for b in box), tuple(float(b.start) for b in box), (1.0,) * d),
@@ -154,7 +155,7 @@ def _pooled_grid(grid: Grid, factors: tuple[int, ...]) -> Grid:
 
 
 def pooled(image: Tensor, factors: tuple[int, ...]) -> Tensor:
-    """Means over blocks of (C, *shape); an incomplete last block is left out."""
+    """Means over blocks of (C, *shape); an incomplete last block is dropped."""
     if max(factors) == 1:
         return image
     mean = F.avg_pool3d if len(factors) == 3 else F.avg_pool2d
@@ -162,20 +163,20 @@ def pooled(image: Tensor, factors: tuple[int, ...]) -> Tensor:
 
 
 def _box(fixed: Tensor, moving: Tensor, counted: Tensor) -> tuple[slice, ...]:
-    """The part of the fixed grid outside of which both images are background or nothing counts."""
+    """The region of the fixed grid outside of which both images are background or nothing counts."""
     shape = fixed.shape[1:]
     coarse = tuple(max(1, min(4, n // 8)) for n in shape)
-    seen = torch.zeros(tuple(n // c for n, c in zip(shape, coarse, strict=True)), dtype=torch.bool)
+    structure = torch.zeros(tuple(n // c for n, c in zip(shape, coarse, strict=True)), dtype=torch.bool)
     for image in (fixed, moving):
         small = pooled(image, coarse)[0].cpu()
         rim = torch.cat([small.select(k, i).flatten() for k in range(small.ndim) for i in (0, -1)])
-        seen |= (small - rim.median()).abs() > FAINT
-    seen &= pooled(counted, coarse)[0].cpu() > 0
-    if not seen.any():
+        structure |= (small - rim.median()).abs() > FAINT
+    structure &= pooled(counted, coarse)[0].cpu() > 0
+    if not structure.any():
         return tuple(slice(0, n) for n in shape)
     box = []
     for k, (n, c) in enumerate(zip(shape, coarse, strict=True)):
-        hit = seen.movedim(k, 0).flatten(1).any(1).nonzero()
+        hit = structure.movedim(k, 0).flatten(1).any(1).nonzero()
         low, high = int(hit.min()), int(hit.max())
         last = n if high + 3 >= n // c else (high + 3) * c  # the remainder of the last block too
         box.append(slice(max(0, (low - 2) * c), last))

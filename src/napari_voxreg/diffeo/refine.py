@@ -1,4 +1,4 @@
-"""Whether finer control points find structure or follow noise: half of the pixels judge the other half."""
+"""Whether finer control points find structure or follow noise, tested on held-out pixels."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from torch import Tensor
 from .optimise import Control, Side, run_level, warped_side
 
 TRIAL = 3  # steps of a trial
-UNIFORM = 0.8  # of the relation between both images' brightness, from which windows can be relied on
-# Held-out gain per gain from which a refinement is followed, and with what part of the usual smoothness.
+UNIFORM = 0.8  # of the relation between both images' brightness, from which windows are reliable
+# Held-out gain per gain from which a refinement is accepted, and the fraction of the usual smoothness then.
 TRUSTED = ((0.93, 0.33), (0.85, 1.0), (0.75, 3.0))
 
 
 def trial(
     sides: list[Side], control: Control, velocity: Tensor, smoothness: float
 ) -> tuple[Tensor, float | None]:
-    """Refine by every other pixel and see how much of the gain the pixels between share.
+    """Refine on every other pixel and measure how much of the gain the held-out pixels share.
 
-    Noise differs from pixel to pixel, structure does not: what is noise lowers the cost of the pixels that
-    were used as much as it raises that of the others.
+    Noise differs from pixel to pixel, structure does not. Fitting noise lowers the cost of the fitted pixels
+    as much as it raises that of the held-out ones.
 
     Returns
     -------
     velocity : Tensor
-        Refined by half of the pixels.
+        Refined on half of the pixels.
     smoothness : float or None
-        With which to go on; None if the refinement is not to be trusted.
+        For the following steps; None if the refinement is rejected.
     """
-    seen = [_chequered(side.target.shape, velocity) for side in sides]
-    before = _losses(sides, seen, control, velocity)
+    fitted = [_chequered(side.target.shape, velocity) for side in sides]
+    before = _losses(sides, fitted, control, velocity)
     if before is None:
         return velocity, None
-    halves = [_only(side, half) for side, half in zip(sides, seen, strict=True)]
+    halves = [_only(side, half) for side, half in zip(sides, fitted, strict=True)]
     bold = smoothness * TRUSTED[0][1]
     refined = run_level(halves, control, velocity, bold, TRIAL, None, lambda _, __: None, velocity)
-    after = _losses(sides, seen, control, refined)
+    after = _losses(sides, fitted, control, refined)
     if after is None:
         return velocity, None
     gain, shared = before[0] - after[0], before[1] - after[1]
-    for least, part in TRUSTED:
+    for least, fraction in TRUSTED:
         if gain > 0 and shared >= least * gain:
-            return refined, smoothness * part
+            return refined, smoothness * fraction
     return velocity, None
 
 
@@ -55,21 +55,21 @@ def _chequered(shape: tuple[int, ...], like: Tensor) -> Tensor:
     return (total % 2 == 0).to(like.dtype)[None]
 
 
-def _only(side: Side, seen: Tensor) -> Side:
+def _only(side: Side, fitted: Tensor) -> Side:
     """A side of which only some pixels count."""
-    return replace(side, target_weight=seen if side.target_weight is None else side.target_weight * seen)
+    return replace(side, target_weight=fitted if side.target_weight is None else side.target_weight * fitted)
 
 
 def _losses(
-    sides: list[Side], seen: list[Tensor], control: Control, velocity: Tensor
+    sides: list[Side], fitted: list[Tensor], control: Control, velocity: Tensor
 ) -> tuple[float, float] | None:
-    """Loss of the seen pixels and of the others; None if these cannot tell noise from structure."""
+    """Loss of the fitted and of the held-out pixels; None if they cannot separate noise from structure."""
     first, second = 0.0, 0.0
-    for side, half in zip(sides, seen, strict=True):
+    for side, half in zip(sides, fitted, strict=True):
         warped, inside = warped_side(side, control, velocity)
         pull = side.force(warped, inside)
-        # Where the relation of the brightnesses changes from place to place, three tissues in a window
-        # mislead all pixels alike.
+        # Where the relation of the brightnesses varies over the image, windows with three tissues
+        # mislead fitted and held-out pixels in the same way.
         if pull.loss is None or pull.uniform() < UNIFORM:
             return None
         loss = pull.loss() if inside is None else pull.loss() * inside

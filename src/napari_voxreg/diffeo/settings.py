@@ -1,4 +1,4 @@
-"""What the optimiser is told."""
+"""Optimiser settings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Settings:
     Parameters
     ----------
     similarity : str
-        What is compared; "auto" guesses from the pair (see `prepare.guess_similarity`).
+        The similarity; "auto" chooses from the pair (see `deform.guess_similarity`).
     smoothness : float
-        How much a bent deformation costs, relative to what suits the similarity.
+        Weight of the smoothness term, relative to the default of the similarity.
     control_spacing : float
         Distance of the control points at the finest level; 0 takes two pixels of that level.
     finest : int
@@ -32,7 +32,7 @@ class Settings:
     inverse_consistent : bool
         Compare both ways, through exp(v) and exp(-v).
     landmark_weight : float
-        How firmly corresponding points pull.
+        Weight of the corresponding points.
     """
 
     similarity: Similarity = "auto"

@@ -29,7 +29,7 @@ def step(force: Tensor, curvature: Tensor, velocity: Tensor, weights: list[float
     curvature : Tensor, shape (d, d, *shape)
         Its (Gauss-Newton) Hessian, one positive matrix a node.
     velocity : Tensor, shape (d, *shape)
-        The present field v, which L smooths together with the step.
+        The current field v, which L smooths together with the step.
     weights : list of float
         Of L along each axis; see `stiffness`.
     iterations : int

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ..diffeo.deform import Deformation
     from ..pose import Pose
 
-# Of LNCC on held-out pixels, absolute and relative, from which a deformation is believed.
+# Of LNCC on held-out pixels, absolute and relative, from which a deformation is accepted.
 GAIN, SHARE = 0.005, 0.05
-# How a deformation may be found, the stiffest first; which one is right is tried out on held-out pixels.
+# How a deformation may be found, the stiffest first; the choice is made on held-out pixels.
 WAYS: dict[int, tuple[tuple[str, float], ...]] = {
     2: (
         ("local correlation", 30.0),
@@ -46,30 +46,31 @@ class Auto(Params):
     """Parameters of the automatic method."""
 
     search: bool = param(
-        True, "Look for the pose among all turns, scales and shifts; else start as things lie."
+        True,
+        "Search rotation, scale and translation globally; if off, start from the current layer positions.",
     )
-    deform: bool = param(True, "Go on to a smooth deformation where it also holds on pixels left out of it.")
+    deform: bool = param(True, "Add a smooth deformation if it improves held-out pixels.")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What the work has come to: a transform, two lines about it, and its live metric."""
+    """A transform found so far, two lines about it, and its trace of the metric."""
 
     transform: Transform
     done: str
     why: str
     trace: tuple[float, ...] = ()
 
-    def without(self, why: str) -> Stage:
-        """The same, with the reason why nothing was added."""
+    def rejected(self, why: str) -> Stage:
+        """The same stage with the reason why a deformation was rejected."""
         return replace(self, done=f"{self.done}; no deformation", why=_joined(self.why, why))
 
 
 def run(task: Task, params: Auto, progress: Progress) -> Outcome:
-    """Find the pose, deform where that helps, and say why; see `Run`."""
+    """Find the pose, deform where that helps, and report why; see `Run`."""
     from ..tensor.device import with_fallback
 
-    stage = Stage(Affine.identity(task.fixed.ndim), "Started as the images lie", "")
+    stage = Stage(Affine.identity(task.fixed.ndim), "Started from the current positions", "")
     notes: tuple[str, ...] = ()
     confidence: float | None = None
     used = "cpu"
@@ -78,10 +79,10 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
         stage = replace(_with_pose(task, found), trace=tuple(found.trace))
         notes, confidence, used = found.notes, found.confidence, found.device
         if not found.reliable and params.deform:
-            # What bends images that may not show the same place only makes them look alike.
-            stage = stage.without("so nothing is bent (the preset 'deformation only' does)")
+            # A deformation of images of different places would only raise the similarity.
+            stage = stage.rejected("so nothing is deformed (use the preset 'deformation only' to do so)")
     if params.deform and (not params.search or found.reliable):
-        # As a whole, so that all trials and what is chosen by them run on one device.
+        # As a whole, so that all trials and the chosen deformation run on one device.
         work = partial(_with_deformation, task, stage, subprogress(progress, 0.5, 1.0))
         stage, used, note = with_fallback(work, task.device)
         notes += () if note is None or note in notes else (note,)
@@ -90,19 +91,19 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
 
 
 def _with_pose(task: Task, found: Pose) -> Stage:
-    """The pose that was found, unless the present one is as good."""
+    """The pose that was found, unless the current one is as good."""
     grid = task.fixed.grid
     here = Affine.identity(grid.ndim)
     if not found.reliable:
-        return Stage(here, "Pose left as it was", "No pose could be relied on")
+        return Stage(here, "Pose left as it was", "No pose was reliable")
     if isinstance(found.transform, Affine) and np.allclose(found.transform.matrix, here.matrix):
         return Stage(here, "Pose left as it was", "No other pose fits clearly better")
     metrics = PairMetrics.of(task)
     before, after = (metrics.lncc(t) for t in (None, found.transform))
-    present, moved = (metrics.landmark_error(t) for t in (None, found.transform))
-    if present is not None and moved is not None:
-        if moved > present:
-            why = f"The landmarks fit it better (error{_from_to(present, moved)} with the best other)"
+    current, moved = (metrics.landmark_error(t) for t in (None, found.transform))
+    if current is not None and moved is not None:
+        if moved > current:
+            why = f"The landmarks fit it better (error{_from_to(current, moved)} with the best other)"
             return Stage(here, "Pose left as it was", why)
     elif after < before - NOISE:  # never where one of them is nan
         why = f"The best other pose fits less well (LNCC{_from_to(before, after)})"
@@ -114,11 +115,11 @@ def _with_pose(task: Task, found: Pose) -> Stage:
 
 
 def _with_deformation(task: Task, stage: Stage, progress: Progress, where: torch.device) -> Stage:
-    """The stage and a deformation, if that holds on pixels it has not seen."""
+    """The stage with a deformation, if that improves held-out pixels."""
     grid, posed = task.fixed.grid, task.placed(stage.transform)
     metrics = PairMetrics.of(posed)
     if metrics.overlap(None) < SCARCE:
-        return stage.without("too little overlaps to be deformed")
+        return stage.rejected("the overlap is too small for a deformation")
     ways = {
         f"{similarity}, smoothness {smoothness:g}": {"similarity": similarity, "smoothness": smoothness}
         for similarity, smoothness in WAYS[grid.ndim]
@@ -128,18 +129,22 @@ def _with_deformation(task: Task, stage: Stage, progress: Progress, where: torch
     candidates = {name: _trial_of(posed, way | quick, where) for name, way in ways.items()}
     images = (posed.fixed, posed.moving, posed.fixed_mask, posed.moving_mask)
     trial = best_held_out(*images, candidates, _unmeasured(subprogress(progress, 0.0, 0.4)))
-    held = f"LNCC{_from_to(trial.before, trial.after)} on held-out pixels"
+    change = f"held-out pixels (LNCC{_from_to(trial.before, trial.after)})"
     if not trial.gain > max(GAIN, SHARE * trial.before):
-        return stage.without(f"a deformation would not hold ({held})")
+        return stage.rejected(f"a deformation was tried and rejected: no gain on {change}")
     found = _deformed(posed, ways[trial.name], where, subprogress(progress, 0.4, 1.0))
     before, after = (metrics.lncc(t) for t in (None, found.transform))
     if not after > before:
-        return stage.without(f"a deformation made it no better (LNCC{_from_to(before, after)})")
-    present, moved = (metrics.landmark_error(t) for t in (None, found.transform))
-    if present is not None and moved is not None and moved > present:
-        return stage.without(f"a deformation led away from the landmarks (error{_from_to(present, moved)})")
+        return stage.rejected(
+            f"a deformation was tried and rejected: no gain on the whole pair (LNCC{_from_to(before, after)})"
+        )
+    current, moved = (metrics.landmark_error(t) for t in (None, found.transform))
+    if current is not None and moved is not None and moved > current:
+        return stage.rejected(
+            f"a deformation was tried and rejected: landmark error{_from_to(current, moved)}"
+        )
     done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({trial.name})"
-    why = _joined(stage.why, f"the deformation holds ({held})")
+    why = _joined(stage.why, f"the deformation improves {change}")
     return Stage(chain(found.transform, stage.transform), done, why, found.trace)
 
 
@@ -152,7 +157,7 @@ def _deformed(task: Task, way: Mapping[str, Any], where: torch.device, progress:
 
 
 def _trial_of(task: Task, way: Mapping[str, Any], where: torch.device) -> Deform:
-    """The deformable method in a form that can be tried out on smaller images of the pair."""
+    """The deformable method as a function that can be tried on smaller images of the pair."""
 
     def deform(*images: Any) -> Transform:
         fixed, moving, fixed_mask, moving_mask, progress = images
@@ -164,7 +169,9 @@ def _trial_of(task: Task, way: Mapping[str, Any], where: torch.device) -> Deform
 
 def _unmeasured(progress: Progress) -> Progress:
     """Progress without the metric: that of many small trials makes no curve."""
-    return lambda fraction, message, metric=None: progress(fraction, "trying whether a deformation holds")
+    return lambda fraction, message, metric=None: progress(
+        fraction, "testing deformations on held-out pixels"
+    )
 
 
 def _joined(*clauses: str) -> str:
@@ -174,14 +181,14 @@ def _joined(*clauses: str) -> str:
 
 
 def motion(transform: Transform, grid: Grid) -> str:
-    """Turn, scale and shift of a pose at the middle of a grid, in words."""
+    """Rotation, scale and translation of a pose at the middle of a grid, in words."""
     centre = grid.centre[None]
     u, stretch, vt = np.linalg.svd(transform.jacobian(centre)[0])
     cosine = (np.trace(u @ vt) - (grid.ndim - 2)) / 2
-    turn = math.degrees(math.acos(float(np.clip(cosine, -1, 1))))
+    angle = math.degrees(math.acos(float(np.clip(cosine, -1, 1))))
     scale = float(np.prod(stretch) ** (1 / grid.ndim))
-    shift = float(np.linalg.norm(transform(centre) - centre))
-    return f"turned by {turn:.1f}°, scaled by {scale:.3g}, shifted by {shift:.3g} {grid.units[0]}"
+    translation = float(np.linalg.norm(transform(centre) - centre))
+    return f"rotated by {angle:.1f}°, scaled by {scale:.3g}, translated by {translation:.3g} {grid.units[0]}"
 
 
 def _longest(transform: Transform, grid: Grid) -> str:
@@ -207,5 +214,5 @@ METHOD = Method(
     anywhere=True,
     device=True,
     loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume", "napari_voxreg.diffeo.deform"),
-    reference="the methods pose and diffeo; a deformation is kept where it holds on blocks left out of it",
+    reference="the methods pose and diffeo; a deformation is kept if it improves held-out blocks",
 )

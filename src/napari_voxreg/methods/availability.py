@@ -14,7 +14,7 @@ from .base import Method
 
 
 def installed(method: Method) -> bool:
-    """Whether the module that a method needs is there, also if it was installed a moment ago.
+    """Whether the module that a method needs is installed, even since a moment ago.
 
     Nothing is imported.
     """
@@ -53,6 +53,6 @@ def _quoted(python: Path) -> str:
     """The interpreter as the platform's shell takes it."""
     if sys.platform != "win32":
         return shlex.quote(str(python))
-    # A shortcut starts napari with pythonw, which would show nothing of what pip says.
+    # A shortcut starts napari with pythonw, which would hide pip's output.
     path = str(python.with_name(python.name.replace("pythonw", "python")))
     return f'"{path}"' if set(path) & set(" &()^") else path

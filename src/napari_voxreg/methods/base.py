@@ -1,4 +1,4 @@
-"""What a registration method is, what it gives back, and how it reports on the way."""
+"""What a registration method is, what it returns, and how it reports progress."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Outcome:
     transform : Transform
         From world points of the fixed image to world points of the moving image of the task.
     notes : tuple of str
-        Sentences for the user (what was decided, what to beware of).
+        Sentences for the user (decisions and warnings).
     trace : tuple of float
         The metric at each iteration, all stages in order.
     confidence : float, optional
-        0 to 1, where the method can tell.
+        0 to 1, if the method estimates it.
     extras : mapping
         Named images and transforms worth showing.
     files : mapping
@@ -70,7 +70,7 @@ class Run(Protocol):
     """
 
     def __call__(self, task: Task, params: Any, progress: Progress) -> Outcome:
-        """Register a pair from where it lies.
+        """Register a pair from its current position.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class Method:
     presets : mapping
         Preset name to the parameters that differ from the defaults; the first is the panel's default.
     motion : {"translation", "rigid", "similarity", "affine", "deformable"}
-        The most general kind of motion that it finds on 2D and 3D images alike.
+        The most general kind of motion that it finds, on 2D as on 3D images.
     ndims : tuple of int
         The numbers of axes it works on.
     own_ndims : tuple of int
@@ -122,9 +122,9 @@ class Method:
         Whether `run` is called in the warm child process (because it takes no callback or holds the
         interpreter lock).
     landmarks : bool
-        Whether corresponding points guide it; they judge the result in any case.
+        Whether corresponding points guide it; the verdict uses them in any case.
     anywhere : bool
-        Whether it searches the whole world, so that the images need not overlap to start with.
+        Whether it searches the whole world, so that the images need not overlap initially.
     device : bool
         Whether it computes on tensors, so that the user may choose where; the others run on the CPU.
     loads : tuple of str

@@ -22,7 +22,7 @@ class Diffeo(Params):
         "information across modalities, mean squares for equal brightness; auto chooses from the pair.",
     )
     smoothness: float = param(
-        1.0, "How much bending costs; more gives a smoother deformation.", range=(0.001, 1000.0)
+        1.0, "Weight of the smoothness term; more gives a smoother deformation.", range=(0.001, 1000.0)
     )
     control_spacing: float = param(
         0.0,
@@ -32,12 +32,12 @@ class Diffeo(Params):
     )
     levels: int = param(4, "Levels; more find larger motions.", range=(1, 8))
     iterations: int = param(
-        12, "Steps at each level, at most; a level stops when nothing gets better.", range=(1, 1000)
+        12, "Steps at each level, at most; a level stops when the cost stalls.", range=(1, 1000)
     )
     inverse_consistent: bool = param(
         False, "Compare both ways, so that exchanging the images gives the inverse; takes twice as long."
     )
-    landmark_weight: float = param(1.0, "How firmly corresponding points pull.", range=(0.0, 1000.0))
+    landmark_weight: float = param(1.0, "Weight of the landmarks.", range=(0.0, 1000.0))
     finest: int = param(
         0,
         "Pixel size of the finest level, in pixels; 1 is full resolution, 0 is chosen by the images' size.",

@@ -1,4 +1,4 @@
-"""A world in which a pair is easy to register, and the way back."""
+"""A normalised frame in which a pair is registered, and the inverse mapping."""
 
 from __future__ import annotations
 

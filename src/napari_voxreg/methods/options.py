@@ -1,4 +1,4 @@
-"""What elastix and the SimpleITK methods declare alike."""
+"""Options that elastix and the SimpleITK methods share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def voxel_size(grid: Grid) -> float:
 def control_distance(grid: Grid, voxels: float) -> float:
     """The distance in world units for a distance in voxels, or the automatic one for 0.
 
-    A fixed number of voxels would give large pictures so many control points that they follow noise.
+    A fixed number of voxels would give large images so many control points that they follow noise.
     """
     voxel = voxel_size(grid)
     if voxels == 0:

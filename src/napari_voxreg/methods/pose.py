@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 Model = Literal["auto", "similarity", "affine", "homography", "quadratic"]
 MODEL_HELP = (
-    "What the pose may be: a similarity (turn, scale, shift), an affine, or in 2D a homography (a flat scene "
-    "seen from elsewhere) or a quadratic (a curved one, such as the back of the eye); auto takes the "
-    "simplest that explains the pair."
+    "The model: a similarity (rotation, scale, translation), an affine, or in 2D a homography (a flat "
+    "scene from another viewpoint) or a quadratic (a curved one, such as the back of the eye). Auto takes "
+    "the simplest that explains the pair."
 )
 
 
@@ -29,7 +29,7 @@ class Search(Params):
 
 
 def run(task: Task, params: Search, progress: Progress) -> Outcome:
-    """Search all poses, refine the best and say whether one can be trusted; see `Run`."""
+    """Search all poses, refine the best and report whether it is reliable; see `Run`."""
     pose = finder(task.fixed.ndim)(task, params.model, progress)
     return Outcome(pose.transform, pose.notes, pose.trace, pose.confidence, device=pose.device)
 

@@ -1,1 +1,1 @@
-"""How good a transform is: scores, the verdict, and evidence that a result is no accident."""
+"""How good a transform is: scores, the verdict, and evidence that a result is not due to chance."""

@@ -1,4 +1,4 @@
-"""How far two transforms that were found independently, there and back, agree."""
+"""Consistency of a forward and a backward transform that were found independently."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import numpy as np
 from ..core.geometry import Grid
 from ..transforms import Transform
 
-POINTS = {2: 48, 3: 16}  # along each axis that are followed there and back
+POINTS = {2: 48, 3: 16}  # along each axis that are mapped forward and back
 CLOSE = 0.01  # of the diagonal
-TRUST = 0.25  # fraction of the points that must come back; of pairs that have nothing in common fewer do
-# Fraction from which two affine maps that move the points by so much of the diagonal do not agree by chance.
+TRUST = 0.25  # fraction of the points that must return; on unrelated pairs fewer do
+# Fraction from which two affine maps that move the points by FAR of the diagonal do not agree by chance.
 SURE, FAR = 0.6, 0.03
 
 
-def sure(prediction: Transform, start: Transform, confidence: float, fixed: Grid) -> bool:
-    """Whether an affine prediction is right by its agreement alone, even if it raises no similarity.
+def sure(prediction: Transform, initial: Transform, confidence: float, fixed: Grid) -> bool:
+    """Whether an affine prediction is right by its agreement alone, even if it does not raise the similarity.
 
-    Where structures are thinner than the remaining error, images are no more alike than they were.
+    Where structures are thinner than the remaining error, the similarity does not rise.
     """
     corners = fixed.corners()
-    moved = np.linalg.norm(prediction(corners) - start(corners), axis=1).mean()
+    moved = np.linalg.norm(prediction(corners) - initial(corners), axis=1).mean()
     return confidence >= SURE and bool(moved > FAR * fixed.diagonal)
 
 
-def agreement(there: Transform, back: Transform, fixed: Grid, moving: Grid) -> float:
-    """Fraction of the fixed image's points that come back to where they were.
+def agreement(forward: Transform, backward: Transform, fixed: Grid, moving: Grid) -> float:
+    """Fraction of the fixed image's points that the backward transform returns to their position.
 
     Parameters
     ----------
-    there, back : Transform
+    forward, backward : Transform
         From world points of fixed to moving, and from moving to fixed.
     fixed, moving : Grid
         Of the images.
@@ -37,15 +37,15 @@ def agreement(there: Transform, back: Transform, fixed: Grid, moving: Grid) -> f
     Returns
     -------
     float
-        Of the points that the moving image shows, those that come back to within `CLOSE` of the fixed image's
-        diagonal; 0 if it shows none.
+        Of the points inside the moving image, those that return to within `CLOSE` of the fixed image's
+        diagonal; 0 if none is inside.
     """
     points = fixed.coarsened([max(1, n // POINTS[fixed.ndim]) for n in fixed.shape]).nodes()
-    seen = there(points)
-    index = moving.to_index(seen)
+    mapped = forward(points)
+    index = moving.to_index(mapped)
     inside = np.all((index >= 0) & (index <= np.array(moving.shape) - 1), axis=1)
     if not inside.any():
         return 0.0
-    gaps = np.linalg.norm(back(seen[inside]) - points[inside], axis=1)
+    gaps = np.linalg.norm(backward(mapped[inside]) - points[inside], axis=1)
     diagonal = float(np.linalg.norm(fixed.spacing * fixed.shape))
     return float((gaps < CLOSE * diagonal).mean())

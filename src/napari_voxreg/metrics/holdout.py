@@ -1,4 +1,4 @@
-"""Whether a deformation is real or fits noise: found on half of the blocks, measured on the others."""
+"""Whether a deformation is real or fits noise: found on half of the blocks, tested on the held-out ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..images.preprocess import block_mean, steps_to
 from ..transforms import Transform
 from .pair import PairMetrics
 
-SIZES = {2: 256, 3: 96}  # longest side, pixels: enough to see whether a smooth deformation holds
+SIZES = {2: 256, 3: 96}  # longest side, pixels: enough to test a smooth deformation
 MARGIN = 0.1  # of its gain by which a less simple candidate must be better
 BLOCKS = {2: 16, 3: 12}  # pixels along a block's side: less than the reach of most motions
 
@@ -22,7 +22,7 @@ Deform = Callable[[Image, Image, Image | None, Image | None, Progress], Transfor
 
 @dataclass(frozen=True)
 class Trial:
-    """A deformation judged on held-out blocks.
+    """A deformation measured on held-out blocks.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Trial:
 
     @property
     def gain(self) -> float:
-        """What it brought."""
+        """Change of LNCC on the held-out blocks."""
         return self.after - self.before
 
 
@@ -54,13 +54,13 @@ def best_held_out(
 
     The blocks are the black and the white squares of a chessboard; in 2D each colour is held out once, in
     3D, with its many blocks, one of them. A motion that is real continues smoothly into the held-out blocks;
-    what follows noise alone does not. So the same test tells whether to deform at all, how stiffly, and by
-    which similarity.
+    what follows noise alone does not. So the same test determines whether to deform at all, how stiffly, and
+    by which similarity.
 
     Parameters
     ----------
     fixed, moving : Image
-        One channel each, as near to each other as the earlier stages brought them.
+        One channel each, as well aligned as the earlier stages left them.
     fixed_mask, moving_mask : Image or None
         Boolean, on the grids of `fixed` and `moving`.
     candidates : mapping
@@ -81,8 +81,8 @@ def best_held_out(
     names = list(candidates)
     scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in candidates}
     rounds = ((white, 0.65), (~white, 0.35)) if fixed.ndim == 2 else ((white, 1.0),)
-    for k, (seen, share) in enumerate(rounds):
-        train, test = (Image(allowed & blocks, small.grid) for blocks in (seen, ~seen))
+    for k, (fitted, share) in enumerate(rounds):
+        train, test = (Image(allowed & blocks, small.grid) for blocks in (fitted, ~fitted))
         if not train.data.any() or not test.data.any():
             return Trial(names[0], float("nan"), float("nan"))
         metrics = PairMetrics(small, other, test, other_mask)
@@ -101,7 +101,7 @@ def best_held_out(
 
 
 def _gain(scores: list[tuple[float, ...]]) -> float:
-    """Mean gain of a candidate so far; what cannot be compared gains nothing."""
+    """Mean gain of a candidate so far; -1 if it cannot be compared."""
     before, after = np.mean(scores, axis=0)
     return float(after - before) if np.isfinite(after - before) else -1.0
 

@@ -1,4 +1,4 @@
-"""A pair of images, and how well a transform brings them together."""
+"""A pair of images, and how well a transform aligns them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class PairMetrics:
 
     The scores are measured at full resolution; LNCC on coarser pixels, inside the fields of view: black
     corners, padding and round borders, which coincide under many transforms, do not count. The last results
-    are kept, so that asking twice costs nothing.
+    are kept, so that a repeated query costs nothing.
 
     Parameters
     ----------
@@ -210,19 +210,19 @@ class PairMetrics:
         return float(np.where(inside, found, values)[counted].mean(dtype=np.float64))
 
     def overlap(self, transform: Transform | None) -> float:
-        """Fraction of the fixed field of view on which the moving image shows something."""
+        """Fraction of the fixed field of view that the moving image covers."""
         view, inside = self._coarse_fixed[1], self._coarse(transform)[1]
         return int(np.count_nonzero(inside)) / max(int(np.count_nonzero(view)), 1)
 
     def unrelated(self, transform: Transform | None) -> float:
         """LNCC with the moving image flipped along every axis about the middle of the fixed image.
 
-        This is how far textures like these agree where nothing corresponds: the smoother, the more.
+        This is the LNCC of such textures where nothing corresponds: the smoother they are, the higher.
 
         Parameters
         ----------
         transform : Transform or None
-            How the moving image lies before it is flipped.
+            Applied to the moving image before it is flipped.
 
         Returns
         -------
@@ -278,7 +278,7 @@ class PairMetrics:
 
 
 class _Recent(Generic[T]):
-    """The values made last: what is asked for again is not made again, and memory does not grow.
+    """A cache of the values computed last, so that memory does not grow.
 
     Keys are objects, compared by identity.
     """
@@ -315,7 +315,7 @@ def _coarsened(image: Image, mask: Image | None) -> tuple[Image, Array]:
         # Along the image's own edge the window simply ends; only an edge inside the image is eroded.
         eroded = binary_erosion(view, iterations=BORDER, border_value=1)
         view = eroded if eroded.any() else view
-        # The black around would make what is inside look flat.
+        # The black surroundings would flatten the contrast inside.
         low, high = np.percentile(small.data[view], (0.1, 99.9))
         small = small.with_data(np.clip((small.data - low) / max(high - low, 1e-6), 0, 1).astype(np.float32))
     if mask is not None:

@@ -1,4 +1,4 @@
-"""Whether one transform brings a pair together better than another, or only by chance."""
+"""Whether one transform aligns a pair better than another, or only by chance."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from ..transforms import Transform
 from .pair import SCARCE, PairMetrics
 from .similarity import LNCC_WINDOW
 
-KEPT = 0.5  # fraction of the overlap that a result must keep: less of it always looks more alike
+KEPT = 0.5  # fraction of the overlap that a result must keep: a smaller one always looks more similar
 LEAST = 0.002  # gain in LNCC below which one transform is not preferred to another
-# Textures that have nothing to do with each other agree here more and there less: by how much their LNCC
-# rises by chance at most, measured on random ones, as a fraction of what is missing to 1 and for an image of
-# one window; more windows lower it by their square root. Smooth textures agree more by chance: at most by so
-# many times what they show where nothing corresponds.
+# Largest rise of LNCC by chance, measured on random textures: a fraction of the gap to 1, for an image of one
+# window. More windows lower it by their square root. Smooth textures agree more by chance, at most by SMOOTH
+# times their LNCC where nothing corresponds.
 CHANCE = 0.6
 SMOOTH = 8.0
 
@@ -39,8 +38,8 @@ class Judge:
         new, old : Transform
             From world points of fixed to moving.
         chances : float
-            By how many times the gain that chance may bring the new one must be ahead: 0 where it was reached
-            by small steps from an old one that is known to be right. Landmarks need no margin.
+            Required gain of the new one in multiples of the gain by chance. It is 0 where small steps from a
+            correct old transform reached the new one. Landmarks need no margin.
         """
         metrics = self._metrics
         errors = metrics.landmark_error(new), metrics.landmark_error(old)

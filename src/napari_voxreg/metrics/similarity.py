@@ -1,4 +1,4 @@
-"""Measures on arrays: how alike two images are, how well labels and landmarks meet, whether space folds."""
+"""Measures on arrays: similarity of images, overlap of labels, landmark errors, folding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a registration made things better, said plainly."""
+"""Whether a registration improved the alignment, in one sentence."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .similarity import LNCC_WINDOW
 
 MEASURE = "LNCC"
 LANDMARKS = "landmark error"
-FOLDED = 0.5  # percentage of folded pixels from which a better score is no longer believed
-LOST = 0.75  # fraction of the first overlap that must be left before a better score inside it is believed
+FOLDED = 0.5  # percentage of folded pixels from which a better score is no longer accepted
+LOST = 0.75  # fraction of the initial overlap that must remain for a better score to be accepted
 
 Outcome = Literal["better", "worse", "unchanged", "unclear"]
 
@@ -29,7 +29,7 @@ class Verdict:
     Parameters
     ----------
     outcome : {"better", "worse", "unchanged", "unclear"}
-        The judgement.
+        The decision.
     sentence : str
         For the user, with the figures it rests on.
     measure : str
@@ -84,7 +84,7 @@ def judge(
     if abs(b - a) <= NOISE:
         return Verdict("unchanged", f"Unchanged: {figures}.", MEASURE, a, b)
     if gained and after.folded > FOLDED:
-        sentence = f"Unclear: more alike, but the deformation folds ({figures}); make it stiffer."
+        sentence = f"Unclear: the similarity rose, but the deformation folds ({figures}); make it stiffer."
         return Verdict("unclear", sentence, MEASURE, a, b)
     if gained:
         return Verdict("better", f"Better: {figures}.", MEASURE, a, b)
@@ -109,8 +109,8 @@ def _displaced(
 ) -> Verdict:
     """Without an overlap before, the result is compared with itself, slightly displaced.
 
-    Where structures meet, they meet less after any small displacement; where they only happen to lie on each
-    other, it makes no difference.
+    A small displacement worsens a correct alignment; where structures overlap only by chance, it makes no
+    difference.
     """
     overlaps = f"overlap {100 * before.overlap_fraction:.0f} % -> {100 * after.overlap_fraction:.0f} %"
     reach = LNCC_WINDOW * metrics.coarse_grid.spacing.min()
@@ -121,21 +121,21 @@ def _displaced(
     moved = (chain(Affine.translation(step), transform) for step in steps)
     aside = overlap * float(np.max([metrics.lncc(each, transform) for each in moved]))
     if math.isnan(aside):
-        sentence = f"Unclear: {where} ({overlaps}); look at the layers{_details(before, after)}."
+        sentence = f"Unclear: {where} ({overlaps}); check the layers{_details(before, after)}."
         return Verdict("unclear", sentence, MEASURE, math.nan, here)
     figures = f"{where} ({overlaps}); {MEASURE} {here:.3f}, {aside:.3f} slightly displaced"
     figures += _details(before, after)
     if here - aside > NOISE and after.folded <= FOLDED:
         return Verdict("better", f"Better: {figures}.", MEASURE, math.nan, here)
-    return Verdict("unclear", f"Unclear: {figures}; look at the layers.", MEASURE, math.nan, here)
+    return Verdict("unclear", f"Unclear: {figures}; check the layers.", MEASURE, math.nan, here)
 
 
 def _worse(figures: str) -> str:
-    return f"Worse than before: {figures}. Keep the start, or try another method."
+    return f"Worse than before: {figures}. Keep the layer positions, or try another method."
 
 
 def _details(before: Scores, after: Scores, gained: bool = False) -> str:
-    """SSIM and folding, as users ask for them; across contrasts a lower SSIM says nothing against a gain."""
+    """SSIM and folding, which users expect; across contrasts a lower SSIM does not contradict a gain."""
     folded = f"{after.folded:.2g} % folded"
     a, b = (scores.overlap["ssim"] for scores in (before, after))
     if gained and after.overlap["ncc"] < 0:

@@ -1,4 +1,4 @@
-"""Whether a pose is to be trusted, which model it needs, and whether the present pose is as good."""
+"""Whether to trust a pose, which model it needs, and whether the current pose is as good."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..core.geometry import Array
 from .models import Model, Poses
 from .refine import Level, Scored, refine
 
-REACH, BLOCK = 6, 12  # pixels: largest local shift, and side of the blocks that are shifted
+REACH, BLOCK = 6, 12  # pixels: largest local translation, and side of the blocks that are translated
 BLOCKS = 6  # blocks along each side of the view, for fits on half of them
-TIE = 0.1  # poses whose scores differ by less than this part are equally good
-ASIDE = 1.5  # pixels along both axes from the best pose at which the fits on half of the picture start
+TIE = 0.1  # poses whose scores differ by less than this fraction are equally good
+ASIDE = 1.5  # pixels along both axes from the best pose: where the fits on half of the image start
 CLEAR = 2.5  # standard errors by which a better model or pose must win
 
 
@@ -30,14 +30,14 @@ class Evidence:
     similarity, overlap : float
         Of the best pose.
     margin : float
-        How far its score is above that of the best pose elsewhere, as a part of the latter.
+        How far its score is above that of the best pose elsewhere, as a fraction of the latter.
     deviations : float
         How far its score is above the mean of the poses elsewhere, in their standard deviations.
     halves : float
-        Distance of two poses refined from either side on half of the picture each, as part of the picture's
-        length.
+        Distance of two poses refined from either side on half of the image each, as a fraction of the
+        image's length.
     agree : float
-        Part of the structure that fits best where the pose puts it.
+        Fraction of the structure that fits best where the pose puts it.
     confidence : float
         0 to 1.
     reliable : bool
@@ -56,12 +56,12 @@ class Evidence:
 
 
 def trust(apart: Array, crowd: Scored, best: Scored, gap: float, agree: float) -> Evidence:
-    """Judge the best pose against all others that were refined.
+    """Compare the best pose with all others that were refined.
 
     Parameters
     ----------
     apart : ndarray, shape (n,)
-        Distance of each of the crowd from the best pose, parts of the picture's length.
+        Distance of each of the crowd from the best pose, fractions of the image's length.
     crowd : Scored
         All candidates at the size where many were refined.
     best : Scored
@@ -81,9 +81,12 @@ def trust(apart: Array, crowd: Scored, best: Scored, gap: float, agree: float) -
     reliable = confidence > 0.5
     notes: tuple[str, ...] = ()
     if not reliable and margin < TIE and agree > 0.5 and gap < 0.01 and best.similarity[0] > 0.5:
-        notes += ("Several poses fit about equally well, as on repeated texture; start from points.",)
+        notes += (
+            "Several poses fit about equally well, as on repeated texture; "
+            "use the initial transform 'landmarks'.",
+        )
     if reliable and best.overlap[0] < 0.4:
-        notes += (f"Only {100 * best.overlap[0]:.0f} % of the smaller view overlaps; look at the result.",)
+        notes += (f"Only {100 * best.overlap[0]:.0f} % of the smaller view overlaps; check the result.",)
     similarity, overlap = float(best.similarity[0]), float(best.overlap[0])
     return Evidence(similarity, overlap, margin, deviations, gap, agree, confidence, reliable, notes)
 
@@ -101,9 +104,9 @@ def _confidence(margin: float, gap: float, agree: float) -> float:
 
 
 def halves(level: Level, scored: Scored) -> float:
-    """How far two poses end from each other that start beside the best and see half of the picture each.
+    """Final distance of two poses that are refined on half of the image each.
 
-    They start on opposite sides of it, so that they meet only where both halves draw them there.
+    They start on opposite sides of the best pose, so they meet only where both halves lead there.
     """
     aside = np.zeros((2, 2, 6))
     aside[0, :, 0] = ASIDE * level.fixed.spacing / scored.poses.radius
@@ -116,11 +119,11 @@ def halves(level: Level, scored: Scored) -> float:
 
 
 def agreeing(level: Level, poses: Poses) -> float:
-    """Part of the first pose's structure that locally fits best just where the pose puts it.
+    """Fraction of the first pose's structure that locally fits best where the pose puts it.
 
-    Each block of the fixed picture is compared with the moving one at all small shifts. At the right pose
-    most blocks fit best near no shift, whatever the modality; where chance brought a few edges together, the
-    best shifts of the others scatter.
+    Each block of the fixed image is compared with the moving one at all small translations. At the
+    right pose most blocks fit best near zero, whatever the modality. Where chance brought a few edges
+    together, the best translations of the others scatter.
 
     Parameters
     ----------
@@ -148,37 +151,37 @@ def agreeing(level: Level, poses: Poses) -> float:
     return float((near * weight).sum() / weight.sum().clamp_min(1e-6))
 
 
-def simplest(level: Level, start: Poses, models: tuple[Model, ...]) -> Scored:
-    """The simplest model whose fit to half of the picture foretells the other half clearly better.
+def simplest(level: Level, initial: Poses, models: tuple[Model, ...]) -> Scored:
+    """The simplest model whose fit to half of the image predicts the held-out half clearly better.
 
     Parameters
     ----------
     models : tuple of str
         From simple to rich; a single one is taken as it is.
     """
-    best = refine(level, start, models[0], 4)
+    best = refine(level, initial, models[0], 4)
     if len(models) == 1:
         return best
     parts = _checkered(level)
-    now = _foretold(level, start[[0, 0]], models[0], parts)
+    now = _held_out(level, initial[[0, 0]], models[0], parts)
     for model in models[1:]:
-        rich = _foretold(level, start[[0, 0]], model, parts)
+        rich = _held_out(level, initial[[0, 0]], model, parts)
         if _clearly(rich - now):
             best, now = refine(level, best.poses, model, 4), rich
     return best
 
 
-def stays(level: Level, present: Poses, found: Poses) -> bool:
-    """Whether the present pose is about as good as the one found, block by block."""
-    seen = [level.warped(poses) for poses in (found, present)]
-    agree = _agreement(level, torch.cat([z for z, _ in seen]), torch.cat([mask for _, mask in seen]))
-    enough = seen[1][1].sum() > 0.8 * seen[0][1].sum()
+def stays(level: Level, current: Poses, found: Poses) -> bool:
+    """Whether the current pose is about as good as the one found, block by block."""
+    warped = [level.warped(poses) for poses in (found, current)]
+    agree = _agreement(level, torch.cat([z for z, _ in warped]), torch.cat([mask for _, mask in warped]))
+    enough = warped[1][1].sum() > 0.8 * warped[0][1].sum()
     return bool(enough and not _clearly(agree[0] - agree[1], 0.01))
 
 
-def _foretold(level: Level, start: Poses, model: Model, parts: Tensor) -> Array:
+def _held_out(level: Level, initial: Poses, model: Model, parts: Tensor) -> Array:
     """Agreement in each block under the pose that was fitted without it."""
-    fitted = refine(level, start, model, 4, parts)
+    fitted = refine(level, initial, model, 4, parts)
     z, mask = level.warped(fitted.poses)
     agree = _agreement(level, z, mask)
     first = _blocks(level, parts[0]) > 0.5
@@ -186,7 +189,7 @@ def _foretold(level: Level, start: Poses, model: Model, parts: Tensor) -> Array:
 
 
 def _agreement(level: Level, z: Tensor, mask: Tensor) -> Array:
-    """Each block's part of the correlation of the channels, (n, blocks), summing to the whole."""
+    """Each block's share of the correlation of the channels, (n, blocks), summing to the whole."""
     f = level.z
     product = (z * f).sum(1)
     norm = torch.sqrt(((f * f).sum(0) * mask).sum((1, 2)) * (z * z).sum((1, 2, 3))).clamp_min(1e-6)
@@ -212,8 +215,8 @@ def _blocks(level: Level, x: Tensor, total: bool = False) -> Array:
     number = (rows[:, None] * BLOCKS + columns).flatten()
     sums = torch.bincount(number, x.flatten().double(), BLOCKS**2).numpy()
     counts = torch.bincount(number, minlength=BLOCKS**2).numpy()
-    seen = counts > 0
-    return sums[seen] if total else sums[seen] / counts[seen]
+    covered = counts > 0
+    return sums[covered] if total else sums[covered] / counts[covered]
 
 
 def _clearly(gain: Array, least: float = 0.002) -> bool:

@@ -9,17 +9,17 @@ from torch import Tensor
 from .pyramid_image import blur
 
 NORMAL = 8.0  # pixels: width of the window of local normalisation
-FLOOR = 0.02  # local deviations below this part of the full range are noise
+FLOOR = 0.02  # local deviations below this fraction of the full range are noise
 EDGE, RIDGE = 1.0, 1.6  # pixels: scales of the two filters
-MARGIN = 3  # pixels beside the unseen that derivatives would mix with it
+MARGIN = 3  # pixels beside the mask's border whose derivatives would mix in what lies outside
 
 
 def channels(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Orientation of edges and ridges at each pixel, free of polarity, in double-angle form.
 
-    A picture is normalised in local windows; the gradient and the second derivative across the strongest
-    line are written as vectors of twice their angle, so that bright on dark and dark on bright are the same
-    (Granlund and Knutsson, Signal Processing for Computer Vision, 1995), smoothed and divided by length.
+    An image is normalised in local windows. The gradient and the second derivative across the strongest line
+    are vectors of twice their angle, so that bright on dark and dark on bright are the same (Granlund and
+    Knutsson, Signal Processing for Computer Vision, 1995). They are smoothed and divided by their length.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ def channels(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     row, column = _gradient(smooth)
     rr, rc = _gradient(row)
     _, cc = _gradient(column)
-    mean, bend = (rr + cc) / 2, torch.cat([(rr - cc) / 2, rc], 1)
-    strength = _length(bend)
-    # A ridge bends one way only; a saddle, which bends both ways, has no orientation.
-    z = z + RIDGE * bend * (mean / strength).clamp(-1, 1)
+    mean, curvature = (rr + cc) / 2, torch.cat([(rr - cc) / 2, rc], 1)
+    strength = _length(curvature)
+    # A ridge is curved along one axis only; a saddle, curved along both, has no orientation.
+    z = z + RIDGE * curvature * (mean / strength).clamp(-1, 1)
     z = blur(z * inner, 0.8)
     length = _length(z)
     level = _typical(length, inner)
@@ -62,7 +62,7 @@ def normalised(pixels: Tensor, mask: Tensor, sigma: float = NORMAL) -> Tensor:
 
 
 def shrunk(mask: Tensor, margin: int) -> Tensor:
-    """The mask without the pixels closer than `margin` to its border or to the picture's edge."""
+    """The mask without the pixels closer than `margin` to its border or to the image's edge."""
     outside = F.pad(1 - mask, (1, 1, 1, 1), value=1.0)
     size = 2 * margin + 1
     grown = F.max_pool2d(F.max_pool2d(outside, (size, 1), 1, (margin, 0)), (1, size), 1, (0, margin))
@@ -81,6 +81,6 @@ def _length(z: Tensor) -> Tensor:
 
 
 def _typical(length: Tensor, mask: Tensor) -> Tensor:
-    """The strength of a clear edge in each picture: root mean square inside the mask."""
+    """The strength of a clear edge in each image: root mean square inside the mask."""
     total = mask.sum((1, 2, 3), keepdim=True).clamp_min(1)
     return 2 * torch.sqrt((length**2 * mask).sum((1, 2, 3), keepdim=True) / total)

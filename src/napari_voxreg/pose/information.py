@@ -13,9 +13,9 @@ from torch import Tensor
 from ..core.geometry import Array
 from ..core.progress import Progress, silent
 from .models import Poses, freedoms
-from .pyramid_image import Picture, blur, sample
+from .pyramid_image import PyramidImage, blur, sample
 
-SIZE = 48  # pixels on the long side of the fixed picture in the search over all translations
+SIZE = 48  # pixels on the long side of the fixed image in the search over all translations
 GREYS = 8  # grey values there
 ANGLES = np.arange(-30.0, 31.0, 6.0)  # degrees
 SCALES = (0.8, 0.9, 1.0, 1.12, 1.25)
@@ -24,13 +24,13 @@ BINS = 20  # of the joint histogram in the refinement
 BEST = 3  # translations kept for each rotation and scale
 
 
-def search(fixed: Picture, moving: Picture, progress: Progress = silent) -> tuple[Array, Array]:
+def search(fixed: PyramidImage, moving: PyramidImage, progress: Progress = silent) -> tuple[Array, Array]:
     """Mutual information at all translations for each rotation to 30 degrees and scale of 0.8 to 1.25.
 
     It is summed over the pixels that overlap, not their mean: half the likelihood ratio of dependence, which
     does not favour a small overlap.
 
-    The joint histograms at all translations are correlations of the pictures' grey levels, one a pair of
+    The joint histograms at all translations are correlations of the images' grey levels, one a pair of
     levels, by FFT (Ofverstedt, Lindblad and Sladoje, Pattern Recognition Letters 159, 2022).
 
     Returns
@@ -38,7 +38,7 @@ def search(fixed: Picture, moving: Picture, progress: Progress = silent) -> tupl
     ndarray, shape (n, 3, 3)
         World matrices, best first.
     ndarray, shape (n,)
-        Mutual information in nats, times the part of the fixed view that overlaps.
+        Mutual information in nats, times the fraction of the fixed view that overlaps.
     """
     spacing = max(fixed.extent, moving.extent) / SIZE
     a, b = fixed.at(spacing), moving.at(spacing)
@@ -62,11 +62,11 @@ def search(fixed: Picture, moving: Picture, progress: Progress = silent) -> tupl
         mask = (mask > 0.99).float()
         least = OVERLAP * float(min(a.mask.sum(), mask.sum()))
         score = _information(reference, torch.fft.rfft2(_levels(pixels, mask)), n, least) / a.mask.sum()
-        # A magnified moving picture has fewer pixels of its own to tell something.
+        # A magnified moving image has fewer pixels of its own, so it is weighted less.
         top = (score * min(1.0, scale**2)).flatten().topk(BEST)
-        shift = np.stack([top.indices.numpy() // n, top.indices.numpy() % n], -1).astype(float)
-        shift -= n * (shift >= n / 2)  # of the moving canvas's corner
-        offset = shift - n // 2 + (np.array([h, w]) - 1) / 2
+        translation = np.stack([top.indices.numpy() // n, top.indices.numpy() % n], -1).astype(float)
+        translation -= n * (translation >= n / 2)  # of the moving canvas's corner
+        offset = translation - n // 2 + (np.array([h, w]) - 1) / 2
         found = np.zeros((BEST, 3, 3))
         found[:, :2, :2], found[:, 2, 2] = linear, 1
         found[:, :2, 2] = middle_b - middle_a @ linear.T + spacing * offset @ linear.T
@@ -76,7 +76,9 @@ def search(fixed: Picture, moving: Picture, progress: Progress = silent) -> tupl
     return np.concatenate(matrices)[order], np.concatenate(values)[order]
 
 
-def refine(fixed: Picture, moving: Picture, poses: Poses, size: int, steps: int) -> tuple[Poses, Array]:
+def refine(
+    fixed: PyramidImage, moving: PyramidImage, poses: Poses, size: int, steps: int
+) -> tuple[Poses, Array]:
     """Pattern search of similarities for the highest mutual information, best first.
 
     Parameters
@@ -101,7 +103,7 @@ def refine(fixed: Picture, moving: Picture, poses: Poses, size: int, steps: int)
         value = _mutual(target.flatten(), a.mask.flatten(), pixels, (mask > 0.99).float())
         scale = tried.scale()
         possible = (scale > min(SCALES) / 1.1) & (scale < max(SCALES) * 1.1)
-        # A magnified moving picture has fewer pixels of its own to tell something.
+        # A magnified moving image has fewer pixels of its own, so it is weighted less.
         return np.where(possible, value * np.minimum(1, scale**2), 0.0)
 
     directions = freedoms("similarity")
@@ -125,21 +127,21 @@ def refine(fixed: Picture, moving: Picture, poses: Poses, size: int, steps: int)
 
 def _grey(pixels: Tensor, mask: Tensor) -> Tensor:
     """Grey values between 0 and 1 by the percentiles of the pixels that vote."""
-    seen = pixels[mask > 0]
-    if not len(seen):
+    voting = pixels[mask > 0]
+    if not len(voting):
         return pixels
-    low, high = torch.quantile(seen, torch.tensor([0.005, 0.995]))
+    low, high = torch.quantile(voting, torch.tensor([0.005, 0.995]))
     return ((pixels - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
 
 
 def _levels(pixels: Tensor, mask: Tensor) -> Tensor:
-    """One picture a grey level, 1 where the pixel has it: (GREYS, h, w)."""
+    """One image a grey level, 1 where the pixel has it: (GREYS, h, w)."""
     number = (pixels * GREYS).long().clamp(0, GREYS - 1)
     return F.one_hot(number, GREYS).permute(2, 0, 1).float() * mask
 
 
 def _information(f: Tensor, m: Tensor, n: int, least: float) -> Tensor:
-    """Mutual information at each shift (n, n) from the spectra of both pictures' levels."""
+    """Mutual information at each translation (n, n) from the spectra of both images' levels."""
     joint = torch.fft.irfft2(f.conj()[:, None] * m[None], s=(n, n)).clamp_min(0)
     total = joint.sum((0, 1))
     p = joint / total.clamp_min(1e-3)
@@ -148,7 +150,7 @@ def _information(f: Tensor, m: Tensor, n: int, least: float) -> Tensor:
 
 
 def _mutual(f: Tensor, f_mask: Tensor, m: Tensor, m_mask: Tensor) -> Array:
-    """Mutual information of one picture (p,) with several (n, p) where both see something."""
+    """Mutual information of one image (p,) with several (n, p) where both vote."""
     n = len(m)
     weight = f_mask * m_mask
     a, b = (f * (BINS - 1)).clamp(0, BINS - 1), (m * (BINS - 1)).clamp(0, BINS - 1)

@@ -37,7 +37,7 @@ def freedoms(model: Model) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """Poses of one model, from world points of the fixed picture to world points of the moving picture.
+    """Poses of one model, from world points of the fixed image to world points of the moving image.
 
     Parameters
     ----------

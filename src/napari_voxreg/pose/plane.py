@@ -18,7 +18,7 @@ from . import information
 from .confidence import Evidence, agreeing, halves, simplest, stays, trust
 from .models import Model, Poses
 from .pose import Pose
-from .pyramid_image import Picture, on_dark_ground, picture
+from .pyramid_image import PyramidImage, on_dark_ground, pyramid_image
 from .refine import Level, Scored, refine
 from .search import Candidates, scales, search, several_small_tasks
 
@@ -26,50 +26,50 @@ FIRST = 64  # pixels on the long side at which the candidates are brought to the
 KEPT = ((128, 20, 1.0), (256, 6, 0.7))  # size, poses kept, softening
 MODELS = 256  # pixels on the long side at which models are compared
 LAST = 384  # and at which the last refinement is done
-APART = 0.06  # of the picture's length: nearer poses are one candidate
-MIRRORED = 0.3  # part of the structure in place from which a mirror image is worth a word
-START = 28  # candidates by each score that are refined
+APART = 0.06  # of the image's length: nearer poses are one candidate
+MIRRORED = 0.3  # fraction of the structure in place from which a mirror image is reported
+REFINED = 28  # candidates by each score that are refined
 ON_CPU = "The pose in 2D is searched on the CPU."
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A pair as the search sees it, the points in which poses are compared, and poses to try in any case."""
+    """A prepared pair, the points in which poses are compared, and the poses that are always tried."""
 
-    fixed: Picture
-    moving: Picture
+    fixed: PyramidImage
+    moving: PyramidImage
     corners: Array
     centre: Array
     radius: float
-    starts: Array
+    always: Array
 
     @property
     def objects(self) -> bool:
-        """Whether both pictures show something on a dark ground that reaches all around it."""
+        """Whether both images show something on a dark ground that reaches all around it."""
         return on_dark_ground(self.fixed) and on_dark_ground(self.moving)
 
     @classmethod
     def of(cls, task: Task) -> Scene:
-        a, b = picture(task.fixed, task.fixed_mask), picture(task.moving, task.moving_mask)
-        seen = task.fixed.grid.corners()
+        a, b = pyramid_image(task.fixed, task.fixed_mask), pyramid_image(task.moving, task.moving_mask)
+        voting = task.fixed.grid.corners()
         if a.mask.any():
-            seen = a.origin + a.spacing * torch.nonzero(a.mask).numpy()
-        low, high = seen.min(0), seen.max(0)
+            voting = a.origin + a.spacing * torch.nonzero(a.mask).numpy()
+        low, high = voting.min(0), voting.max(0)
         centre = (low + high) / 2
         corners = np.array([[p, q] for p in (low[0], high[0]) for q in (low[1], high[1])] + [centre])
-        starts = [np.eye(3)]
+        always = [np.eye(3)]
         if task.landmarks is not None and len(task.landmarks[0]) >= 3:
             fitted = fit_points(*task.landmarks).matrix
             if np.linalg.det(fitted) > 0:
-                starts.append(fitted)
-        return cls(a, b, corners, centre, float((high - low).max()) / 2, np.array(starts))
+                always.append(fitted)
+        return cls(a, b, corners, centre, float((high - low).max()) / 2, np.array(always))
 
     def poses(self, matrices: Array) -> Poses:
         """World matrices as poses of this scene."""
         return Poses.of(matrices, self.centre, self.radius)
 
     def distance(self, a: Poses, b: Poses) -> Array:
-        """Mean distance of corners and middle under two poses, parts of the picture's length: (n_a, n_b)."""
+        """Mean distance of corners and middle under two poses, in image lengths: (n_a, n_b)."""
         gap = np.linalg.norm(a(self.corners)[:, None] - b(self.corners)[None], axis=-1).mean(-1)
         return gap / (2 * self.radius) / np.sqrt(a.scale()[:, None] * b.scale()[None])
 
@@ -86,7 +86,7 @@ class Scene:
 
 
 def find_pose_2d(task: Task, model: Model | Literal["auto"] = "auto", progress: Progress = silent) -> Pose:
-    """Search all translations and rotations and scales of 0.5 to 2, refine, choose a model and judge it.
+    """Search all translations and rotations and scales of 0.5 to 2, refine, choose a model and assess it.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def find_pose_2d(task: Task, model: Model | Literal["auto"] = "auto", progress: 
     model : {"auto", "similarity", "affine", "homography", "quadratic"}
         What the pose may be.
     progress : Progress
-        Told of each stage.
+        Called at each stage.
 
     Returns
     -------
@@ -110,18 +110,18 @@ def find_pose_2d(task: Task, model: Model | Literal["auto"] = "auto", progress: 
         If the device is not there.
     """
     elsewhere = task.device != "auto" and device_named(task.device).type != "cpu"
-    progress(0.0, "looking at the pictures")
+    progress(0.0, "preparing the images")
     scene = Scene.of(task)
     pixels = all(unit == "pixel" for unit in task.fixed.grid.units)
     with several_small_tasks() as workers:
-        pose = _judged(scene, model, pixels, workers, progress)
+        pose = _assessed(scene, model, pixels, workers, progress)
     return replace(pose, notes=(*pose.notes, ON_CPU)) if elsewhere else pose
 
 
-def _judged(
+def _assessed(
     scene: Scene, model: Model | Literal["auto"], pixels: bool, workers: int, progress: Progress
 ) -> Pose:
-    """Search, refine and judge; see `find_pose_2d`."""
+    """Search, refine and assess; see `find_pose_2d`."""
     found, evidence, trace = _find(scene, pixels, workers, subprogress(progress, 0.02, 0.8))
     if not evidence.reliable:
         grey = by_grey_values(scene, subprogress(progress, 0.8, 0.9)) if scene.objects else None
@@ -137,7 +137,7 @@ def _judged(
     level = Level(scene.fixed, scene.moving, scene.fixed.extent / LAST, 0.5)
     best = refine(level, best.poses, best.poses.model, 3)
     if stays(level, scene.poses(np.eye(3)[None]), best.poses):
-        notes = (*evidence.notes, "The images lie well already; their present pose is kept.")
+        notes = (*evidence.notes, "The images are already aligned; their current pose is kept.")
         return Pose(Affine.identity(2), evidence.confidence, True, notes, trace)
     trace += (float(best.score[0]),)
     notes = evidence.notes
@@ -158,11 +158,11 @@ def _find(
         return Scored(scene.poses(np.eye(3)[None]), np.zeros(1), np.zeros(1), np.zeros(1)), Evidence(), (0.0,)
     ranks = (np.argsort(-score, kind="stable")[:600] for score in raw.scores.T)
     ranked = [scene.poses(raw.matrices[rank]) for rank in ranks]
-    first, second = (poses[scene.distinct(poses, START)] for poses in ranked)
+    first, second = (poses[scene.distinct(poses, REFINED)] for poses in ranked)
     poses = first.joined(second)
     poses = poses[scene.distinct(poses, len(poses))]
     if not mirrored:
-        poses = scene.poses(scene.starts).joined(poses)
+        poses = scene.poses(scene.always).joined(poses)
     progress(0.6, "refining the best candidates")
     level = Level(scene.fixed, scene.moving, scene.fixed.extent / FIRST, 1.5)
     scored = refine(level, poses, "similarity", 8).sorted()
@@ -201,7 +201,7 @@ def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
     for size, steps, most in ((128, 20, 3), (192, 12, 1)):
         poses = poses[scene.distinct(poses, most, 0.03)]
         poses, values = information.refine(scene.fixed, scene.moving, poses, size, steps)
-    notes = ("The images have hardly an edge in common; mutual information guessed the pose: look at it.",)
+    notes = ("The images share hardly any edges; the pose was estimated by mutual information, so check it.",)
     return Pose(Affine(poses.matrices[0]), confidence, True, notes, (float(values[0]),))
 
 
@@ -210,7 +210,7 @@ def _mirrored(
 ) -> Pose:
     """No pose was found: is the moving image a mirror image?"""
     _, other, _ = _find(scene, pixels, workers, progress, mirrored=True)
-    notes = ("No reliable pose was found; the present pose is kept.", *evidence.notes)
+    notes = ("No reliable pose was found; the current pose is kept.", *evidence.notes)
     if other.confidence > 0.9 and other.agree > MIRRORED:
         notes += ("The moving image seems to be a mirror image of the fixed one; flip it and try again.",)
     return Pose(Affine.identity(2), evidence.confidence, False, notes, trace)

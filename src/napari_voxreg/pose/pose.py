@@ -9,17 +9,17 @@ from ..transforms import Transform
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """The pose of the moving image on the fixed one, and how far to trust it.
+    """The pose of the moving image on the fixed one, and how reliable it is.
 
     Parameters
     ----------
     transform : Transform
-        From world points of the fixed image to world points of the moving image. The identity (the present
-        pose) where nothing reliable, or nothing clearly better than the present pose, was found.
+        From world points of the fixed image to world points of the moving image. The identity (the current
+        pose) where nothing reliable, or nothing clearly better than the current pose, was found.
     confidence : float
         0 to 1, that `transform` is right.
     reliable : bool
-        Whether it is to be used. The present pose is reliable too where the images agree in it.
+        Whether to use it. The current pose is reliable too where the images agree in it.
     notes : tuple of str
         Sentences for the user: a mirror image, several equally good poses, a small overlap.
     trace : tuple of float

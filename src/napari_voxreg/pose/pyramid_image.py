@@ -1,4 +1,4 @@
-"""Pictures for the pose search: isotropic, small, with the pixels that may vote."""
+"""Images for the pose search: isotropic, small, with the pixels that may vote."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch import Tensor
 from ..core.geometry import Array, Grid, Image
 from ..images.preprocess import mask_on, unit_range
 
-BASE = 640  # pixels on the long side of the largest picture that is ever looked at
-OUTLINE = 200  # pixels on the long side at which a border is looked for
-DARK = 0.05  # of the maximum: darker pixels around the picture are taken as outside
-SHARE = 0.93  # a view that covers more than this part of the picture has no border to speak of
-STRAIGHT = 0.85  # part of a border that a circle and a few lines must explain, if an instrument made it
+BASE = 640  # pixels on the long side of the largest image that is processed
+OUTLINE = 200  # pixels on the long side at which a border is searched for
+DARK = 0.05  # of the maximum: darker pixels around the image are taken as outside
+SHARE = 0.93  # a view that covers more than this fraction of the image has no border
+STRAIGHT = 0.85  # fraction of a border that a circle and a few lines must explain, if an instrument made it
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class PyramidImage:
     """Pixels on an isotropic lattice along the world's axes.
 
     Parameters
@@ -55,15 +55,15 @@ class Picture:
         return self.spacing * max(self.pixels.shape)
 
     @cached_property
-    def half(self) -> Picture:
-        """Means of the pixels that vote in 2 x 2 blocks; an odd last row or column is left out."""
+    def half(self) -> PyramidImage:
+        """Means of the pixels that vote in 2 x 2 blocks; an odd last row or column is dropped."""
         weight = F.avg_pool2d(self.mask[None, None], 2)
         pixels = F.avg_pool2d((self.pixels * self.mask)[None, None], 2) / weight.clamp_min(1e-3)
         origin = self.origin + self.spacing / 2
-        return Picture(pixels[0, 0], (weight[0, 0] > 0.5).float(), 2 * self.spacing, origin)
+        return PyramidImage(pixels[0, 0], (weight[0, 0] > 0.5).float(), 2 * self.spacing, origin)
 
-    def at(self, spacing: float) -> Picture:
-        """The picture at another spacing, low-passed before it is coarsened."""
+    def at(self, spacing: float) -> PyramidImage:
+        """The image at another spacing, low-passed before it is coarsened."""
         factor = spacing / self.spacing
         if abs(factor - 1) < 1e-6:
             return self
@@ -83,11 +83,11 @@ class Picture:
         pixels = sample(pixels, lattice)
         mask = sample(mask, lattice) > 0.99
         origin = self.origin + self.spacing * np.array(start)
-        return Picture(pixels[0, 0], mask[0, 0].float(), spacing, origin)
+        return PyramidImage(pixels[0, 0], mask[0, 0].float(), spacing, origin)
 
 
-def picture(image: Image, mask: Image | None) -> Picture:
-    """An image as the pose search sees it.
+def pyramid_image(image: Image, mask: Image | None) -> PyramidImage:
+    """An image prepared for the pose search.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def picture(image: Image, mask: Image | None) -> Picture:
 
     Returns
     -------
-    Picture
+    PyramidImage
         At most about 640 pixels long. Pixels outside the grid, outside the mask or outside an instrument's
         field of view (see `field_of_view`) do not vote.
     """
@@ -117,7 +117,7 @@ def picture(image: Image, mask: Image | None) -> Picture:
     voting = inside & field_of_view(pixels)
     if mask is not None:
         voting &= mask_on(mask, Grid.from_spacing(shape, spacing, origin, units=grid.units)).data
-    return Picture(
+    return PyramidImage(
         torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)),
         torch.from_numpy(voting.astype(np.float32)),
         spacing,
@@ -125,17 +125,17 @@ def picture(image: Image, mask: Image | None) -> Picture:
     )
 
 
-def on_dark_ground(picture: Picture) -> bool:
-    """Whether nearly all of the picture's rim votes and is dark, as around a head or a section of tissue."""
-    rim = max(2, max(picture.pixels.shape) // 50)
-    inner = torch.zeros_like(picture.mask)
+def on_dark_ground(image: PyramidImage) -> bool:
+    """Whether nearly all of the image's rim votes and is dark, as around a head or a section of tissue."""
+    rim = max(2, max(image.pixels.shape) // 50)
+    inner = torch.zeros_like(image.mask)
     inner[rim:-rim, rim:-rim] = 1
-    dark = (picture.pixels < 2 * DARK) & (picture.mask > 0)
+    dark = (image.pixels < 2 * DARK) & (image.mask > 0)
     return bool(dark[inner == 0].float().mean() > 0.7)
 
 
 def field_of_view(pixels: Array) -> Array:
-    """Where an instrument saw something: inside a round border, black corners or padding.
+    """An instrument's field of view: inside a round border, black corners or padding.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def field_of_view(pixels: Array) -> Array:
     Returns
     -------
     ndarray of bool, same shape
-        True everywhere, unless the picture is dark around one region whose border is made of circles and
+        True everywhere, unless the image is dark around one region whose border is made of circles and
         straight lines. The outline of an object (a head, a section of tissue) is none of these: it may vote.
     """
     step = max(pixels.shape) / OUTLINE
@@ -172,7 +172,7 @@ def _made_by_instrument(view: Array) -> bool:
     border[:3], border[-3:], border[:, :3], border[:, -3:] = False, False, False, False
     points = np.argwhere(border).astype(float)
     if len(points) < 20:
-        return True  # cut by the picture's own edges alone
+        return True  # cut by the image's own edges alone
     left = np.ones(len(points), dtype=bool)
     rng = np.random.default_rng(0)
     explained = 0

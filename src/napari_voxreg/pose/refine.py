@@ -1,4 +1,4 @@
-"""Many poses at a time brought to where the pictures agree best."""
+"""Many poses at a time brought to where the images agree best."""
 
 from __future__ import annotations
 
@@ -11,33 +11,31 @@ from torch import Tensor
 from ..core.geometry import Array
 from .features import channels
 from .models import Model, Poses, freedoms
-from .pyramid_image import Picture, blur, sample
+from .pyramid_image import PyramidImage, blur, sample
 from .search import FAVOUR
 
 ENOUGH = 10_000  # pixels from which the curvature is taken
 LEAST = 0.25  # of the smaller view that must overlap
-OCTAVE = 1.3  # moving pictures are kept at spacings this far apart
+OCTAVE = 1.3  # moving images are kept at spacings this far apart
 
 
 class Level:
-    """Both pictures at one size, ready to compare many poses.
+    """Both images at one size, ready to compare many poses.
 
     Parameters
     ----------
-    fixed, moving : Picture
+    fixed, moving : PyramidImage
         At their full size.
-    size : int
-        Pixels on the long side of the fixed picture.
+    spacing : float
+        World units.
     soften : float
         Pixels by which the channels are smoothed: the farther off the poses, the more.
-    weights : Tensor, shape (h, w), optional
-        Which pixels of the fixed picture count, on top of its mask.
     """
 
-    def __init__(self, fixed: Picture, moving: Picture, spacing: float, soften: float) -> None:
+    def __init__(self, fixed: PyramidImage, moving: PyramidImage, spacing: float, soften: float) -> None:
         self.fixed = fixed.at(max(spacing, fixed.spacing))
         self.whole, self.soften = moving, soften
-        self._moving: dict[int, tuple[Picture, Tensor]] = {}
+        self._moving: dict[int, tuple[PyramidImage, Tensor]] = {}
         z, mask = channels(self.fixed.pixels[None, None], self.fixed.mask[None, None])
         self.mask = mask[0, 0]
         self.z = self._soft(z, mask)[0]
@@ -47,7 +45,7 @@ class Level:
         self.moving_area = float(moving.mask.sum()) * moving.spacing**2 / self.fixed.spacing**2
 
     def terms(self, poses: Poses) -> Tensor:
-        """The terms of `models.basis` at each pixel of the fixed picture, (6, pixels)."""
+        """The terms of `models.basis` at each pixel of the fixed image, (6, pixels)."""
         h, w = self.mask.shape
         start = (self.fixed.origin - poses.centre) / poses.radius
         step = self.fixed.spacing / poses.radius
@@ -55,11 +53,11 @@ class Level:
         b = (torch.arange(w) * step + start[1]).expand(h, w).flatten()
         return torch.stack([torch.ones_like(a), a, b, a * a, a * b, b * b])
 
-    def index(self, poses: Poses, picture: Picture) -> Tensor:
-        """Where each pixel of the fixed picture falls on a moving picture, (n, h, w, 2) in its pixels."""
+    def index(self, poses: Poses, image: PyramidImage) -> Tensor:
+        """Where each pixel of the fixed image falls on a moving image, (n, h, w, 2) in its pixels."""
         numbers = poses.numbers.copy()
         homogeneous = numbers[:, 2:] if poses.model != "quadratic" else np.eye(6)[:1]
-        numbers = (numbers[:, :2] - picture.origin[:, None] * homogeneous) / picture.spacing
+        numbers = (numbers[:, :2] - image.origin[:, None] * homogeneous) / image.spacing
         terms = self.terms(poses)
         terms = terms if poses.model == "quadratic" else terms[[1, 2, 0]]
         index = torch.from_numpy(numbers).float() @ terms
@@ -70,49 +68,49 @@ class Level:
     def _soft(self, z: Tensor, mask: Tensor) -> Tensor:
         return blur(z, self.soften) * mask if self.soften > 0 else z
 
-    def moving(self, octave: int) -> tuple[Picture, Tensor]:
-        """The moving picture and its channels (1, 3, h, w), the last its mask, one of several spacings."""
+    def moving(self, octave: int) -> tuple[PyramidImage, Tensor]:
+        """The moving image and its channels (1, 3, h, w), the last its mask, one of several spacings."""
         if octave not in self._moving:
-            picture = self.whole.at(max(self.fixed.spacing * OCTAVE**octave, self.whole.spacing))
-            z, mask = channels(picture.pixels[None, None], picture.mask[None, None])
-            self._moving[octave] = picture, torch.cat([self._soft(z, mask), mask], 1)
+            image = self.whole.at(max(self.fixed.spacing * OCTAVE**octave, self.whole.spacing))
+            z, mask = channels(image.pixels[None, None], image.mask[None, None])
+            self._moving[octave] = image, torch.cat([self._soft(z, mask), mask], 1)
         return self._moving[octave]
 
     def warped(self, poses: Poses) -> tuple[Tensor, Tensor]:
-        """The moving channels under each pose, turned with it, (n, 2, h, w), and their mask (n, h, w)."""
+        """The moving channels under each pose, rotated with it, (n, 2, h, w), and their mask (n, h, w)."""
         n, (h, w) = len(poses), self.mask.shape
         octaves = np.round(np.log(poses.scale()) / np.log(OCTAVE)).astype(int)
         z = torch.zeros((n, 3, h, w))
         for octave in np.unique(octaves):
             which = np.flatnonzero(octaves == octave)
-            picture, values = self.moving(int(octave))
-            z[which] = sample(values, self.index(poses[which], picture))
+            image, values = self.moving(int(octave))
+            z[which] = sample(values, self.index(poses[which], image))
         linear = poses.linear()
         mirrored = np.linalg.det(linear) < 0
         linear[mirrored, :, 0] *= -1
-        turn = np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
-        c = torch.from_numpy(np.cos(2 * turn)).float()[:, None, None]
-        s = torch.from_numpy(np.sin(2 * turn)).float()[:, None, None]
+        rotation = np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
+        c = torch.from_numpy(np.cos(2 * rotation)).float()[:, None, None]
+        s = torch.from_numpy(np.sin(2 * rotation)).float()[:, None, None]
         mask = (z[:, 2] > 0.99).float() * self.mask
         sign = torch.from_numpy(np.where(mirrored, -1.0, 1.0)).float()[:, None, None]
-        turned = torch.stack([c * z[:, 0] + s * z[:, 1], sign * (c * z[:, 1] - s * z[:, 0])], 1)
-        return turned * mask[:, None], mask
+        rotated = torch.stack([c * z[:, 0] + s * z[:, 1], sign * (c * z[:, 1] - s * z[:, 0])], 1)
+        return rotated * mask[:, None], mask
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Poses with how alike the pictures are in each.
+    """Poses and the similarity of the images in each.
 
     Parameters
     ----------
     poses : Poses
         n of them.
     similarity : ndarray, shape (n,)
-        Correlation of the channels where both pictures see something.
+        Correlation of the channels where both images vote.
     covered : ndarray, shape (n,)
-        Part of the fixed view that the moving view covers.
+        Fraction of the fixed view that the moving view covers.
     overlap : ndarray, shape (n,)
-        Part of the smaller view, as the pose scales it, that both see.
+        Fraction of the smaller view, as the pose scales it, that both cover.
     """
 
     poses: Poses
@@ -138,21 +136,21 @@ def refine(level: Level, poses: Poses, model: Model, steps: int, weights: Tensor
     """Gauss-Newton on the correlation of the channels, the best state of each pose kept.
 
     The gradient of the fixed channels serves all steps (inverse composition: Baker and Matthews, IJCV 56,
-    2004), and pictures of different strength are compared by correlation (Evangelidis and Psarakis, IEEE
+    2004), and images of different strength are compared by correlation (Evangelidis and Psarakis, IEEE
     PAMI 30, 2008).
 
     Parameters
     ----------
     level : Level
-        The pictures.
+        The images.
     poses : Poses
-        Where to start.
+        Initial poses.
     model : str
         Which motions to allow.
     steps : int
         Of the optimiser.
     weights : Tensor, shape (h, w), optional
-        How much each pixel of the fixed picture counts; all alike if left out.
+        How much each pixel of the fixed image counts; all the same by default.
     """
     system = _System(level, model, poses, weights)
     poses = poses.relaxed(model)
@@ -216,7 +214,7 @@ class _System:
         self.descent = torch.einsum("cdp,kdp->kcp", slope, fields)  # (k, channel, p)
         k = len(self.motions)
         self.pairs = torch.triu_indices(k, k)
-        # The curvature needs but a part of the pixels.
+        # A subset of the pixels is enough for the curvature.
         self.part = slice(None, None, max(1, self.descent.shape[2] // ENOUGH))
         some = self.descent[:, :, self.part]
         self.products = (some[self.pairs[0]] * some[self.pairs[1]]).sum(1)  # (pairs, some of p)
@@ -234,7 +232,7 @@ class _System:
         return Scored(poses, similarity, covered, covered / np.minimum(1.0, area))
 
     def step(self, z: Tensor, mask: Tensor, similarity: Array) -> Array:
-        """Displacements of u (n, 2, 6) after which the fixed picture would look like the warped one."""
+        """Displacements of u (n, 2, 6) after which the fixed image would match the warped one."""
         n = len(z)
         weights = (mask * self.weights).reshape(n, -1)
         f = self.level.z.reshape(2, -1)
@@ -253,6 +251,6 @@ class _System:
         diagonal = matrix.diagonal(dim1=1, dim2=2).clone()
         matrix = matrix + torch.diag_embed(1e-3 * diagonal + 1e-3)
         steps = torch.linalg.solve(matrix.double(), right.double()).numpy()
-        # Noise in the gradient makes the steps too short, by the part of the channels that is common.
+        # Noise in the gradient makes the steps too short, by the fraction of the channels that is common.
         steps /= np.clip(similarity, 0.4, 1.0)[:, None]
         return np.einsum("nk,kdt->ndt", steps, self.motions.double().numpy())

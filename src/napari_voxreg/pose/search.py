@@ -1,4 +1,4 @@
-"""All translations, rotations and scales of one picture on another, at a few dozen pixels."""
+"""All translations, rotations and scales of one image on another, at a few dozen pixels."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from torch import Tensor
 from ..core.geometry import Array
 from ..core.progress import Progress, silent
 from .features import channels
-from .pyramid_image import Picture, sample
+from .pyramid_image import PyramidImage, sample
 
-SIZE = 64  # pixels on the long side of the smaller picture
+SIZE = 64  # pixels on the long side of the smaller image
 LARGEST = 200  # pixels on the long side of the larger one
 ANGLE = 5.0  # degrees between two rotations; 90 is a multiple
 SCALE = 1.13  # ratio of two neighbouring scales
 RANGE = 2.0  # scales from 1 / RANGE to RANGE
-MOST = 6.0  # times as long: at this size a picture in the larger one is too few pixels to be told from chance
+MOST = 6.0  # times as long: the smaller image then has too few pixels in the larger one to rule out chance
 OVERLAP = 0.3  # of the smaller view that a pose must keep
-FAVOUR = 0.25  # power of the overlap in the score: more of both pictures is better than less
+FAVOUR = 0.25  # power of the overlap in the score: more of both images is better than less
 # Chance fits small overlaps best: that power alone misses faint pairs that overlap widely, a higher one alone
 # those that overlap little.
 FAVOURS = (FAVOUR, 0.75)
@@ -41,7 +41,7 @@ class Candidates:
     Parameters
     ----------
     matrices : ndarray, shape (n, 3, 3)
-        Homogeneous, from world points of the fixed picture to those of the moving picture.
+        Homogeneous, from world points of the fixed image to those of the moving image.
     scores : ndarray, shape (n, 2)
         Similarity times the overlap to the powers `FAVOURS`.
     """
@@ -50,14 +50,14 @@ class Candidates:
     scores: Array
 
 
-def scales(fixed: Picture, moving: Picture, pixels: bool) -> Array:
-    """World lengths of the moving picture per world length of the fixed one that are worth trying.
+def scales(fixed: PyramidImage, moving: PyramidImage, pixels: bool) -> Array:
+    """World lengths of the moving image per world length of the fixed one that are worth trying.
 
     Parameters
     ----------
     pixels : bool
         Whether world units are mere pixels: then the same scene may have been scanned at very different
-        sizes, and the pictures' own ratio is tried as well, or alone where it is extreme.
+        sizes, and the images' own ratio is tried as well, or alone where it is extreme.
     """
     steps = math.ceil(math.log(RANGE) / math.log(SCALE))
     around = RANGE ** (np.arange(-steps, steps + 1) / steps)
@@ -75,8 +75,8 @@ def scales(fixed: Picture, moving: Picture, pixels: bool) -> Array:
 
 
 def search(
-    fixed: Picture,
-    moving: Picture,
+    fixed: PyramidImage,
+    moving: PyramidImage,
     tried: Array,
     progress: Progress = silent,
     mirrored: bool = False,
@@ -84,14 +84,14 @@ def search(
 ) -> Candidates:
     """Correlate oriented channels over all translations for each rotation and scale.
 
-    The correlation is normalised over the pixels that both pictures see (Padfield, IEEE TIP 21, 2012).
+    The correlation is normalised over the pixels in which both images vote (Padfield, IEEE TIP 21, 2012).
 
     Parameters
     ----------
     tried : ndarray
         Scales to try, see `scales`.
     mirrored : bool
-        Flip the moving picture's rows first.
+        Flip the moving image's rows first.
     workers : int
         Scales searched side by side.
 
@@ -131,8 +131,8 @@ def several_small_tasks() -> Iterator[int]:
         torch.set_num_threads(workers)
 
 
-def _at_scale(fixed: Picture, moving: Picture, mirrored: bool) -> tuple[Array, Array]:
-    """The best translations for each rotation, of two pictures whose pixels correspond."""
+def _at_scale(fixed: PyramidImage, moving: PyramidImage, mirrored: bool) -> tuple[Array, Array]:
+    """The best translations for each rotation, of two images whose pixels correspond."""
     f, f_mask = channels(fixed.pixels[None, None], fixed.mask[None, None])
     pixels, mask = moving.pixels[None, None], moving.mask[None, None]
     if mirrored:
@@ -147,23 +147,23 @@ def _at_scale(fixed: Picture, moving: Picture, mirrored: bool) -> tuple[Array, A
     smaller = float(min(f_mask.sum(), m_mask.sum()))
     spectra = [_spectrum(_canvas(_quarter(f, k), _quarter(f_mask, k, 0), n)) for k in range(4)]
     angles = np.arange(0.0, 90.0, ANGLE)
-    turned = _turned(m, m_mask, np.deg2rad(angles), n)
+    rotated = _rotated(m, m_mask, np.deg2rad(angles), n)
     matrices, scores = [], []
-    for angle, one in zip(angles, turned, strict=True):
+    for angle, one in zip(angles, rotated, strict=True):
         spectrum = _spectrum(one[None])
         for quarter, reference in enumerate(spectra):
             score = _correlation(reference, spectrum, n, least, smaller)
             at = torch.cat([_peaks(one) for one in score]).unique()
             values = score.flatten(1)[:, at].T
-            shift = torch.stack([at // n, at % n], -1).numpy().astype(float)
-            shift -= n * (shift >= n / 2)  # circular
+            translation = torch.stack([at // n, at % n], -1).numpy().astype(float)
+            translation -= n * (translation >= n / 2)  # circular
             scores.append(values.numpy())
-            matrices.append(_matrices(fixed, moving, angle, quarter, shift, mirrored))
+            matrices.append(_matrices(fixed, moving, angle, quarter, translation, mirrored))
     return np.concatenate(matrices), np.concatenate(scores)
 
 
 def _quarter(x: Tensor, k: int, order: int = 1) -> Tensor:
-    """Channels after k quarter turns of the picture; each turns their double angle by half a turn."""
+    """Channels after k rotations of the image by 90 degrees; each negates them (double angle)."""
     return torch.rot90(x, k, (2, 3)) * (-1) ** (k * order)
 
 
@@ -175,8 +175,8 @@ def _canvas(z: Tensor, mask: Tensor, n: int) -> Tensor:
     return F.pad(x, (left, n - w - left, top, n - h - top))
 
 
-def _turned(m: Tensor, mask: Tensor, angles: Array, n: int) -> Tensor:
-    """The moving channels turned about their middle: (angles, 4, n, n)."""
+def _rotated(m: Tensor, mask: Tensor, angles: Array, n: int) -> Tensor:
+    """The moving channels rotated about their middle: (angles, 4, n, n)."""
     h, w = m.shape[2:]
     y, x = torch.meshgrid(torch.arange(n) - n // 2, torch.arange(n) - n // 2, indexing="ij")
     cosine, sine = (torch.from_numpy(f(angles)).float()[:, None, None] for f in (np.cos, np.sin))
@@ -218,27 +218,27 @@ def _peaks(score: Tensor) -> Tensor:
 
 
 def _matrices(
-    fixed: Picture, moving: Picture, angle: float, quarter: int, shift: Array, mirrored: bool
+    fixed: PyramidImage, moving: PyramidImage, angle: float, quarter: int, translation: Array, mirrored: bool
 ) -> Array:
-    """World matrices (n, 3, 3) of one rotation and its shifts in pixels of the turned fixed picture.
+    """World matrices (n, 3, 3) of one rotation and its translations in pixels of the rotated fixed image.
 
-    At the shift t the turned moving picture at p + t lies on the turned fixed picture at p, both measured
-    from their middle.
+    With the translation t, p + t in the rotated moving image corresponds to p in the rotated fixed image,
+    both measured from the middle.
     """
     h, w = fixed.pixels.shape
     size = (h, w) if quarter % 2 == 0 else (w, h)
     # rot90 of an array with an even side moves its middle by half a pixel against (n - 1) // 2.
     half = np.array([(n - 1) / 2 - (n - 1) // 2 for n in size])
-    turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarter)
+    quarters = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarter)
     a = np.deg2rad(angle)
     rotate = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
-    linear = rotate @ turn
+    linear = rotate @ quarters
     middle_f = fixed.origin + fixed.spacing * (np.array([h, w]) - 1) / 2
     middle_m = moving.origin + moving.spacing * (np.array(moving.pixels.shape) - 1) / 2
     flip = np.diag([-1.0, 1.0]) if mirrored else np.eye(2)
     matrix = flip @ linear * (moving.spacing / fixed.spacing)
-    offset = moving.spacing * (shift + half) @ (flip @ rotate).T
-    result = np.zeros((len(shift), 3, 3))
+    offset = moving.spacing * (translation + half) @ (flip @ rotate).T
+    result = np.zeros((len(translation), 3, 3))
     result[:, :2, :2] = matrix
     result[:, :2, 2] = middle_m + offset - matrix @ middle_f
     result[:, 2, 2] = 1

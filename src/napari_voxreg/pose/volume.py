@@ -16,7 +16,7 @@ from ..tensor.device import with_fallback
 from ..transforms import Affine
 from .pose import Pose
 from .volume_refine import REACH, Level, agreement, level, rank, refine, score, warped
-from .volume_search import SCALES, distinct, elsewhere, search, turns
+from .volume_search import SCALES, distinct, elsewhere, rotations, search
 from .volume_view import Volume, extents, volume
 
 FINE, MIDDLE, COARSE = 96, 48, 32  # voxels along a mean side of the smaller image at which poses are refined
@@ -24,26 +24,26 @@ LONGEST = 128  # the same of the larger image at most
 CORRELATION = 40  # size of the correlation maps along a mean side
 KEPT = (48, 12, 4)  # candidates after the search and after each refinement
 RELIABLE = 0.25  # share of the structure that must fit best in place; wrong poses reach 0.2
-SURE = 0.42  # the same for a present pose that makes a search needless
+SURE = 0.42  # the same for a current pose that makes a search unnecessary
 UNMATCHED = 0.8  # the same where no mirror image can fit better
-EQUAL = 0.9  # of the best correlation and agreement: another shift that reaches both is as good
-ROUND = 0.97  # of the rank is kept in a turn by 20 degrees if an object is round; a skull's slab keeps 0.94
-CLEAR = 0.04  # part of what is missing to a perfect fit that must be gained for the present pose to be left
+EQUAL = 0.9  # of the best correlation and agreement: another translation that reaches both is as good
+ROUND = 0.97  # of the rank remains after rotating a round object by 20 degrees; a skull's slab keeps 0.94
+CLEAR = 0.04  # fraction of the gap to a perfect fit that a new pose must close to replace the current one
 MIRRORED = 36  # as CORRELATION, for mirror images
 MIRROR = (
-    "One image looks like a mirror image of the other: check the orientation in which they were stored; "
+    "One image seems to be a mirror image of the other: check the orientation in which they were stored; "
     "nothing was flipped."
 )
 REPEATED = (
-    "Several equally good poses were found: the structure repeats itself or runs on, and another shift fits "
-    "about as well; start from points."
+    "Several equally good poses were found: the structure repeats itself or runs on, and another translation "
+    "fits about as well; use the initial transform 'landmarks'."
 )
-NOTHING = "No reliable pose was found; the images stay where they are."
+NOTHING = "No reliable pose was found; the images stay at their current positions."
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two volumes, the smaller one first, and the levels they are looked at.
+    """Two volumes, the smaller one first, and the levels at which they are compared.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ def find_pose_3d(task: Task, model: str = "auto", progress: Progress = silent) -
     Parameters
     ----------
     task : Task
-        Two volumes anywhere in the world and on any grids. From three landmarks on they give a further start
-        of the refinement. The seed is not used: nothing is random.
+        Two volumes anywhere in the world and on any grids. From three landmarks on they give a further
+        initial pose. The seed is not used: nothing is random.
     model : str
         "similarity", "affine" or "auto", which is an affine.
     progress : Progress
@@ -103,26 +103,26 @@ def find_pose_3d(task: Task, model: str = "auto", progress: Progress = silent) -
 
     def work(where: torch.device) -> Pose:
         with torch.inference_mode():
-            progress(0.0, "looking at the volumes")
+            progress(0.0, "preparing the volumes")
             pair = _pair(task, where)
             middle = pair.at(MIDDLE)
             if min(middle.energy, middle.moving_energy) < 1e-3:
                 return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
-            return _found(pair, middle, kind, _starts(pair, task), progress)
+            return _found(pair, middle, kind, _initial_worlds(pair, task), progress)
 
     pose, used, note = with_fallback(work, task.device)
     return replace(pose, device=used, notes=pose.notes if note is None else (*pose.notes, note))
 
 
-def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progress) -> Pose:
-    """The present pose if it fits, else what the search finds, refined and judged."""
-    progress(0.1, "refining the present pose")
-    worlds, ranks = _climbed(pair.at(COARSE), starts[:1], "similarity", 8)
+def _found(pair: Pair, middle: Level, kind: str, initial: Array, progress: Progress) -> Pose:
+    """The current pose if it fits, else what the search finds, refined and assessed."""
+    progress(0.1, "refining the current pose")
+    worlds, ranks = _climbed(pair.at(COARSE), initial[:1], "similarity", 8)
     worlds, ranks = _climbed(middle, worlds, kind, 6)
     share, blocks = agreement(middle, _indices(middle, worlds)[0])
     trace = [float(ranks[0])]
     if share < _needed(SURE, blocks):
-        found = _searched(pair, middle, kind, starts, trace, subprogress(progress, 0.2, 0.75))
+        found = _searched(pair, middle, kind, initial, trace, subprogress(progress, 0.2, 0.75))
         worlds = np.concatenate([found, worlds])
         shares = [agreement(middle, p) for p in _indices(middle, worlds)]
         order = np.argsort([-s for s, _ in shares], kind="stable")
@@ -133,15 +133,15 @@ def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progre
     progress(0.75, "refining the pose")
     fine = pair.at(FINE)
     worlds, ranks = _climbed(fine, worlds, kind, 6)
-    present = _ranked(fine, starts[:1])
-    progress(0.9, "comparing with the present pose")
-    if ranks[0] - present[0] < CLEAR * (1 - present[0]):
-        worlds, ranks = starts[:1], present
+    current = _ranked(fine, initial[:1])
+    progress(0.9, "comparing with the current pose")
+    if ranks[0] - current[0] < CLEAR * (1 - current[0]):
+        worlds, ranks = initial[:1], current
     trace.append(float(ranks[0]))
     confidence = _confidence(share)
     notes = _mirrored(pair, middle, share, worlds[0], None) if share < UNMATCHED else ()
     if _repeats(middle, worlds[0], share):
-        if not np.array_equal(worlds[0], starts[0]):
+        if not np.array_equal(worlds[0], initial[0]):
             notes = (NOTHING, REPEATED, *notes)
             return Pose(Affine.identity(3), min(confidence, 0.4), False, notes, tuple(trace))
         confidence, notes = 0.6 * confidence, (REPEATED, *notes)
@@ -150,9 +150,9 @@ def _found(pair: Pair, middle: Level, kind: str, starts: Array, progress: Progre
 
 
 def _repeats(middle: Level, world: Array, share: float) -> bool:
-    """Whether another shift of a pose fits about as well where both images meet, or another turn."""
+    """Whether another translation fits about as well where both images overlap, or another rotation."""
     pose = _indices(middle, world[None])
-    round_about = _ranked(middle, np.concatenate([world[None], world @ _turned(middle.centroid())]))
+    round_about = _ranked(middle, np.concatenate([world[None], world @ _rotated(middle.centroid())]))
     if (round_about[1:] > ROUND * round_about[0]).any():
         return True
     other, _, _ = refine(middle, elsewhere(middle, pose[0], REACH)[None], "similarity", 4)
@@ -164,12 +164,12 @@ def _repeats(middle: Level, world: Array, share: float) -> bool:
     return equal and agreement(middle, other[0])[0] > EQUAL * share
 
 
-def _turned(centre: Array) -> Array:
-    """Turns of 20 degrees about a point and each of three axes, (3, 4, 4)."""
-    turns = np.tile(np.eye(4), (3, 1, 1))
-    turns[:, :3, :3] = Rotation.from_rotvec(20.0 * np.eye(3), degrees=True).as_matrix()
-    turns[:, :3, 3] = centre - turns[:, :3, :3] @ centre
-    return turns
+def _rotated(centre: Array) -> Array:
+    """Rotations of 20 degrees about a point and each of three axes, (3, 4, 4)."""
+    rotations = np.tile(np.eye(4), (3, 1, 1))
+    rotations[:, :3, :3] = Rotation.from_rotvec(20.0 * np.eye(3), degrees=True).as_matrix()
+    rotations[:, :3, 3] = centre - rotations[:, :3, :3] @ centre
+    return rotations
 
 
 def _mirrored(
@@ -184,7 +184,7 @@ def _mirrored(
     world : ndarray, shape (4, 4)
         The best pose found.
     progress : Progress or None
-        None if the pose is good enough to start from; else all mirror images are searched.
+        None if the pose is good enough to refine from; else all mirror images are searched.
     """
     flips = np.stack([np.diag([-1.0 if k == j else 1.0 for j in range(3)]) for k in range(3)])
     frame = pair.small.to_world[:3, :3] / pair.small.spacing
@@ -197,7 +197,7 @@ def _mirrored(
         worlds = world @ worlds
     else:
         coarsest = pair.coarsest(MIRRORED)
-        linears = np.concatenate([turns() @ flip for flip in flips])
+        linears = np.concatenate([rotations() @ flip for flip in flips])
         poses, _ = search(coarsest, linears, progress)
         worlds = _worlds(coarsest, poses[distinct(poses, coarsest.fixed.shape, 3.0, KEPT[1])])
         worlds, _ = _climbed(coarsest, worlds, "similarity", 10, KEPT[2])
@@ -208,14 +208,14 @@ def _mirrored(
 
 
 def _searched(
-    pair: Pair, middle: Level, kind: str, starts: Array, trace: list[float], progress: Progress
+    pair: Pair, middle: Level, kind: str, initial: Array, trace: list[float], progress: Progress
 ) -> Array:
     """World matrices (B, 4, 4) of the best poses of a search over all, refined at the middle level."""
     coarsest = pair.coarsest(CORRELATION)
-    linears = np.concatenate([turns() * s for s in SCALES])
+    linears = np.concatenate([rotations() * s for s in SCALES])
     poses, values = search(coarsest, linears, subprogress(progress, 0.0, 0.6))
     poses = poses[distinct(poses, coarsest.fixed.shape, 3.0, KEPT[0])]
-    worlds = np.concatenate([_worlds(coarsest, poses), starts[1:]])
+    worlds = np.concatenate([_worlds(coarsest, poses), initial[1:]])
     trace.append(float(values[0]))
     progress(0.6, "refining the best poses")
     worlds, _ = _climbed(coarsest, worlds, "similarity", 10, KEPT[1])
@@ -263,7 +263,7 @@ def _worlds(level: Level, poses: Tensor) -> Array:
 
 
 def _needed(share: float, blocks: int) -> float:
-    """The share of blocks asked for: more where few blocks could agree by chance."""
+    """The required share of blocks: more where few blocks could agree by chance."""
     return share + 1.0 / max(blocks, 1) ** 0.5 * 0.3
 
 
@@ -283,13 +283,13 @@ def _pair(task: Task, device: torch.device) -> Pair:
     return Pair(views[0], views[1], min(sides), max(sides), swapped)
 
 
-def _starts(pair: Pair, task: Task) -> Array:
-    """World matrices, smaller to larger volume: the present pose, centres on centres, fitted landmarks."""
-    starts = [np.eye(4), np.eye(4)]
-    starts[1][:3, 3] = extents(task.moving)[2] - extents(task.fixed)[2]
+def _initial_worlds(pair: Pair, task: Task) -> Array:
+    """World matrices, smaller to larger volume: the current pose, centres on centres, fitted landmarks."""
+    initial = [np.eye(4), np.eye(4)]
+    initial[1][:3, 3] = extents(task.moving)[2] - extents(task.fixed)[2]
     if task.landmarks is not None and len(task.landmarks[0]) >= 3:
-        starts.append(_fitted(*task.landmarks))
-    found = np.array(starts)
+        initial.append(_fitted(*task.landmarks))
+    found = np.array(initial)
     return np.linalg.inv(found) if pair.swapped else found
 
 
@@ -298,8 +298,8 @@ def _fitted(fixed: Array, moving: Array) -> Array:
     a, b = fixed - fixed.mean(axis=0), moving - moving.mean(axis=0)
     u, s, vt = np.linalg.svd(b.T @ a)
     sign = np.diag([1.0, 1.0, np.linalg.det(u @ vt)])
-    turn = u @ sign @ vt
+    rotation = u @ sign @ vt
     matrix = np.eye(4)
-    matrix[:3, :3] = turn * float((s * sign.diagonal()).sum() / max((a**2).sum(), 1e-12))
+    matrix[:3, :3] = rotation * float((s * sign.diagonal()).sum() / max((a**2).sum(), 1e-12))
     matrix[:3, 3] = moving.mean(axis=0) - matrix[:3, :3] @ fixed.mean(axis=0)
     return matrix

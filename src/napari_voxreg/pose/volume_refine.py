@@ -17,9 +17,9 @@ PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 EDGE = 1.0  # voxels: width of the derivatives
 POOL = 0.8  # voxels: smoothing of the orientations
 FLAT = 0.7  # of the mean gradient: weaker ones count less
-ISOTROPIC = 0.8  # part of the mean over orientations that is taken away
-BLOCK = 6  # voxels: side of the blocks whose fit is looked at one by one
-SUPPORT = 0.2  # part of one image's structure that must lie on the other
+ISOTROPIC = 0.8  # fraction of the mean over orientations that is subtracted
+BLOCK = 6  # voxels: side of the blocks whose fit is assessed one by one
+SUPPORT = 0.2  # fraction of one image's structure that must overlap the other
 STILL = 0.02  # voxels: shorter steps end a refinement
 REACH = 3  # voxels by which a block may fit elsewhere
 
@@ -88,7 +88,7 @@ def orientations(pixels: Tensor, floor: float) -> Tensor:
     """Where edges run, whichever side is brighter: the gradient's normalised outer product with itself.
 
     After the normalised gradient fields of Haber and Modersitzki (MICCAI 2006); strong and weak edges count
-    about alike, noise less.
+    about the same, noise less.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def orientations(pixels: Tensor, floor: float) -> Tensor:
 
 
 def _floor(view: Volume) -> float:
-    """The gradient that tells an edge from noise in a volume."""
+    """The gradient that separates an edge from noise in a volume."""
     length = gradient(view.pixels[None], EDGE)[0].square().sum(0).sqrt()
     return FLAT * float((length * view.mask).sum() / view.mask.sum().clamp_min(1)) + 1e-6
 
@@ -141,7 +141,7 @@ def sampled(view: Volume, poses: Tensor, shape: tuple[int, ...]) -> tuple[Tensor
 
 
 def score(level: Level, poses: Tensor, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Correlation of the features where both vote, and the part of one image's that they cover, (B,)."""
+    """Correlation of the features where both vote, and the fraction of one image's that they cover, (B,)."""
     # Edges are as thick at any scale, so their energy goes with their area.
     area = torch.linalg.det(poses[:, :3, :3]).abs() ** (2 / 3)
     shared = mask[:, None] * level.features
@@ -162,9 +162,9 @@ def generators(model: str) -> Tensor:
     basis = []
     eye = np.eye(3)
     for k in range(3):
-        shift = np.zeros((3, 4))
-        shift[k, 3] = 1
-        basis.append(shift)
+        translation = np.zeros((3, 4))
+        translation[k, 3] = 1
+        basis.append(translation)
     if model == "affine":
         for i in range(3):
             for j in range(3):
@@ -182,7 +182,7 @@ def refine(level: Level, poses: Tensor, model: str, iterations: int) -> tuple[Te
     """Climb from each pose to the nearest peak by damped symmetric Gauss-Newton steps.
 
     Efficient second-order minimisation (Benhimane and Malis, IROS 2004): slopes are the mean of both images'.
-    Features are computed anew after every warp, because orientations turn with the picture.
+    Features are computed anew after every warp, because orientations rotate with the image.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def _motion(
     small = torch.zeros(len(b), 4, 4, dtype=torch.float64, device=b.device)
     small[:, :3] = torch.einsum("bp,pik->bik", solved, basis.double())
     length = small.flatten(1).norm(dim=1)
-    small[:, :3, :3] /= half  # places are measured in halves of the lattice, shifts in voxels
+    small[:, :3, :3] /= half  # places are measured in halves of the lattice, translations in voxels
     there = torch.eye(4, dtype=torch.float64, device=b.device)
     there[:3, 3] = middle
     back = torch.linalg.inv(there)
@@ -282,11 +282,10 @@ def _motion(
 
 
 def agreement(level: Level, pose: Tensor) -> tuple[float, int]:
-    """Part of the structure that locally fits best where a pose puts it, and the number of its blocks.
+    """Fraction of the structure that locally fits best where a pose puts it, and the number of its blocks.
 
-    Each block of the fixed volume is compared with the moving one at all shifts of up to `REACH` voxels.
-    At the right pose most fit best near no shift, whatever the modality; at a wrong one the best shifts
-    scatter.
+    Each block of the fixed volume is compared with the moving one at all translations of up to `REACH`
+    voxels. At the right pose most fit best near zero, whatever the modality; at a wrong one they scatter.
 
     Parameters
     ----------

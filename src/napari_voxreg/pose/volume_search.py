@@ -21,7 +21,7 @@ PEAKS = 2  # translations kept of each rotation and scale
 APART = 2  # voxels between them
 
 
-def turns() -> Array:
+def rotations() -> Array:
     """Rotations to 45 degrees about each axis, (N, 3, 3): a body-centred lattice of Euler angles."""
     whole = product((-STEP, 0.0, STEP), repeat=3)
     half = product((-1.5 * STEP, -0.5 * STEP, 0.5 * STEP, 1.5 * STEP), repeat=3)
@@ -60,14 +60,14 @@ def search(level: Level, linears: Array, progress: Progress) -> tuple[Tensor, Te
         pixels, mask = sampled(level.moving, poses, box)
         scores = _correlate(level, spectra, orientations(pixels, level.floors[1]), mask.float(), size)
         for pose, row in zip(poses, scores, strict=True):
-            found += [_shifted(pose, at, size, level.fixed.shape, value) for at, value in _peaks(row)]
+            found += [_translated(pose, at, size, level.fixed.shape, value) for at, value in _peaks(row)]
     poses, values = (torch.stack(part) for part in zip(*found, strict=True))
     order = values.argsort(descending=True)
     return poses[order], values[order]
 
 
 def elsewhere(level: Level, pose: Tensor, apart: int) -> Tensor:
-    """The pose (4, 4) that differs from another by the best shift of more than some voxels along an axis."""
+    """A pose (4, 4) moved by the best translation of more than some voxels along an axis."""
     shape = level.fixed.shape
     size = tuple(next_fast_len(2 * n - 1, real=True) for n in shape)
     features, mask = warped(level, pose[None])
@@ -76,7 +76,7 @@ def elsewhere(level: Level, pose: Tensor, apart: int) -> Tensor:
     near = [torch.arange(-apart, apart + 1, device=row.device) % n for n in size]
     row[torch.meshgrid(*near, indexing="ij")] = 0.0
     at = row.argmax()
-    return _shifted(pose, at, size, shape, row.flatten()[at])[0]
+    return _translated(pose, at, size, shape, row.flatten()[at])[0]
 
 
 def _box(level: Level, inner: Array) -> tuple[int, ...]:
@@ -129,21 +129,21 @@ def _peaks(row: Tensor) -> list[tuple[Tensor, Tensor]]:
     return found
 
 
-def _shifted(
+def _translated(
     pose: Tensor, at: Tensor, size: tuple[int, ...], shape: tuple[int, ...], value: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The pose whose box starts at the fixed index that a place in the correlation map stands for."""
+    """The pose whose box starts at the fixed index that a position in the correlation map stands for."""
     index = np.array(np.unravel_index(int(at), size))
-    shift = np.where(index >= np.array(shape), index - np.array(size), index)
+    translation = np.where(index >= np.array(shape), index - np.array(size), index)
     moved = pose.clone()
-    moved[:3, 3] -= pose[:3, :3] @ torch.tensor(shift, dtype=torch.float32, device=pose.device)
+    moved[:3, 3] -= pose[:3, :3] @ torch.tensor(translation, dtype=torch.float32, device=pose.device)
     return moved, value
 
 
 def distinct(poses: Tensor, shape: tuple[int, ...], apart: float, most: int) -> Tensor:
     """Indices of the first poses that differ from all before by more than `apart` moving voxels somewhere."""
     ends = torch.tensor(list(product(*[(0.0, n - 1.0) for n in shape])), device=poses.device)
-    ends = 0.7 * ends + 0.3 * ends.mean(0)  # corners themselves are seldom part of what is seen
+    ends = 0.7 * ends + 0.3 * ends.mean(0)  # the corners themselves are seldom visible
     images = ends @ poses[:, :3, :3].transpose(1, 2) + poses[:, None, :3, 3]
     kept: list[int] = []
     for k in range(len(poses)):

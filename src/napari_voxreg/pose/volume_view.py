@@ -98,7 +98,7 @@ def extents(image: Image) -> tuple[Array, Array, Array]:
 
 
 def volume(image: Image, mask: Image | None, spacing: float, device: torch.device) -> Volume:
-    """An image as the pose search sees it.
+    """An image prepared for the pose search.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""From two images to a judged result."""
+"""From two images to a result with a verdict."""

@@ -41,7 +41,7 @@ class Row:
     Parameters
     ----------
     method : str
-        The method's name; `BEFORE` for the images as they lie.
+        The method's name; `BEFORE` for the images at their current positions.
     scores : Scores or None
         Measured with the method's transform.
     lncc : float
@@ -104,7 +104,7 @@ COLUMNS = (
         lambda row: row.lncc,
     ),
     Column("SSIM", ".3f", "structural similarity where both overlap", _score(lambda s: s.overlap["ssim"])),
-    Column("folds %", ".2g", "of the fixed image", _score(lambda s: s.folded)),
+    Column("folding %", ".2g", "of the fixed image", _score(lambda s: s.folded)),
     Column(
         "s", ".1f", "seconds of the method itself", lambda row: row.result.seconds if row.result else None
     ),
@@ -136,16 +136,16 @@ def compare(
     Parameters
     ----------
     methods : sequence of str, optional
-        Names in ``METHODS``; the usual ones for as many axes if left out.
+        Names in ``METHODS``; the usual ones for the number of axes by default.
     arrived : callable, optional
-        Called with each row as soon as it is there; so rows outlive a `Cancelled`.
+        Called with each row as soon as it is complete, so that rows survive a `Cancelled`.
     fixed, moving, initial, fixed_mask, moving_mask, landmarks, channel, seed, device, progress
         As in `register`.
 
     Returns
     -------
     tuple of Row
-        The images as they lie, then the methods in their order. `best` tells which is best.
+        The images at their current positions, then the methods in their order. `best` finds the best row.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def compare(
         With one plain sentence, for an unknown method, a device that is not there or a pair that no method
         can register.
     Cancelled
-        If `progress` asked for it.
+        If `progress` requested it.
     """
     report = silent if progress is None else progress
     for name in methods or ():
@@ -201,8 +201,7 @@ def usual_methods(ndim: int) -> tuple[str, ...]:
 def best(rows: Sequence[Row]) -> Row | None:
     """The row of the best method: the smallest landmark error, else the highest LNCC.
 
-    Only results that are better than the start and fold nowhere to speak of are eligible; None if there are
-    none.
+    Only results that are better than before and have hardly any folding are eligible; None if there are none.
     """
     eligible = [
         row
@@ -267,7 +266,7 @@ def _row(name: str, pair: PreparedPair, progress: Progress) -> Row:
 
 
 def _titled(title: str, progress: Progress) -> Progress:
-    """Progress that says which method is at work; metrics of different methods are no one curve."""
+    """Progress that names the method at work, without its metric: methods share no curve."""
 
     def report(fraction: float | None, message: str, metric: float | None = None) -> None:
         progress(fraction, f"{title}: {message}")

@@ -18,7 +18,7 @@ def initial_transform(kind: str, fixed: Image, moving: Image, landmarks: Landmar
     Parameters
     ----------
     kind : str
-        ``"corners"`` lays the first pixels and the array axes on each other, whatever the layers' poses;
+        ``"corners"`` aligns the first pixels and the array axes, whatever the layer positions;
         ``"centres"`` moves the middle of the moving image onto the middle of the fixed one;
         ``"moments"`` does so with the centres of mass of their intensities;
         ``"landmarks"`` fits corresponding points: a translation to one, a rigid motion to up to d, an

@@ -1,4 +1,4 @@
-"""How a result shows itself in a notebook: two small pictures and a table, as HTML."""
+"""Representation of a result in a notebook: two small images and a table, as HTML."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SIDE = 256  # pixels along the longest side, at most
 
 
 def before_and_after(fixed: Image, moving: Image, transform: Transform) -> str:
-    """Two images on each other as they lie and under a transform, as HTML.
+    """Overlays of two images before and under a transform, as HTML.
 
-    The fixed image is magenta, the moving one green; where they are alike the picture is grey. Of volumes it
-    is the middle plane along the first axis.
+    The fixed image is magenta, the moving one green; where they are equal the overlay is grey.
+    Volumes show the middle plane along the first axis.
 
     Parameters
     ----------
     fixed, moving : Image
-        2D or 3D alike, with any number of channels, in units that can be converted.
+        Both 2D or both 3D, with any number of channels, in units that can be converted.
     transform : Transform
         From world points of the fixed to world points of the moving image.
     """

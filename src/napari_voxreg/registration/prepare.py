@@ -1,4 +1,4 @@
-"""A pair is checked and prepared once; methods are then run on it, measured and judged."""
+"""A pair is checked and prepared once; methods are then run on it and measured."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class PreparedPair:
     Parameters
     ----------
     task : Task
-        One float32 channel of each image where it lies, without axes of one pixel; masks on their images'
-        grids; all in the units of the fixed image.
+        One float32 channel of each image at its current position, without axes of one pixel; masks on their
+        images' grids; all in the units of the fixed image.
     initial : Transform or None
-        Where methods begin; None for where the images lie.
+        The initial transform of all methods; None for the current positions.
     given : tuple
         The fixed and the moving image as they were given.
     """
@@ -64,13 +64,13 @@ class PreparedPair:
         return _digest(self.given[0]), _digest(self.given[1])
 
     def before(self, progress: Progress = silent) -> Scores:
-        """The scores where the images lie."""
+        """The scores at the current positions."""
         if self._before is None:
             self._before = self.metrics.scores(None, progress)
         return self._before
 
     def run(self, method: str, params: Params, progress: Progress = silent) -> Result:
-        """Run a method from the initial transform, measure and judge what it found.
+        """Run a method from the initial transform and measure its result.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class PreparedPair:
         ValueError
             If the method cannot work on the pair or the device is not there, before anything is computed.
         Cancelled
-            If `progress` asked for it.
+            If `progress` requested it.
         MethodUnavailable
             If the method cannot run on this machine or its process died.
         """
@@ -107,7 +107,7 @@ class PreparedPair:
         after = self.metrics.scores(outcome.transform, subprogress(progress, 0.88, 0.97))
         notes = outcome.notes
         if task.landmarks is not None and not chosen.landmarks:
-            notes += (f"{chosen.title} is not guided by landmarks; they judge the result.",)
+            notes += (f"{chosen.title} is not guided by landmarks; they decide the verdict.",)
         if not chosen.device and task.device not in ("auto", "cpu"):
             notes += (f"{chosen.title} runs on the CPU.",)
         verdict = judge(self.metrics, before, after, outcome.transform, subprogress(progress, 0.97, 1.0))
@@ -136,7 +136,7 @@ class PreparedPair:
         )
 
     def _outcome(self, method: Method, params: Params, progress: Progress) -> Outcome:
-        """What a method finds from the initial transform, which is chained to it here and nowhere else."""
+        """A method's outcome with the initial transform, which is applied and chained here only."""
         task = self.task if self.initial is None else self.task.placed(self.initial)
         progress(0.0, f"starting {method.title}")
         if method.isolate:
@@ -153,11 +153,11 @@ class PreparedPair:
         initial = Affine.identity(fixed.ndim) if self.initial is None else self.initial
         if moving.contains(initial(nodes)).any():
             return
-        # A small moving image may lie between the lattice's nodes: look the other way round too.
+        # A small moving image may lie between the lattice's nodes, so the inverse is checked too.
         back = moving.coarsened([max(1, n // 32) for n in moving.shape]).nodes()
         if isinstance(initial, Affine) and fixed.contains(initial.inverse()(back)).any():
             return
-        raise ValueError("The images do not overlap in the world; start from their centres.")
+        raise ValueError("The images do not overlap in the world; use the initial transform 'centres'.")
 
 
 def prepare(
@@ -240,7 +240,7 @@ def _flat(image: Image, mask: Image | None) -> tuple[Image, Image | None]:
 
 
 def _mask(mask: Image | npt.ArrayLike | None, image: Image, which: str) -> Image | None:
-    """A mask as an image; a plain array lies on its image's own grid."""
+    """A mask as an image; a plain array takes its image's grid."""
     if mask is None or isinstance(mask, Image):
         return mask
     data = np.asarray(mask)

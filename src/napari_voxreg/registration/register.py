@@ -38,15 +38,15 @@ def register(
     Parameters
     ----------
     fixed, moving : Image or array_like
-        2D or 3D alike, any pixel type, channels last; plain arrays get unit spacing. Never modified.
+        Both 2D or both 3D, any pixel type, channels last; plain arrays get unit spacing. Never modified.
     method : str
         A name in ``METHODS``.
     preset : str, optional
-        One of the method's presets; its first if left out.
+        One of the method's presets; its first by default.
     params : Params or mapping, optional
         All parameters, or changes to those of the preset.
     initial : str, Transform, Result or None
-        The initial transform: None takes both images where they lie in the world; ``"corners"``,
+        The initial transform: None takes the images at their current positions in the world; ``"corners"``,
         ``"centres"``, ``"moments"`` and ``"landmarks"`` are described in `initial_transform`; a transform or
         an earlier result is continued.
     fixed_mask, moving_mask : Image or array_like, optional
@@ -73,7 +73,7 @@ def register(
     ValueError
         With one plain sentence and its remedy, before anything runs.
     Cancelled
-        If `progress` asked for it.
+        If `progress` requested it.
     MethodUnavailable
         If the method cannot run on this machine or its process died.
     """

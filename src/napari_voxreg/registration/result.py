@@ -37,7 +37,7 @@ OUTCOMES = ("better", "worse", "unchanged", "unclear")
 class Result:
     """What a registration gave.
 
-    In a notebook it shows itself: the images before and after, the verdict and the scores.
+    A notebook shows the images before and after, the verdict and the scores.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ class Result:
     seconds : float
         Time of the method itself, without checks and scores.
     before, after : Scores
-        Measured at the layers' present pose and with the transform.
+        Measured at the layer positions and with the transform.
     verdict : Verdict
-        Whether it got better, in one sentence.
+        Whether the alignment improved, in one sentence.
     names, hashes : tuple of str
         Of the fixed and the moving image; hashes are SHA-256 of shape, type and pixels.
     software : mapping
@@ -115,17 +115,17 @@ class Result:
         Raises
         ------
         ValueError
-            If the fixed image does not lie on the result's fixed grid.
+            If the fixed image is not on the result's fixed grid.
         """
-        still, first = (_flat(as_image(image), self.transform.ndim) for image in (fixed, moving))
-        if not still.grid.same_as(self.fixed):
+        first, second = (_flat(as_image(image), self.transform.ndim) for image in (fixed, moving))
+        if not first.grid.same_as(self.fixed):
             raise ValueError(
-                f"The fixed image, {still.grid.shape} pixels, does not lie on the result's fixed grid, "
+                f"The fixed image, {first.grid.shape} pixels, is not on the result's fixed grid, "
                 f"{self.fixed.shape} pixels; give the image that was registered."
             )
-        first = first.with_grid(first.grid.in_units(self.fixed.units))
-        grid = first.grid if self.moving is None else self.moving
-        return replace(self, moving=grid, fixed_image=still, moving_image=first)
+        second = second.with_grid(second.grid.in_units(self.fixed.units))
+        grid = second.grid if self.moving is None else self.moving
+        return replace(self, moving=grid, fixed_image=first, moving_image=second)
 
     def to_dict(self) -> dict[str, Any]:
         """All but the pixels and the transform as plain values, which JSON can hold; nan becomes None."""
@@ -153,9 +153,9 @@ class Result:
         """Write all but the images into a folder; `load_result` reads it.
 
         ``transform.h5`` is the transform, which any program that uses ITK can read; ``transform.json`` is the
-        record, written last. The method's own files lie beside them, and the extras in ``extras``: images as
+        record, written last. The method's own files are beside them, the extras in ``extras``: images as
         .mha, transforms as .h5 with .json. Extras of more than 64 MiB, and images that .mha cannot hold, are
-        left out; the record names them. Each file is complete or not there at all.
+        not written; the record names them. Each file is complete or not there at all.
 
         Returns
         -------
@@ -200,7 +200,7 @@ def load_result(folder: Path | str) -> Result:
 
     Of a result that an earlier version saved, what was not recorded then is empty: the moving grid is None,
     the device is an empty text, and the two values of the verdict are nan. Extras and files of the method
-    that are no longer there are left out.
+    that are no longer there are skipped.
 
     Parameters
     ----------
@@ -326,7 +326,7 @@ def _scores_from_dict(values: dict[str, Any]) -> Scores:
 
 
 def _save_extras(extras: Mapping[str, Image | Transform], folder: Path, fixed: Grid) -> list[dict[str, Any]]:
-    """Write the extras, and describe them; "file" is None for one that is left out."""
+    """Write the extras, and describe them; "file" is None for one that is not written."""
     entries = []
     for k, (name, extra) in enumerate(extras.items(), start=1):
         stem = f"{k}-{re.sub(r'[^A-Za-z0-9]+', '_', name)[:40]}"
@@ -402,5 +402,5 @@ def _number_or_none(value: Any) -> float | None:
 
 
 def _flat(image: Image, ndim: int) -> Image:
-    """An image without the axes of one pixel that `register` left out."""
+    """An image without the axes of one pixel that `register` removed."""
     return image.without(image.grid.thin_axes()) if image.ndim > ndim else image

@@ -20,7 +20,7 @@ from napari_voxreg.methods.elastix.parameter_maps import preset_maps, read_map
 from napari_voxreg.transforms import Affine, BSpline, Composite, Displacement, chain, warp
 
 LOAD = "napari_voxreg.methods.elastix.load"
-OBLIQUE = np.array([[0.8, 0.6], [0.6, -0.8]]) @ np.array([[1.0, 0.3], [0.0, 1.0]])  # turned, flipped, sheared
+OBLIQUE = np.array([[0.8, 0.6], [0.6, -0.8]]) @ np.array([[1.0, 0.3], [0.0, 1.0]])  # rotation, flip, shear
 AWKWARD = Grid.from_spacing((80, 96), (0.02, 0.03), (5, -3), OBLIQUE / np.linalg.norm(OBLIQUE, axis=0), "mm")
 FAST = {"iterations": 100, "resolutions": 3, "samples": 2000}
 
@@ -34,7 +34,7 @@ def child(children):
 
 
 def texture(shape, seed=0):
-    """A smooth random picture from 0 to 1."""
+    """A smooth random image from 0 to 1."""
     image = ndimage.gaussian_filter(np.random.default_rng(seed).random(shape), 3)
     return ((image - image.min()) / np.ptp(image)).astype(np.float32)
 
@@ -56,7 +56,7 @@ def wave(grid, pixels):
 
 
 def around_centre(matrix, shift_pixels, grid=AWKWARD):
-    """The affine map by a matrix around the grid's centre, then a shift given in pixels."""
+    """The affine map by a matrix around the grid's centre, then a translation given in pixels."""
     full = np.eye(grid.ndim + 1)
     full[:-1, :-1] = matrix
     full[:-1, -1] = grid.centre - matrix @ grid.centre + grid.affine[:-1, :-1] @ shift_pixels
@@ -78,12 +78,12 @@ def error(transform, truth, grid=AWKWARD, border=6):
     return np.linalg.norm(transform(nodes) - truth(nodes), axis=1).mean() / np.sqrt(np.prod(grid.spacing))
 
 
-TURN = np.array([[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]])
+ROTATION = np.array([[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]])
 LINEAR = {
     "translation": around_centre(np.eye(2), (3, -2)),
-    "rigid": around_centre(TURN, (2, 1)),
-    "similarity": around_centre(1.1 * TURN, (2, 1)),
-    "affine": around_centre(TURN @ np.array([[1.08, 0.06], [0, 0.95]]), (2, 1)),
+    "rigid": around_centre(ROTATION, (2, 1)),
+    "similarity": around_centre(1.1 * ROTATION, (2, 1)),
+    "affine": around_centre(ROTATION @ np.array([[1.08, 0.06], [0, 0.95]]), (2, 1)),
 }
 
 
@@ -107,8 +107,8 @@ def test_linear_presets_in_3d(preset):
     direction = np.linalg.qr(np.random.default_rng(3).random((3, 3)))[0]
     grid = Grid.from_spacing((24, 32, 36), (2.0, 1.0, 1.0), (100, -30, 7), direction, "mm")
     angles = np.linalg.qr(np.eye(3) + 0.08 * np.array([[0, -1, 0.5], [1, 0, -1], [-0.5, 1, 0]]))[0]
-    turn = angles * np.sign(np.diag(angles))
-    truth = around_centre(turn, (1, -2, 1), grid)
+    rotation = angles * np.sign(np.diag(angles))
+    truth = around_centre(rotation, (1, -2, 1), grid)
     fixed, moving = pair(truth, grid)
     outcome = run(fixed, moving, preset)
     before, after = (
@@ -298,7 +298,7 @@ def test_progress_never_falls_and_carries_the_metric():
 def test_images_that_hardly_meet_are_told_with_a_remedy():
     fixed, moving = pair(LINEAR["translation"])
     away = moving.with_grid(moving.grid.moved(Affine.translation([50.0, 50.0]).matrix))
-    with pytest.raises(ValueError, match="start from centres") as caught:
+    with pytest.raises(ValueError, match="initial transform 'centres'") as caught:
         run(fixed, away, "rigid")
     assert "elastix.log" in caught.value.__notes__[0]
 
@@ -409,16 +409,16 @@ def test_failures_without_a_known_reason_quote_elastix():
 def test_cancel_in_the_middle_is_prompt_and_leaves_one_warm_child(children):
     fixed, moving = pair(LINEAR["translation"])
     pids = {process.pid for process in children()}
-    asked = 0.0
+    requested = 0.0
 
     def progress(fraction, words, metric=None):
-        nonlocal asked
+        nonlocal requested
         if metric is not None and fraction > 0.02:
-            asked = time.perf_counter()
+            requested = time.perf_counter()
             raise Cancelled
 
     with pytest.raises(Cancelled):
         run(fixed, moving, "affine", {"iterations": 100_000}, progress=progress)
-    assert time.perf_counter() - asked < 1
+    assert time.perf_counter() - requested < 1
     assert not any(psutil.pid_exists(pid) for pid in pids)
     assert len(children()) == 1

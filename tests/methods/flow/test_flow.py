@@ -19,7 +19,7 @@ OBLIQUE = np.array([[0.8, -0.6], [0.6, 0.8]])
 
 
 def texture(shape, seed=0):
-    """A smooth random picture from 0 to 1."""
+    """A smooth random image from 0 to 1."""
     image = ndimage.gaussian_filter(np.random.default_rng(seed).random(shape), 2.5)
     return ((image - image.min()) / np.ptp(image)).astype(np.float32)
 
@@ -114,7 +114,7 @@ def test_outside_the_masks_nothing_pulls(method):
 def test_no_overlap_is_refused_with_its_remedy(method):
     grid = Grid.from_spacing((32, 32))
     image = Image(texture(grid.shape), grid)
-    with pytest.raises(ValueError, match="start from centres"):
+    with pytest.raises(ValueError, match="initial transform 'centres'"):
         run(method, image, image.with_grid(Grid.from_spacing((32, 32), origin=500)))
 
 
@@ -145,7 +145,7 @@ class TestInverseSearch:
         assert errors["flow"] < 1.1 and errors["flow"] < 0.75 * errors["tvl1"], errors
 
     def test_two_motions_meet_at_an_edge(self):
-        # The lower half slides left, the upper half right; both are cut from wider pictures.
+        # The lower half slides left, the upper half right; both are cut from wider images.
         halves = [texture((60, 160), seed) for seed in (1, 2)]
         fixed = np.concatenate([half[:, 20:-20] for half in halves])
         moving = np.concatenate([halves[0][:, 15:-25], halves[1][:, 24:-16]])

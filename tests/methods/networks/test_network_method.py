@@ -1,4 +1,4 @@
-"""Methods that ask a network: with weights whose answer is known, for none are trained here."""
+"""Network methods, with weights whose prediction is known: none are trained here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from napari_voxreg.images.task import Task
 from napari_voxreg.methods import diffeo
 from napari_voxreg.methods.networks import affinenet, avsm, jsm, pyramid, voxelmorph
 from napari_voxreg.methods.networks import network_method as _network
-from napari_voxreg.methods.networks.network_method import NetworkParams, look_into, run
+from napari_voxreg.methods.networks.network_method import NetworkParams, describe_checkpoint, run
 from napari_voxreg.metrics import significance as _judge
 from napari_voxreg.metrics.consistency import TRUST
 from napari_voxreg.metrics.pair import PairMetrics
@@ -31,27 +31,27 @@ from napari_voxreg.nets.inference.predict import Predicted
 from napari_voxreg.tensor import device as devices
 
 MODULES = (pyramid, voxelmorph, avsm, jsm, affinenet)
-SHIFT = (3.0, -2.0, 1.5)  # pixels, fixed to moving
+TRANSLATION = (3.0, -2.0, 1.5)  # pixels, fixed to moving
 
 
-def constant(shift, **arguments) -> VoxelMorph:
-    """A VoxelMorph that moves everything alike, whatever it sees."""
-    net = VoxelMorph(len(shift), (4, 4), (4, 4), (4,), **arguments)
+def constant(translation, **arguments) -> VoxelMorph:
+    """A VoxelMorph that predicts the same translation for all images."""
+    net = VoxelMorph(len(translation), (4, 4), (4, 4), (4,), **arguments)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.zero_()
-        net.flow.bias.copy_(torch.tensor(shift))
+        net.flow.bias.copy_(torch.tensor(translation))
     return net
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Checkpoints by name: the right shift, a wrong one, for 3D, of another architecture."""
+    """Checkpoints by name: the right translation, a wrong one, for 3D, of another architecture."""
     folder = tmp_path_factory.mktemp("weights")
     nets = {
-        "right2": constant(SHIFT[:2], int_steps=0),
-        "right3": constant(SHIFT, int_steps=0),
-        "flow2": constant(SHIFT[:2], int_downsize=1),
+        "right2": constant(TRANSLATION[:2], int_steps=0),
+        "right3": constant(TRANSLATION, int_steps=0),
+        "flow2": constant(TRANSLATION[:2], int_downsize=1),
         "wrong2": constant((-8.0, 9.0), int_steps=0),
         "far2": constant((-13.0, 15.0), int_steps=0),
         "still2": constant((0.0, 0.0), int_steps=0),
@@ -61,25 +61,25 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def believed(monkeypatch):
-    """What moves everything alike whatever it sees contradicts itself when asked the other way round."""
+def accepted(monkeypatch):
+    """A constant prediction is not consistent: its backward prediction is the same translation."""
     monkeypatch.setattr(_network, "TRUST", 0.0)
 
 
-def pair(ndim=2, shift=None, size=None, seed=0):
+def pair(ndim=2, translation=None, size=None, seed=0):
     """An image and the same moved by a number of pixels, 0.5 mm each."""
     size = {2: 80, 3: 32}[ndim] if size is None else size
-    shift = SHIFT[:ndim] if shift is None else shift
+    translation = TRANSLATION[:ndim] if translation is None else translation
     data = gaussian_filter(np.random.default_rng(seed).normal(size=(size + 24,) * ndim), 2).astype(np.float32)
     grid = Grid.from_spacing((size,) * ndim, 0.5, (4.0, -7.0, 9.0)[:ndim], units="mm")
-    axes = [np.arange(size) + 12 - s for s in shift]
+    axes = [np.arange(size) + 12 - s for s in translation]
     from scipy.ndimage import map_coordinates
 
     moved = map_coordinates(data, np.meshgrid(*axes, indexing="ij"), order=1)
     return Image(data[(slice(12, 12 + size),) * ndim], grid), Image(moved.astype(np.float32), grid)
 
 
-def ask(fixed, moving, params, landmarks=None):
+def predict(fixed, moving, params, landmarks=None):
     """One run in this process."""
     return run(Task(fixed, moving, landmarks=landmarks, device="cpu"), params, silent)
 
@@ -89,70 +89,72 @@ def deformed(fixed, moving):
     return diffeo.METHOD.run(Task(fixed, moving, device="cpu"), diffeo.METHOD.parameters(), silent).transform
 
 
-def asking(preset, path, **rest):
-    """VoxelMorph by its own answer alone: what moves everything alike must not be led."""
+def parameters(preset, path, **rest):
+    """VoxelMorph without the affine network: a constant prediction must not follow one."""
     params = {"weights": path, "affine_first": False, **rest}
     return voxelmorph.METHOD.parameters(preset, params)
 
 
 def fast(path):
-    return asking("fast", path)
+    return parameters("fast", path)
 
 
-def error(transform, fixed, shift=SHIFT):
-    """Mean distance from the shift, pixels, well inside."""
+def error(transform, fixed, translation=TRANSLATION):
+    """Mean distance from the translation, pixels, well inside."""
     inner = tuple(slice(10, -10) for _ in fixed.grid.shape)
     nodes = fixed.grid.nodes().reshape(*fixed.grid.shape, -1)[inner].reshape(-1, fixed.ndim)
-    truth = nodes + 0.5 * np.array(shift[: fixed.ndim])
+    truth = nodes + 0.5 * np.array(translation[: fixed.ndim])
     return np.linalg.norm(transform(nodes) - truth, axis=1).mean() / 0.5
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_the_network_answer_is_kept_where_it_helps(ndim, weights):
+def test_the_prediction_is_kept_where_it_helps(ndim, weights):
     fixed, moving = pair(ndim)
-    found = ask(fixed, moving, fast(weights[f"right{ndim}"]))
+    found = predict(fixed, moving, fast(weights[f"right{ndim}"]))
     assert error(found.transform, fixed) < 0.01
     assert found.notes[0].startswith("Weights: voxelmorph of napari-voxreg, ")
-    again = ask(fixed, moving, fast(weights[f"right{ndim}"]))
+    again = predict(fixed, moving, fast(weights[f"right{ndim}"]))
     assert np.array_equal(again.transform.field, found.transform.field)
     assert found.notes[1].startswith("Loading took ")
     assert again.notes[1].startswith("The network was loaded already; its pass ")
 
 
-def test_the_shipped_affine_network_looks_first_unless_told_not_to(weights, monkeypatch):
+def test_the_shipped_affine_network_runs_first_unless_switched_off(weights, monkeypatch):
     monkeypatch.setattr(_network, "TRUST", TRUST)
-    shift = (-12.0, 11.0)
-    fixed, moving = pair(shift=shift, size=128)
-    led = ask(fixed, moving, asking("fast", weights["still2"], affine_first=True))
-    assert error(led.transform, fixed, shift) < 1
+    translation = (-12.0, 11.0)
+    fixed, moving = pair(translation=translation, size=128)
+    led = predict(fixed, moving, parameters("fast", weights["still2"], affine_first=True))
+    assert error(led.transform, fixed, translation) < 1
     assert led.confidence > 0.9
     assert isinstance(led.extras["affine first"], Affine)
-    alone = ask(fixed, moving, asking("fast", weights["still2"]))
+    alone = predict(fixed, moving, parameters("fast", weights["still2"]))
     assert error(alone.transform, fixed, (0, 0)) == 0
     assert "affine first" not in alone.extras
 
 
-def test_an_answer_that_does_not_help_is_left_out_and_said(weights):
+def test_a_prediction_that_does_not_help_is_rejected_with_a_note(weights):
     fixed, moving = pair()
-    found = ask(fixed, moving, fast(weights["wrong2"]))
+    found = predict(fixed, moving, fast(weights["wrong2"]))
     assert error(found.transform, fixed, (0, 0)) == 0
-    assert found.notes[-1] == "The network's answer made the images no more alike, so it was left out."
+    assert found.notes[-1] == "Prediction rejected: it does not raise the similarity of the images."
 
 
-def test_an_answer_that_contradicts_itself_is_left_out_and_said(weights, monkeypatch):
+def test_an_inconsistent_prediction_is_rejected_with_a_note(weights, monkeypatch):
     monkeypatch.setattr(_network, "TRUST", TRUST)
     fixed, moving = pair()
-    found = ask(fixed, moving, fast(weights["right2"]))
+    found = predict(fixed, moving, fast(weights["right2"]))
     assert error(found.transform, fixed, (0, 0)) == 0
     assert found.confidence == 0
-    assert "contradicts itself at 100 % of the places" in found.notes[-1]
+    assert "disagree at 100 % of the points" in found.notes[-1]
     # Landmarks know better.
     points = fixed.grid.centre + np.array([[0.0, 0], [5, 3], [-4, 6]])
-    told = ask(fixed, moving, fast(weights["right2"]), landmarks=(points, points + 0.5 * np.array(SHIFT[:2])))
-    assert error(told.transform, fixed) < 0.01
+    guided = predict(
+        fixed, moving, fast(weights["right2"]), landmarks=(points, points + 0.5 * np.array(TRANSLATION[:2]))
+    )
+    assert error(guided.transform, fixed) < 0.01
 
 
-def test_an_affine_answer_that_agrees_beyond_chance_needs_no_likeness():
+def test_an_affine_prediction_consistent_beyond_chance_needs_no_similarity():
     far = Affine.translation([12.0, -9.0])
 
     class Blind:
@@ -164,63 +166,65 @@ def test_an_affine_answer_that_agrees_beyond_chance_needs_no_likeness():
         def prefers(self, new: Affine, old: Affine, chances: float = 1.0) -> bool:
             return old is self.worse
 
-    assert _network._believed(far, 0.7, Blind(), False, agreed=True)[0] is far
+    assert _network._accepted(far, 0.7, Blind(), False, agreed=True)[0] is far
     for judge, agreed in ((Blind(), False), (Blind(worse=far), True)):
-        kept = _network._believed(far, 0.7, judge, False, agreed=agreed)[0]
+        kept = _network._accepted(far, 0.7, judge, False, agreed=agreed)[0]
         assert np.array_equal(kept.matrix, np.eye(3))
 
 
-def test_refinement_goes_on_from_the_network(weights):
+def test_refinement_continues_from_the_prediction(weights):
     # Half of the motion is the network's, the rest is left to the optimiser.
-    fixed, moving = pair(shift=(4.0, -4.0))
-    params = asking("accurate", weights["right2"])
-    before = error(ask(fixed, moving, fast(weights["right2"])).transform, fixed, (4, -4))
-    found = ask(fixed, moving, params)
+    fixed, moving = pair(translation=(4.0, -4.0))
+    params = parameters("accurate", weights["right2"])
+    before = error(predict(fixed, moving, fast(weights["right2"])).transform, fixed, (4, -4))
+    found = predict(fixed, moving, params)
     assert before > 2
     assert error(found.transform, fixed, (4, -4)) < 0.15
     assert isinstance(found.transform, Composite)
     assert len(found.trace) > 5
-    assert "Refined from the network's answer." in found.notes
+    assert "Refined from the prediction." in found.notes
     # Where the network is of no use, it starts from the images as they lie.
-    alone = ask(fixed, moving, asking("accurate", weights["wrong2"]))
+    alone = predict(fixed, moving, parameters("accurate", weights["wrong2"]))
     assert error(alone.transform, fixed, (4, -4)) < 0.15
     assert isinstance(alone.transform, StationaryVelocity)
 
 
-def test_landmarks_overrule_likeness(weights):
+def test_landmarks_overrule_similarity(weights):
     fixed, moving = pair()
     points = fixed.grid.centre + np.array([[0.0, 0], [5, 3], [-4, 6]])
-    still = ask(fixed, moving, fast(weights["right2"]), landmarks=(points, points))
+    still = predict(fixed, moving, fast(weights["right2"]), landmarks=(points, points))
     assert error(still.transform, fixed, (0, 0)) == 0
-    apart = ask(fixed, moving, fast(weights["wrong2"]), landmarks=(points, points + np.array([-4.0, 4.5])))
+    apart = predict(
+        fixed, moving, fast(weights["wrong2"]), landmarks=(points, points + np.array([-4.0, 4.5]))
+    )
     assert error(apart.transform, fixed, (-8, 9)) < 0.01
 
 
-def test_images_that_meet_by_more_than_before_are_preferred(weights):
-    fixed, moving = pair(shift=(0, 0))
-    # A rim is left of the overlap; the network shifts by 4 mm up and 4.5 mm to the right.
+def test_a_larger_overlap_is_preferred(weights):
+    fixed, moving = pair(translation=(0, 0))
+    # A rim is left of the overlap; the network translates by 4 mm up and 4.5 mm to the right.
     left, right = (
         moving.with_grid(moving.grid.moved(Affine.translation([0.0, way * 38.5]).matrix)) for way in (-1, 1)
     )
-    assert error(ask(fixed, left, fast(weights["wrong2"])).transform, fixed, (0, 0)) == 0
-    assert error(ask(fixed, right, fast(weights["wrong2"])).transform, fixed, (-8, 9)) < 0.01
+    assert error(predict(fixed, left, fast(weights["wrong2"])).transform, fixed, (0, 0)) == 0
+    assert error(predict(fixed, right, fast(weights["wrong2"])).transform, fixed, (-8, 9)) < 0.01
 
 
-def test_refinement_goes_on_from_the_start_where_that_leads_further(tmp_path, weights):
-    # The network brings a part of the picture home and tears the rest apart.
-    fixed, moving = pair(shift=(2.0, -2.0), size=120)
+def test_refinement_from_the_current_positions_is_kept_if_better(tmp_path, weights):
+    # The network aligns one region of the image and misaligns the rest.
+    fixed, moving = pair(translation=(2.0, -2.0), size=120)
     rows = np.clip((np.arange(120) - 40) / 8, 0, 1)[:, None, None]
     field = 0.5 * np.array([2.0, -2.0]) * (1 - rows) + 0.5 * np.array([30.0, 25.0]) * rows
     torn = Displacement(np.broadcast_to(field, (120, 120, 2)), fixed.grid)
-    asked = Predicted(torn, device="cpu")
+    predicted = Predicted(torn, device="cpu")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_voxreg.nets.inference.predict.predict", lambda *images, **rest: asked)
-        params = asking("accurate", weights["right2"])
-        found = ask(fixed, moving, params)
-        left = ask(fixed, moving, fast(weights["right2"]))
+        patch.setattr("napari_voxreg.nets.inference.predict.predict", lambda *images, **rest: predicted)
+        params = parameters("accurate", weights["right2"])
+        found = predict(fixed, moving, params)
+        left = predict(fixed, moving, fast(weights["right2"]))
     assert left.transform is torn
     assert error(found.transform, fixed, (2, -2)) < 0.15
-    assert "Refined from the images as they lay." in found.notes
+    assert "Refined from the current positions." in found.notes
 
 
 def noise(seed, shape=(128, 128), grain=1.5):
@@ -230,50 +234,50 @@ def noise(seed, shape=(128, 128), grain=1.5):
 
 
 @pytest.mark.parametrize("trust", [0.0, TRUST])
-def test_unrelated_images_are_not_bent_into_each_other(weights, monkeypatch, trust):
+def test_unrelated_images_are_not_deformed_into_each_other(weights, monkeypatch, trust):
     monkeypatch.setattr(_network, "TRUST", trust)
     fixed, moving = noise(1), noise(2)
-    params = asking("accurate", weights["wrong2"])
-    found = ask(fixed, moving, params)
+    params = parameters("accurate", weights["wrong2"])
+    found = predict(fixed, moving, params)
     assert error(found.transform, fixed, (0, 0)) == 0
-    assert found.notes[-1] == "Refinement brought no clear gain, so it was left out."
-    # The optimiser alone makes them a little more alike: by no more than chance.
-    bent = deformed(fixed, moving)
+    assert found.notes[-1] == "Refinement rejected: no clear gain."
+    # The optimiser alone raises the similarity a little: by no more than chance.
+    result = deformed(fixed, moving)
     judge = Judge(PairMetrics(fixed, moving))
-    assert judge.prefers(bent, Affine.identity(2), chances=0)
-    assert not judge.prefers(bent, Affine.identity(2))
+    assert judge.prefers(result, Affine.identity(2), chances=0)
+    assert not judge.prefers(result, Affine.identity(2))
 
 
 def test_smooth_textures_gain_more_by_chance(monkeypatch):
     fixed, moving = (noise(seed, (272, 188), 5.0) for seed in (66, 67))
-    bent = deformed(fixed, moving)
-    assert not Judge(PairMetrics(fixed, moving)).prefers(bent, Affine.identity(2))
+    result = deformed(fixed, moving)
+    assert not Judge(PairMetrics(fixed, moving)).prefers(result, Affine.identity(2))
     # As much as fine grain gains would not do.
     monkeypatch.setattr(_judge, "SMOOTH", 0.0)
-    assert Judge(PairMetrics(fixed, moving)).prefers(bent, Affine.identity(2))
+    assert Judge(PairMetrics(fixed, moving)).prefers(result, Affine.identity(2))
 
 
-def test_an_optimiser_may_prove_an_answer_that_was_left_out(weights, monkeypatch):
+def test_a_rejected_prediction_may_be_refined(weights, monkeypatch):
     monkeypatch.setattr(_network, "TRUST", TRUST)
     # Further than the optimiser finds by itself, and the network knows half of what is right.
-    fixed, moving = pair(shift=(-16.0, 18.0), size=128)
-    params = asking("accurate", weights["far2"])
-    found = ask(fixed, moving, params)
-    assert "contradicts itself at 100 %" in found.notes[2]
-    assert found.notes[3] == "Refined from the network's answer all the same."
+    fixed, moving = pair(translation=(-16.0, 18.0), size=128)
+    params = parameters("accurate", weights["far2"])
+    found = predict(fixed, moving, params)
+    assert "disagree at 100 %" in found.notes[2]
+    assert found.notes[3] == "Refined from the rejected prediction."
     assert error(found.transform, fixed, (-16, 18)) < 0.5
 
 
 def test_refinement_does_not_start_where_nothing_overlaps(weights):
-    fixed, moving = pair(shift=(0, 0))
+    fixed, moving = pair(translation=(0, 0))
     apart = moving.with_grid(moving.grid.moved(Affine.translation([0.0, 40.0]).matrix))
-    params = asking("accurate", weights["wrong2"])
-    found = ask(fixed, apart, params)
-    assert found.notes[2].startswith("Refine")  # the answer was kept
+    params = parameters("accurate", weights["wrong2"])
+    found = predict(fixed, apart, params)
+    assert found.notes[2].startswith("Refine")  # the prediction was kept
 
 
 @pytest.mark.parametrize("ndim", [2])
-def test_affine_answers_are_refined_as_affine_maps(ndim, tmp_path):
+def test_affine_predictions_are_refined_as_affine_maps(ndim, tmp_path):
     net = STN(ndim)
     with torch.no_grad():
         net.head.out.weight.zero_()
@@ -281,10 +285,10 @@ def test_affine_answers_are_refined_as_affine_maps(ndim, tmp_path):
     path = save_weights(tmp_path / "s.safetensors", net, {})
     fixed, moving = pair()
     params = {"weights": path, "steps": 1}
-    found = ask(fixed, moving, affinenet.METHOD.parameters("accurate", params))
+    found = predict(fixed, moving, affinenet.METHOD.parameters("accurate", params))
     assert isinstance(found.transform, Affine)
     assert error(found.transform, fixed) < 0.1
-    assert isinstance(ask(fixed, moving, affinenet.METHOD.parameters("fast", params)).transform, Affine)
+    assert isinstance(predict(fixed, moving, affinenet.METHOD.parameters("fast", params)).transform, Affine)
 
 
 def test_out_of_memory_while_refining_goes_on_on_the_cpu(monkeypatch):
@@ -343,7 +347,7 @@ class TestInTheChild:
         if not torch.cuda.is_available():
             assert "no CUDA device" in refusal(weights=weights["right2"], device="cuda")
 
-    def test_a_start_that_is_affine_is_part_of_what_is_shown(self, weights):
+    def test_an_affine_initial_transform_is_shown(self, weights):
         fixed, moving = pair()
         away = Affine.translation([500.0, -300.0])
         moving = moving.with_grid(moving.grid.moved(away.matrix))
@@ -372,11 +376,11 @@ def test_weights_that_are_not_shipped_are_named():
         architectures: ClassVar[tuple[str, ...]] = ("pyramid",)
 
     with pytest.raises(ValueError, match="There are no weights nothing2d in the package; choose"):
-        ask(*pair(), Nothing())
+        predict(*pair(), Nothing())
 
 
 def test_a_checkpoint_is_described(weights):
-    said = look_into(voxelmorph.VoxelMorphParams, weights["flow2"], progress=silent)
+    said = describe_checkpoint(voxelmorph.VoxelMorphParams, weights["flow2"], progress=silent)
     assert "2D" in said
     with pytest.raises(ValueError, match="takes 'jsm'"):
-        look_into(jsm.JSMParams, weights["flow2"], progress=silent)
+        describe_checkpoint(jsm.JSMParams, weights["flow2"], progress=silent)

@@ -1,4 +1,4 @@
-"""The part of elastix that runs in the child process; itk is loaded when it is called."""
+"""The elastix code that runs in the child process; itk is loaded when it is called."""
 
 from __future__ import annotations
 

@@ -11,14 +11,14 @@ from .parameter_maps import KINDS, Map
 
 TITLES = {transform: title for title, transform in KINDS.items()} | {"RecursiveBSplineTransform": "B-spline"}
 STAGE = "=============== start of ParameterMap"
-# What elastix says, and what it means for the user.
+# elastix's messages, and what they mean for the user.
 REASONS = {
     "map outside moving image buffer": "Too few pixels of the fixed image fall on the moving image; "
-    "start from centres, or give masks that overlap.",
+    "use the initial transform 'centres', or give masks that overlap.",
     "enough image samples": "The mask leaves too few pixels to compare; draw a larger one.",
     "No valid voxels": "The mask leaves too few pixels to compare; draw a larger one.",
     "Not implemented for AdvancedTransformAdapter": "elastix cannot compute this metric through a dense "
-    "start transform; leave out TransformBendingEnergyPenalty, or start from a pose or a B-spline.",
+    "initial transform; omit TransformBendingEnergyPenalty, or use a pose or a B-spline instead.",
     "is not installed": "The parameter files name a component that this elastix has not; see the log.",
 }
 
@@ -90,7 +90,7 @@ class LogReader:
             self.trace.append(float(cells[self._column]))
 
     def _fraction(self) -> float:
-        """Part of all iterations that is done; stages that stopped early count as done."""
+        """Fraction of all iterations that is done; stages that stopped early count as done."""
         levels = self._work[self._stage]
         done = sum(map(sum, self._work[: self._stage])) + sum(levels[: self._level])
         return (done + min(self._iteration, levels[self._level])) / sum(map(sum, self._work))
@@ -112,7 +112,7 @@ def failure(log: str, error: str = "") -> str:
     log : str
         Content of ``elastix.log``.
     error : str
-        What itk said, in case that the log says nothing.
+        itk's message, for a log without a reason.
     """
     for said, reason in REASONS.items():
         if said in log:
@@ -121,5 +121,5 @@ def failure(log: str, error: str = "") -> str:
     if "Internal elastix error" not in error:  # which only points to the log
         described += re.findall(r"ITK ERROR: (?:\w+\(0x[0-9a-f]+\): )?(.+)", error)
     if not described:
-        return "elastix failed and gave no reason; see the log, and try other parameters or another start."
+        return "elastix failed without a reason; see the log, and try other parameters or initial transforms."
     return f"elastix failed: {described[0].strip().rstrip('.')}; see the log, and try other parameters."

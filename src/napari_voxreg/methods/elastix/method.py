@@ -1,7 +1,7 @@
 """elastix: parametric registration by stochastic gradient descent, through itk-elastix in the child process.
 
-itk-elastix holds the interpreter lock for its whole run and tells nothing meanwhile, so it works in the child
-of `core.process` and its progress is read from the log that it writes.
+itk-elastix holds the interpreter lock for its whole run and reports nothing meanwhile. So it works in the
+child of `core.process`, and its progress is read from the log that it writes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(task: Task, params: ElastixParams, progress: Progress) -> Outcome:
         guided = any("CorrespondingPoints" in " ".join(m["Metric"]) for m in maps)
         if task.landmarks is not None and not guided:
             notes.append(
-                "The landmarks are not used: the parameter files ask for no CorrespondingPoints metric."
+                "The landmarks are not used: the parameter files contain no CorrespondingPoints metric."
             )
     elif params.parameter_files:
         raise ValueError(

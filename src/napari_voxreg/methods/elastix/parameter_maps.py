@@ -26,8 +26,8 @@ KINDS = {
     "affine": "AffineTransform",
     "B-spline": "BSplineTransform",
 }
-# As in elastix's default maps, but for the start, which is `register`'s business, the picture, which is
-# made elsewhere, and linear interpolation for whoever applies the transform with transformix.
+# elastix's defaults, with three exceptions: the initial transform is applied by `register`, no result image
+# is written, and transformix interpolates linearly.
 COMMON = {
     "AutomaticParameterEstimation": "true",
     "AutomaticTransformInitialization": "false",
@@ -113,7 +113,7 @@ def _control_points(params: ElastixParams, grid: Grid) -> Map:
 
 
 def read_map(path: Path, ndim: int) -> Map:
-    """Read one of elastix's parameter files, to know that it is one and what it asks for.
+    """Read one of elastix's parameter files, to check it and to know its components.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ FILES = "parameter files"
 
 @dataclass(frozen=True, kw_only=True)
 class ElastixParams(Params):
-    """What to ask of elastix; parameter files are run as they are and leave the other parameters aside."""
+    """Parameters of elastix; parameter files are run as they are and ignore the other parameters."""
 
     stages: Literal[
         "affine + B-spline", "translation", "rigid", "similarity", "affine", "parameter files"

@@ -1,4 +1,4 @@
-"""Optical flow by dense inverse search, refined variationally, its motion boundaries mended (OpenCV)."""
+"""Optical flow by dense inverse search, refined variationally, its motion boundaries corrected (OpenCV)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ...core.progress import Progress, subprogress
 from ..base import Method, Outcome, Task
 from .scikit import register_by_flow
 
-_SEARCHED = 2048**2  # pixels at which the search works at most; larger pictures are searched smaller
+_SEARCHED = 2048**2  # pixels of the search at most; larger images are searched at lower resolution
 _SMALLEST = 32  # pixels along an axis that the search needs
-_TILE, _MARGIN = 2048, 64  # pixels refined at once, and how far around them the refinement looks
-_AGREEMENT = 0.5  # pixels by which the flows there and back may miss each other
+_TILE, _MARGIN = 2048, 64  # pixels refined at once, and the margin around them that the refinement uses
+_AGREEMENT = 0.5  # pixels by which forward and backward flows may disagree
 _STEEP = 0.3  # change of the flow from one pixel to the next from which it is a boundary
-_SIMILAR = 0.05  # difference in brightness, of the whole range, up to which neighbours move alike
+_SIMILAR = 0.05  # difference in brightness, of the whole range, up to which neighbours move together
 _CHUNK = 8192  # pixels whose neighbours are sorted at once
 
 
@@ -41,8 +41,7 @@ class FlowParams(Params):
     )
     boundaries: int = param(
         12,
-        "How many pixels around a motion boundary are asked which side a pixel moves with; "
-        "0 leaves boundaries as they are and halves the time.",
+        "Radius of the weighted median at motion boundaries, in pixels; 0 disables it and halves the time.",
         range=(0, 50),
         special="off",
     )
@@ -61,11 +60,11 @@ def run(task: Task, params: FlowParams, progress: Progress) -> Outcome:
 
 
 def optical_flow(fixed: Array, moving: Array, params: FlowParams, progress: Progress) -> Array:
-    """The dense flow between two pictures of one modality.
+    """The dense flow between two images of one modality.
 
-    Dense inverse search finds it coarse to fine (Kroeger et al., ECCV 2016); a variational refinement with
-    robust brightness and gradient constancy (Brox et al., ECCV 2004) alternates with medians; at motion
-    boundaries, where the flows there and back disagree, a median weighted by likeness, distance and
+    Dense inverse search finds it coarse to fine (Kroeger et al., ECCV 2016). A variational refinement with
+    robust brightness and gradient constancy (Brox et al., ECCV 2004) alternates with medians. At motion
+    boundaries, where forward and backward flows disagree, a median weighted by similarity, distance and
     agreement decides with which side a pixel moves (Sun, Roth, Black, CVPR 2010).
 
     Parameters
@@ -78,20 +77,20 @@ def optical_flow(fixed: Array, moving: Array, params: FlowParams, progress: Prog
     Returns
     -------
     ndarray, shape (2, rows, columns), float32
-        In pixels, (row, column): moving at x + flow(x) looks like fixed at x.
+        In pixels, (row, column): moving at x + flow(x) corresponds to fixed at x.
     """
     import cv2
 
     shape = fixed.shape
-    # The same scene in another light: one gain and offset brings the two as close as they get.
+    # For the same scene in another light, one gain and offset matches both images best.
     gain = fixed.std() / max(float(moving.std()), 1e-6)
     moving = np.clip((moving - moving.mean()) * gain + fixed.mean(), 0, 1, dtype=np.float32)
     missing = [max(0, _SMALLEST - n) for n in shape]
 
-    def prepared(picture: Array) -> Array:
+    def prepared(image: Array) -> Array:
         if params.presmoothing:
-            picture = cv2.GaussianBlur(picture, (0, 0), params.presmoothing, borderType=cv2.BORDER_REPLICATE)
-        return cv2.copyMakeBorder(picture, 0, missing[0], 0, missing[1], cv2.BORDER_REFLECT)
+            image = cv2.GaussianBlur(image, (0, 0), params.presmoothing, borderType=cv2.BORDER_REPLICATE)
+        return cv2.copyMakeBorder(image, 0, missing[0], 0, missing[1], cv2.BORDER_REFLECT)
 
     fixed, moving = prepared(fixed), prepared(moving)
     whole = 0.4 if params.boundaries else 1.0
@@ -102,7 +101,7 @@ def optical_flow(fixed: Array, moving: Array, params: FlowParams, progress: Prog
         del back
         for k in range(2):
             report = subprogress(progress, 2 * whole + 0.1 * k, 2 * whole + 0.1 * (k + 1))
-            flow = _mended(flow, missed, fixed, params.boundaries, report)
+            flow = _corrected(flow, missed, fixed, params.boundaries, report)
     flow = flow[: shape[0], : shape[1]]
     return np.stack([flow[..., 1], flow[..., 0]])  # OpenCV's come (column, row)
 
@@ -118,7 +117,7 @@ def _found(fixed: Array, moving: Array, params: FlowParams, progress: Progress) 
     search.setVariationalRefinementAlpha(params.smoothness)
     search.setVariationalRefinementGamma(params.gradient)
     search.setVariationalRefinementDelta(params.brightness)
-    first, second = (np.rint(255 * picture).astype(np.uint8) for picture in (fixed, moving))
+    first, second = (np.rint(255 * image).astype(np.uint8) for image in (fixed, moving))
     flow = np.asarray(search.calc(first, second, np.zeros((*fixed.shape, 2), np.float32)))
     variation = cv2.VariationalRefinement.create()
     variation.setAlpha(params.smoothness)
@@ -129,7 +128,7 @@ def _found(fixed: Array, moving: Array, params: FlowParams, progress: Progress) 
         flow = _median(flow)
         refined = np.empty_like(flow)
         for around, inner, tile in _tiles(fixed.shape):
-            a, b = (255 * picture[around] for picture in (fixed, moving))
+            a, b = (255 * image[around] for image in (fixed, moving))
             refined[tile] = variation.calc(a, b, np.ascontiguousarray(flow[around]))[inner]
         flow = refined
     return _median(flow)
@@ -143,7 +142,7 @@ def _median(flow: Array) -> Array:
 
 
 def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[tuple[slice, ...], ...]]:
-    """Tiles of a picture: the region with its margin, the tile inside that region, and the tile itself."""
+    """Tiles of a image: the region with its margin, the tile inside that region, and the tile itself."""
     for index in np.ndindex(*(-(-n // _TILE) for n in shape)):
         tile = [(i * _TILE, min((i + 1) * _TILE, n)) for i, n in zip(index, shape, strict=True)]
         wide = [(max(0, a - _MARGIN), min(n, b + _MARGIN)) for (a, b), n in zip(tile, shape, strict=True)]
@@ -152,7 +151,7 @@ def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[tuple[slice, ...], ...]]:
 
 
 def _disagreement(flow: Array, back: Array) -> Array:
-    """By how many pixels following the flow there and back misses the start; infinite if it leaves."""
+    """Distance in pixels to the start after the forward and the backward flow; infinite outside the image."""
     import cv2
 
     rows, columns = flow.shape[:2]
@@ -167,11 +166,11 @@ def _disagreement(flow: Array, back: Array) -> Array:
     return missed
 
 
-def _mended(flow: Array, missed: Array, picture: Array, radius: int, progress: Progress) -> Array:
+def _corrected(flow: Array, missed: Array, image: Array, radius: int, progress: Progress) -> Array:
     """The flow with its values at motion boundaries replaced by weighted medians of some fifty neighbours."""
     import cv2
 
-    progress(0.0, "mending motion boundaries")
+    progress(0.0, "correcting motion boundaries")
     slope = sum(
         cv2.magnitude(*(cv2.Sobel(flow[..., k], cv2.CV_32F, *o, scale=1 / 8) for o in ((1, 0), (0, 1))))
         for k in (0, 1)
@@ -179,8 +178,8 @@ def _mended(flow: Array, missed: Array, picture: Array, radius: int, progress: P
     unsure = (slope > _STEEP) | (missed > 1.4 * _AGREEMENT)
     where = np.nonzero(cv2.dilate(unsure.astype(np.uint8), np.ones((7, 7), np.uint8)))
     trust = np.exp(-0.5 * (np.minimum(missed, 1e3) / _AGREEMENT) ** 2) + np.float32(1e-3)
-    rim = cv2.BORDER_REFLECT_101 if min(picture.shape) > radius else cv2.BORDER_REPLICATE
-    wide = [cv2.copyMakeBorder(x, *(radius,) * 4, rim) for x in (flow, trust, picture)]
+    rim = cv2.BORDER_REFLECT_101 if min(image.shape) > radius else cv2.BORDER_REPLICATE
+    wide = [cv2.copyMakeBorder(x, *(radius,) * 4, rim) for x in (flow, trust, image)]
     step = max(1, radius // 4)
     steps = np.arange(0, radius + 1, step)
     steps = np.concatenate([-steps[:0:-1], steps])
@@ -192,22 +191,22 @@ def _mended(flow: Array, missed: Array, picture: Array, radius: int, progress: P
     def medians(chunk: slice) -> Array:
         y, x = where[0][chunk], where[1][chunk]
         index = ((y + radius) * wide[2].shape[1] + x + radius)[:, None] + jump
-        unlike = (wide[2].ravel()[index] - picture[y, x][:, None]) / _SIMILAR
-        weight = near.astype(np.float32) * np.exp(-0.5 * unlike**2) * wide[1].ravel()[index]
+        difference = (wide[2].ravel()[index] - image[y, x][:, None]) / _SIMILAR
+        weight = near.astype(np.float32) * np.exp(-0.5 * difference**2) * wide[1].ravel()[index]
         around = wide[0].reshape(-1, 2)[index]
         return np.stack([_weighted_median(around[..., k], weight) for k in (0, 1)], axis=-1)
 
-    mended = flow.copy()
+    corrected = flow.copy()
     chunks = [slice(k, k + _CHUNK) for k in range(0, len(where[0]), _CHUNK)]
     with ThreadPoolExecutor() as pool:  # sorting releases the interpreter lock
         for k, values in enumerate(pool.map(medians, chunks)):
-            mended[where[0][chunks[k]], where[1][chunks[k]]] = values
-            progress((k + 1) / len(chunks), "mending motion boundaries")
-    return mended
+            corrected[where[0][chunks[k]], where[1][chunks[k]]] = values
+            progress((k + 1) / len(chunks), "correcting motion boundaries")
+    return corrected
 
 
 def _weighted_median(values: Array, weights: Array) -> Array:
-    """The value in each row (N, n) up to which half of the row's weight lies."""
+    """The value in each row (N, n) up to which half of the row's weight is reached."""
     order = np.argsort(values, axis=1)
     reached = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
     middle = (reached < 0.5 * reached[:, -1:]).sum(axis=1, keepdims=True)

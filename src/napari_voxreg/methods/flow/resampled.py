@@ -14,7 +14,7 @@ def on_fixed_grid(task: Task) -> tuple[Array, Array]:
 
     Returns
     -------
-    picture : ndarray, shape fixed.grid.shape
+    pixels : ndarray, shape fixed.grid.shape
     trusted : ndarray of bool, same shape
 
     Raises
@@ -29,6 +29,7 @@ def on_fixed_grid(task: Task) -> tuple[Array, Array]:
         trusted = trusted & task.fixed_mask.data
     if not trusted.any():
         raise ValueError(
-            "The images (inside their masks) do not overlap; start from centres or choose other masks."
+            "The images (inside their masks) do not overlap; "
+            "use the initial transform 'centres' or choose other masks."
         )
     return warp(moving, None, grid).data, trusted

@@ -1,4 +1,4 @@
-"""What the optical flow methods share: images on one grid and one scale, a flow in pixels as a transform."""
+"""Shared by the optical flow methods: images on one grid and scale, a flow in pixels as a transform."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def register_by_flow(flow: Callable[[Array, Array], Array], task: Task) -> Outco
     """Find a dense deformation with a flow function.
 
     Where the moving image ends or a mask is false, the moving image is given the fixed image's values: there
-    the flow finds nothing to do and only follows its surroundings.
+    the flow has no data and only follows its surroundings.
 
     Parameters
     ----------
     flow : callable
         Takes the fixed and the moving image, both of the fixed grid's shape, float32 and from 0 to 1, and
-        returns the flow in pixels, (d, *shape): moving at x + flow(x) looks like fixed at x.
+        returns the flow in pixels, (d, *shape): moving at x + flow(x) corresponds to fixed at x.
     task : Task
 
     Returns
@@ -35,7 +35,7 @@ def register_by_flow(flow: Callable[[Array, Array], Array], task: Task) -> Outco
     # One scale for both: optical flow takes a pixel to keep its brightness while it moves.
     low, high = np.percentile(np.concatenate([fixed.data[trusted], moving[trusted]]), [0.5, 99.5])
     if high <= low:
-        raise ValueError("The images show nothing but one value where they overlap; choose others.")
+        raise ValueError("The images are constant where they overlap; choose others.")
     first, second = (np.clip((x - low) / (high - low), 0, 1).astype(np.float32) for x in (fixed.data, moving))
     pixels = flow(first, np.where(trusted, second, first))
     world = np.moveaxis(pixels, 0, -1).astype(np.float64) @ grid.affine[:-1, :-1].T

@@ -1,1 +1,1 @@
-"""Methods that ask a trained network."""
+"""Methods that use a trained network."""

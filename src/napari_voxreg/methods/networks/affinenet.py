@@ -1,4 +1,4 @@
-"""Affine networks: large turns, scales and shifts in a fraction of a second."""
+"""Affine networks: large rotations, scales and translations in a fraction of a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AffineNetParams(SteppedParams):
     """Parameters of the affine networks."""
 
     network: Literal["feature matching", "spatial transformer"] = param(
-        "feature matching", "Which of the shipped networks is asked; the spatial transformer is for 2D."
+        "feature matching", "Which of the shipped networks is used; the spatial transformer is for 2D."
     )
 
     stem: ClassVar[str] = "affine"

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ...core.params import param
-from .network_method import BendingParams, SteppedParams, network_method
+from .network_method import DeformableParams, SteppedParams, network_method
 
 
 @dataclass(frozen=True, kw_only=True)
-class AVSMParams(SteppedParams, BendingParams):
+class AVSMParams(SteppedParams, DeformableParams):
     """Parameters of AVSM."""
 
     steps: int = param(
         1,
-        "How often the affine part looks before the whole; the shipped weights gain nothing from more.",
+        "Number of affine passes before the deformation; the shipped weights gain nothing from more.",
         range=(1, 50),
     )
 

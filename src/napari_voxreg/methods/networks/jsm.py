@@ -1,15 +1,15 @@
-"""Joint saliency: a network that refines where both images show structure, whatever one of them lacks."""
+"""Joint saliency: a network that refines only where both images show structure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .network_method import BendingParams, network_method
+from .network_method import DeformableParams, network_method
 
 
 @dataclass(frozen=True, kw_only=True)
-class JSMParams(BendingParams):
+class JSMParams(DeformableParams):
     """Parameters of the joint-saliency network."""
 
     stem: ClassVar[str] = "jsm"

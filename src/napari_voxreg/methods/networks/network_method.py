@@ -1,4 +1,4 @@
-"""What the methods that ask a trained network share: its weights, one look, then refinement from there."""
+"""Shared by the network methods: weights, a prediction in one or several passes, then refinement."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from ...nets.inference.predict import Predicted
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
-# Of what an optimiser found from an answer that was left out more is asked: so many times the gain that
-# chance may bring, for it is one more try, and with unrelated images it came to almost twice.
+# Gain that a refinement from a rejected prediction needs, in multiples of the gain by chance. It is one more
+# trial, and on unrelated images it reached almost twice that gain.
 DOUBT = 2.0
-BACK = {2: 256, 3: 96}  # pixels along the longest side for the look back, which need not be fine
+BACK = {2: 256, 3: 96}  # pixels along the longest side of the backward prediction, which can be coarse
 
 
-def look_into(params: type[NetworkParams], path: Path, *, progress: Progress) -> str:
-    """What a checkpoint holds, in one line.
+def describe_checkpoint(params: type[NetworkParams], path: Path, *, progress: Progress) -> str:
+    """Describe a checkpoint in one line.
 
     Raises
     ------
@@ -47,25 +47,23 @@ def look_into(params: type[NetworkParams], path: Path, *, progress: Progress) ->
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkParams(WeightsParams):
-    """Parameters of all methods that ask a network."""
+    """Parameters of all network methods."""
 
     weights: Path | None = param(
         None,
         "A checkpoint of your own; empty takes the weights that come with the package.",
         suffixes=SUFFIXES,
-        describe=look_into,
+        describe=describe_checkpoint,
     )
-    refine: bool = param(
-        True, "Go on with an optimiser on the pair itself, from the network's answer or the start if better."
-    )
+    refine: bool = param(True, "Refine on this pair (instance optimisation).")
 
     stem: ClassVar[str]  # of the names of the shipped weights, which end in 2d and 3d
-    affine: ClassVar[bool] = False  # whether the answer is no more than an affine map
-    sizes: ClassVar[Mapping[int, int] | None] = None  # pixels along the longest side, where fewer are better
+    affine: ClassVar[bool] = False  # whether the prediction is an affine map only
+    sizes: ClassVar[Mapping[int, int] | None] = None  # pixels along the longest side, if fewer are better
 
     @property
-    def looks(self) -> int:
-        """How often an affine network looks."""
+    def passes(self) -> int:
+        """Number of affine passes."""
         return 1
 
     def file(self, ndim: int) -> Path:
@@ -73,46 +71,46 @@ class NetworkParams(WeightsParams):
         return shipped(self.stem, ndim) if self.weights is None else self.weights
 
     def lead(self, ndim: int) -> Path | None:
-        """The checkpoint of an affine network that looks first."""
+        """The checkpoint of the affine network that runs first, if any."""
         return None
 
 
 @dataclass(frozen=True, kw_only=True)
-class BendingParams(NetworkParams):
-    """Parameters of methods whose network answers with a deformation."""
+class DeformableParams(NetworkParams):
+    """Parameters of methods whose network predicts a deformation."""
 
     affine_first: bool = param(
-        True, "Have the shipped affine network look first, for turns, scales and shifts."
+        True, "Run the shipped affine network first, for rotation, scale and translation."
     )
 
     def lead(self, ndim: int) -> Path | None:
-        """The checkpoint of an affine network that looks first."""
+        """The checkpoint of the affine network that runs first, if any."""
         return shipped("affine", ndim) if self.affine_first else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SteppedParams(NetworkParams):
-    """Parameters of methods whose network, or its first part, answers with an affine map."""
+    """Parameters of methods whose network, or its first stage, predicts an affine map."""
 
     steps: int = param(
         7,
-        "How often the affine network looks, each time at the moving image as its map so far brings it.",
+        "Number of affine passes, each on the moving image under the map found so far.",
         range=(1, 50),
     )
 
     @property
-    def looks(self) -> int:
-        """How often an affine network looks."""
+    def passes(self) -> int:
+        """Number of affine passes."""
         return self.steps
 
 
 def network_method(
     name: str, title: str, params: type[NetworkParams], reference: str, *, written_by_others: bool = False
 ) -> Method:
-    """A method that asks a network.
+    """A method that uses a network.
 
-    It works on images for which weights are shipped, and on any with weights of the user's own; these there
-    are where some are shipped to begin a training with, or `written_by_others`.
+    It works on images for which weights are shipped. The user's own weights serve any image, if some weights
+    are shipped (a training can begin with them) or others publish them (`written_by_others`).
     """
     ndims = tuple(d for d in (2, 3) if shipped(params.stem, d).is_file())
     return Method(
@@ -137,7 +135,7 @@ def network_method(
 
 
 def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
-    """Ask the network, refine its answer, and keep of both what makes the pair more alike; see `method.Run`.
+    """Predict, refine the prediction, and keep whichever raises the similarity; see `base.Run`.
 
     Raises
     ------
@@ -151,22 +149,24 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
     leading = params.lead(grid.ndim)
     lead = None if leading is None else _loaded(leading)[0].net
     loading = time.perf_counter() - began
-    found, confidence = _asked(task, params, loaded.net, lead, subprogress(progress, 0.05, 0.4))
+    found, confidence = _predictions(task, params, loaded.net, lead, subprogress(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
     notes = (f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
     judge = Judge(PairMetrics.of(task))
-    progress(0.4, "comparing with the start")
+    progress(0.4, "comparing with the current position")
     guided = task.landmarks is not None
     here = Affine.identity(grid.ndim)
     agreed = params.affine and not guided and sure(found.transform, here, confidence, grid)
-    best, origins, why = _believed(found.transform, confidence, judge, guided, agreed)
+    best, origins, why = _accepted(found.transform, confidence, judge, guided, agreed)
     notes += why
     trace: tuple[float, ...] = ()
     if params.refine:
         there = replace(task, device=found.device)
-        origins = origins[:1] if params.affine else origins  # an affine optimiser is slow: one start must do
+        origins = origins[:1] if params.affine else origins  # an affine optimiser is slow: one origin must do
         refine = _refined_affine if params.affine else _refined
-        best, trace, how = _gone_on(best, origins, judge, there, refine, subprogress(progress, 0.45, 0.95))
+        best, trace, how = _refined_best(
+            best, origins, judge, there, refine, subprogress(progress, 0.45, 0.95)
+        )
         notes += how
     used = tuple((path.name, _digest(path)) for path in (params.file(grid.ndim), leading) if path is not None)
     return Outcome(best, notes, trace, confidence, extras=found.extras, device=found.device, weights=used)
@@ -174,9 +174,9 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
 
 @dataclass(frozen=True, eq=False)
 class _Origin:
-    """Where an optimiser may start, and how many times chance its result must gain; see `Judge.prefers`.
+    """An initial transform of the optimiser, and the gain its result needs; see `Judge.prefers`.
 
-    Without a transform that is where the images lie.
+    None as transform is the current position of the images. `chances` are multiples of the gain by chance.
     """
 
     name: str
@@ -184,35 +184,36 @@ class _Origin:
     chances: float
 
 
-def _believed(
-    answer: Transform,
+def _accepted(
+    prediction: Transform,
     confidence: float,
     judge: Judge,
     trust: bool,
     agreed: bool = False,
 ) -> tuple[Transform, tuple[_Origin, ...], tuple[str, ...]]:
-    """The network's answer or the start, whichever is better; where to refine from, that first; and why.
+    """The prediction or the identity, whichever is better; the origins to refine from, best first; and why.
 
-    Chance has no part in what small steps make of an answer that is believed. From anywhere else an optimiser
-    finds some likeness in images that have nothing to do with each other, too, so what it finds there must
-    prove itself as a network's answer must. With `trust` even an answer that contradicts itself is judged.
-    One that `agreed` with itself beyond chance stands unless the start is clearly better.
+    Small steps from an accepted prediction gain nothing by chance. From elsewhere an optimiser raises the
+    similarity even of unrelated images, so its result must beat chance, as a prediction must. With `trust`
+    even a prediction that is not consistent is compared. A prediction whose directions `agreed` beyond chance
+    stands unless the identity is clearly better.
     """
-    here = Affine.identity(answer.ndim)
-    lay = _Origin("the images as they lay", None, 1.0)
+    here = Affine.identity(prediction.ndim)
+    current = _Origin("the current positions", None, 1.0)
+    rejected = _Origin("the rejected prediction", prediction, DOUBT)
     if not trust and confidence < TRUST:
         why = (
-            "The network's answer was left out: asked from the moving image to the fixed one, it contradicts "
-            f"itself at {100 * (1 - confidence):.0f} % of the places."
+            "Prediction rejected: forward and backward predictions disagree at "
+            f"{100 * (1 - confidence):.0f} % of the points."
         )
-        return here, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
-    if judge.prefers(answer, here) or (agreed and not judge.prefers(here, answer)):
-        return answer, (_Origin("the network's answer", answer, 0.0), lay), ()
-    why = "The network's answer made the images no more alike, so it was left out."
-    return here, (lay, _Origin("the network's answer all the same", answer, DOUBT)), (why,)
+        return here, (current, rejected), (why,)
+    if judge.prefers(prediction, here) or (agreed and not judge.prefers(here, prediction)):
+        return prediction, (_Origin("the prediction", prediction, 0.0), current), ()
+    why = "Prediction rejected: it does not raise the similarity of the images."
+    return here, (current, rejected), (why,)
 
 
-def _gone_on(
+def _refined_best(
     best: Transform,
     origins: tuple[_Origin, ...],
     judge: Judge,
@@ -220,9 +221,9 @@ def _gone_on(
     refine: Callable[[Task, Progress], Outcome],
     progress: Progress,
 ) -> tuple[Transform, tuple[float, ...], tuple[str, ...]]:
-    """The best of what there was and what an optimiser makes of the origins, its trace and what to say."""
+    """The best of a transform and its refinements from the origins; the trace and the notes."""
     trace: tuple[float, ...] = ()
-    how: tuple[str, ...] = ("Refinement brought no clear gain, so it was left out.",)
+    how: tuple[str, ...] = ("Refinement rejected: no clear gain.",)
     for k, origin in enumerate(origins):
         if k and not judge.overlaps(origin.transform):
             continue
@@ -235,19 +236,19 @@ def _gone_on(
             best, trace = refined.transform, refined.trace
             how = (f"Refined from {origin.name}.", *refined.notes)
             if origin.chances:
-                break  # what has proved itself needs no second try
+                break  # a result that beat chance needs no second trial
     return best, trace, how
 
 
-def _asked(
+def _predictions(
     task: Task, params: NetworkParams, net: Network, lead: Network | None, progress: Progress
 ) -> tuple[Predicted, float]:
-    """The network's answer, and how far it agrees with that to the pair the other way round."""
+    """The forward prediction, and how far the backward one agrees with it."""
     from ...nets.inference.predict import predict
 
     fixed, moving = task.fixed, task.moving
     size = None if params.sizes is None else params.sizes[fixed.ndim]
-    steps = params.looks
+    steps = params.passes
     found = predict(task, net, lead=lead, steps=steps, size=size, progress=subprogress(progress, 0.0, 0.7))
     back = predict(
         replace(task, fixed=moving, moving=fixed, device=found.device),

@@ -1,15 +1,15 @@
-"""Our own network: correlation of features, coarse to fine, without regard to contrast."""
+"""Our own network: correlation of features, coarse to fine, independent of contrast."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .network_method import BendingParams, network_method
+from .network_method import DeformableParams, network_method
 
 
 @dataclass(frozen=True, kw_only=True)
-class PyramidParams(BendingParams):
+class PyramidParams(DeformableParams):
     """Parameters of the correlation pyramid."""
 
     stem: ClassVar[str] = "pyramid"

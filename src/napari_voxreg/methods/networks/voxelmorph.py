@@ -1,15 +1,15 @@
-"""VoxelMorph: a U-Net that sees both images and answers with a smooth deformation."""
+"""VoxelMorph: a U-Net that takes both images and predicts a smooth deformation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .network_method import BendingParams, network_method
+from .network_method import DeformableParams, network_method
 
 
 @dataclass(frozen=True, kw_only=True)
-class VoxelMorphParams(BendingParams):
+class VoxelMorphParams(DeformableParams):
     """Parameters of VoxelMorph; its releases' own checkpoints are read too."""
 
     stem: ClassVar[str] = "voxelmorph"

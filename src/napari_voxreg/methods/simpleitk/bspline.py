@@ -30,7 +30,7 @@ class FreeForm(Params):
     levels: int = param(3, "Levels; control points and pixels get twice as fine at each.", range=(1, 6))
     iterations: int = param(60, "Iterations at each level, at most.", range=(1, 10_000))
     samples: int = param(
-        50_000, "Pixels that the similarity looks at; fewer are quicker.", range=(500, 10_000_000)
+        50_000, "Pixels sampled by the similarity; fewer are quicker.", range=(500, 10_000_000)
     )
     convergence: float = param(
         1e-5,
@@ -98,7 +98,7 @@ def _spline(fixed: sitk.Image, mesh: tuple[int, ...]) -> sitk.Transform:
 
 
 def _refined(transform: sitk.Transform, fixed: sitk.Image, mesh: tuple[int, ...]) -> sitk.Transform:
-    """The same deformation with twice as many cells along the axes where `mesh` asks for them.
+    """The same deformation with twice as many cells along the axes where `mesh` requires them.
 
     Halving the knots of a cubic B-spline is exact: new control points are (1, 1) / 2 and (1, 6, 1) / 8
     of the old.

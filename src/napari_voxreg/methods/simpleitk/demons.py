@@ -45,20 +45,20 @@ class Demons(Params):
 
 
 def run(task: Task, params: Demons, progress: Progress) -> Outcome:
-    """Run demons coarse to fine on the moving image as it lies on the fixed grid; see `Run`."""
+    """Run demons coarse to fine on the moving image resampled on the fixed grid; see `Run`."""
     import SimpleITK as sitk
 
     from ...transforms.itk import displacement_from_itk, image_to_itk
 
-    picture, trusted = on_fixed_grid(task)
+    resampled, trusted = on_fixed_grid(task)
     frame = Frame.of(task.fixed.grid)
     fixed = frame.image(task.fixed)
     factors = optimiser.pyramid_factors(fixed, params.levels)
     fixed_itk = image_to_itk(fixed)
     if params.match_histograms:
-        picture = _matched(picture, fixed.data, trusted)
-    # Where there is nothing to trust, nothing differs and no force arises.
-    moving_itk = image_to_itk(fixed.with_data(np.where(trusted, picture, fixed.data)))
+        resampled = _matched(resampled, fixed.data, trusted)
+    # Where there is no data, the images are equal and no force arises.
+    moving_itk = image_to_itk(fixed.with_data(np.where(trusted, resampled, fixed.data)))
     trace: list[float] = []
     report_for = optimiser.staged(progress, "demons", len(factors), params.iterations, trace)
     field: sitk.Image | None = None
@@ -91,7 +91,7 @@ def _on(field: sitk.Image | None, image: sitk.Image) -> sitk.Image:
         return field
     warper = sitk.ResampleImageFilter()
     warper.SetReferenceImage(image)
-    # A coarse level's outermost pixels lie inside the fine image's rim, where the field must go on.
+    # A coarse level's outermost pixels lie inside the fine image's rim, so the field is extrapolated there.
     warper.SetUseNearestNeighborExtrapolator(True)
     return warper.Execute(field)
 

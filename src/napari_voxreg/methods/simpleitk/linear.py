@@ -39,7 +39,7 @@ class Linear(Params):
     levels: int = param(4, "Levels of the pyramid; more find larger motions.", range=(1, 8))
     iterations: int = param(100, "Iterations at each level, at most.", range=(1, 10_000))
     samples: int = param(
-        50_000, "Pixels that the similarity looks at; fewer are quicker.", range=(500, 10_000_000)
+        50_000, "Pixels sampled by the similarity; fewer are quicker.", range=(500, 10_000_000)
     )
     step: float = param(
         1.0, "First step of the optimiser, in pixels of each level.", range=(0.01, 100.0), advanced=True
@@ -92,7 +92,7 @@ def _level(params: Linear, factor: tuple[int, ...], fixed: Image, seed: int) -> 
     pixels = int(np.prod([-(-n // f) for n, f in zip(fixed.grid.shape, factor, strict=True)]))
     optimiser.set_sampling(method, pixels, params.samples, seed)
     method.SetInterpolator(sitk.sitkLinear)
-    # With scales from the physical shift, step lengths are the largest motion of a pixel.
+    # With scales from the physical displacement, step lengths are the largest motion of a pixel.
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=params.step * max(factor),
         minStep=params.tolerance * max(factor),

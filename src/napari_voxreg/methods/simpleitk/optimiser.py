@@ -25,7 +25,7 @@ def pyramid_factors(image: Image, levels: int, mask: Image | None = None) -> lis
     """Shrink factors per axis (array order) of each level, coarse to fine, the last all ones.
 
     Coarse axes shrink later, so that pixels become as isotropic as they can. Levels with too few pixels
-    (inside the mask) to tell one pose from another are left out.
+    (inside the mask) to distinguish poses are omitted.
     """
     spacing = image.grid.spacing / image.grid.spacing.min()
     pixels = image.data.size if mask is None else int(np.count_nonzero(mask.data))
@@ -102,7 +102,7 @@ def execute(
     Raises
     ------
     Cancelled
-        If `report` raised it; ITK turns exceptions of callbacks into errors of its own, so it is kept aside.
+        If `report` raised it; ITK replaces exceptions of callbacks by its own errors, so it is kept.
     ValueError
         If ITK gave up, in plain words.
     """
@@ -136,9 +136,9 @@ def plain_error(error: RuntimeError) -> str:
     """An ITK error in one sentence with a remedy."""
     text = str(error)
     if "All samples map outside" in text or "valid points" in text or "samples map outside" in text:
-        return "The images lost their overlap during the search; start from centres or give a closer start."
+        return "The overlap was lost during the search; use the initial transform 'centres' or a closer one."
     last = [line.strip() for line in text.splitlines() if line.strip()][-1]
-    return f"ITK gave up ({last}); try another metric, fewer levels or a closer start."
+    return f"ITK gave up ({last}); try another metric, fewer levels or a closer initial transform."
 
 
 def staged(progress: Progress, name: str, levels: int, iterations: int, trace: list[float]) -> Any:
