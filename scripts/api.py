@@ -89,7 +89,7 @@ def _entry(name: str, value: object) -> str:
     )
     lines = [f"### {name}", "", f"{kind.capitalize()}. {_summary(value)}", ""]
     if kind == "function" or dataclasses.is_dataclass(value):
-        lines += ["```python", _signature(name, value), "```", ""]
+        lines += ["```text", _signature(name, value), "```", ""]
     if kind == "class":
         lines += [*_members(value), ""]
     return "\n".join(lines)
