@@ -1,4 +1,4 @@
-"""Losses: known values, what they must not mind, gradients, and what must not fool them."""
+"""Losses: known values, what they ignore, gradients, and robustness."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def _field(shape, count=2, seed=0, size=1.0):
 
 @pytest.mark.parametrize("cost", [losses.ncc, losses.lncc, losses.mk_lncc])
 @pytest.mark.parametrize("shape", [*SHAPES, (70, 66), (130, 128)])
-def test_correlations_mind_neither_brightness_nor_contrast_nor_flat_images(cost, shape):
+def test_correlations_ignore_brightness_contrast_and_flat_images(cost, shape):
     image, other = _scene(shape), _scene(shape, seed=1)
     assert float(cost(image, 0.2 + 0.5 * image)) < 0.03
     assert float(cost(image, other)) > 0.7
@@ -41,7 +41,7 @@ def test_correlations_mind_neither_brightness_nor_contrast_nor_flat_images(cost,
 
 
 @pytest.mark.parametrize("cost", [losses.lncc, losses.mk_lncc])
-def test_local_correlations_take_inverted_contrast_for_alike(cost):
+def test_local_correlations_ignore_inverted_contrast(cost):
     image = _scene((40, 48))
     assert float(cost(image, 1 - image)) < 0.03
     assert float(losses.ncc(image, 1 - image)) == pytest.approx(2, abs=1e-3)
@@ -92,13 +92,13 @@ def test_mk_lncc_is_its_definition(shape):
 
 
 @pytest.mark.parametrize("shape", [(14, 17), (9, 10, 8), (64, 65), (128, 129)])
-def test_gradient_of_mk_lncc_is_that_of_differences(shape):
+def test_the_gradient_of_mk_lncc_agrees_with_finite_differences(shape):
     a, b = (_scene(shape, 2, seed, torch.float64).requires_grad_() for seed in (0, 1))
     assert torch.autograd.gradcheck(losses.mk_lncc, (a, b), fast_mode=True)
 
 
 @pytest.mark.parametrize("shape", [(7, 8), (5, 6, 7)])
-def test_gradients_are_those_of_differences(shape):
+def test_gradients_agree_with_finite_differences(shape):
     a, b = (_scene(shape, 2, seed, torch.float64).requires_grad_() for seed in (0, 1))
     u, v = (_field(shape, seed=seed, size=0.2).requires_grad_() for seed in (0, 1))
     for cost, arguments in (
@@ -114,12 +114,12 @@ def test_gradients_are_those_of_differences(shape):
         assert torch.autograd.gradcheck(cost, arguments, fast_mode=True), cost.__name__
     moved = (0.3 + u.detach() / 4).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda s, t: losses.seen_ncc(a.detach(), s, t), (b, moved), fast_mode=True
+        lambda s, t: losses.overlap_ncc(a.detach(), s, t), (b, moved), fast_mode=True
     )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_smoothness_has_the_units_it_says(shape):
+def test_smoothness_has_the_documented_units(shape):
     d = len(shape)
     affine = affines.identities(1, d, torch.zeros(1).double()).clone()
     affine[0, 0, 1] = 0.5
@@ -144,7 +144,7 @@ def test_dice_ignores_labels_that_neither_image_has():
     assert float(losses.dice(torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 8, 8))) == 1
 
 
-def test_end_points_are_compared_in_pixels_where_the_weight_says():
+def test_end_points_are_compared_in_pixels_where_the_weight_is_positive():
     truth = torch.zeros(2, 2, 6, 6)
     field = torch.zeros(2, 2, 6, 6)
     field[:, 0, :3], field[:, 1, :3] = 3, 4
@@ -186,29 +186,31 @@ def test_kl_is_that_of_normal_distributions_up_to_a_constant(shape):
     assert float(losses.kl(average[None], log_variance[None])) == pytest.approx(total / 2 / count)
 
 
-def test_affine_symmetry_and_deviation_are_nothing_only_where_they_should_be():
-    there = affines.identities(2, 2, torch.zeros(1).double()) + 0.1 * _field((3,), 1)[0, 0, 0]
-    there = there.clone()
-    there[:, :, 2] = 4.0
+def test_affine_symmetry_and_deviation_are_zero_only_where_they_should_be():
+    forward = affines.identities(2, 2, torch.zeros(1).double()) + 0.1 * _field((3,), 1)[0, 0, 0]
+    forward = forward.clone()
+    forward[:, :, 2] = 4.0
     shape = (41, 31)
-    assert float(losses.affine_symmetry(there, affines.invert(there), shape)) == pytest.approx(0, abs=1e-12)
-    shift = affines.identities(1, 2, there).clone()
-    shift[:, 0, 2] = 10.0  # half of half the longest side
-    assert float(losses.affine_deviation(shift, shape)) == pytest.approx(0.25)
-    assert float(losses.affine_symmetry(shift, shift, shape)) == pytest.approx(1.0)
-    assert losses.affine_caution(0) == pytest.approx(30 / (3 + np.exp(-10 / 3)))
-    assert losses.affine_caution(60) == losses.affine_caution(10**6) == 1e-3
+    assert float(losses.affine_symmetry(forward, affines.invert(forward), shape)) == pytest.approx(
+        0, abs=1e-12
+    )
+    translation = affines.identities(1, 2, forward).clone()
+    translation[:, 0, 2] = 10.0  # half of half the longest side
+    assert float(losses.affine_deviation(translation, shape)) == pytest.approx(0.25)
+    assert float(losses.affine_symmetry(translation, translation, shape)) == pytest.approx(1.0)
+    assert losses.affine_weight(0) == pytest.approx(30 / (3 + np.exp(-10 / 3)))
+    assert losses.affine_weight(60) == losses.affine_weight(10**6) == 1e-3
 
 
-def test_map_symmetry_is_nothing_for_inverse_maps_and_what_leaves_the_image_does_not_count():
-    shift = torch.zeros(1, 2, 21, 41)
-    shift[:, 1] = 4.0
-    assert float(losses.map_symmetry(shift, -shift)) == pytest.approx(0, abs=1e-12)
-    assert float(losses.map_symmetry(shift, torch.zeros_like(shift))) == pytest.approx(0.01)
-    back = -shift.clone()
-    spoiled = shift.clone()
-    spoiled[:, :, :5] += 100.0  # these points are far out, and the way back knows nothing of them
-    assert float(losses.map_symmetry(spoiled, back)) == pytest.approx(0, abs=1e-9)
+def test_map_symmetry_is_zero_for_inverse_maps_and_points_outside_the_image_do_not_count():
+    forward = torch.zeros(1, 2, 21, 41)
+    forward[:, 1] = 4.0
+    assert float(losses.map_symmetry(forward, -forward)) == pytest.approx(0, abs=1e-12)
+    assert float(losses.map_symmetry(forward, torch.zeros_like(forward))) == pytest.approx(0.01)
+    backward = -forward.clone()
+    spoiled = forward.clone()
+    spoiled[:, :, :5] += 100.0  # far outside, where the backward displacement is unknown
+    assert float(losses.map_symmetry(spoiled, backward)) == pytest.approx(0, abs=1e-9)
 
 
 def _disc(image):
@@ -217,52 +219,52 @@ def _disc(image):
     return (0.1 + 0.9 * image) * (rows**2 + columns**2 < 0.8)
 
 
-def test_what_is_black_in_either_image_or_out_of_view_does_not_count():
+def test_pixels_that_are_black_in_either_image_or_out_of_view_do_not_count():
     image = _disc(_scene((48, 48), 1))
     still = torch.zeros(1, 2, 48, 48)
-    assert float(losses.seen_ncc(image, image, still)) == pytest.approx(0, abs=1e-3)
+    assert float(losses.overlap_ncc(image, image, still)) == pytest.approx(0, abs=1e-3)
     cut = image.clone()
-    cut[..., :14] = 0  # a black band, still more than half is seen
-    assert float(losses.seen_ncc(image, cut, still)) == pytest.approx(0, abs=1e-3)
-    assert float(losses.seen_ncc(cut, image, still)) == pytest.approx(0, abs=1e-3)
+    cut[..., :14] = 0  # a black band, more than half still overlaps
+    assert float(losses.overlap_ncc(image, cut, still)) == pytest.approx(0, abs=1e-3)
+    assert float(losses.overlap_ncc(cut, image, still)) == pytest.approx(0, abs=1e-3)
     assert float(losses.ncc(image, cut)) > 0.1
-    # Out of the moving image its border would go on.
+    # Outside the moving image its border would be repeated.
     full = 0.1 + 0.9 * _scene((48, 48), 1)
-    shift = still.clone()
-    shift[:, 0] = 12.0
-    fixed = warp_batch(full, shift)
-    assert float(losses.seen_ncc(fixed, full, shift)) == pytest.approx(0, abs=1e-3)
+    displacement = still.clone()
+    displacement[:, 0] = 12.0
+    fixed = warp_batch(full, displacement)
+    assert float(losses.overlap_ncc(fixed, full, displacement)) == pytest.approx(0, abs=1e-3)
     fixed[:, :, -10:] = 0.9
-    assert float(losses.seen_ncc(fixed, full, shift)) == pytest.approx(0, abs=1e-3)
+    assert float(losses.overlap_ncc(fixed, full, displacement)) == pytest.approx(0, abs=1e-3)
 
 
-def test_hiding_the_moving_image_pays_nothing():
-    """Unrelated pictures: a sliver of overlap correlates by chance, and must not be what wins."""
+def test_moving_the_image_out_of_view_does_not_lower_the_loss():
+    """Unrelated images: a narrow overlap correlates by chance, and must not win."""
     fixed, moving = (0.1 + 0.9 * _scene((48, 48), 1, seed) for seed in (0, 1))
-    middle = float(losses.seen_ncc(fixed, moving, torch.zeros(1, 2, 48, 48)))
+    middle = float(losses.overlap_ncc(fixed, moving, torch.zeros(1, 2, 48, 48)))
     reach = [-60.0, -46.0, -44.0, -40.0, -34.0, 34.0, 40.0, 44.0, 46.0, 60.0]
-    for shift in torch.cartesian_prod(torch.tensor(reach), torch.tensor(reach)):
-        away = shift.view(1, 2, 1, 1).expand(1, 2, 48, 48)
-        hidden = float(losses.seen_ncc(fixed, moving, away))
-        assert hidden > 0.8  # at most 14^2 of 48^2 pixels are seen
-        if float(shift.abs().max()) > 48:
+    for translation in torch.cartesian_prod(torch.tensor(reach), torch.tensor(reach)):
+        away = translation.view(1, 2, 1, 1).expand(1, 2, 48, 48)
+        hidden = float(losses.overlap_ncc(fixed, moving, away))
+        assert hidden > 0.8  # at most 14^2 of 48^2 pixels overlap
+        if float(translation.abs().max()) > 48:
             assert hidden == 1
     assert 0.6 < middle < 1.4
-    assert float(losses.seen_ncc(torch.zeros_like(fixed), moving, torch.zeros(1, 2, 48, 48))) == 1
+    assert float(losses.overlap_ncc(torch.zeros_like(fixed), moving, torch.zeros(1, 2, 48, 48))) == 1
 
 
-def test_an_stn_does_not_learn_to_look_away():
-    """Pictures that have nothing in common: the cheapest answer must not be to show nothing."""
+def test_an_stn_does_not_learn_to_move_the_image_out_of_view():
+    """Unrelated images: the minimum of the loss must not be an empty overlap."""
     torch.manual_seed(0)
     fixed, moving = (_disc(_scene((48, 48), 4, seed)) for seed in (0, 1))
     net = STN(2, width=4)
     optimiser = torch.optim.Adam(net.parameters(), 3e-3)
     for _ in range(60):
-        cost = losses.seen_ncc(fixed, moving, net(fixed, moving).displacement)
+        cost = losses.overlap_ncc(fixed, moving, net(fixed, moving).displacement)
         optimiser.zero_grad()
         cost.backward()
         optimiser.step()
     with torch.no_grad():
         field = net(fixed, moving).displacement
-        seen = (warp_batch((moving > 0.02).float(), field) * losses.inside(field) * (fixed > 0.02)).sum()
-    assert float(seen / (fixed > 0.02).sum()) > 0.4
+        overlap = (warp_batch((moving > 0.02).float(), field) * losses.inside(field) * (fixed > 0.02)).sum()
+    assert float(overlap / (fixed > 0.02).sum()) > 0.4

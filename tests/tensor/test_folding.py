@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_voxreg.tensor.folding import LEAST, jacobian_determinant, unfolded
+from napari_voxreg.tensor.folding import MIN_DETERMINANT, jacobian_determinant, without_folding
 from napari_voxreg.train.synthetic.noise import smooth_noise
 
 
@@ -17,7 +17,7 @@ def test_a_mirrored_image_is_folded_and_an_unmoved_one_is_not() -> None:
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
-def test_folds_go_and_the_rest_stays(ndim: int) -> None:
+def test_folding_is_removed_and_the_rest_stays(ndim: int) -> None:
     generator = torch.Generator().manual_seed(0)
     shape = (48,) * 2 if ndim == 2 else (28,) * 3
     smooth = 2 * smooth_noise(1, ndim, shape, 16.0, generator)
@@ -25,12 +25,12 @@ def test_folds_go_and_the_rest_stays(ndim: int) -> None:
     corner = (slice(None), slice(None), *(slice(4, 14),) * ndim)
     rough[corner] += 4 * torch.randn(rough[corner].shape, generator=generator)
     assert bool((jacobian_determinant(rough) < 0).any())
-    found = unfolded(rough)
-    assert float(jacobian_determinant(found).min()) >= LEAST
+    found = without_folding(rough)
+    assert float(jacobian_determinant(found).min()) >= MIN_DETERMINANT
     far = (slice(None), slice(None), *(slice(22, None),) * ndim)
     assert torch.equal(found[far], rough[far])
 
 
-def test_what_does_not_fold_is_returned_as_it_is() -> None:
+def test_a_displacement_without_folding_is_returned_as_it_is() -> None:
     smooth = smooth_noise(2, 2, (40, 40), 20.0, torch.Generator().manual_seed(1))
-    assert unfolded(smooth) is smooth
+    assert without_folding(smooth) is smooth

@@ -1,4 +1,4 @@
-"""Similarities: what they must not mind, what they must notice, and their gradients."""
+"""Similarities: what they ignore, what they detect, and their gradients."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_box_mean_is_the_uniform_filter(shape, size):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_local_correlation_minds_neither_contrast_nor_brightness_nor_flat_regions(shape):
+def test_local_correlation_ignores_contrast_brightness_and_flat_regions(shape):
     image = _scene(shape)
     assert float(lncc(image, 5 - 3 * image)) < 0.02
     assert float(lncc(image, _scene(shape, 1))) > 0.7
@@ -35,7 +35,7 @@ def test_local_correlation_minds_neither_contrast_nor_brightness_nor_flat_region
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_mutual_information_minds_no_relabelling(shape):
+def test_mutual_information_ignores_relabelling(shape):
     image, other = _scene(shape), _scene(shape, 1)
     folded = (image - 0.5).abs() * 2
     assert float(nmi(image, folded)) < 0.6 < float(nmi(image, other)) - 0.2
@@ -44,7 +44,7 @@ def test_mutual_information_minds_no_relabelling(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_self_similarity_is_alike_in_inverted_contrast(shape):
+def test_self_similarity_is_the_same_in_inverted_contrast(shape):
     image = _scene(shape)
     a, b, c = mind_ssc(image), mind_ssc(1 - image), mind_ssc(_scene(shape, 1))
     assert a.shape == ((4 if len(shape) == 2 else 12), *shape)
@@ -53,7 +53,7 @@ def test_self_similarity_is_alike_in_inverted_contrast(shape):
 
 
 @pytest.mark.parametrize("cost", [mse, lncc, nmi])
-def test_gradients_are_those_of_differences_and_weights_leave_pixels_out(cost):
+def test_gradients_agree_with_finite_differences_and_weights_exclude_pixels(cost):
     # Off the ends of the range, where a histogram has a kink.
     a, b = (0.1 + 0.8 * _scene((24, 26), seed).double() for seed in (0, 1))
     b.requires_grad_()

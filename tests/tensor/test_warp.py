@@ -20,12 +20,12 @@ def _smooth(shape, size, seed=0):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_warp_is_linear_interpolation_and_the_border_goes_on(shape):
+def test_warp_is_linear_interpolation_and_the_border_is_repeated(shape):
     rng = np.random.default_rng(1)
     image = rng.normal(size=(2, *shape)).astype(np.float32)
-    shift = _smooth(shape, 3.0).numpy()
-    warped = warp(torch.from_numpy(image), torch.from_numpy(shift)).numpy()
-    at = np.indices(shape) + shift
+    displacement = _smooth(shape, 3.0).numpy()
+    warped = warp(torch.from_numpy(image), torch.from_numpy(displacement)).numpy()
+    at = np.indices(shape) + displacement
     expected = np.stack([map_coordinates(c, at, order=1, mode="nearest") for c in image])
     assert np.abs(warped - expected).max() < 1e-4
 
@@ -44,7 +44,7 @@ def test_interpolation_by_matrices_is_exact_for_linear_fields_and_has_an_adjoint
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_flow_is_that_of_the_transform_and_comes_back(shape):
+def test_the_flow_is_that_of_the_transform_and_is_undone_by_the_opposite_velocity(shape):
     velocity = _smooth(shape, 0.5)
     steps = squarings(float(velocity.abs().max()))
     field = integrate(velocity, steps)

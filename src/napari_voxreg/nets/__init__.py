@@ -1,1 +1,1 @@
-"""Tensor building blocks shared by optimisers and networks: warping, integration, similarities."""
+"""Registration networks: architectures, checkpoints, inference and training losses."""

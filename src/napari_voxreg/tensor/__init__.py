@@ -1,1 +1,1 @@
-"""Building blocks on tensors that optimisers and networks share."""
+"""Tensor operations shared by optimisers and networks: warping, integration, similarities."""

@@ -1,7 +1,7 @@
-"""Affine maps of batches: (B, d, d + 1), matrix and shift in pixels about the images' middle.
+"""Batches of affine maps: (B, d, d + 1), matrix and translation in pixels about the images' centre.
 
-With the middle c = (shape - 1) / 2 of both images, x goes to c + A (x - c) + b; A is ``[..., :d]``, b the
-last column. They map places of the fixed image to places of the moving image, like displacements.
+With the centre c = (shape - 1) / 2 of both images, x is mapped to c + A (x - c) + b; A is ``[..., :d]``, b
+the last column. Like displacements, they map points of the fixed image to points of the moving image.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .warp import identity
 
 
 def identities(count: int, ndim: int, like: Tensor) -> Tensor:
-    """Maps (count, d, d + 1) that move nothing, of the type and on the device of `like`."""
+    """Identity maps (count, d, d + 1), of the type and on the device of `like`."""
     one = torch.eye(ndim, ndim + 1, dtype=like.dtype, device=like.device)
     return one.expand(count, ndim, ndim + 1)
 
 
-def turned(degrees: float, ndim: int, like: Tensor) -> Tensor:
-    """The map (1, d, d + 1) that turns by an angle in the plane of the last two axes."""
+def rotation(degrees: float, ndim: int, like: Tensor) -> Tensor:
+    """Rotation (1, d, d + 1) by an angle in the plane of the last two axes."""
     found = identities(1, ndim, like).clone()
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     found[0, -2:, -3:-1] = found.new_tensor([[c, -s], [s, c]])
@@ -29,19 +29,19 @@ def turned(degrees: float, ndim: int, like: Tensor) -> Tensor:
 
 
 def half_side(shape: tuple[int, ...]) -> float:
-    """Half the longest side in pixels: the length in which shifts are as large as matrices' entries."""
+    """Half the longest side in pixels: in this unit, translations are about as large as matrix entries."""
     return max((max(shape) - 1) / 2, 0.5)
 
 
 def displacement(affine: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """What a map (B, d, d + 1) adds to every pixel's place, (B, d, *shape) in pixels."""
+    """Displacement (B, d, *shape) in pixels of a map (B, d, d + 1)."""
     d = len(shape)
-    middle = torch.tensor([(n - 1) / 2 for n in shape], dtype=affine.dtype, device=affine.device)
-    places = identity(shape, affine).flatten(1) - middle[:, None]
+    centre = torch.tensor([(n - 1) / 2 for n in shape], dtype=affine.dtype, device=affine.device)
+    points = identity(shape, affine).flatten(1) - centre[:, None]
     change = affine - identities(len(affine), d, affine)
-    # Half precision would round places far from the middle by a tenth of a pixel.
+    # Half precision would round points far from the centre by a tenth of a pixel.
     with torch.autocast(affine.device.type, enabled=False):
-        return (change[:, :, :d] @ places + change[:, :, d:]).unflatten(2, shape)
+        return (change[:, :, :d] @ points + change[:, :, d:]).unflatten(2, shape)
 
 
 def compose(second: Tensor, first: Tensor) -> Tensor:
@@ -53,12 +53,12 @@ def compose(second: Tensor, first: Tensor) -> Tensor:
 
 
 def invert(affine: Tensor) -> Tensor:
-    """The way back.
+    """Inverse maps.
 
     Raises
     ------
     RuntimeError
-        If a matrix is singular (torch's own).
+        If a matrix is singular (raised by torch).
     """
     d = affine.shape[1]
     matrix = torch.linalg.inv(affine[:, :, :d])

@@ -1,4 +1,4 @@
-"""How alike two images are around each place, and where that points to."""
+"""Local correlation of two images or feature maps at every shift, and the displacement it indicates."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from torch.nn import functional as F
 
 from .similarity import box_mean_batch
 
-FIRST_SIDE = {2: 128, 3: 48}  # pixels of the first look of what compares nearby: about those of training
-LAST_SIDE = {2: 256, 3: 112}  # beyond which a field at half the resolution gains little for its time
-WINDOW = 5  # in which images are compared
-FAINT = 4e-4  # variance below which a window of an image tells little
+FIRST_SIDE = {
+    2: 128,
+    3: 48,
+}  # longest side in the first pass, pixels: about that of training
+LAST_SIDE = {2: 256, 3: 112}  # pixels; beyond, a field at half resolution gains little for its time
+WINDOW = 5  # pixels, of the local correlation
+FAINT = 4e-4  # variance of a window, below which it carries little information
 
 
 def local_correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
@@ -21,7 +24,7 @@ def local_correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
     means, variances = zip(*(moments(image, WINDOW) for image in (here, there)), strict=True)
     found, side = [], 2 * radius + 1
     others = [shifted(x, radius, "replicate") for x in (there, means[1], variances[1])]
-    # A row of shifts at once: one by one takes longer, all of them take much memory.
+    # One row of shifts at a time: one by one is slower, all at once takes much memory.
     for k in range(0, len(others[0]), side):
         image, mean, variance = (torch.cat(some[k : k + side], 1) for some in others)
         covariance = box_mean_batch(here * image, WINDOW) - means[0] * mean
@@ -36,21 +39,22 @@ def moments(images: Tensor, window: int) -> tuple[Tensor, Tensor]:
 
 
 def correlation(here: Tensor, there: Tensor, radius: int) -> Tensor:
-    """Products of features with those at every shift up to `radius`, (B, (2 radius + 1)^d, *shape).
+    """Scalar products of features at every shift up to `radius`, (B, (2 radius + 1)^d, *shape).
 
-    Of features (B, C, *shape) of length 1, times the root of C; the first axis' shift is the slowest.
+    Features are (B, C, *shape) of unit length; products are multiplied by the square root of C. The shift
+    along the first axis varies slowest.
     """
     products = _one_by_one if here.device.type == "cpu" else _all_at_once
     return products(here, there, radius) * here.shape[1] ** 0.5
 
 
 def _one_by_one(here: Tensor, there: Tensor, radius: int) -> Tensor:
-    """Of little memory, which a CPU's cache holds."""
+    """One shift at a time: fits into a CPU's cache."""
     return torch.stack([(here * window).sum(1) for window in shifted(there, radius)], dim=1)
 
 
 def _all_at_once(here: Tensor, there: Tensor, radius: int) -> Tensor:
-    """Of few kernels, whose number is what counts on a GPU."""
+    """All shifts at once: few kernel launches, which is what counts on a GPU."""
     d = here.ndim - 2
     windows = F.pad(there, (radius,) * (2 * d))
     for axis, n in enumerate(here.shape[2:], 2):
@@ -60,12 +64,12 @@ def _all_at_once(here: Tensor, there: Tensor, radius: int) -> Tensor:
 
 
 def shifted(images: Tensor, radius: int, beyond: str = "constant") -> list[Tensor]:
-    """The images (B, C, *shape) as seen through every shift up to `radius`, first axis slowest.
+    """The images (B, C, *shape) at every shift up to `radius`, first axis slowest.
 
     Parameters
     ----------
     beyond : str
-        What lies beyond the rim: nothing ("constant") or more of the border ("replicate").
+        Padding outside the image: zeros ("constant") or the border's values ("replicate").
     """
     d, shape = images.ndim - 2, images.shape[2:]
     padded = F.pad(images, (radius,) * (2 * d), mode=beyond)
@@ -78,8 +82,8 @@ def shifted(images: Tensor, radius: int, beyond: str = "constant") -> list[Tenso
     return found
 
 
-def mean_shift(scores: Tensor, radius: int) -> Tensor:
-    """The mean of all shifts, weighted by the exponents of their scores.
+def soft_argmax(scores: Tensor, radius: int) -> Tensor:
+    """Mean of all shifts, weighted by the softmax of their scores.
 
     Parameters
     ----------
@@ -97,8 +101,8 @@ def mean_shift(scores: Tensor, radius: int) -> Tensor:
     return torch.einsum("bs...,sd->bd...", torch.softmax(scores, dim=1), shifts)
 
 
-def halves_to(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Linear interpolation of (B, C, *coarse) between pixel middles, the partner of means over blocks."""
+def upsample(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Linear upsampling of (B, C, *coarse) between pixel centres, the counterpart of means over blocks."""
     if tuple(values.shape[2:]) == shape:
         return values
     mode = "bilinear" if len(shape) == 2 else "trilinear"

@@ -1,7 +1,7 @@
-"""Where tensors are computed, and what happens where that device has too little memory.
+"""Choice of the device for tensors, and the fallback to the CPU.
 
-Nothing else in the package chooses a device. Torch is imported on use, so that a name can be checked, and
-the devices be listed in the child process, by a process that never loads it.
+Nothing else in the package chooses a device. Torch is imported on use: a process that never loads it can
+check a name, and list the devices through the child process.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-# What torch and the libraries under it say where they raise no exception of its own for it.
+# Messages of torch and the libraries under it, where they raise no exception of their own for it.
 _FULL = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 def check_name(name: str) -> None:
-    """Refuse, with a `ValueError`, a name that is no device on any machine."""
+    """Raise a `ValueError` for a name that is not a device on any machine."""
     if not _NAME.fullmatch(name):
         raise ValueError(
             f"There is no device {name!r}; choose from: auto, cpu, cuda, mps, or cuda:1 for a second GPU."
@@ -34,7 +34,7 @@ def check_name(name: str) -> None:
 
 
 def check_device(name: str, progress: Progress = silent) -> None:
-    """Refuse a device that is not there; the child process looks, so that this one loads no torch.
+    """Refuse an absent device; the child process checks, so that this one does not load torch.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def check_device(name: str, progress: Progress = silent) -> None:
 
 
 def available(progress: Progress = silent) -> tuple[str, ...]:
-    """The names of what there is on this machine: "auto", "cpu", then each GPU."""
+    """Names of the devices of this machine: "auto", "cpu", then each GPU."""
     progress(None, "looking for GPUs")
     import torch
 
@@ -78,7 +78,7 @@ def device_named(name: str) -> torch.device:
     Raises
     ------
     ValueError
-        If there is no such device, or not on this machine.
+        If there is no such device, or it is absent on this machine.
     """
     import torch
 
@@ -87,13 +87,13 @@ def device_named(name: str) -> torch.device:
 
 
 def with_fallback(work: Callable[[torch.device], T], device: str) -> tuple[T, str, str | None]:
-    """Do work on a device, and on the CPU where that device cannot do it.
+    """Run `work` on a device, and on the CPU if that device fails.
 
     Parameters
     ----------
     work : callable
-        Called with the device; once more, from the beginning, with the CPU, if the first one has too little
-        memory or lacks an operation.
+        Called with the device; called again with the CPU if the device has too little memory or lacks an
+        operation.
     device : str
         As `device_named` takes it.
 
@@ -102,14 +102,14 @@ def with_fallback(work: Callable[[torch.device], T], device: str) -> tuple[T, st
     value
         Of `work`.
     device : str
-        That did the work: "cpu", "cuda", "cuda:1" or "mps".
+        That computed the value: "cpu", "cuda", "cuda:1" or "mps".
     note : str or None
-        A sentence for the user if that is not the one that was chosen.
+        A sentence for the user if that is not the chosen device.
 
     Raises
     ------
     ValueError
-        If the device is not there; before any work.
+        If the device is absent; raised before any work.
     """
     import torch
 
@@ -117,20 +117,20 @@ def with_fallback(work: Callable[[torch.device], T], device: str) -> tuple[T, st
     if where.type == "cpu":
         return work(where), "cpu", None
     try:
-        # By default cuDNN keeps 10 bits of what it convolves (TF32); then GPU and CPU differ visibly.
+        # By default cuDNN convolves with 10 bits of mantissa (TF32); then GPU and CPU differ visibly.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return work(where), str(where), None
     except (RuntimeError, MemoryError, TypeError) as error:
         why = reason_to_leave(error)
         if why is None:
             raise
-    # Outside of the handler, which would keep alive what fills the memory.
+    # Outside the handler, which would keep alive what fills the memory.
     note = f"The {where.type.upper()} device {why}; the CPU did the work."
     return work(torch.device("cpu")), "cpu", note
 
 
 def reason_to_leave(error: Exception) -> str | None:
-    """Why work must go on elsewhere, in a few words; None for any other error."""
+    """Why the CPU must take over, in a few words; None for any other error."""
     # Where a type is missing on MPS, torch raises a TypeError instead of a NotImplementedError.
     if isinstance(error, NotImplementedError) or (isinstance(error, TypeError) and "MPS" in str(error)):
         return "lacks an operation that is needed"
@@ -147,13 +147,13 @@ def is_memory_short(error: Exception) -> bool:
 
 
 def free_memory() -> float:
-    """Bytes that this process may still fill, inside of a container's limit too; infinite where Linux is not.
+    """Bytes that this process can still allocate, within a container's limit; infinite except on Linux.
 
-    Linux grants memory that it does not have and ends the process that fills it: one has to ask before.
+    Linux grants memory that it does not have and kills the process that fills it, so check beforehand.
     """
     free = math.inf
-    told = _text("/proc/meminfo")
-    found = re.search(r"^MemAvailable:\s*(\d+) kB", told, re.MULTILINE)
+    memory = _text("/proc/meminfo")
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", memory, re.MULTILINE)
     if found:
         free = 1024.0 * int(found[1])
     limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
@@ -170,7 +170,7 @@ def _text(path: str) -> str:
 
 
 def _chosen(name: str, there: tuple[str, ...]) -> str:
-    """A name among those of the devices that are there; a `ValueError` if it is not."""
+    """Resolve a name to one of the present devices; raise a `ValueError` if it is absent."""
     if name == "auto":
         return there[2] if len(there) > 2 else "cpu"
     name = "cuda" if name == "cuda:0" else name

@@ -1,4 +1,4 @@
-"""Where a displacement folds space, and how it is smoothed there until it no longer does."""
+"""Folding of displacements: the Jacobian determinant, and smoothing where it is too small."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch.nn import functional as F
 
 from .similarity import box_mean_batch
 
-LEAST = 0.05  # of the Jacobian determinant
+MIN_DETERMINANT = 0.05
 ROUNDS = 50  # of smoothing, at most
 WINDOW = 5  # pixels
 
 
 def jacobian_determinant(displacement: Tensor) -> Tensor:
-    """Of x + u(x) by central differences, (B, *shape), for u (B, d, *shape) in pixels."""
+    """Determinant (B, *shape) of x + u(x) by central differences, for u (B, d, *shape) in pixels."""
     d = displacement.shape[1]
-    # Row k of the matrix: what component k changes by along each axis.
+    # Row k of the Jacobian: the derivatives of component k along each axis.
     rows = [
         torch.stack(torch.gradient(displacement[:, k], dim=tuple(range(1, d + 1))), dim=1) for k in range(d)
     ]
@@ -27,13 +27,13 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
     return (rows[0] * torch.linalg.cross(rows[1], rows[2], dim=1)).sum(1)
 
 
-def unfolded(displacement: Tensor) -> Tensor:
-    """The displacement, averaged with its neighbours where it folds until it does not, and only there.
+def without_folding(displacement: Tensor) -> Tensor:
+    """The displacement, smoothed only where it folds until it no longer does.
 
     Parameters
     ----------
     displacement : Tensor, shape (B, d, *shape)
-        In pixels. Sides of at least two pixels.
+        In pixels. Each side has at least two pixels.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def unfolded(displacement: Tensor) -> Tensor:
     """
     pool = F.max_pool2d if displacement.ndim == 4 else F.max_pool3d
     for _ in range(ROUNDS):
-        folding = (jacobian_determinant(displacement) < LEAST)[:, None]
+        folding = (jacobian_determinant(displacement) < MIN_DETERMINANT)[:, None]
         if not bool(folding.any()):
             break
         near = pool(folding.float(), WINDOW, 1, WINDOW // 2)

@@ -10,14 +10,14 @@ from .warp import identity, normalised, sample, warp_batch
 
 
 def squarings(longest: float, at_least: int = 4, at_most: int = 12) -> int:
-    """How many squarings a velocity of that length needs, in nodes: its first step is below half a node."""
+    """Squarings for a longest velocity in nodes, so that the first step is below half a node."""
     return min(at_most, max(at_least, math.ceil(math.log2(max(2 * longest, 1.0)))))
 
 
 def integrate(velocity: Tensor, steps: int) -> Tensor:
-    """Displacement at time 1, (d, *shape) in nodes, of a velocity in nodes; constant beyond its rim.
+    """Displacement at time 1, (d, *shape) in nodes, of a velocity in nodes; constant outside its grid.
 
-    The same interpolation as `transforms.StationaryVelocity`, so both give the same map.
+    Interpolates as `transforms.StationaryVelocity` does, so both give the same map.
     """
     shape = tuple(velocity.shape[1:])
     here = identity(shape, velocity)
@@ -28,7 +28,7 @@ def integrate(velocity: Tensor, steps: int) -> Tensor:
 
 
 def integrate_batch(velocity: Tensor, steps: int) -> Tensor:
-    """The same for a batch of velocities (B, d, *shape), whose gradient takes little memory."""
+    """`integrate` for a batch of velocities (B, d, *shape), with a gradient that takes little memory."""
     field = velocity / 2**steps
     for _ in range(steps):
         field = field + warp_batch(field, field)

@@ -1,6 +1,6 @@
-"""How alike two images are, as differentiable costs (less is better), and the features they rest on.
+"""Similarity of two images as differentiable costs (less is better), and the features they use.
 
-Images are (C, *shape) tensors on one grid; `weight` (*shape) says how much each pixel counts.
+Images are (C, *shape) tensors on one grid; `weight` (*shape) weights each pixel.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LNCC_WINDOW = 7
-FLOOR = 1e-3  # of an image's variance: less local variance than that is noise
+FLOOR = 1e-3  # fraction of an image's variance: local variance below it is noise
 
 
 def box_mean(image: Tensor, size: int) -> Tensor:
     """Mean over windows of `size` (odd) pixels along each spatial axis of (C, *shape).
 
-    Beyond the rim an image goes on with its border's values. Sums of 2, 4, ... neighbours are shared, so
-    a window of 7 takes four additions an axis; unlike cumulative sums that loses no digits in float32.
+    Outside the image its border's values are repeated. Sums of 2, 4, ... neighbours are shared, so a window
+    of 7 takes four additions an axis. Unlike cumulative sums, this loses no digits in float32.
     """
     for axis in range(1, image.ndim):
         image = _box_along(image, size, axis)
@@ -90,7 +90,7 @@ def joint_histogram(a: Tensor, b: Tensor, weight: Tensor | None = None, bins: in
 
 
 def nmi(a: Tensor, b: Tensor, weight: Tensor | None = None, bins: int = 32) -> Tensor:
-    """2 - normalised mutual information, 0 (one tells the other) to 1 (independent); images in [0, 1]."""
+    """2 - normalised mutual information, 0 (each predicts the other) to 1 (independent); images in [0, 1]."""
     p = joint_histogram(a, b, weight, bins)
     together = _entropy(p)
     return 2 - (_entropy(p.sum(0)) + _entropy(p.sum(1))) / together.clamp_min(1e-12)
@@ -101,7 +101,7 @@ def _entropy(p: Tensor) -> Tensor:
 
 
 def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
-    """Self-similarity context, which looks alike in any modality (Heinrich et al., MICCAI 2013).
+    """Self-similarity context, which is similar in any modality (Heinrich et al., MICCAI 2013).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Sampling of images and fields; the only place that knows normalised [-1, 1] coordinates.
+"""Sampling of images and fields; the only module that uses normalised [-1, 1] coordinates.
 
 Tensors are channels first, (C, *shape); fields hold one channel for each array axis, in array-axis order.
 """
@@ -19,7 +19,7 @@ def identity(shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 
 def normalised(coordinates: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Index coordinates (d, *grid) as `grid_sample` wants them: -1 to 1, last axis first, (*grid, d).
+    """Index coordinates (d, *grid) as `grid_sample` requires them: -1 to 1, last axis first, (*grid, d).
 
     Those of a batch, (B, d, *grid), give (B, *grid, d).
     """
@@ -30,7 +30,7 @@ def normalised(coordinates: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def sample(image: Tensor, grid: Tensor) -> Tensor:
-    """Linear interpolation at normalised coordinates; beyond the image its border goes on.
+    """Linear interpolation at normalised coordinates; outside the image its border is repeated.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def sample(image: Tensor, grid: Tensor) -> Tensor:
 
 
 def warp(image: Tensor, displacement: Tensor) -> Tensor:
-    """The image (C, *shape) sampled at x + u(x), u (d, *shape) in pixels; its border goes on outside."""
+    """The image (C, *shape) sampled at x + u(x), u (d, *shape) in pixels; outside, its border is repeated."""
     shape = tuple(image.shape[1:])
     return sample(image, normalised(identity(shape, displacement) + displacement, shape))
 
@@ -60,7 +60,7 @@ def warp_batch(images: Tensor, displacement: Tensor) -> Tensor:
     """A batch of images (B, C, *shape) sampled at x + u(x), u (B, d, *out) in pixels of the images.
 
     For training: the gradient needs no more memory than the images, unlike that of `warp` in 3D. The output
-    has the shape of the displacement; beyond an image its border goes on.
+    has the shape of the displacement; outside an image its border is repeated.
     """
     shape = tuple(images.shape[2:])
     out = tuple(displacement.shape[2:])
@@ -69,7 +69,7 @@ def warp_batch(images: Tensor, displacement: Tensor) -> Tensor:
 
 
 def resize(images: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Linear resampling of (B, C, *shape) whose outermost nodes stay where they are."""
+    """Linear resampling of (B, C, *shape) with the outermost nodes in place."""
     if tuple(images.shape[2:]) == shape:
         return images
     mode = "bilinear" if len(shape) == 2 else "trilinear"
@@ -79,7 +79,7 @@ def resize(images: Tensor, shape: tuple[int, ...]) -> Tensor:
 def interpolation(positions: Tensor, nodes: int) -> Tensor:
     """The matrix (N, nodes) that interpolates values at nodes 0, 1, ... linearly at N positions.
 
-    Positions beyond the outermost nodes take their value.
+    Positions beyond the outermost nodes take the value there.
     """
     distance = (positions.clamp(0, nodes - 1)[:, None] - torch.arange(nodes, device=positions.device)).abs()
     return (1 - distance).clamp_min(0).to(torch.float32)

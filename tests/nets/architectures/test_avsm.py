@@ -1,4 +1,4 @@
-"""The affine steps, the momentum network and the whole of AVSM."""
+"""The affine steps, the momentum network and AVSM as a whole."""
 
 import pytest
 import torch
@@ -19,8 +19,8 @@ def _pair(shape, count=2, seed=0):
     return nn.functional.interpolate(coarse, size=shape, mode=mode, align_corners=True).chunk(2)
 
 
-def _stirred(net, shape, std):
-    """The network with a last affine layer that does something."""
+def _randomised(net, std):
+    """The network with a random last affine layer."""
     torch.manual_seed(1)
     steps = net.affine if isinstance(net, AVSM) else net
     nn.init.normal_(steps.step.head.out.weight, std=std)
@@ -33,9 +33,9 @@ def _square(affine):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_steps_compose_to_one_affine_on_the_original_image(shape):
+def test_steps_compose_to_one_affine_map_on_the_original_image(shape):
     torch.manual_seed(0)
-    net = _stirred(AffineSteps(len(shape), width=4), shape, 0.05)
+    net = _randomised(AffineSteps(len(shape), width=4), 0.05)
     fixed, moving = _pair(shape)
     with torch.no_grad():
         prediction = net(fixed, moving)
@@ -53,7 +53,7 @@ def test_steps_compose_to_one_affine_on_the_original_image(shape):
 
 def test_the_number_of_steps_may_change_after_training():
     torch.manual_seed(0)
-    net = _stirred(AffineSteps(2, width=4), (32, 32), 0.05)
+    net = _randomised(AffineSteps(2, width=4), 0.05)
     fixed, moving = _pair((32, 32))
     with torch.no_grad():
         three = net.trajectory(fixed, moving)
@@ -81,7 +81,7 @@ def test_the_momentum_network_has_the_published_size():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_avsm_answers_with_its_parts_and_begins_near_the_identity(shape):
+def test_avsm_predicts_its_parts_and_begins_near_the_identity(shape):
     d = len(shape)
     torch.manual_seed(0)
     net = AVSM(d, width=2, affine_width=4)
@@ -107,30 +107,30 @@ def test_avsm_answers_with_its_parts_and_begins_near_the_identity(shape):
 
 
 @pytest.mark.parametrize("shape", [(96, 112), (80, 80, 96)])
-def test_without_momentum_only_the_affine_part_is_left_and_with_it_the_way_back_is_found(shape):
+def test_without_momentum_only_the_affine_part_is_left_and_with_it_the_inverse_is_found(shape):
     d = len(shape)
     torch.manual_seed(0)
-    net = _stirred(AVSM(d, width=2, affine_width=4, steps=2), shape, 0.03)
+    net = _randomised(AVSM(d, width=2, affine_width=4, steps=2), 0.03)
     fixed, moving = _pair(shape, 1)
     with torch.no_grad():
         nn.init.zeros_(net.momentum.out.weight)
         plain = net(fixed, moving)
         assert torch.allclose(plain.displacement, plain.extras["affine_displacement"], atol=1e-3)
         nn.init.normal_(net.momentum.out.weight, std=0.02)
-        bent = net(fixed, moving)
-        scale = 0.04 * max(shape) / float(bent.extras["velocity"].abs().max())
+        deformed = net(fixed, moving)
+        scale = 0.04 * max(shape) / float(deformed.extras["velocity"].abs().max())
         net.momentum.out.weight *= scale
-        bent = net(fixed, moving)
-        back = net.inverse(bent)
-    gap = (bent.displacement + warp_batch(back, bent.displacement))[(..., *[slice(10, -10)] * d)]
-    assert float((bent.displacement - plain.displacement).abs().max()) > 0.03 * max(shape)
+        deformed = net(fixed, moving)
+        back = net.inverse(deformed)
+    gap = (deformed.displacement + warp_batch(back, deformed.displacement))[(..., *[slice(10, -10)] * d)]
+    assert float((deformed.displacement - plain.displacement).abs().max()) > 0.03 * max(shape)
     assert float(gap.norm(dim=1).max()) < 0.1
-    # The velocity's flow is what bends, and it is measured in pixels of the images.
-    assert float(bent.extras["velocity"].abs().max()) == pytest.approx(0.04 * max(shape), rel=0.02)
+    # The flow of the velocity deforms; it is in pixels of the images.
+    assert float(deformed.extras["velocity"].abs().max()) == pytest.approx(0.04 * max(shape), rel=0.02)
 
 
-def test_only_an_answer_with_its_parts_is_inverted():
-    with pytest.raises(ValueError, match="give one that AVSM made"):
+def test_only_a_prediction_with_its_parts_is_inverted():
+    with pytest.raises(ValueError, match="pass one made by AVSM"):
         AVSM(2, width=2, affine_width=4).inverse(Prediction(torch.zeros(1, 2, 16, 16)))
 
 

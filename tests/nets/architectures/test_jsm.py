@@ -1,4 +1,4 @@
-"""The global-to-local network: any size, gradients through the saliency, real learning, one answer."""
+"""The global-to-local network: any size, gradients through the saliency, learning, reproducibility."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from napari_voxreg.nets.architectures.jsm import JSM
 from napari_voxreg.nets.architectures.saliency import joint_saliency
 from napari_voxreg.tensor.warp import resize, warp_batch
 
-SEEN = ("saliency of fixed", "saliency of moving", "joint saliency")
+MAPS = ("saliency of fixed", "saliency of moving", "joint saliency")
 LEVELS = ("displacement at 1/8", "displacement at 1/4", "displacement at 1/2")
 
 
@@ -36,13 +36,13 @@ def _error(found, truth):
 
 @pytest.fixture(scope="module")
 def learnt():
-    """A net that has learnt one pair from its pictures alone, and that pair."""
+    """A net that has learnt one pair from its images alone, and that pair."""
     fixed, moving, truth = _pair()
     net = _small_net().train()
     optimiser = torch.optim.Adam(net.parameters(), 1e-3)
     for _ in range(60):
-        answer = net(fixed, moving)
-        fields = (answer.displacement, answer.extras["coarse displacement"])
+        found = net(fixed, moving)
+        fields = (found.displacement, found.extras["coarse displacement"])
         cost = sum(((warp_batch(moving, u) - fixed) ** 2).mean() for u in fields)
         optimiser.zero_grad()
         cost.backward()
@@ -69,13 +69,13 @@ def test_any_size_and_aspect(shape):
         found = net(*pair)
     assert found.displacement.shape == (2, 2, *shape)
     assert found.extras["coarse displacement"].shape == (2, 2, *shape)
-    assert all(found.extras[name].shape == (2, 1, *shape) for name in SEEN)
+    assert all(found.extras[name].shape == (2, 1, *shape) for name in MAPS)
     assert all(torch.isfinite(t).all() for t in (found.displacement, *found.extras.values()))
     # An untrained net leaves the moving image where it is.
     assert float(found.displacement.abs().max()) < 0.01
 
 
-def test_the_answer_is_in_pixels_of_the_images_at_any_size(learnt):
+def test_the_prediction_is_in_pixels_of_the_images_at_any_size(learnt):
     net, fixed, moving, _ = learnt
     # Outermost pixels stay, so two new pixels make an old one, and the coarse pair is as large as before.
     larger = (2 * 63 + 1, 2 * 79 + 1)
@@ -86,14 +86,14 @@ def test_the_answer_is_in_pixels_of_the_images_at_any_size(learnt):
 
 
 class _Constant(torch.nn.Module):
-    """A global network that answers (1, 2) and remembers what it saw."""
+    """A global network that predicts (1, 2) and records its input."""
 
     def forward(self, pairs):
         self.seen = pairs
         return [torch.tensor([1.0, 2.0]).view(1, 2, 1, 1).expand_as(pairs)]
 
 
-def test_the_coarse_pair_lies_on_the_images_and_its_answer_comes_back_to_scale():
+def test_the_coarse_pair_is_aligned_with_the_images_and_its_prediction_is_rescaled():
     net = _small_net().eval()
     net.coarse = _Constant()
     rows, columns = torch.meshgrid(torch.arange(127.0), torch.arange(300.0), indexing="ij")
@@ -102,22 +102,22 @@ def test_the_coarse_pair_lies_on_the_images_and_its_answer_comes_back_to_scale()
     seen = net.coarse.seen
     assert seen.shape == (1, 2, 24, 64)
     steps = 126 / 23, 299 / 63  # pixels to a coarse one
-    # At the rims, means over windows see the border twice.
+    # At the borders, means over windows count the border twice.
     assert torch.allclose(seen[0, 0, 1:-1, 5], steps[0] * torch.arange(1.0, 23), atol=1e-3)
     assert torch.allclose(seen[0, 1, 5, 1:-1], steps[1] * torch.arange(1.0, 63), atol=1e-3)
     assert torch.allclose(found, torch.tensor([steps[0], 2 * steps[1]]).view(1, 2, 1, 1), atol=1e-4)
 
 
-def test_extras_are_what_they_say(learnt):
+def test_extras_match_their_names(learnt):
     net, fixed, moving, _ = learnt
     with torch.inference_mode():
         found = net(fixed, moving).extras
     expected = joint_saliency(fixed, warp_batch(moving, found["coarse displacement"]))
-    assert all(torch.allclose(found[name], e) for name, e in zip(SEEN, expected, strict=True))
-    assert set(found) == {*SEEN, "coarse displacement"}
+    assert all(torch.allclose(found[name], e) for name, e in zip(MAPS, expected, strict=True))
+    assert set(found) == {*MAPS, "coarse displacement"}
 
 
-def test_in_training_every_level_answers_in_pixels_of_the_images(learnt):
+def test_in_training_every_level_predicts_in_pixels_of_the_images(learnt):
     net, fixed, moving, truth = learnt
     try:
         found = net.train()(fixed, moving).extras
@@ -130,7 +130,7 @@ def test_in_training_every_level_answers_in_pixels_of_the_images(learnt):
     assert max(errors) < 2
 
 
-def test_every_level_hands_its_displacement_on_in_pixels_of_the_finest():
+def test_every_level_passes_its_displacement_on_in_pixels_of_the_finest():
     net = _small_net().eval()
     with torch.inference_mode():
         for head in net.coarse.heads:
@@ -142,11 +142,11 @@ def test_every_level_hands_its_displacement_on_in_pixels_of_the_finest():
         assert torch.equal(flow, torch.tensor([rows, -16.0]).view(1, 2, 1, 1).expand(1, 2, 24, 32))
 
 
-def test_the_correction_teaches_the_global_network_through_the_saliency_alone():
+def test_the_correction_trains_the_global_network_through_the_saliency_alone():
     fixed, moving, truth = _pair((40, 56))
     net = _small_net().train()
     made = []
-    # The direct way, the displacement beside the saliency, is closed.
+    # Detach the displacement beside the saliency, which is the direct way.
     net.local.register_forward_pre_hook(
         lambda _, seen: (torch.cat([seen[0][:, :1], seen[0][:, 1:].detach()], 1),)
     )
@@ -158,7 +158,7 @@ def test_the_correction_teaches_the_global_network_through_the_saliency_alone():
     assert all(float(g.abs().max()) > 0 for g in gradients)
 
 
-def test_flat_pictures_have_finite_gradients():
+def test_flat_images_have_finite_gradients():
     net = _small_net().train()
     flat = torch.full((1, 1, 40, 48), 0.5)
     net(flat, flat).displacement.square().sum().backward()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from napari_voxreg.nets.architectures.match import MatchAffine, Matches, fitted
+from napari_voxreg.nets.architectures.match import MatchAffine, Matches, fit_affine
 from napari_voxreg.tensor import affine as affines
 from napari_voxreg.tensor.warp import identity
 
@@ -22,7 +22,7 @@ def _small(ndim: int) -> MatchAffine:
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
-def test_the_same_pair_gives_the_same_map_twice_and_an_image_lies_on_itself(ndim: int) -> None:
+def test_the_same_pair_gives_the_same_map_twice_and_equal_images_the_identity(ndim: int) -> None:
     net = _small(ndim)
     fixed, moving = _pair(ndim, 48)
     with torch.inference_mode():
@@ -35,10 +35,10 @@ def test_the_same_pair_gives_the_same_map_twice_and_an_image_lies_on_itself(ndim
 
 @pytest.mark.parametrize("ndim", (2, 3))
 def test_the_fit_follows_the_matches_that_agree(ndim: int) -> None:
-    """Exact matches for most places, nonsense for a third of them."""
+    """Exact matches for most nodes, random ones for a third of them."""
     shape, coarse = (48, 40, 32)[:ndim], (12, 10, 8)[:ndim]
     generator = torch.Generator().manual_seed(0)
-    # A shift by whole places, which matches can tell exactly.
+    # A translation by whole nodes, which matches represent exactly.
     truth = affines.identities(1, ndim, torch.zeros(1)).clone()
     truth[0, :, -1] = torch.tensor([4.0, -8.0, 4.0])[:ndim]
     pool = F.avg_pool2d if ndim == 2 else F.avg_pool3d
@@ -49,14 +49,14 @@ def test_the_fit_follows_the_matches_that_agree(ndim: int) -> None:
     wrong = torch.rand(len(scores), generator=generator) < 0.33
     others = torch.randperm(len(scores), generator=generator)
     scores[wrong] = scores[others[wrong]]
-    found, agreed = fitted(Matches(scores[None], coarse), shape)
+    found, agreed = fit_affine(Matches(scores[None], coarse), shape)
     error = affines.displacement(found, shape) - affines.displacement(truth, shape)
     assert float(error.abs().max()) < 0.2
-    _, before = fitted(Matches(torch.rand(1, *scores.shape, generator=generator), coarse), shape)
+    _, before = fit_affine(Matches(torch.rand(1, *scores.shape, generator=generator), coarse), shape)
     assert float(agreed) > 3 * float(before)
 
 
-def test_where_nothing_matches_the_map_stays() -> None:
+def test_without_matches_the_map_stays_the_identity() -> None:
     flat = torch.full((1, 1, 48, 48), 0.5)
     with torch.inference_mode():
         assert float(_small(2)(flat, flat).displacement.abs().max()) < 0.5

@@ -40,10 +40,10 @@ def test_sides_may_be_any_multiple_of_the_stride_and_levels_follow_the_size() ->
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
-def test_what_features_share_everywhere_does_not_count(ndim: int) -> None:
+def test_the_mean_feature_does_not_count(ndim: int) -> None:
     torch.manual_seed(0)
     net = Pyramid(**SHIPPED[ndim]).eval()
-    fixed, moving = _pair(ndim, 8)  # one level: coarser ones see features through a leaky unit
+    fixed, moving = _pair(ndim, 8)  # one level: coarser ones get features through a leaky ReLU
     with torch.inference_mode():
         before = net(fixed, moving).displacement
         net.stem[-1].bias += 1.0

@@ -1,4 +1,4 @@
-"""The saliency map against its definition, finite differences, and what it is for."""
+"""The saliency map against its definition and finite differences, and its purpose."""
 
 import math
 
@@ -48,7 +48,7 @@ def test_distance_and_saliency_are_those_of_their_definition():
 
     found = distance(tensors[:1], tensors[1:])[0, 0]
     assert float(found[4, 7]) == pytest.approx(apart(full[0, 4, 7], full[1, 4, 7]))
-    for row, column in ((4, 7), (0, 5), (8, 10), (3, 0)):  # inside, at rims and in a corner
+    for row, column in ((4, 7), (0, 5), (8, 10), (3, 0)):  # inside, at borders and in a corner
         around = [
             full[1, r, c]
             for r in range(max(0, row - 1), min(9, row + 2))
@@ -69,7 +69,7 @@ def test_gradients_agree_with_finite_differences(which):
     )
 
 
-def test_edges_and_corners_stand_out_and_flat_regions_do_not():
+def test_edges_and_corners_are_salient_and_flat_regions_are_not():
     found = saliency(structure_tensor(_square()))[0, 0]
     edge, corner = found[12:16, 28].max(), found[12:16, 14:18].max()
     inside, outside = found[24, 28], found[4, 4]
@@ -79,7 +79,7 @@ def test_edges_and_corners_stand_out_and_flat_regions_do_not():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (2, 30), (40, 33)])
-def test_flat_and_tiny_pictures_have_no_saliency_and_finite_gradients(shape):
+def test_flat_and_tiny_images_have_no_saliency_and_finite_gradients(shape):
     # Rounding of a resampled constant must not be stretched to the full range.
     fixed = torch.full((1, 1, *shape), 0.3).requires_grad_()
     moving = (torch.full((1, 1, *shape), 0.3) + 3e-8 * torch.arange(shape[1])).requires_grad_()
@@ -105,7 +105,7 @@ def test_an_object_in_one_image_only_has_little_joint_saliency():
     assert float(found.joint[missing].max()) < 0.1 * float(joint_saliency(fixed, fixed).joint[missing].max())
 
 
-def test_joint_saliency_ranges_from_0_to_1_and_does_not_know_the_contrast():
+def test_joint_saliency_ranges_from_0_to_1_and_ignores_the_contrast():
     fixed, moving = _texture((40, 30), 4), _texture((40, 30), 5)
     found = joint_saliency(fixed, moving).joint
     assert float(found.min()) == 0

@@ -1,4 +1,4 @@
-"""The U-Net's kinds: what each halving does to the place of things, sizes, gradients, refusals."""
+"""The U-Net's variants: the alignment of each halving, sizes, gradients, refusals."""
 
 import pytest
 import torch
@@ -27,8 +27,8 @@ def test_any_multiple_of_the_stride_keeps_its_size(ndim, down, half):
 
 
 @pytest.mark.parametrize(("down", "kernel", "first"), [("start", 3, -1), ("end", 3, 0), ("both", 4, -1)])
-def test_a_stride_looks_at_the_pixels_that_it_should(down, kernel, first):
-    """A kernel with a single one at its first place picks pixel 2 i + first."""
+def test_a_stride_takes_the_right_pixels(down, kernel, first):
+    """A kernel whose first entry is 1 and all others 0 picks pixel 2 i + first."""
     net = unet(down=down, encoder=(1,), decoder=(1,), remaining=())
     halving = net.encoder[0][0]
     assert halving.weight.shape[2:] == (kernel, kernel)
@@ -47,24 +47,24 @@ def test_activations_and_upsamplings_differ():
     image = torch.rand(1, 2, 32, 32)
     kinds = [(a, u) for a in ("relu", "leaky relu") for u in ("nearest", "linear")]
     with torch.inference_mode():
-        answers = [unet(activation=a, upsampling=u)(image) for a, u in kinds]
-    for i, one in enumerate(answers):
-        assert all((one - other).abs().max() > 1e-3 for other in answers[:i])
-    assert float(answers[0].min()) == 0 > float(answers[2].min())
+        outputs = [unet(activation=a, upsampling=u)(image) for a, u in kinds]
+    for i, one in enumerate(outputs):
+        assert all((one - other).abs().max() > 1e-3 for other in outputs[:i])
+    assert float(outputs[0].min()) == 0 > float(outputs[2].min())
 
 
 @pytest.mark.parametrize("down", ["pool", "start", "end", "both"])
-def test_features_follow_a_shift_of_the_image_by_the_stride(down):
+def test_features_follow_a_translation_of_the_image_by_the_stride(down):
     image, net = torch.rand(1, 2, 64, 64), unet(down=down)
     with torch.inference_mode():
-        there, here = net(torch.roll(image, 4, 2)), torch.roll(net(image), 4, 2)
+        first, last = net(torch.roll(image, 4, 2)), torch.roll(net(image), 4, 2)
     middle = (..., slice(28, 36), slice(28, 36))
-    assert torch.allclose(there[middle], here[middle], atol=1e-5)
-    assert float(here[middle].std()) > 0.01
+    assert torch.allclose(first[middle], last[middle], atol=1e-5)
+    assert float(last[middle].std()) > 0.01
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"down": "average"}, "down cannot be 'average'"),
         ({"activation": "tanh"}, "activation cannot be 'tanh'"),
@@ -72,6 +72,6 @@ def test_features_follow_a_shift_of_the_image_by_the_stride(down):
         ({"decoder": (4,)}, "as many decoder as encoder levels, not 1 for 2"),
     ],
 )
-def test_what_does_not_exist_is_refused(options, says):
-    with pytest.raises(ValueError, match=says):
+def test_unknown_variants_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
         unet(**options)

@@ -1,4 +1,4 @@
-"""VoxelMorph: sizes of the facts, its velocity's flow, the probabilistic variant, precision, refusals."""
+"""VoxelMorph: published sizes, the velocity's flow, the probabilistic variant, precision, refusals."""
 
 import math
 
@@ -32,8 +32,8 @@ def pair(ndim, seed=0):
     return [torch.from_numpy(((i - i.min()) / np.ptp(i)).astype(np.float32))[None, None] for i in images]
 
 
-def lively(ndim=2, longest=3.0, **options):
-    """An untrained network whose answer to `pair` is `longest` pixels long."""
+def randomised(ndim=2, longest=3.0, **options):
+    """An untrained network whose prediction for `pair` is at most `longest` pixels long."""
     torch.manual_seed(0)
     net = VoxelMorph(ndim, **{**SMALL, **options}).eval()
     torch.nn.init.normal_(net.flow.weight)
@@ -60,7 +60,7 @@ def test_parameters_are_those_of_the_releases(ndim, options, count):
 @pytest.mark.parametrize("options", [{}, {"half": True}, {"int_downsize": 1}])
 def test_the_displacement_is_the_flow_of_the_velocity(ndim, options):
     """The same map as the transform that is saved, on the velocity's own lattice."""
-    net = lively(ndim, **options)
+    net = randomised(ndim, **options)
     with torch.inference_mode():
         found = net(*pair(ndim))
     shape, coarse = SHAPES[ndim], tuple(found.velocity.shape[2:])
@@ -74,8 +74,8 @@ def test_the_displacement_is_the_flow_of_the_velocity(ndim, options):
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_the_opposite_velocity_leads_back(ndim):
-    net = lively(ndim, half=True)
+def test_the_opposite_velocity_gives_the_inverse(ndim):
+    net = randomised(ndim, half=True)
     with torch.inference_mode():
         there = net(*pair(ndim))
         net.flow.weight.neg_()
@@ -90,7 +90,7 @@ def test_the_opposite_velocity_leads_back(ndim):
 
 @pytest.mark.parametrize("half", [False, True])
 def test_without_steps_the_field_is_the_displacement(half):
-    net = lively(2, half=half, int_steps=0)
+    net = randomised(2, half=half, int_steps=0)
     fixed, moving = pair(2)
     with torch.inference_mode():
         found = net(fixed, moving)
@@ -110,7 +110,7 @@ def test_a_new_network_hardly_moves_anything_and_the_same_pair_gives_the_same_fi
 
 
 def test_shift_is_added_to_both_images():
-    net, images = lively(2), pair(2)
+    net, images = randomised(2), pair(2)
     shifted = VoxelMorph(**{**net.arguments, "shift": -1.0}).eval()
     shifted.load_state_dict(net.state_dict())
     with torch.inference_mode():
@@ -120,7 +120,7 @@ def test_shift_is_added_to_both_images():
 
 
 def test_the_probabilistic_network_samples_while_training_only():
-    net, images = lively(2, half=True, probabilistic=True), pair(2)
+    net, images = randomised(2, half=True, probabilistic=True), pair(2)
     torch.nn.init.constant_(net.log_sigma.bias, 2 * math.log(0.5))
     with torch.inference_mode():
         settled = net(*images)
@@ -153,7 +153,7 @@ def test_every_parameter_learns_and_training_fits_one_pair():
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_bfloat16_convolutions_agree_to_a_twentieth_of_a_pixel(ndim):
-    net, images = lively(ndim, half=True), pair(ndim)
+    net, images = randomised(ndim, half=True), pair(ndim)
     with torch.inference_mode():
         exact = net(*images)
         with torch.autocast("cpu", torch.bfloat16):
@@ -173,7 +173,7 @@ def test_images_that_do_not_fit_are_refused(shape, other):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"ndim": 4}, "not on 4D"),
         ({"int_steps": 1000}, "int_steps cannot be 1000"),
@@ -182,6 +182,6 @@ def test_images_that_do_not_fit_are_refused(shape, other):
         ({"half": True, "int_downsize": 1}, "an int_downsize of 2, not 1"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(options, says):
-    with pytest.raises(ValueError, match=says):
+def test_invalid_arguments_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
         VoxelMorph(**options)

@@ -7,7 +7,7 @@ from scipy.linalg import expm
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg.nets.architectures import vsvf
-from napari_voxreg.nets.architectures.vsvf import advect, carry, energy, smooth
+from napari_voxreg.nets.architectures.vsvf import advect, energy, smooth, transport
 from napari_voxreg.tensor.affine import displacement, identities
 from napari_voxreg.tensor.integrate import integrate_batch
 from napari_voxreg.tensor.warp import warp_batch
@@ -46,7 +46,7 @@ def test_a_constant_velocity_is_a_translation(shape):
     velocity = torch.tensor([1.5, -2.25, 0.5][:d]).double().view(1, d, *(1,) * d).expand(1, d, *shape)
     still = torch.zeros_like(velocity)
     assert torch.allclose(advect(still, velocity), -velocity, atol=1e-10)
-    assert torch.allclose(carry(still, velocity), velocity, atol=1e-10)
+    assert torch.allclose(transport(still, velocity), velocity, atol=1e-10)
     assert torch.allclose(integrate_batch(velocity, 7), velocity, atol=1e-10)
 
 
@@ -56,46 +56,46 @@ def test_a_linear_velocity_is_the_matrix_exponential(shape):
     still = torch.zeros_like(velocity)
     there, back = (_affine_field(expm(sign * generator), shape) for sign in (1, -1))
     assert float((advect(still, velocity) - back).abs().max()) < 1e-3
-    assert float(_inner(carry(still, velocity) - there).abs().max()) < 1e-3
+    assert float(_inner(transport(still, velocity) - there).abs().max()) < 1e-3
     # Scaling and squaring begins with one Euler step of 2^-12.
     assert float(_inner(integrate_batch(velocity, 12) - there).abs().max()) < 1e-2
     assert float(there.abs().max()) > 2
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_flow_from_an_affine_start_is_that_map_after_the_flow(shape):
+def test_a_flow_from_an_affine_map_is_that_map_after_the_flow(shape):
     generator, velocity = _linear(shape)
     start = np.eye(len(shape) + 1)
     start[: len(shape)] += np.random.default_rng(1).uniform(-0.2, 0.2, (len(shape), len(shape) + 1))
     found = advect(_affine_field(start, shape), velocity)
     assert float((found - _affine_field(start @ expm(-generator), shape)).abs().max()) < 5e-3
-    back = carry(_affine_field(np.linalg.inv(start), shape), velocity)
+    back = transport(_affine_field(np.linalg.inv(start), shape), velocity)
     expected = _affine_field(expm(generator) @ np.linalg.inv(start), shape)
     assert float(_inner(back - expected, 9).abs().max()) < 5e-3
 
 
-def test_fast_velocities_do_not_explode():
+def test_fast_velocities_are_stable():
     velocity = smooth(_noise(1, 2, 160, 160, dtype=torch.float32))
     velocity = velocity * (50 / velocity.abs().max())
     still = torch.zeros_like(velocity)
-    gap = _inner(advect(still, velocity) - carry(still, -velocity), 40)
+    gap = _inner(advect(still, velocity) - transport(still, -velocity), 40)
     assert float(gap.abs().max()) < 0.1
     assert not torch.isfinite(advect(still, velocity * torch.nan)).any()
 
 
 @pytest.mark.parametrize("shape", [(40, 48), (36, 44, 40)])
-def test_both_ways_lead_back_to_the_start(shape):
+def test_advection_and_transport_are_inverse(shape):
     velocity = smooth(_noise(1, len(shape), *shape))
     velocity = velocity * (2 / velocity.abs().max())
     still = torch.zeros_like(velocity)
-    there, back = advect(still, velocity), carry(still, velocity)
+    there, back = advect(still, velocity), transport(still, velocity)
     gap = _inner(there + warp_batch(back, there), 5)
     assert float(there.abs().max()) > 1.5
     assert float(gap.abs().max()) < 0.05
     assert torch.equal(there, advect(still, velocity))
 
 
-def test_the_smoother_is_the_sum_of_gaussians_that_reflect_at_the_rim():
+def test_the_smoother_is_the_sum_of_gaussians_with_reflected_borders():
     shape = (48, 60)
     momentum = _noise(1, 2, *shape)
     found = smooth(momentum)[0].numpy()
@@ -121,13 +121,13 @@ def test_the_smoother_keeps_constants_is_symmetric_and_its_energy_is_positive(sh
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (5, 6, 7)])
-def test_gradients_are_those_of_differences(shape):
+def test_gradients_agree_with_finite_differences(shape):
     d = len(shape)
     # Away from the nodes, where linear interpolation has a kink.
     velocity = (0.35 + 0.05 * _noise(2, d, *shape)).requires_grad_()
     start = (0.3 + 0.05 * _noise(2, d, *shape, seed=1)).requires_grad_()
     assert torch.autograd.gradcheck(smooth, (velocity,), fast_mode=True)
     assert torch.autograd.gradcheck(advect, (start, velocity), fast_mode=True)
-    assert torch.autograd.gradcheck(carry, (start, velocity), fast_mode=True)
+    assert torch.autograd.gradcheck(transport, (start, velocity), fast_mode=True)
     assert torch.autograd.gradcheck(lambda v: integrate_batch(v, 3), (velocity,), fast_mode=True)
     assert torch.autograd.gradcheck(energy, (velocity, start), fast_mode=True)

@@ -1,4 +1,4 @@
-"""Weights on disk: round trips, cards, and one sentence for every file that is not right."""
+"""Weights on disk: round trips, cards, and one sentence for every file that does not fit."""
 
 import hashlib
 import json
@@ -38,13 +38,13 @@ def saved(tmp_path):
     return net, path
 
 
-def refused(path, part):
-    """Every door refuses the file in one sentence that names it."""
-    for door in (open_checkpoint, recognise):
-        with pytest.raises(ValueError, match=part) as raised:
-            door(path)
-        says = str(raised.value)
-        assert path.stem in says and "\n" not in says and says.endswith(".") and len(says) < 300
+def refused(path, words):
+    """Every reader refuses the file in one sentence that names it."""
+    for read in (open_checkpoint, recognise):
+        with pytest.raises(ValueError, match=words) as raised:
+            read(path)
+        message = str(raised.value)
+        assert path.stem in message and "\n" not in message and message.endswith(".") and len(message) < 300
 
 
 def rewrite(path, weights=None, **changes):
@@ -67,12 +67,12 @@ def test_what_is_saved_comes_back(saved):
     assert loaded.card["architecture"] == "voxelmorph"
     assert loaded.card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     count = sum(p.numel() for p in net.parameters())
-    says = f"voxelmorph of napari-voxreg, 2D, diffeomorphic at half resolution, {count:,} parameters"
-    assert loaded.says == recognise(path) == open_checkpoint(str(path)).says == says
+    sentence = f"voxelmorph of napari-voxreg, 2D, diffeomorphic at half resolution, {count:,} parameters"
+    assert loaded.description == recognise(path) == open_checkpoint(str(path)).description == sentence
     assert sorted(p.name for p in path.parent.iterdir()) == ["small.json", "small.safetensors"]
 
 
-def test_a_file_is_replaced_at_once_or_not_at_all(saved, monkeypatch):
+def test_a_file_is_replaced_atomically(saved, monkeypatch):
     net, path = saved
     before = {p.name: p.read_bytes() for p in path.parent.iterdir()}
     written, write = [], Path.write_bytes
@@ -95,11 +95,11 @@ def test_a_file_is_replaced_at_once_or_not_at_all(saved, monkeypatch):
     assert not load_weights(path).net.flow.weight.any()
 
 
-def test_only_networks_with_a_name_are_saved_under_the_right_ending(saved, tmp_path):
+def test_only_known_architectures_are_saved_and_only_under_the_right_ending(saved, tmp_path):
     class Mine(Network):
         pass
 
-    with pytest.raises(ValueError, match="Mine has no name"):
+    with pytest.raises(ValueError, match="Mine is none of the architectures"):
         save_weights(tmp_path / "mine.safetensors", Mine(2, 1, {}), {})
     with pytest.raises(ValueError, match=r"saved as NAME.safetensors, not as a.pt"):
         save_weights(tmp_path / "a.pt", saved[0], {})
@@ -108,7 +108,7 @@ def test_only_networks_with_a_name_are_saved_under_the_right_ending(saved, tmp_p
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_is_there(name):
     module, _, kind = ARCHITECTURES[name].partition(":")
-    network = getattr(__import__(f"napari_voxreg.nets.{module}", fromlist=[kind]), kind)
+    network = getattr(__import__(f"napari_voxreg.nets.architectures.{module}", fromlist=[kind]), kind)
     assert issubclass(network, Network)
     with pytest.raises(ValueError, match="are not those of"):
         build(name, {"colour": "red"})
@@ -141,7 +141,7 @@ def test_our_own_format_refuses_what_does_not_fit(saved):
     refused(path, "truncated")
     for text in ("[1, 2]", "{}", card.replace('"sha256"', '"sha1"')):
         beside.write_text(text)
-        refused(path, "is no card")
+        refused(path, "is not a card")
     beside.write_text(card[:50])
     refused(path, "small.json is damaged")
     beside.unlink()
@@ -175,11 +175,11 @@ def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, zipped):
 
 def test_whole_models_are_refused_with_the_remedy(tmp_path):
     torch.save(torch.nn.Conv2d(2, 2, 3), tmp_path / "model.pt")
-    refused(tmp_path / "model.pt", r"save model.state_dict\(\) alone")
+    refused(tmp_path / "model.pt", r"save only model.state_dict\(\)")
     torch.save(torch.zeros(3), tmp_path / "tensor.pt")
-    refused(tmp_path / "tensor.pt", "holds no weights by name")
+    refused(tmp_path / "tensor.pt", "holds no named weights")
     torch.save({"epoch": 3, "optimizer": {"lr": 1e-4}}, tmp_path / "optimiser.pt")
-    refused(tmp_path / "optimiser.pt", "holds 'epoch', which is no tensor")
+    refused(tmp_path / "optimiser.pt", "holds 'epoch', which is not a tensor")
 
 
 def torch_file(path, **changes):
@@ -208,7 +208,7 @@ def test_torch_checkpoints_that_do_not_fit_are_refused(tmp_path):
     colour = {"unet_model.downarm.0.main.weight": torch.zeros(3, 6, 4, 4)}
     refused(torch_file(path, **colour), "several channels")
     torch.save({"layer1.0.conv1.weight": torch.zeros(3)}, path)
-    refused(path, "no VoxelMorph checkpoint that is known here; its first key is 'layer1.0.conv1.weight'")
+    refused(path, "not a known VoxelMorph checkpoint; its first key is 'layer1.0.conv1.weight'")
     torch.save(
         {"config": {"int_steps": 10**9}, "model_state": torch.load(torch_file(path))["model_state"]}, path
     )
@@ -243,7 +243,7 @@ def test_keras_checkpoints_that_do_not_fit_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["pt", "ckpt", "h5", "safetensors"])
-def test_any_part_of_a_file_and_any_noise_is_refused(tmp_path, saved, ending):
+def test_any_fragment_of_a_file_and_any_noise_is_refused(tmp_path, saved, ending):
     path = tmp_path / f"part.{ending}"
     if ending == "h5":
         keras_file(path, {f"conv2d_{i}": (3, 3, 2, 2) for i in range(1, 10)} | {"flow": (3, 3, 2, 2)})
@@ -255,8 +255,8 @@ def test_any_part_of_a_file_and_any_noise_is_refused(tmp_path, saved, ending):
         if ending == "ckpt":
             torch.save(torch.load(path), path, _use_new_zipfile_serialization=False)
     whole = path.read_bytes()
-    for share in (0, 0.001, 0.1, 0.5, 0.9, 0.99):
-        path.write_bytes(whole[: int(share * len(whole))])
+    for fraction in (0, 0.001, 0.1, 0.5, 0.9, 0.99):
+        path.write_bytes(whole[: int(fraction * len(whole))])
         refused(path, "part")
     rng = np.random.default_rng(0)
     for start in (b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x80\x02", b"\x1f\x8b"):
@@ -265,12 +265,12 @@ def test_any_part_of_a_file_and_any_noise_is_refused(tmp_path, saved, ending):
 
 
 def test_shipped_weights_are_found_by_name(saved, monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpoint, "SHIPPED", saved[1].parent)
+    monkeypatch.setattr(checkpoint, "FOLDER", saved[1].parent)
     assert checkpoint.shipped_names() == ("small",)
     assert load_weights(checkpoint.shipped("small")).card["data"] == "random shapes"
-    with pytest.raises(ValueError, match=r"No weights 'large' come with the package; choose from: small\."):
+    with pytest.raises(ValueError, match=r"No weights 'large' are shipped .*; choose from: small\."):
         checkpoint.shipped("large")
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "nowhere")
+    monkeypatch.setattr(checkpoint, "FOLDER", tmp_path / "nowhere")
     assert checkpoint.shipped_names() == ()
     with pytest.raises(ValueError, match="there are none"):
         checkpoint.shipped("small")
@@ -278,4 +278,4 @@ def test_shipped_weights_are_found_by_name(saved, monkeypatch, tmp_path):
 
 def test_the_weights_in_the_package_all_load():
     for name in checkpoint.shipped_names():
-        assert "parameters" in load_weights(checkpoint.shipped(name)).says
+        assert "parameters" in load_weights(checkpoint.shipped(name)).description

@@ -83,7 +83,7 @@ def check(path, flow, images, *, steps, half):
         found = net(fixed, moving)
     ours = found.displacement[0].numpy()
     flow = np.asarray(flow, float)
-    assert np.abs(flow).max() > 0.1  # or the comparison says nothing
+    assert np.abs(flow).max() > 0.1  # or the comparison means nothing
     if not steps:
         assert found.velocity is None
         assert np.abs(ours - flow).max() < 1e-4
@@ -154,7 +154,7 @@ def test_torch_02(tmp_path, ndim, half):
     )
 
 
-def test_torch_02_without_configuration_tells_integration_by_its_grids(tmp_path):
+def test_torch_02_without_configuration_is_integrated_as_its_grids_show(tmp_path):
     state, forward = release_02(2, False)
     images = pair(2)
     grid = torch.zeros(1, 2, *SHAPES[2])
@@ -216,7 +216,7 @@ def test_legacy_torch(tmp_path, ndim, second):
 
 
 def release_03(ndim):
-    """Three levels, to keep the picture small."""
+    """Three levels, to keep the image small."""
     name = "model.{}.conv0".format
     layers = {name(f"downsampling_conv_blocks.{i}.conv_block"): (n, 4, 3) for i, n in enumerate((2, 4, 4))}
     layers |= {name("lowest_resolution_conv_block"): (4, 4, 3), name("out_layer"): (4, ndim, 1)}
@@ -259,7 +259,7 @@ def test_torch_03_is_what_the_package_itself_computes(tmp_path, ndim):
         velocity = theirs(moving, fixed, return_field_type="velocity")
         displacement = theirs(moving, fixed)
     assert float((found.velocity - velocity).abs().max()) < 1e-4
-    inner = (slice(None), slice(None), *[slice(4, -4)] * ndim)  # beyond the rim theirs is zero
+    inner = (slice(None), slice(None), *[slice(4, -4)] * ndim)  # outside the image theirs is zero
     assert float((found.displacement - displacement)[inner].abs().max()) < 1e-3
 
 
@@ -422,7 +422,7 @@ def test_keras_02(tmp_path, ndim, half, group):
     assert "Keras 0.2 layout" in recognise(tmp_path / "j.h5")
 
 
-def test_the_forerunner_of_keras_02_had_strides_for_pooling(tmp_path):
+def test_the_forerunner_of_keras_02_has_strides_instead_of_pooling(tmp_path):
     images = pair(2)
     model = Keras()
     history = [stacked(images[1], images[0])]

@@ -42,7 +42,7 @@ def describe_checkpoint(params: type[NetworkParams], path: Path, *, progress: Pr
         If the method of `params` cannot use it.
     """
     progress(None, "opening the weights")
-    return _opened(params, path)[0].says
+    return _opened(params, path)[0].description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
     loading = time.perf_counter() - began
     found, confidence = _predictions(task, params, loaded.net, lead, subprogress(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
-    notes = (f"Weights: {loaded.says}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
+    notes = (f"Weights: {loaded.description}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
     judge = Judge(PairMetrics.of(task))
     progress(0.4, "comparing with the current position")
     guided = task.landmarks is not None

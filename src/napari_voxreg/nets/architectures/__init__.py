@@ -1,1 +1,1 @@
-"""The networks."""
+"""Architectures of the registration networks."""

@@ -1,4 +1,4 @@
-"""Networks that answer with one affine map: a spatial transformer, and one that detects features."""
+"""Networks that predict one affine map: a spatial transformer and a feature detector."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...tensor.warp import identity
 from .cost_volume import STRIDE, Compare, MatchingChannels
 from .network import Network, Prediction, conv
 
-CELLS = 4  # a side, to which features of any size are averaged before fully connected layers
-RIDGE = 1e-4  # of a squared half side: points that spread less than its root tell nothing
-DAMPING = 1e-4  # of the inverse, which else has no bound
+CELLS = 4  # along each axis, to which features are averaged before the fully connected layers
+RIDGE = 1e-4  # in squared half sides: points that spread less than its root do not count
+DAMPING = 1e-4  # of the inverse, which is unbounded without it
 
 
-def awake(module: nn.Module) -> None:
-    """Start a convolution so that signals keep their size through ReLUs (He et al., ICCV 2015)."""
+def he_init(module: nn.Module) -> None:
+    """Initialise a convolution so that signals keep their variance through ReLUs (He et al., ICCV 2015)."""
     if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
@@ -30,7 +30,7 @@ def awake(module: nn.Module) -> None:
 class AffineHead(nn.Module):
     """Features (B, channels, *any) to an affine map, near the identity before training.
 
-    It is predicted with shifts in half the images' longest side, so that one network serves any size.
+    Translations are predicted in units of half the images' longest side, so that one network serves any size.
     """
 
     def __init__(self, ndim: int, channels: int, hidden: int = 32) -> None:
@@ -42,7 +42,7 @@ class AffineHead(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """The map (B, d, d + 1) in pixels of images of `shape`."""
+        """Affine map (B, d, d + 1) in pixels of images of `shape`."""
         d = self.ndim
         pool = nn.AdaptiveAvgPool2d if d == 2 else nn.AdaptiveAvgPool3d
         with torch.autocast(features.device.type, enabled=False):
@@ -57,13 +57,13 @@ def encoder(ndim: int, widths: Sequence[int]) -> nn.Sequential:
     pool = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        # ceil_mode: the smallest images still have a pixel left at the end.
+        # ceil_mode: even the smallest images keep a pixel.
         layers += [conv(ndim)(before, after, 3, padding=1), nn.ReLU(), pool(2, ceil_mode=True)]
     return nn.Sequential(*layers)
 
 
 class STN(Network):
-    """Spatial transformer: a small network sees both images and names the map (Jaderberg et al., NIPS 2015).
+    """Spatial transformer: a small network predicts the map from both images (Jaderberg et al., NIPS 2015).
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class STN(Network):
     width : int
         Features of the first layer; the other three have twice as many.
     compare : {"", "images", "pyramid"}
-        What it sees compared beside the images; see `Comparison`.
+        Additional input channels; see `MatchingChannels`.
     """
 
     def __init__(self, ndim: int = 2, width: int = 16, compare: Compare = "") -> None:
@@ -80,22 +80,22 @@ class STN(Network):
         super().__init__(ndim, stride, {"ndim": ndim, "width": width, "compare": compare})
         self.comparison = MatchingChannels(ndim, compare)
         count = 2 + self.comparison.channels
-        self.localise = encoder(ndim, [count, width, 2 * width, 2 * width, 2 * width]).apply(awake)
+        self.localise = encoder(ndim, [count, width, 2 * width, 2 * width, 2 * width]).apply(he_init)
         self.head = AffineHead(ndim, 2 * width)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch (B, 1, *shape); the displacement is the affine map's."""
         shape = tuple(fixed.shape[2:])
         images = torch.cat([fixed, moving], 1)
-        images = self.comparison.beside(images, fixed, moving)
+        images = self.comparison.append_to(images, fixed, moving)
         affine = self.head(self.localise(images), shape)
         return Prediction(displacement(affine, shape), affine=affine)
 
 
 class DetectorAffine(Network):
-    """Finds the same features in both images, and the map that leads from the ones to the others.
+    """Detects the same features in both images and fits the map between them.
 
-    Each feature map counts as one point, its barycentre, weighed by how strongly both images show it
+    Each feature map gives one point, its barycentre, weighted by its strength in both images
     (Hoffmann, Hoopes, Greve, Fischl, Dalca, Imaging Neuroscience 2, 2024).
 
     Parameters
@@ -105,9 +105,9 @@ class DetectorAffine(Network):
     width : int
         Features of the hidden layers; 256 in the paper.
     features : int
-        Feature maps, that is, points.
+        Number of feature maps, that is, of points.
     levels : int
-        How often the images are halved; 4 in the paper.
+        Halvings of the images; 4 in the paper.
     """
 
     def __init__(self, ndim: int = 2, width: int = 32, features: int = 64, levels: int = 3) -> None:
@@ -117,23 +117,22 @@ class DetectorAffine(Network):
         for _ in range(4):
             layers += [conv(ndim)(width, width, 3, padding=1), nn.ReLU()]
         layers += [conv(ndim)(width, features, 3, padding=1), nn.ReLU()]
-        self.detector = nn.Sequential(*layers).apply(awake)
+        self.detector = nn.Sequential(*layers).apply(he_init)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch (B, 1, *shape); the displacement is the affine map's."""
         shape = tuple(fixed.shape[2:])
         maps = self.detector(torch.cat([fixed, moving]))
         first, second = maps.chunk(2)
-        affine = between(first, second, self.stride, half_side(shape))
+        affine = affine_between(first, second, self.stride, half_side(shape))
         return Prediction(displacement(affine, shape), affine=affine)
 
 
-def between(fixed: Tensor, moving: Tensor, spacing: float, length: float) -> Tensor:
-    """The affine map (B, d, d + 1) in pixels between two stacks of feature maps.
+def affine_between(fixed: Tensor, moving: Tensor, spacing: float, length: float) -> Tensor:
+    """Affine map (B, d, d + 1) in pixels between two stacks of feature maps.
 
-    Weighted least squares from fixed to moving, averaged with the inverse of the same from moving to fixed,
-    so that neither image is favoured. The fewer and the nearer to each other the points are, the more the
-    map stays at the identity.
+    Weighted least squares from fixed to moving, averaged with the inverse of the fit from moving to fixed, so
+    that neither image is favoured. With fewer or closer points, the map stays closer to the identity.
 
     Parameters
     ----------
@@ -148,40 +147,40 @@ def between(fixed: Tensor, moving: Tensor, spacing: float, length: float) -> Ten
     weight = power * other
     weight = weight / (weight.sum(1, keepdim=True) + 1e-6 / weight.shape[1])
     d = p.shape[2]
-    there, back = _fit(p, q, weight), _fit(q, p, weight)
+    forward, backward = _fit(p, q, weight), _fit(q, p, weight)
     # X minimises |A X - 1|^2 + damping |X - 1|^2: the inverse, bounded even where A is singular.
     one = torch.eye(d, dtype=p.dtype, device=p.device)
-    matrix = back[:, :, :d]
+    matrix = backward[:, :, :d]
     square = matrix.mT @ matrix + DAMPING * one
     inverse = torch.linalg.solve(square, matrix.mT + DAMPING * one)
-    opposite = torch.cat([inverse, -inverse @ back[:, :, d:]], 2)
-    return (there + opposite) / 2 * p.new_tensor([1.0] * d + [length])
+    opposite = torch.cat([inverse, -inverse @ backward[:, :, d:]], 2)
+    return (forward + opposite) / 2 * p.new_tensor([1.0] * d + [length])
 
 
 def barycentres(maps: Tensor, spacing: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Where feature maps (B, K, *coarse) have their weight, and how much of the image's.
+    """Barycentres of feature maps (B, K, *coarse), and each map's fraction of the total.
 
     Returns
     -------
     points : Tensor, shape (B, K, d)
-        About the maps' middle; the middle itself for empty maps.
+        About the maps' centre; the centre itself for empty maps.
     power : Tensor, shape (B, K)
-        Parts of the total over the features; all 0 where all maps are empty.
+        Fractions of the sum over all features; all 0 where all maps are empty.
     """
     shape = tuple(maps.shape[2:])
-    middle = maps.new_tensor([(n - 1) / 2 for n in shape])
-    places = (identity(shape, maps).flatten(1).T - middle) * spacing
+    centre = maps.new_tensor([(n - 1) / 2 for n in shape])
+    nodes = (identity(shape, maps).flatten(1).T - centre) * spacing
     flat = maps.flatten(2)
     mass = flat.mean(2)
-    points = (flat @ places) / (flat.sum(2, keepdim=True) + 1e-6)
+    points = (flat @ nodes) / (flat.sum(2, keepdim=True) + 1e-6)
     return points, mass / (mass.sum(1, keepdim=True) + 1e-6)
 
 
 def _fit(source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Ridge regression of target - source (B, K, d) on source: a map (B, d, d + 1) drawn to the identity."""
+    """Ridge regression of target - source (B, K, d) on source: a map (B, d, d + 1) near the identity."""
     d = source.shape[2]
     x = F.pad(source, (0, 1), value=1.0)
-    weighed = (x * weight[:, :, None]).mT
-    normal = weighed @ x + RIDGE * torch.eye(d + 1, dtype=x.dtype, device=x.device)
-    change = torch.linalg.solve(normal, weighed @ (target - source)).mT
+    weighted = (x * weight[:, :, None]).mT
+    normal = weighted @ x + RIDGE * torch.eye(d + 1, dtype=x.dtype, device=x.device)
+    change = torch.linalg.solve(normal, weighted @ (target - source)).mT
     return identities(len(x), d, x) + change

@@ -1,4 +1,4 @@
-"""Affine map in steps, then a smooth momentum field: AVSM (Shen, Han, Xu, Niethammer, CVPR 2019)."""
+"""Iterated affine steps, then a smooth momentum field: AVSM (Shen, Han, Xu, Niethammer, CVPR 2019)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.nn import functional as F
 from ...tensor import affine as affines
 from ...tensor.correlation import FIRST_SIDE, LAST_SIDE
 from ...tensor.warp import resize, warp_batch
-from .affine import AffineHead, awake
+from .affine import AffineHead, he_init
 from .cost_volume import STRIDE, Compare, MatchingChannels
 from .network import Network, Prediction, conv
-from .vsvf import advect, carry, extent, smooth
+from .vsvf import advect, extent, smooth, transport
 
 
 class AffineNet(nn.Module):
-    """One step: two images (B, 1, *shape) to an affine map (B, d, d + 1) in pixels about their middle.
+    """One step: two images (B, 1, *shape) to an affine map (B, d, d + 1) in pixels about their centre.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class AffineNet(nn.Module):
     width : int
         Features of the first layer, which both images share; 16 in the paper.
     compare : {"", "images", "pyramid"}
-        What it sees compared beside the images; see `Comparison`.
+        Additional input channels; see `MatchingChannels`.
     """
 
     def __init__(self, ndim: int, width: int = 16, compare: Compare = "") -> None:
@@ -34,7 +34,7 @@ class AffineNet(nn.Module):
         pool = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
         two, few = 2 * width, max(width // 4, 1)
         self.shared = nn.Sequential(conv(ndim)(1, width, 3, padding=1), nn.ReLU())
-        # ceil_mode: the smallest images still have a pixel left at the end.
+        # ceil_mode: even the smallest images keep a pixel.
         layers: list[nn.Module] = [pool(2, ceil_mode=True)]
         seen = two + self.comparison.channels
         for before, after, stride in ((seen, two, 1), (two, two, 2), (two, two, 1)):
@@ -44,17 +44,17 @@ class AffineNet(nn.Module):
             layers += [conv(ndim)(before, after, 3, stride, 1), nn.ReLU()]
         self.joint = nn.Sequential(*layers)
         self.head = AffineHead(ndim, few)
-        self.apply(awake)
+        self.apply(he_init)
 
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
-        """The map still missing."""
+        """Affine map that remains between the fixed and the warped image."""
         both = torch.cat([self.shared(fixed), self.shared(warped)], 1)
-        both = self.comparison.beside(both, fixed, warped)
+        both = self.comparison.append_to(both, fixed, warped)
         return self.head(self.joint(both), tuple(fixed.shape[2:]))
 
 
 class AffineSteps(Network):
-    """The same small network again and again, each time on the original moving image as warped so far.
+    """One small network applied repeatedly, each time to the original moving image warped by the map so far.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ class AffineSteps(Network):
     width : int
         Features of the first layer.
     steps : int
-        How often; the attribute of this name may be set at any time (the paper trains 3 and uses 7).
+        Number of steps; the attribute may be set at any time (the paper trains 3 and uses 7).
     compare : {"", "images", "pyramid"}
-        What it sees compared beside the images; see `Comparison`.
+        Additional input channels; see `MatchingChannels`.
     """
 
     def __init__(self, ndim: int = 2, width: int = 16, steps: int = 3, compare: Compare = "") -> None:
@@ -73,7 +73,7 @@ class AffineSteps(Network):
         super().__init__(ndim, STRIDE if compare else 1, arguments)
         self.step = AffineNet(ndim, width, compare)
         self.steps = steps
-        self.cautious = True
+        self.decaying_affine_penalty = True
 
     def trajectory(self, fixed: Tensor, moving: Tensor) -> list[Tensor]:
         """The map (B, d, d + 1) after each step.
@@ -105,7 +105,7 @@ class AffineSteps(Network):
 
 
 class MomentumNet(nn.Module):
-    """Two images (B, 1, *shape) to a momentum (B, d, *half), in parts of the images' sides.
+    """Two images (B, 1, *shape) to a momentum (B, d, *half), in fractions of the images' sides.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class MomentumNet(nn.Module):
     width : int
         Features of the first layer; 16 in the paper (5.94 million parameters in 3D).
     compare : {"", "images", "pyramid"}
-        What it sees compared beside the images; see `Comparison`.
+        Additional input channels; see `MatchingChannels`.
     """
 
     def __init__(self, ndim: int, width: int = 16, compare: Compare = "") -> None:
@@ -137,13 +137,13 @@ class MomentumNet(nn.Module):
         self.widen = up(w[1], w[1], 2, 2)
         self.last = layer(2 * w[1], w[0], 3, padding=1)
         self.out = layer(w[0], ndim, 3, padding=1)
-        self.apply(awake)
+        self.apply(he_init)
         nn.init.normal_(self.out.weight, std=1e-3)
 
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
-        """The momentum that turns the warped image into the fixed one."""
+        """Momentum that deforms the warped image into the fixed one."""
         images = torch.cat([fixed, warped], 1)
-        images = self.comparison.beside(images, fixed, warped)
+        images = self.comparison.append_to(images, fixed, warped)
         x = F.relu(self.first(images))
         levels = []
         for down, inner in zip(self.down, self.inner, strict=True):
@@ -154,12 +154,12 @@ class MomentumNet(nn.Module):
         for up, merge, refine, skip in zip(self.up, self.merge, self.refine, skips[::-1], strict=True):
             x = F.relu(merge(torch.cat([skip, F.relu(up(x))], 1)))
             x = x + F.relu(refine(x))
-        # Linear from here on: a momentum has a sign.
+        # No ReLU from here on: a momentum has a sign.
         return self.out(self.last(torch.cat([half, F.relu(self.widen(x))], 1)))
 
 
 class AVSM(Network):
-    """An affine map in steps, then the flow of a smoothed momentum from there.
+    """An affine map in steps, then the flow of a smoothed momentum.
 
     Parameters
     ----------
@@ -168,11 +168,11 @@ class AVSM(Network):
     width : int
         Features of the momentum network's first layer; 16 in the paper.
     affine_width : int
-        The same of the affine network.
+        Features of the affine network's first layer.
     steps : int
         Affine steps; ``net.affine.steps`` may be set at any time.
     compare : {"", "images", "pyramid"}
-        What it sees compared beside the images; see `Comparison`.
+        Additional input channels; see `MatchingChannels`.
     """
 
     def __init__(
@@ -206,19 +206,19 @@ class AVSM(Network):
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch (B, 1, *shape), sides multiples of 16.
 
-        Extras: ``affine_displacement`` and ``affine_warped``, the affine part alone; ``momentum`` and
-        ``velocity`` v of phi_t + Dphi v = 0, in pixels, at the images' size. The displacement is the
-        affine map after the flow of -v, so it is not the flow of a velocity alone.
+        Extras: ``affine_displacement`` and ``affine_warped`` of the affine part alone; ``momentum`` and
+        ``velocity`` v of phi_t + Dphi v = 0, in pixels, at the images' size. The displacement is the affine
+        map after the flow of -v, so it is not the flow of a velocity alone.
         """
         return self._flow(fixed, moving, self.affine.trajectory(fixed, moving)[-1])
 
-    def again(self, fixed: Tensor, moving: Tensor) -> Prediction:
-        """Register a batch as `forward` does, without an affine part."""
+    def later_pass(self, fixed: Tensor, moving: Tensor) -> Prediction:
+        """Register a batch as `forward` does, but without the affine part."""
         eye = torch.eye(self.ndim, self.ndim + 1, device=fixed.device).expand(len(fixed), -1, -1)
         return self._flow(fixed, moving, eye)
 
     def _flow(self, fixed: Tensor, moving: Tensor, affine: Tensor) -> Prediction:
-        """What is left after an affine map (B, d, d + 1), and the whole."""
+        """Deform what remains after an affine map (B, d, d + 1), and compose both."""
         shape = tuple(fixed.shape[2:])
         half = tuple(n // 2 for n in shape)
         sides = extent(shape, fixed)
@@ -238,7 +238,7 @@ class AVSM(Network):
         return Prediction(resize(moved / nodes, shape) * sides, affine=affine, extras=extras)
 
     def inverse(self, prediction: Prediction) -> Tensor:
-        """The way back, from the moving to the fixed image, of an answer: (B, d, *shape) in pixels.
+        """Inverse of a prediction, from the moving to the fixed image: (B, d, *shape) in pixels.
 
         Raises
         ------
@@ -247,10 +247,10 @@ class AVSM(Network):
         """
         velocity = prediction.extras.get("velocity")
         if prediction.affine is None or velocity is None:
-            raise ValueError("The prediction lacks an affine part or a velocity: give one that AVSM made.")
+            raise ValueError("The prediction lacks an affine part or a velocity; pass one made by AVSM.")
         shape = tuple(velocity.shape[2:])
         half = tuple(n // 2 for n in shape)
         scale = extent(half, velocity) / extent(shape, velocity)
         start = affines.displacement(affines.invert(prediction.affine), shape)
-        moved = carry(resize(start, half) * scale, resize(velocity, half) * scale)
+        moved = transport(resize(start, half) * scale, resize(velocity, half) * scale)
         return resize(moved / scale, shape)

@@ -1,4 +1,4 @@
-"""Features by which places of images of any contrast are compared: one block for all levels of a pyramid."""
+"""Features for comparing images of any contrast: one block for all levels of a pyramid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WINDOW = 9  # pixels, of the local contrast
 
 
 def stem(ndim: int, features: int) -> nn.Sequential:
-    """Brightness and local contrast of an image to features at half its resolution."""
+    """Layers from intensity and local contrast to features at half the resolution."""
     layer, half = conv(ndim), features // 2
     return nn.Sequential(
         layer(2, half, 3, padding=1),
@@ -26,7 +26,7 @@ def stem(ndim: int, features: int) -> nn.Sequential:
 
 
 def down(ndim: int, features: int) -> nn.Sequential:
-    """Features of a level to those of the next coarser one."""
+    """Layers from the features of a level to those of the next coarser one."""
     layer = conv(ndim)
     return nn.Sequential(
         nn.LeakyReLU(SLOPE),
@@ -38,19 +38,19 @@ def down(ndim: int, features: int) -> nn.Sequential:
 
 
 def _halved(ndim: int) -> nn.Module:
-    """Means of two pixels along each axis: the coarse pixels stand in the middle of the fine ones."""
+    """Means of two pixels along each axis: each coarse pixel is centred on its fine ones."""
     return nn.AvgPool2d(2) if ndim == 2 else nn.AvgPool3d(2)
 
 
-def of_length_one(features: Tensor) -> Tensor:
-    """Features (B, C, *shape) divided by their length at each place; on a CPU faster than `F.normalize`."""
+def unit_length(features: Tensor) -> Tensor:
+    """Features (B, C, *shape) of unit length at each pixel; faster than `F.normalize` on a CPU."""
     return features * (features * features).sum(1, keepdim=True).clamp_min(1e-24).rsqrt()
 
 
 def contrast(images: Tensor) -> tuple[Tensor, Tensor]:
     """The images with their local contrast, (B, 2, *shape), and their local variance, (B, 1, *shape).
 
-    Local contrast is brightness less its mean in a window, over its deviation there.
+    Local contrast is intensity minus its mean in a window, divided by its standard deviation there.
     """
     mean, variance = moments(images, WINDOW)
     local = (images - mean) / (variance + 4e-4).sqrt()

@@ -1,8 +1,8 @@
-"""A coarse displacement from the whole picture, refined where both images show the same structure.
+"""A coarse displacement from the whole image, refined where both images show the same structure.
 
-Rests on FlowNet-S (Dosovitskiy et al., ICCV 2015) and the joint saliency map (Qin et al., IEEE Signal
-Processing Letters 17, 2010). The refinement looks at nothing but the joint saliency and the coarse
-displacement, so that what only one image shows can move as its surroundings do.
+Based on FlowNet-S (Dosovitskiy et al., ICCV 2015) and the joint saliency map (Qin et al., IEEE Signal
+Processing Letters 17, 2010). The refinement sees only the joint saliency and the coarse displacement, so that
+structure in only one image can move with its surroundings.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .cost_volume import Compare, MatchingChannels
 from .network import Network, Prediction
 from .saliency import joint_saliency
 
-SLOPE = 0.1  # of the leaky units
-STRIDE = 8  # pixels of the coarse pair to one of the coarsest level
-LEAST = 4 * STRIDE  # pixels of the coarse pair's longest side
+SLOPE = 0.1  # of the leaky ReLUs
+STRIDE = 8  # pixels of the coarse pair per pixel of the coarsest level
+MIN_SIDE = 4 * STRIDE  # pixels, of the coarse pair's longest side
 # Features and kernel of each level's first convolution and of its second, the finest level first.
 ENCODER = ((128, 7, 128, 5), (256, 5, 256, 3), (512, 3, 512, 3), (1024, 3, 1024, 3))
 DECODER = (512, 256, 128)  # the coarsest level first
@@ -30,23 +30,23 @@ LOCAL = (128, 64, 32)
 class JSM(Network):
     """Global-to-local registration of 2D images guided by their joint saliency.
 
-    A global network sees the pair at `side` pixels at most and gives a displacement at four levels. The joint
-    saliency of the fixed and the warped moving image at full resolution goes with that displacement through a
-    small local network that corrects it. The saliency is differentiable, so the correction teaches the global
-    network too. `Prediction.extras` holds "saliency of fixed", "saliency of moving" (as warped), "joint
-    saliency" and "coarse displacement".
+    A global network sees the pair at up to `side` pixels and predicts a displacement at four levels. A small
+    local network corrects it, given the joint saliency of the fixed and the warped moving image at full
+    resolution. The saliency is differentiable, so the correction also trains the global network.
+    `Prediction.extras` holds "saliency of fixed", "saliency of moving" (as warped), "joint saliency" and
+    "coarse displacement".
 
-    While training, `Prediction.extras` also holds what the coarser levels found, "displacement at 1/8", "1/4"
-    and "1/2" of the coarse pair's resolution, on the images' pixels, for losses at every level.
+    In training, `Prediction.extras` also holds the displacements of the coarser levels, for losses at every
+    level: "displacement at 1/8", "1/4" and "1/2" of the coarse pair's resolution, on the images' pixels.
 
     Parameters
     ----------
     width : float
-        Of the published numbers of features, which take 33 million parameters; 0.25 takes two millions.
+        Multiple of the published numbers of features: 1 gives 33 million parameters, 0.25 two million.
     side : int
-        The longest side of the pair that the global network sees, pixels, at most; a multiple of 8.
+        Largest longest side of the pair in the global network, pixels; a multiple of 8.
     compare : {"", "images", "pyramid"}
-        What it sees compared beside the images; see `Comparison`.
+        Additional input channels; see `MatchingChannels`.
 
     Raises
     ------
@@ -57,10 +57,10 @@ class JSM(Network):
     def __init__(self, width: float = 1.0, side: int = 128, compare: Compare = "") -> None:
         if not 0 < width <= 4:
             raise ValueError(f"The width of a JSM network cannot be {width:g}; choose between 0 and 4.")
-        if side % STRIDE or side < LEAST:
+        if side % STRIDE or side < MIN_SIDE:
             raise ValueError(
                 f"The coarse side of a JSM network cannot be {side} pixels; "
-                f"choose a multiple of {STRIDE} from {LEAST} on."
+                f"choose a multiple of {STRIDE}, at least {MIN_SIDE}."
             )
         super().__init__(2, 1, {"width": width, "side": side, "compare": compare})
         self.side = side
@@ -84,12 +84,12 @@ class JSM(Network):
         small = self._small(torch.cat([fixed, moving], 1))
         levels = [_on(flow, shape) for flow in self.coarse(small)]
         found = levels[-1]
-        seen = joint_saliency(fixed.float(), warp_batch(moving.float(), found))
-        correction = self.correction(self.local(torch.cat([seen.joint, found], 1)))
+        maps = joint_saliency(fixed.float(), warp_batch(moving.float(), found))
+        correction = self.correction(self.local(torch.cat([maps.joint, found], 1)))
         extras = {
-            "saliency of fixed": seen.fixed,
-            "saliency of moving": seen.moving,
-            "joint saliency": seen.joint,
+            "saliency of fixed": maps.fixed,
+            "saliency of moving": maps.moving,
+            "joint saliency": maps.joint,
             "coarse displacement": found,
         }
         if self.training:
@@ -98,32 +98,32 @@ class JSM(Network):
         return Prediction(found + correction, extras=extras)
 
     def with_levels(self, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
-        """The answer to a batch, and the coarse displacement before the refined one."""
-        answer = self(fixed, moving)
-        return answer, [answer.extras["coarse displacement"], answer.displacement]
+        """The prediction of a batch, and its coarse and refined displacements."""
+        found = self(fixed, moving)
+        return found, [found.extras["coarse displacement"], found.displacement]
 
     def _small(self, pairs: Tensor) -> Tensor:
-        """Pairs (B, 2, H, W) with at most `side` pixels along the longest side and almost square ones."""
+        """Pairs (B, 2, H, W) resized to at most `side` almost square pixels along the longest side."""
         shape = pairs.shape[2:]
         factor = max(max(shape) / self.side, 1.0)
         small = [max(1, round(n / factor / STRIDE)) * STRIDE for n in shape]
-        # What lies between the coarse pixels is averaged, not skipped.
+        # Averaging keeps what lies between the coarse pixels.
         window = 2 * int(factor / 2) + 1
         means = box_mean_batch(pairs, window)
         return resize(means, (small[0], small[1]))
 
 
 class GlobalFlow(nn.Module):
-    """FlowNet-S for small images: an encoder, and a decoder that gives a displacement at each of its levels.
+    """FlowNet-S for small images: an encoder, and a decoder with a displacement at each level.
 
-    Each level's displacement corrects that of the coarser one, the coarsest that of a pyramid if it sees one.
+    Each level corrects the displacement of the coarser one; the coarsest corrects that of a pyramid, if any.
 
     Parameters
     ----------
     width : float
-        Of the published numbers of features.
+        Multiple of the published numbers of features.
     compare : {"", "images", "pyramid"}
-        What it sees compared beside the images; see `Comparison`.
+        Additional input channels; see `MatchingChannels`.
     """
 
     def __init__(self, width: float, compare: Compare = "") -> None:
@@ -152,8 +152,8 @@ class GlobalFlow(nn.Module):
         Sides must be multiples of 8.
         """
         skips = []
-        seen = self.comparison(pairs[:, :1], pairs[:, 1:])
-        x = torch.cat([pairs - 0.5, seen], 1)
+        matching = self.comparison(pairs[:, :1], pairs[:, 1:])
+        x = torch.cat([pairs - 0.5, matching], 1)
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)
@@ -165,13 +165,13 @@ class GlobalFlow(nn.Module):
             x = torch.cat([double(x), skips.pop(), flow], 1)
             flow = flow + head(x)
             found = [*map(_doubled, found), flow]
-        return [self.comparison.answer(seen) + flow for flow in found]
+        return [self.comparison.displacement(matching) + flow for flow in found]
 
 
 class Head(nn.Conv2d):
-    """A linear layer from features to a displacement in float32, which starts close to none.
+    """A linear layer from features to a displacement in float32, initially close to zero.
 
-    A leaky unit would shrink negative displacements; half precision would round them.
+    A leaky ReLU would shrink negative displacements; half precision would round them.
 
     Parameters
     ----------
@@ -184,13 +184,13 @@ class Head(nn.Conv2d):
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> Tensor:
-        """The displacement (B, 2, H, W) that features (B, C, H, W) tell."""
+        """Displacement (B, 2, H, W) from features (B, C, H, W)."""
         with torch.autocast(features.device.type, enabled=False):
             return super().forward(features.float())
 
 
 def _on(flow: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A displacement on other pixels between the same outermost ones, and in those."""
+    """A displacement resampled to other pixels between the same outermost ones, in units of those."""
     scale = [(n - 1) / max(m - 1, 1) for n, m in zip(shape, flow.shape[2:], strict=True)]
     return resize(flow, shape) * flow.new_tensor(scale).view(1, 2, 1, 1)
 
@@ -205,17 +205,17 @@ def _count(features: int, width: float) -> int:
 
 
 def _block(before: int, after: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """A convolution and a leaky unit."""
+    """A convolution and a leaky ReLU."""
     return _activated(nn.Conv2d(before, after, kernel, stride, kernel // 2))
 
 
 def _doubling(before: int, after: int) -> nn.Sequential:
-    """A transposed convolution to twice the resolution and a leaky unit."""
+    """A transposed convolution to twice the resolution and a leaky ReLU."""
     return _activated(nn.ConvTranspose2d(before, after, 4, 2, 1))
 
 
 def _activated(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    """The layer, begun so that features keep their scale (He et al., ICCV 2015), and a leaky unit."""
+    """The layer with the initialisation of He et al. (ICCV 2015), and a leaky ReLU."""
     nn.init.kaiming_normal_(layer.weight, SLOPE)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return nn.Sequential(layer, nn.LeakyReLU(SLOPE, inplace=True))

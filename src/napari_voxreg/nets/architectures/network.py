@@ -1,4 +1,4 @@
-"""What every registration network is, and what it answers."""
+"""Base class of the registration networks, and their prediction."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A network's answer to a batch of pairs.
+    """A network's prediction for a batch of pairs.
 
     Parameters
     ----------
     displacement : Tensor, shape (B, d, *shape)
-        In pixels, array-axis order: x + u(x) is the place in the moving image that belongs to x.
+        In pixels, array-axis order: x + u(x) is the point of the moving image that corresponds to x.
     velocity : Tensor, shape (B, d, *coarse), optional
-        The stationary velocity whose flow the displacement is, in pixels of the images, on a lattice whose
-        outermost nodes are the images' outermost pixels.
+        Stationary velocity whose flow is the displacement, in pixels of the images. The outermost nodes of
+        its lattice are the images' outermost pixels.
     affine : Tensor, shape (B, d, d + 1), optional
-        An affine map's matrix and shift in pixels about the images' middle; the displacement includes it.
+        Matrix and translation of an affine map in pixels about the images' centre. The displacement
+        includes it.
     extras : mapping of str to Tensor
-        What else there is to see, (B, C, *shape) each.
+        Other tensors to show, (B, C, *shape) each.
     """
 
     displacement: Tensor
@@ -33,39 +34,38 @@ class Prediction:
 
 
 class Network(nn.Module):
-    """Base of the networks: two images on one grid go in, a map from the fixed to the moving image comes out.
+    """Base of the networks: two images on one grid to a map from the fixed to the moving image.
 
-    Subclasses call ``super().__init__`` with what they were built from, so that a checkpoint can build them
-    again: ``type(net)(**net.arguments)`` has the same layers.
+    Subclasses pass their arguments to ``super().__init__``, so that a checkpoint can rebuild them:
+    ``type(net)(**net.arguments)`` has the same layers.
 
     Parameters
     ----------
     ndim : int
         2 or 3.
     stride : int
-        Sides must be multiples of it; whoever calls pads and crops.
+        Sides must be multiples of it; the caller pads and crops.
     arguments : mapping
-        The constructor's keyword arguments, as JSON could hold them.
+        The constructor's keyword arguments; serialisable as JSON.
 
     Attributes
     ----------
     first_side : int or None
-        Where motions may be larger than those it was trained on: the pixels along the longest side of its
-        first look at a pair, at most. Each further look is at about twice as many, through what was found by
-        then.
+        Largest longest side in its first pass, pixels, if motions may exceed those it was trained on. Each
+        further pass has about twice as many pixels and starts from the displacement so far. None: one pass.
     last_side : int or None
-        Where its answer is coarse: the pixels along the longest side beyond which it only takes longer.
+        Longest side beyond which its coarse prediction only takes longer, pixels. None: no limit.
     steps : int
-        How often an affine network, or the affine part of one, is applied to the moving image as warped so
+        Steps of an affine network, or of the affine part of a network, each on the moving image as warped so
         far; may be set at any time.
-    cautious : bool
-        Whether training lets its affine map leave the identity only gradually.
+    decaying_affine_penalty : bool
+        Whether training penalises its affine map's distance from the identity, less with every epoch.
     """
 
     first_side: int | None = None
     last_side: int | None = None
     steps: int = 1
-    cautious: bool = False
+    decaying_affine_penalty: bool = False
 
     def __init__(self, ndim: int, stride: int, arguments: Mapping[str, Any]) -> None:
         super().__init__()
@@ -86,25 +86,25 @@ class Network(nn.Module):
         raise NotImplementedError
 
     @property
-    def manner(self) -> str:
-        """What kind of field it makes, in a few words for the user; empty where there is only one kind."""
+    def field_kind(self) -> str:
+        """Kind of field it predicts, in a few words for the user; empty if there is only one kind."""
         return ""
 
     @property
     def affine_part(self) -> Network | None:
-        """The network inside this one that finds an affine map before the rest deforms; None without one."""
+        """The network inside this one that predicts an affine map first; None without one."""
         return None
 
     def with_levels(self, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
-        """The answer to a batch and every displacement that training judges, the finest last."""
-        answer = self(fixed, moving)
-        return answer, [answer.displacement]
+        """Prediction of a batch, and every displacement that enters the training loss, the finest last."""
+        prediction = self(fixed, moving)
+        return prediction, [prediction.displacement]
 
-    def again(self, fixed: Tensor, moving: Tensor) -> Prediction:
-        """Register a batch that an earlier, coarser look has brought closer; by default as any other."""
+    def later_pass(self, fixed: Tensor, moving: Tensor) -> Prediction:
+        """Register a batch already aligned by an earlier, coarser pass; by default as any other."""
         return self(fixed, moving)
 
 
 def conv(ndim: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
-    """The convolution for that many axes."""
+    """Convolution class for 2 or 3 axes."""
     return nn.Conv2d if ndim == 2 else nn.Conv3d

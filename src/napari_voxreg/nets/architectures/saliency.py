@@ -1,10 +1,10 @@
-"""Where two images show structure, and where both show the same: a differentiable joint saliency map.
+"""A differentiable joint saliency map: where two images show the same structure.
 
-Structure stands out where the local structure tensor differs from its neighbours'; a place counts for both
-images if it stands out in both and their tensors there are alike, which an added or missing object is not.
+A pixel is salient where its structure tensor differs from its neighbours'. It is jointly salient if it is
+salient in both images and their tensors are similar, which excludes added and missing objects.
 
-Rests on Qin, Shen et al.'s joint saliency map for images with outliers, here on batches of 2D images,
-(B, 1, H, W), and with gradients that are finite everywhere, flat images included.
+After the joint saliency map of Qin, Shen et al. for images with outliers, here for batches of 2D images,
+(B, 1, H, W), and with gradients that are finite everywhere, even in flat images.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# A map whose values differ by less than this is flat: edges below 1/10,000 of the range show no structure.
+# Smaller ranges of a map count as flat: edges below 1/10,000 of the intensity range are no structure.
 FLAT = 1e-8
-# Each pair of neighbours once, (rows, columns) from one to the other.
+# Each pair of neighbours once: offset in (rows, columns).
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
@@ -28,9 +28,9 @@ class JointSaliency(NamedTuple):
     Parameters
     ----------
     fixed, moving : Tensor
-        How much each pixel stands out from its neighbours, not below 0; squared intensities.
+        Saliency of each pixel, at least 0; in squared intensities.
     joint : Tensor
-        0 to 1: 1 where most stands out in both images alike; 0 everywhere where nothing does.
+        0 to 1: 1 where both images are most salient with similar structure; 0 everywhere without structure.
     """
 
     fixed: Tensor
@@ -39,19 +39,19 @@ class JointSaliency(NamedTuple):
 
 
 def structure_tensor(images: Tensor, sigma: float = 1.0) -> Tensor:
-    """The products of the forward differences, averaged by a Gaussian.
+    """Products of forward differences, averaged by a Gaussian.
 
     Parameters
     ----------
     images : Tensor, shape (B, 1, H, W)
     sigma : float
-        Of the Gaussian, pixels; it is cut at four of them (9 x 9 pixels for 1, 13 x 13 for 1.5).
+        Of the Gaussian, pixels; truncated at four sigma (9 x 9 pixels for 1, 13 x 13 for 1.5).
 
     Returns
     -------
     Tensor, shape (B, 3, H, W)
-        The symmetric tensor's (row, row), (row, column) and (column, column) entries. Beyond its rim an image
-        goes on with its border's values.
+        The symmetric tensor's (row, row), (row, column) and (column, column) entries. Outside the image its
+        border is repeated.
     """
     down = F.pad(images.diff(dim=2), (0, 0, 0, 1))
     right = F.pad(images.diff(dim=3), (0, 1))
@@ -76,10 +76,10 @@ def _smooth(images: Tensor, sigma: float) -> Tensor:
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
-    """How far two fields of structure tensors are apart, the tensors taken as diffusion profiles.
+    """Distance of two fields of structure tensors, taken as diffusion profiles.
 
-    sqrt((8 pi / 15) (trace((A - B)^2) - trace(A - B)^2 / 3)), written so that no rounding makes the root's
-    argument negative.
+    sqrt((8 pi / 15) (trace((A - B)^2) - trace(A - B)^2 / 3)), written so that rounding cannot make the
+    argument of the root negative.
 
     Parameters
     ----------
@@ -89,16 +89,16 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (B, 1, H, W)
-        Where both are equal its gradient is zero.
+        Its gradient is zero where both are equal.
     """
     rows, mixed, columns = (a - b).unbind(1)
     square = (rows**2 + (rows - columns) ** 2 + columns**2) / 3 + 2 * mixed**2
-    # The root's slope at zero is infinite; the floor is far below anything that counts, and flat.
+    # The root's slope at zero is infinite; the clamp is far below any relevant value and has no gradient.
     return (8 * math.pi / 15 * square).clamp_min(1e-24).sqrt()[:, None]
 
 
 def saliency(tensors: Tensor) -> Tensor:
-    """How much each pixel stands out: a ninth of its tensor's summed distances from its eight neighbours'.
+    """Saliency of each pixel: a ninth of the summed distances of its tensor to its eight neighbours'.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def saliency(tensors: Tensor) -> Tensor:
         other = tensors[..., rows:, max(0, columns) : width + min(0, columns)]
         apart = distance(one, other)
         left, right = max(0, -columns), max(0, columns)
-        # The distance counts for either pixel of the pair.
+        # The distance counts for both pixels.
         total = total + F.pad(apart, (left, right, 0, rows)) + F.pad(apart, (right, left, rows, 0))
     return total / 9
 
@@ -128,13 +128,13 @@ def joint_saliency(fixed: Tensor, moving: Tensor, sigma: float = 1.0) -> JointSa
     """Where two aligned images show the same structure.
 
     norm(min(S_fixed, S_moving) / (1 + norm(D(T_fixed, T_moving)))) with the saliencies S, the structure
-    tensors T, their distance D, and norm bringing each image of the batch to [0, 1] by its range. The joint
-    map does not change when both images' contrast is scaled alike.
+    tensors T, their distance D, and norm scaling each image of the batch to [0, 1] by its range. The joint
+    map is unchanged if the contrast of both images is scaled by the same factor.
 
     Parameters
     ----------
     fixed, moving : Tensor, shape (B, 1, H, W)
-        In [0, 1], the moving one already warped.
+        In [0, 1]; the moving image is already warped.
     sigma : float
         Of the structure tensors, pixels.
     """
@@ -146,6 +146,6 @@ def joint_saliency(fixed: Tensor, moving: Tensor, sigma: float = 1.0) -> JointSa
 
 
 def _by_range(maps: Tensor) -> Tensor:
-    """Each map (1, H, W) of a batch from 0 to 1; a flat one becomes 0."""
+    """Each map (1, H, W) of a batch scaled to [0, 1]; a flat one becomes 0."""
     low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
     return (maps - low) / (high - low).clamp_min(FLAT)

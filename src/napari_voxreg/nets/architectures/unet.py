@@ -1,4 +1,4 @@
-"""The U-Net of every VoxelMorph there has been: one class, told apart by its arguments."""
+"""The U-Net of all VoxelMorph releases: one class whose arguments select the variant."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Levels = Sequence[int | Sequence[int]]
 class UNet(nn.Module):
     """Features of an image at its own or at half its resolution (Ronneberger et al., MICCAI 2015).
 
-    Each encoder level convolves and halves; each decoder level convolves, doubles and appends what the
-    encoder had at that size; the remaining convolutions follow. Features of a level are a number, or a list
-    where a level has several convolutions.
+    Each encoder level convolves and halves; each decoder level convolves, doubles and appends the encoder's
+    features of that size; the remaining convolutions follow. Features of a level are a number, or a list if
+    the level has several convolutions.
 
     Parameters
     ----------
@@ -36,16 +36,16 @@ class UNet(nn.Module):
     remaining : sequence of int
         Features of the convolutions at the output's resolution.
     down : {"pool", "start", "end", "both"}
-        How an encoder level halves: by taking the largest of two after its convolutions, or by a stride of 2
-        in its last convolution, whose kernel of 3 is padded with a zero before the first pixel (torch) or
-        after the last (Keras), or whose kernel of 4 is padded at both ends. Trained kernels fit one of them
-        only: another shifts the features.
+        How an encoder level halves: "pool" takes maxima after its convolutions; the others use a stride of 2
+        in its last convolution. A kernel of 3 is padded before the first pixel ("start", torch) or after the
+        last ("end", Keras), a kernel of 4 at both ends ("both"). Trained kernels fit only one: another moves
+        the features.
     activation : {"leaky relu", "relu"}
         After every convolution; the leak is 0.2.
     upsampling : {"nearest", "linear"}
         How the decoder doubles; linear keeps the outermost pixels in place.
     half : bool
-        Leave out the last doubling: the output has half the resolution, where most of the cost is saved.
+        Omit the last doubling: the output has half the resolution, at a fraction of the cost.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class UNet(nn.Module):
             self.encoder.append(convolutions)
             sizes.append(level[-1])
         count = sizes[-1]
-        # Pooled levels hand on what they were before halving, strided ones what went into them.
+        # Pooled levels pass on their features before halving, strided ones their input.
         skips = sizes[1:] if down == "pool" else sizes[:-1]
         for i, level in enumerate(map(_listed, decoder)):
             self.decoder.append(_chain(ndim, count, level))
@@ -134,7 +134,7 @@ class UNet(nn.Module):
 
 
 def _strided(ndim: int, count: int, features: int, down: str) -> nn.Conv2d | nn.Conv3d:
-    """A convolution that halves even sides; where Keras pads, the padding is done on the way."""
+    """A convolution that halves even sides; padding as in Keras ("end") is done in `UNet.forward`."""
     if down == "both":
         return conv(ndim)(count, features, 4, 2, 1)
     return conv(ndim)(count, features, 3, 2, 1 if down == "start" else 0)
@@ -150,6 +150,6 @@ def _listed(features: int | Sequence[int]) -> list[int]:
 
 
 def _chain(ndim: int, count: int, features: Sequence[int]) -> nn.ModuleList:
-    """Convolutions one after the other, from `count` features through all of `features`."""
+    """Consecutive convolutions from `count` features through all of `features`."""
     pairs = zip([count, *features], features, strict=False)
     return nn.ModuleList(conv(ndim)(before, after, 3, 1, 1) for before, after in pairs)

@@ -1,4 +1,4 @@
-"""VoxelMorph: a U-Net looks at both images and answers with a displacement or a stationary velocity."""
+"""VoxelMorph: a U-Net predicts a displacement or a stationary velocity from both images."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ class VoxelMorph(Network):
     """The registration network of Balakrishnan et al. (IEEE TMI 38, 2019) in all its variants.
 
     The defaults are the diffeomorphic network of its release 0.2. With `probabilistic` it is that of Dalca et
-    al. (MICCAI 2018), which answers with a distribution of velocities: its mean in evaluation, a sample of it
-    while training.
+    al. (MICCAI 2018), which predicts a distribution of velocities: the mean in evaluation, a sample in
+    training.
 
-    Called under `torch.autocast`, the U-Net computes in that type; the field is always made in float32.
+    Under `torch.autocast` the U-Net computes in that type; the field is always computed in float32.
 
     Parameters
     ----------
     ndim : int
         2 or 3.
     encoder, decoder, remaining, down, activation, upsampling, half
-        Of the `UNet`. With `half` the field lives at half resolution and is enlarged at the end.
+        Of the `UNet`. With `half` the field has half the resolution and is upsampled at the end.
     narrow : bool
-        Whether a 1 x 1 convolution to d features comes before that of the field (release 0.3).
+        Whether a 1 x 1 convolution to d features precedes that of the field (release 0.3).
     probabilistic : bool
-        Whether the logarithm of the velocity's variance is predicted, too.
+        Whether the logarithm of the velocity's variance is also predicted.
     int_steps : int
         Squarings that integrate the velocity; 0 takes the field as the displacement.
     int_downsize : int
-        By how much the velocity is reduced before; a half-resolution head has done so by 2.
+        Factor by which the velocity is downsampled before that; a half-resolution head implies 2.
     shift : float
-        Added to the images, for networks whose black is not 0.
+        Intensity added to both images, for networks whose black is not 0.
     compare : {"", "images", "pyramid"}
-        What it sees compared beside the images; see `Comparison`.
+        Additional input channels; see `MatchingChannels`.
 
     Raises
     ------
@@ -103,8 +103,8 @@ class VoxelMorph(Network):
                 self.last_side = LAST_SIDE[ndim]
 
     @property
-    def manner(self) -> str:
-        """What kind of field it makes, in a few words for the user."""
+    def field_kind(self) -> str:
+        """Kind of field it predicts, in a few words for the user."""
         coarse = {1: "full resolution", 2: "half resolution"}
         if self.int_steps:
             place = coarse.get(self.int_downsize, f"1/{self.int_downsize} of the resolution")
@@ -117,13 +117,14 @@ class VoxelMorph(Network):
         Returns
         -------
         Prediction
-            With the velocity of a diffeomorphic network; of a probabilistic one with the extras "mean" and
-            "log_sigma" (the logarithm of the variance) as the U-Net makes them, in pixels of its output.
+            With the velocity, if diffeomorphic. If probabilistic, with the extras "mean" and "log_sigma" (the
+            logarithm of the variance) as the U-Net predicts them, in pixels of its output.
 
         Raises
         ------
         ValueError
-            If the images have other axes than the network or sides that are not multiples of its stride.
+            If the images differ in shape, have another number of axes than the network, or sides that are not
+            multiples of its stride.
         """
         shape = tuple(fixed.shape[2:])
         if fixed.shape != moving.shape or len(shape) != self.ndim or any(n % self.stride for n in shape):
@@ -132,9 +133,9 @@ class VoxelMorph(Network):
                 f"{self.stride}, not {shape} and {tuple(moving.shape[2:])}; pad them."
             )
         images = torch.cat([moving, fixed], 1) + self.shift
-        images = self.comparison.beside(images, fixed, moving)
+        images = self.comparison.append_to(images, fixed, moving)
         if images.device.type == "cpu" and not torch.is_grad_enabled():
-            # There convolution and pooling are faster when the channels of a pixel lie side by side.
+            # On a CPU, convolution and pooling are faster with channels last.
             layout = torch.channels_last if self.ndim == 2 else torch.channels_last_3d
             images = images.contiguous(memory_format=layout)
         features = self.unet(images)
@@ -157,7 +158,7 @@ class VoxelMorph(Network):
             return Prediction(self._flow_of(velocity, shape), velocity, extras=extras)
 
     def _flow_of(self, velocity: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Displacement at time 1, both in pixels of the images; the velocity may be on a coarser lattice."""
+        """Displacement at time 1 of a velocity, both in pixels of the images; its lattice may be coarser."""
         sides = zip(velocity.shape[2:], shape, strict=True)
         nodes = torch.tensor([max(m - 1, 1) / max(n - 1, 1) for m, n in sides], device=velocity.device)
         nodes = nodes.view(-1, *(1,) * len(shape))
@@ -165,7 +166,7 @@ class VoxelMorph(Network):
 
 
 def _small(layer: nn.Conv2d | nn.Conv3d, spread: float, bias: float) -> nn.Conv2d | nn.Conv3d:
-    """A convolution whose answer is nearly constant to begin with."""
+    """A convolution whose output is initially almost constant."""
     nn.init.normal_(layer.weight, 0.0, spread)
     if layer.bias is not None:
         nn.init.constant_(layer.bias, bias)

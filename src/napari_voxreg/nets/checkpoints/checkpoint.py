@@ -1,4 +1,4 @@
-"""Weights on disk: our own format, written and read, and one entry for every other."""
+"""Weights on disk: our own format, and one function that opens every known format."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ...io.files import replace_file
 from ...weights import FOLDER
 from ..architectures.network import Network
 from .voxelmorph_keras import from_keras
-from .voxelmorph_torch import Foreign, from_torch
+from .voxelmorph_torch import ConvertedCheckpoint, from_torch
 
-# What a card may name, as module and class of this room; loaded on use.
+# Architecture in a card to module and class; imported on use.
 ARCHITECTURES = {
     "voxelmorph": "voxelmorph:VoxelMorph",
     "pyramid": "pyramid:Pyramid",
@@ -33,7 +33,7 @@ ARCHITECTURES = {
     "stn": "affine:STN",
     "detector affine": "affine:DetectorAffine",
 }
-# What torch and h5py raise on files that are cut or altered.
+# Raised by torch on truncated or altered files.
 _DAMAGE = (
     AssertionError,
     AttributeError,
@@ -55,23 +55,23 @@ class Loaded:
     net : Network
         On the CPU, for evaluation.
     card : mapping
-        Its architecture, arguments and whatever else is known of it.
-    says : str
-        What it is, in one sentence for the user.
+        Its architecture, arguments and anything else known about it.
+    description : str
+        One sentence for the user.
     """
 
     net: Network
     card: Mapping[str, Any]
-    says: str
+    description: str
 
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> Network:
-    """An untrained network of one of the `ARCHITECTURES`.
+    """Build an untrained network of one of the `ARCHITECTURES`.
 
     Raises
     ------
     ValueError
-        If there is no such architecture or it does not take the arguments.
+        If there is no such architecture, or it does not accept the arguments.
     """
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -86,16 +86,16 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> Network:
 
 
 def save_weights(path: str | Path, net: Network, card: Mapping[str, Any]) -> Path:
-    """Write NAME.safetensors and its card NAME.json beside it, each at once or not at all.
+    """Write NAME.safetensors and its card NAME.json beside it, each atomically.
 
     Parameters
     ----------
     path : str or Path
-        Ends in ``.safetensors``; the folder is there.
+        Ends in ``.safetensors``, in an existing folder.
     net : Network
         Of one of the `ARCHITECTURES`.
     card : mapping
-        What else to know of it, as JSON could hold it: recipe, data, licence, scores, versions.
+        Anything else to record, serialisable as JSON: recipe, data, licence, scores, versions.
 
     Returns
     -------
@@ -105,19 +105,19 @@ def save_weights(path: str | Path, net: Network, card: Mapping[str, Any]) -> Pat
     Raises
     ------
     ValueError
-        If the name ends otherwise or the architecture has no name.
+        If the ending is another, or the architecture is none of the `ARCHITECTURES`.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"Weights are saved as NAME.safetensors, not as {path.name}.")
     content = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()})
-    whole = {
+    full_card = {
         **card,
         "architecture": _architecture(net),
         "arguments": net.arguments,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(full_card, indent=2, ensure_ascii=False) + "\n"
     replace_file(path, lambda target: target.write_bytes(content))
     replace_file(path.with_suffix(".json"), lambda target: target.write_bytes(text.encode()))
     return path
@@ -129,13 +129,13 @@ def load_weights(path: str | Path) -> Loaded:
     Raises
     ------
     ValueError
-        If a file is missing, the weights are not those that the card was written for, the architecture is
+        If a file is missing, the checksum in the card does not match the weights, the architecture is
         unknown, or keys, shapes or values do not fit it.
     """
     path = Path(path)
     content, card = _content(path), _card(path)
     if hashlib.sha256(content).hexdigest() != card["sha256"]:
-        raise ValueError(f"{path.name} is not what its card was written for (sha256); copy both again.")
+        raise ValueError(f"{path.name} does not match the sha256 in its card; copy both again.")
     try:
         weights = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
@@ -145,44 +145,44 @@ def load_weights(path: str | Path) -> Loaded:
 
 
 def open_checkpoint(path: str | Path) -> Loaded:
-    """Read weights of any format that is known here: ours, VoxelMorph's in torch or Keras, SAR-VoxelMorph's.
+    """Read weights of any known format: ours, VoxelMorph's in torch or Keras, SAR-VoxelMorph's.
 
-    The format is recognised by the content. Nothing in a file is ever run: pickles are read by torch's
-    `weights_only` alone.
+    The format is recognised by the content. No code in a file is ever run: pickles are only read with torch's
+    `weights_only`.
 
     Raises
     ------
     ValueError
-        One sentence that names the file and the remedy, for everything else.
+        For anything else; the message names the file and the remedy.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
         return load_weights(path)
-    foreign = from_keras(path) if _is_hdf5(path) else from_torch(_unpickled(path), path.name)
-    return _adopted(foreign, path.name)
+    converted = from_keras(path) if _is_hdf5(path) else from_torch(_unpickled(path), path.name)
+    return _loaded(converted, path.name)
 
 
 def recognise(path: str | Path) -> str:
-    """What a file of weights is, in one sentence for the user; raises what `open_checkpoint` raises."""
-    return open_checkpoint(path).says
+    """One sentence for the user on a weights file; raises what `open_checkpoint` raises."""
+    return open_checkpoint(path).description
 
 
 def shipped_names() -> tuple[str, ...]:
-    """Names of the weights that come with the package."""
+    """Names of the weights shipped with the package."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.safetensors")))
 
 
 def shipped(name: str) -> Path:
-    """Where the weights of that name lie.
+    """Path of the shipped weights of that name.
 
     Raises
     ------
     ValueError
-        If none of that name come with the package.
+        If there are none of that name.
     """
     if name not in shipped_names():
         listing = ", ".join(shipped_names()) or "there are none"
-        raise ValueError(f"No weights {name!r} come with the package; choose from: {listing}.")
+        raise ValueError(f"No weights {name!r} are shipped with the package; choose from: {listing}.")
     return FOLDER / f"{name}.safetensors"
 
 
@@ -204,7 +204,7 @@ def _card(path: Path) -> dict[str, Any]:
         raise ValueError(f"{beside.name} is damaged; copy it again.") from error
     wanted = {"architecture": str, "arguments": dict, "sha256": str}
     if not isinstance(card, dict) or any(not isinstance(card.get(k), kind) for k, kind in wanted.items()):
-        raise ValueError(f"{beside.name} is no card: it must give architecture, arguments and sha256.")
+        raise ValueError(f"{beside.name} is not a card: architecture, arguments or sha256 is missing.")
     return card
 
 
@@ -217,25 +217,25 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _unpickled(path: Path) -> Any:
-    """What a torch file holds, if that is tensors and plain values."""
+    """Content of a torch file of tensors and plain values."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error) or "nsupported" in str(error):
             raise ValueError(
                 f"{path.name} holds more than tensors and could run code, so it is refused; "
-                "save model.state_dict() alone and load that."
+                "save only model.state_dict() and load that."
             ) from error
-        raise ValueError(f"{path.name} is no checkpoint that is known here, or damaged.") from error
+        raise ValueError(f"{path.name} is damaged or of an unknown format; choose another file.") from error
     except _DAMAGE as error:
-        raise ValueError(f"{path.name} is truncated or no checkpoint; copy it again.") from error
+        raise ValueError(f"{path.name} is truncated or not a checkpoint; copy it again.") from error
 
 
-def _adopted(foreign: Foreign, name: str) -> Loaded:
-    """The VoxelMorph that another program's weights belong to, with them."""
-    net = _filled("voxelmorph", foreign.arguments, foreign.weights, name)
-    card = {"architecture": "voxelmorph", "arguments": net.arguments, "layout": foreign.layout}
-    return Loaded(net, card, _sentence(net, f"VoxelMorph ({foreign.layout} layout)"))
+def _loaded(converted: ConvertedCheckpoint, name: str) -> Loaded:
+    """A VoxelMorph with the weights of another program."""
+    net = _filled("voxelmorph", converted.arguments, converted.weights, name)
+    card = {"architecture": "voxelmorph", "arguments": net.arguments, "layout": converted.layout}
+    return Loaded(net, card, _sentence(net, f"VoxelMorph ({converted.layout} layout)"))
 
 
 def _architecture(net: Network) -> str:
@@ -243,13 +243,13 @@ def _architecture(net: Network) -> str:
     for name, place in ARCHITECTURES.items():
         if place == own:
             return name
-    raise ValueError(f"{type(net).__name__} has no name among the architectures.")
+    raise ValueError(f"{type(net).__name__} is none of the architectures that can be saved.")
 
 
 def _filled(
     architecture: str, arguments: Mapping[str, Any], weights: Mapping[str, Tensor], name: str
 ) -> Network:
-    """A network with all of the weights in it and nothing else, for evaluation."""
+    """A network in evaluation mode with exactly these weights."""
     try:
         net = build(architecture, arguments)
     except ValueError as error:
@@ -268,12 +268,14 @@ def _filled(
                 f"not {tuple(wanted[key].shape)}."
             )
         if not bool(torch.isfinite(value).all()):
-            raise ValueError(f"{name} is damaged: {key} holds values that are not finite; choose others.")
+            raise ValueError(
+                f"{name} is damaged: {key} holds values that are not finite; choose another file."
+            )
     net.load_state_dict(weights)
     return net.eval()
 
 
 def _sentence(net: Network, what: str) -> str:
-    manner = f", {net.manner}" if net.manner else ""
+    field_kind = f", {net.field_kind}" if net.field_kind else ""
     count = sum(parameter.numel() for parameter in net.parameters())
-    return f"{what}, {net.ndim}D{manner}, {count:,} parameters"
+    return f"{what}, {net.ndim}D{field_kind}, {count:,} parameters"

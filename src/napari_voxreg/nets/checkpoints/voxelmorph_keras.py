@@ -1,4 +1,4 @@
-"""VoxelMorph checkpoints that Keras wrote (.h5): the legacy layout, SAR-VoxelMorph and release 0.2."""
+"""VoxelMorph checkpoints written by Keras (.h5): the legacy layout, SAR-VoxelMorph and release 0.2."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .voxelmorph_torch import Foreign, arguments_of
+from .voxelmorph_torch import ConvertedCheckpoint, arguments_of
 
-MOST = 2**28  # values in one kernel; a damaged or hostile file may claim any number
-SQUARINGS = 7  # of the MICCAI 2018 network, which did not divide by two to that power first
+MAX_VALUES = 2**28  # in one kernel; a damaged or hostile file may claim any number
+SQUARINGS = 7  # of the MICCAI 2018 network, which did not first divide by 2**7
 
 Layers = dict[str, tuple[Tensor, Tensor]]
 
 
-def from_keras(path: Path) -> Foreign:
-    """Read a Keras file with or without its model's configuration; nothing in it is run.
+def from_keras(path: Path) -> ConvertedCheckpoint:
+    """Read a Keras file with or without its model's configuration; no code in it is run.
 
     Raises
     ------
     ValueError
-        If the file is truncated or holds no VoxelMorph.
+        If the file is truncated or not a VoxelMorph.
     """
     layers, config = _read(path)
     if any(re.search(r"enc_conv_\d+_\d+$", layer) for layer in layers):
         return _release(layers, config, path.name)
     if any(re.fullmatch(r"conv[23]d(_\d+)?", layer) for layer in layers):
         return _legacy(layers, config, path.name)
-    held = f"its first layer is {next(iter(layers))!r}" if layers else "it holds no convolutions"
-    raise ValueError(f"{path.name} is no VoxelMorph of Keras that is known here; {held}.")
+    content = f"its first layer is {next(iter(layers))!r}" if layers else "it holds no convolutions"
+    raise ValueError(f"{path.name} is not a known VoxelMorph of Keras; {content}.")
 
 
 def _read(path: Path) -> tuple[Layers, dict[str, Any]]:
-    """Kernel and bias of every layer as torch wants them, and the model's configuration."""
+    """Kernel and bias of every layer in torch's axis order, and the model's configuration."""
     kernels: dict[str, dict[str, npt.NDArray[Any]]] = {}
 
     def visit(key: str, item: Any) -> None:
         *_, layer, kind = ["", *key.split("/")]
         kind = kind.partition(":")[0]
         if isinstance(item, h5py.Dataset) and kind in ("kernel", "bias"):
-            if item.size > MOST:
+            if item.size > MAX_VALUES:
                 raise ValueError(f"{key} claims {item.size} values")
             kernels.setdefault(layer, {})[kind] = item[()]
 
@@ -60,13 +60,15 @@ def _read(path: Path) -> tuple[Layers, dict[str, Any]]:
         raise ValueError(f"{path.name} is truncated or damaged; copy it again.") from error
     for layer, found in kernels.items():
         if set(found) != {"kernel", "bias"} or any(values.dtype.kind != "f" for values in found.values()):
-            raise ValueError(f"{path.name} is no VoxelMorph: its layer {layer!r} is no convolution.")
-    layers = {layer: (_moved(found["kernel"]), _tensor(found["bias"])) for layer, found in kernels.items()}
+            raise ValueError(f"{path.name} is not a VoxelMorph: its layer {layer!r} is not a convolution.")
+    layers = {
+        layer: (_transposed(found["kernel"]), _tensor(found["bias"])) for layer, found in kernels.items()
+    }
     return layers, config
 
 
-def _release(layers: Layers, config: dict[str, Any], name: str) -> Foreign:
-    """Release 0.2, whose layers have telling names, and its forerunner, which had strides for pooling."""
+def _release(layers: Layers, config: dict[str, Any], name: str) -> ConvertedCheckpoint:
+    """Release 0.2, with descriptive layer names, and its forerunner with strides instead of pooling."""
     found = [re.search(r"enc_conv_(\d+)_\d+$", layer) for layer in layers]
     last = max(int(match[1]) for match in found if match)
     weights: dict[str, Tensor] = {}
@@ -91,15 +93,15 @@ def _release(layers: Layers, config: dict[str, Any], name: str) -> Foreign:
         "int_steps": given.get("int_steps", 7),
         "int_downsize": given.get("int_downsize") or given.get("int_resolution", 2),
     }
-    return Foreign("Keras 0.2", arguments_of(weights, name, **options), weights)
+    return ConvertedCheckpoint("Keras 0.2", arguments_of(weights, name, **options), weights)
 
 
-def _legacy(layers: Layers, config: dict[str, Any], name: str) -> Foreign:
-    """Convolutions numbered in the order in which they were made, then the flow's."""
+def _legacy(layers: Layers, config: dict[str, Any], name: str) -> ConvertedCheckpoint:
+    """Convolutions numbered in the order of their creation, then that of the flow."""
     layers = dict(layers)
     field = next((layer for layer in ("flow", "disp") if layer in layers), None)
     if field is None:
-        raise ValueError(f"{name} is no VoxelMorph of Keras: it has neither a layer 'flow' nor 'disp'.")
+        raise ValueError(f"{name} is not a VoxelMorph of Keras: it has neither a layer 'flow' nor 'disp'.")
     outputs = {"flow": layers.pop(field)}
     if "log_sigma" in layers:
         outputs["log_sigma"] = layers.pop("log_sigma")
@@ -118,14 +120,14 @@ def _legacy(layers: Layers, config: dict[str, Any], name: str) -> Foreign:
         weights.update(_named(ours, layers[layer]))
     for ours, parameters in outputs.items():
         weights.update(_named(ours, parameters))
-    return Foreign(layout, arguments_of(weights, name, down="end", **options), weights)
+    return ConvertedCheckpoint(layout, arguments_of(weights, name, down="end", **options), weights)
 
 
 def _integrated(outputs: Layers, made: Mapping[str, Any], half: bool) -> tuple[Layers, dict[str, Any]]:
-    """How a legacy model goes on from its field, and the field's layers for doing it our way.
+    """How a legacy model integrates its field, and the field's layers converted to our convention.
 
-    A layer for the integration says so in the configuration. Without one there is none, but for the MICCAI
-    2018 runs, known by their log_sigma: they squared a field that they had not divided, in column-row order.
+    The configuration names a layer for the integration; without one there is no integration. The exception
+    are the MICCAI 2018 runs, recognised by log_sigma: they squared an undivided field in column-row order.
     """
     transposed = any(settings.get("indexing") == "xy" for _, settings in made.values())
     options: dict[str, Any] = {"int_steps": 0}
@@ -157,7 +159,7 @@ _LEGACY = (
 
 
 def _model_layers(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, Mapping[str, Any]]]]:
-    """Name, class and settings of each layer of a model, where the file tells."""
+    """Name, class and settings of each layer of a model, if the file has its configuration."""
     given = config.get("config")
     for layer in given.get("layers", []) if isinstance(given, Mapping) else []:
         if isinstance(layer, Mapping) and isinstance(layer.get("config"), Mapping):
@@ -166,12 +168,12 @@ def _model_layers(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, M
 
 
 def _swapped(output: Tensor) -> Tensor:
-    """The first two components of a field exchanged, from (column, row, ...) to array-axis order."""
+    """First two components of a field swapped, from (column, row, ...) to array-axis order."""
     return torch.cat([output[1:2], output[:1], output[2:]])
 
 
-def _moved(kernel: npt.NDArray[Any]) -> Tensor:
-    """A Keras kernel (*size, in, out) as torch has it, (out, in, *size)."""
+def _transposed(kernel: npt.NDArray[Any]) -> Tensor:
+    """A Keras kernel (*size, in, out) in torch's order, (out, in, *size)."""
     return _tensor(np.moveaxis(kernel, (-1, -2), (0, 1)) if kernel.ndim > 1 else kernel)
 
 

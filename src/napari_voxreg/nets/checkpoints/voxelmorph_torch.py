@@ -1,4 +1,4 @@
-"""VoxelMorph checkpoints of other programs, recognised by their keys and renamed: the torch layouts."""
+"""VoxelMorph checkpoints written by torch: layouts recognised by their keys, which are renamed to ours."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _LAYOUTS: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Foreign:
-    """A checkpoint of another program in our terms.
+class ConvertedCheckpoint:
+    """A checkpoint of another program, converted to our names.
 
     Parameters
     ----------
     layout : str
-        Which program and release wrote it.
+        Program and release that wrote it.
     arguments : mapping
-        Of the `VoxelMorph` that it fits.
+        Of the matching `VoxelMorph`.
     weights : mapping of str to Tensor
-        Its parameters by our names.
+        Its parameters under our names.
     """
 
     layout: str
@@ -60,31 +60,31 @@ class Foreign:
     weights: Mapping[str, Tensor]
 
 
-def from_torch(content: Any, name: str) -> Foreign:
-    """Convert what `torch.load` read: a state dict, or a dict that holds one beside its configuration.
+def from_torch(content: Any, name: str) -> ConvertedCheckpoint:
+    """Convert the content of a torch file: a state dict, or a dict with one and its configuration.
 
     Parameters
     ----------
     content : object
-        What the file held.
+        Of the file, from `torch.load`.
     name : str
         Of the file, for messages.
 
     Raises
     ------
     ValueError
-        If it is no VoxelMorph checkpoint, or keys are missing or unknown.
+        If it is not a VoxelMorph checkpoint, or keys are missing or unknown.
     """
     config, state = _parts(content, name)
     layout = next((k for k, table in _LAYOUTS.items() if _any_match(next(iter(table)), state)), None)
     if layout is None:
         raise ValueError(
-            f"{name} is no VoxelMorph checkpoint that is known here; its first key is {next(iter(state))!r}."
+            f"{name} is not a known VoxelMorph checkpoint; its first key is {next(iter(state))!r}."
         )
     kept = {key: value for key, value in state.items() if not key.endswith("grid")}
     weights = {_renamed(key, layout, name): value for key, value in kept.items()}
     if layout == "torch 0.3":
-        return Foreign(layout, *_as_levels(weights, name))
+        return ConvertedCheckpoint(layout, *_as_levels(weights, name))
     if layout == "torch 0.2":
         options: dict[str, Any] = {"down": "pool"}
     else:
@@ -94,11 +94,11 @@ def from_torch(content: Any, name: str) -> Foreign:
         options["int_steps"] = 0
     else:
         options |= _integration(config, state)
-    return Foreign(layout, arguments_of(weights, name, **options), weights)
+    return ConvertedCheckpoint(layout, arguments_of(weights, name, **options), weights)
 
 
 def arguments_of(weights: Mapping[str, Tensor], name: str, **options: Any) -> dict[str, Any]:
-    """The arguments of the `VoxelMorph` that weights by our names fit, read off their shapes.
+    """Arguments of the `VoxelMorph` for weights under our names, derived from their shapes.
 
     Parameters
     ----------
@@ -106,12 +106,12 @@ def arguments_of(weights: Mapping[str, Tensor], name: str, **options: Any) -> di
     name : str
         Of the file, for messages.
     **options
-        The arguments that shapes do not tell.
+        Arguments that cannot be derived from shapes.
 
     Raises
     ------
     ValueError
-        If there is no first or last convolution, or a shape cannot be that of a convolution.
+        If the first or last convolution is missing, or a shape is not that of a convolution.
     """
     for key, value in weights.items():
         if value.ndim not in ((4, 5) if key.endswith("weight") else (1,)):
@@ -121,7 +121,9 @@ def arguments_of(weights: Mapping[str, Tensor], name: str, **options: Any) -> di
             raise ValueError(f"{name} is incomplete: its {key.split('.')[-4:-1][0]} convolution is missing.")
     channels = weights["unet.encoder.0.0.weight"].shape[1]
     if channels != 2:
-        raise ValueError(f"{name} is for images of several channels ({channels} in both); choose another.")
+        raise ValueError(
+            f"{name} is for images with several channels ({channels} in both); choose another file."
+        )
     encoder, decoder = _levels(weights, "unet.encoder"), _levels(weights, "unet.decoder")
     remaining = _chain(weights, "unet.remaining")
     flow = weights["flow.weight"]
@@ -131,7 +133,7 @@ def arguments_of(weights: Mapping[str, Tensor], name: str, **options: Any) -> di
         "encoder": encoder,
         "decoder": decoder,
         "remaining": remaining,
-        # Nothing was appended to the last level's features, so it was not doubled either.
+        # Nothing was appended to the last level's features, so it was not upsampled either.
         "half": output.shape[1] == _chain(weights, f"unet.decoder.{len(decoder) - 1}")[-1],
         "narrow": "narrow.weight" in weights,
         "probabilistic": "log_sigma.weight" in weights,
@@ -143,16 +145,16 @@ _AFTER_DECODER = ("unet.remaining.0.weight", "narrow.weight", "flow.weight")
 
 
 def _parts(content: Any, name: str) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """Configuration and state dict; names of a network spread over several devices lose their prefix."""
+    """Configuration and state dict; the prefix of names from DataParallel is removed."""
     if not isinstance(content, Mapping):
-        raise ValueError(f"{name} holds no weights by name; save model.state_dict() and load that.")
+        raise ValueError(f"{name} holds no named weights; save model.state_dict() and load that.")
     state = content.get("model_state", content.get("state_dict", content))
     config = content.get("config", {})
     if not isinstance(state, Mapping) or not state or not isinstance(config, Mapping):
-        raise ValueError(f"{name} holds no weights by name; save model.state_dict() and load that.")
+        raise ValueError(f"{name} holds no named weights; save model.state_dict() and load that.")
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise ValueError(f"{name} holds {key!r}, which is no tensor; save model.state_dict() alone.")
+            raise ValueError(f"{name} holds {key!r}, which is not a tensor; save only model.state_dict().")
     return config, {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -170,7 +172,7 @@ def _renamed(key: str, layout: str, name: str) -> str:
 
 
 def _as_levels(weights: dict[str, Tensor], name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Release 0.3 counts a doubling with the convolution after it, which is our next level's."""
+    """Release 0.3 counts an upsampling with the convolution after it, which belongs to our next level."""
     ups = len([key for key in weights if re.fullmatch(r"unet\.upsampling\.\d+\.weight", key)])
     ours = {}
     for key, value in weights.items():
@@ -184,7 +186,7 @@ def _as_levels(weights: dict[str, Tensor], name: str) -> tuple[dict[str, Any], d
 
 
 def _integration(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """From the configuration, else from the grids that layers kept, else what the releases did by default."""
+    """From the configuration, else from the grids saved by layers, else the default of the releases."""
     steps = 7 if "integrate.transformer.grid" in state or "transformer.grid" not in state else 0
     return {
         "int_steps": config.get("int_steps", steps),
@@ -193,7 +195,7 @@ def _integration(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict
 
 
 def _levels(weights: Mapping[str, Tensor], part: str) -> list[int | list[int]]:
-    """Features of each level, a list where a level has several convolutions."""
+    """Features of each level; a list if the level has several convolutions."""
     levels: list[int | list[int]] = []
     while features := _chain(weights, f"{part}.{len(levels)}"):
         levels.append(features[0] if len(features) == 1 else features)
@@ -201,7 +203,7 @@ def _levels(weights: Mapping[str, Tensor], part: str) -> list[int | list[int]]:
 
 
 def _chain(weights: Mapping[str, Tensor], part: str) -> list[int]:
-    """Features of convolutions in a row."""
+    """Features of consecutive convolutions."""
     features: list[int] = []
     while (kernel := weights.get(f"{part}.{len(features)}.weight")) is not None:
         features.append(kernel.shape[0])

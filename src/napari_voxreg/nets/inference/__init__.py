@@ -1,1 +1,1 @@
-"""A pair of images through a network."""
+"""Inference: registering a pair of images with a network."""

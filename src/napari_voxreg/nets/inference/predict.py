@@ -1,4 +1,4 @@
-"""A pair of images through a network: the room's one entry."""
+"""Entry point of the package: registers a pair of images with a network."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from ...images.task import Task
 from ...tensor.device import free_memory, is_memory_short, with_fallback
 from ...transforms import Transform
 from ..architectures.network import Network
-from .frame import Picture, network_grid
-from .multipass import Extras, Pair, after_affine, looks
+from .frame import TensorImage, network_grid
+from .multipass import Extras, Pair, after_affine, run_passes
 
 T = TypeVar("T")
 
-SIZES = {2: 512, 3: 224}  # pixels along the longest side that a network sees, at most
-FIRST = 0.2  # of the progress, for an affine network that looks first
-SMALLEST = 32  # pixels to which that is lowered when memory is short
-# That a pass takes for each pixel: 300 to 620 bytes in 3D with the shipped sizes, up to 1200 in 2D.
+SIZES = {2: 512, 3: 224}  # pixels along the longest side for a network, at most
+FIRST = 0.2  # of the progress, for an affine network in front
+SMALLEST = 32  # pixels to which `SIZES` are reduced when memory is short
+# Bytes per pixel for a pass: 300 to 620 measured in 3D with the shipped sizes, up to 1200 in 2D.
 NEED = {2: 1200, 3: 650}
 
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """What a network answered, in the world.
+    """A network's prediction in the world.
 
     Parameters
     ----------
     transform : Transform
         From world points of the fixed image to those of the moving image.
     extras : dict
-        What else there is to see by name: images on the network's grid (vectors in world units, their
-        components last) and transforms.
+        Other results by name: images on the network's grid (vectors in world units, components last) and
+        transforms.
     notes : tuple of str
         Sentences for the user.
     seconds : float
         Of all passes, sampling included.
     device : str
-        On which the network ran in the end: "cpu", "cuda", "cuda:1" or "mps".
+        Where the network finally ran: "cpu", "cuda", "cuda:1" or "mps".
     """
 
     transform: Transform
@@ -66,9 +66,9 @@ def predict(
 ) -> Predicted:
     """Register a pair with a network.
 
-    The network sees both images on a grid of its own: cubic pixels on the fixed image's axes, padded to what
-    it needs. It looks once, or several times from coarse to fine (`Network.first_side`). If its device cannot
-    hold that, it goes on on the CPU; if memory is short there, with larger pixels.
+    Both images are resampled on the network's own grid: cubic pixels on the fixed image's axes, padded to its
+    stride. There is one pass, or several from coarse to fine (`Network.first_side`). If the device has too
+    little memory, the CPU takes over; if memory is short there too, pixels become larger.
 
     Parameters
     ----------
@@ -77,21 +77,20 @@ def predict(
     net : Network
         Moved to the device and left there.
     lead : Network, optional
-        An affine network that looks before; what it finds is an extra named "affine first".
+        An affine network that runs first; its map is the extra "affine first".
     steps : int
-        How often an affine network looks, each time at the original moving image through all that it has
-        found so far.
+        Passes of an affine network, each on the original moving image under the map so far.
     size : int, optional
-        Pixels along the longest side that the network sees, at most; more than suits it
-        (`Network.last_side`) it never sees, nor more than 512 in 2D and 224 in 3D if left out.
+        Pixels along the longest side, at most; by default 512 in 2D and 224 in 3D. `Network.last_side` is
+        never exceeded.
     progress : Progress
         Called before every pass; may raise `Cancelled`.
 
     Raises
     ------
     ValueError
-        If the network is for another number of axes, its weights are damaged, the device is not there or
-        memory is too short for even a coarse look.
+        If the network is for another number of axes, its weights are damaged, the device is absent, or memory
+        is too short even for a coarse pass.
     """
     fixed, moving = task.fixed, task.moving
     if net.ndim != fixed.ndim:
@@ -99,20 +98,20 @@ def predict(
             f"The weights are for {net.ndim}D images and the pair is {fixed.ndim}D; choose other weights."
         )
     size = min(size or SIZES[fixed.ndim], net.last_side or sys.maxsize)
-    whole = max(network_grid(fixed.grid, 1, size).shape)
+    longest = max(network_grid(fixed.grid, 1, size).shape)
     for each in (net, lead):
         _one_step(each)
 
     def passes(where: torch.device, size: int) -> tuple[Transform, Extras, float]:
         began = time.perf_counter()
-        _check_room(network_grid(fixed.grid, net.stride, size), where)
-        pair = Pair(Picture.of(fixed, where), Picture.of(moving, where), net, None)
-        transform, extras = _seen(pair, lead, steps, size, progress)
+        _check_memory(network_grid(fixed.grid, net.stride, size), where)
+        pair = Pair(TensorImage.of(fixed, where), TensorImage.of(moving, where), net, None)
+        transform, extras = _run(pair, lead, steps, size, progress)
         return transform, extras, time.perf_counter() - began
 
     def work(where: torch.device) -> tuple[tuple[Transform, Extras, float], str | None]:
         if where.type == "cpu":
-            return _with_room(lambda size: passes(where, size), size, whole)
+            return _within_memory(lambda size: passes(where, size), size, longest)
         return passes(where, size), None
 
     (found, shrunk), used, moved = with_fallback(work, task.device)
@@ -120,41 +119,41 @@ def predict(
     return Predicted(found[0], found[1], notes, found[2], used)
 
 
-def _with_room(look: Callable[[int], T], size: int, whole: int) -> tuple[T, str | None]:
-    """What comes of so many pixels, at most `whole`, or of fewer where memory is short; and a note if so."""
+def _within_memory(work: Callable[[int], T], size: int, longest: int) -> tuple[T, str | None]:
+    """Result of `work` with `size` pixels, or fewer where memory is short; and a note if so."""
     note = None
     while True:
         try:
-            return look(size), note
+            return work(size), note
         except (RuntimeError, MemoryError) as error:
             if not is_memory_short(error):
                 raise
-        # Outside of the handler, which would keep alive what fills the memory.
-        size = min(size, whole) // 2
+        # Outside the handler, which would keep alive what fills the memory.
+        size = min(size, longest) // 2
         if size < SMALLEST:
             raise ValueError("There is too little memory for this network; close other programs.")
-        note = f"Memory is short: the network saw {size} pixels along the longest side."
+        note = f"Memory is short: the network used {size} pixels along the longest side."
 
 
 def _one_step(net: Network | None) -> None:
-    """Steps are taken here: a network's own would look at pictures cut off at the fixed image's rim."""
+    """Steps are iterated here: inside the network, images are cut off at the border of the fixed image."""
     for module in () if net is None else net.modules():
         if isinstance(module, Network):
             module.steps = 1
 
 
-def _seen(
+def _run(
     pair: Pair, lead: Network | None, steps: int, size: int, progress: Progress
 ) -> tuple[Transform, Extras]:
-    """What a network finds, after an affine one if there is any, and what else there is to show."""
+    """Transform and extras of a network, after an affine network if there is one."""
     if lead is None:
-        return looks(pair, steps, size, progress)
-    led = after_affine(pair, lead, subprogress(progress, 0.0, FIRST))
-    transform, extras = looks(led, steps, size, subprogress(progress, FIRST, 1.0))
-    return transform, extras if led.lead is None else {"affine first": led.lead, **extras}
+        return run_passes(pair, steps, size, progress)
+    pair = after_affine(pair, lead, subprogress(progress, 0.0, FIRST))
+    transform, extras = run_passes(pair, steps, size, subprogress(progress, FIRST, 1.0))
+    return transform, extras if pair.lead is None else {"affine first": pair.lead, **extras}
 
 
-def _check_room(grid: Grid, device: torch.device) -> None:
-    """Raise a `MemoryError` before the CPU is asked for more than there is; a GPU says so itself."""
+def _check_memory(grid: Grid, device: torch.device) -> None:
+    """Raise a `MemoryError` if the CPU has too little memory; a GPU raises its own error."""
     if device.type == "cpu" and math.prod(grid.shape) * NEED[grid.ndim] > free_memory():
         raise MemoryError

@@ -109,7 +109,7 @@ class Cost:
             return _dice(batch, field)
         fixed, moving = batch.tensors["fixed"], batch.tensors["moving"]
         if name == "seen NCC":
-            return losses.seen_ncc(fixed, moving, field)
+            return losses.overlap_ncc(fixed, moving, field)
         warped = warp_batch(moving, field)
         if "fixed_mask" in batch.tensors:
             inside = batch.tensors["fixed_mask"] * warp_batch(batch.tensors["moving_mask"], field)
@@ -144,8 +144,8 @@ class Cost:
         weight = self.options.smooth
         if "momentum" in prediction.extras:
             return MOMENTUM * weight
-        if net.cautious:
-            return weight * losses.affine_caution(round(epoch * max(1.0, CAUTIOUS / self.options.epochs)))
+        if net.decaying_affine_penalty:
+            return weight * losses.affine_weight(round(epoch * max(1.0, CAUTIOUS / self.options.epochs)))
         return weight
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...core.geometry import Array, Grid, Image
 from ...images.preprocess import driving_channel, mask_on
 from ...io.pairs import LoadedPair, Pair, read_pair
-from ...nets.inference.frame import Picture, coarsened, moved, network_grid, sampled
+from ...nets.inference.frame import TensorImage, coarsened, moved, network_grid, sampled
 from ...tensor.warp import normalised, sample
 from ...transforms import warp
 
@@ -115,7 +115,7 @@ def _toned(image: Image, grid: Grid, name: str) -> Tensor:
     if not np.isfinite(image.data).all():
         raise ValueError(f"In the pair {name}, {image.name} has pixels that are not finite; fill them.")
     # Rounded here, so that what comes from the cache is the same.
-    return sampled(coarsened(Picture.of(image, CPU), grid), grid)[0].half().float()
+    return sampled(coarsened(TensorImage.of(image, CPU), grid), grid)[0].half().float()
 
 
 def _in_units(image: Image, units: tuple[str, ...]) -> Image:
