@@ -25,6 +25,7 @@ def test_true_error_is_measured_against_the_truth() -> None:
     sample = make_sample("fundus")
     start, end, start95, end95 = numbers(true_error(sample, sample.truth))
     assert end == end95 == 0
+    assert true_error(sample, sample.truth).endswith(" px.")
     assert 5 < start < start95
     same = numbers(true_error(sample, Affine.identity(2)))
     assert same == [start, start, start95, start95]

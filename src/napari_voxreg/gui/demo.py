@@ -10,7 +10,7 @@ import numpy as np
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 
-from ..core.geometry import Array
+from ..core.geometry import Array, short_unit
 from ..core.process import MethodUnavailable
 from ..images.preprocess import driving_channel
 from ..registration.register import DEFAULT_METHOD
@@ -83,7 +83,7 @@ def true_error(sample: Sample, transform: Transform) -> str:
     points, there = points[counted], there[counted]
     start = _distances(Affine.identity(coarse.ndim), points, there)
     end = _distances(transform, points, there)
-    unit = "pixels" if coarse.units[0] == "pixel" else coarse.units[0]
+    unit = short_unit(coarse.units[0])
     return (
         f"True error: mean {start.mean():.2f} -> {end.mean():.2f} {unit}, "
         f"95th percentile {np.percentile(start, 95):.2f} -> {np.percentile(end, 95):.2f} {unit}."

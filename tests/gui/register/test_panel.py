@@ -205,6 +205,15 @@ def test_a_refused_image_is_one_sentence(panel, viewer, qtbot):
     assert list(viewer.layers) == layers
 
 
+def test_the_log_has_the_parameters_and_the_seconds_of_the_run(panel, qtbot):
+    panel.method.choose("translation")
+    run(panel, qtbot)
+    panel.outcome.details.open = panel.outcome.log_fold.open = True
+    text = panel.outcome.log.toPlainText()
+    assert "running translation on auto, seed 0: {'precision': 20" in text
+    assert "translation took" in text and text.count("Better: ") == 1
+
+
 def test_an_unexpected_error_is_shown_with_its_type(panel, qtbot, monkeypatch, capture_notifications):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("by nothing")
@@ -367,6 +376,8 @@ def test_landmarks_and_masks_reach_the_method(panel, viewer, qtbot):
     assert result.verdict.measure == "landmark error"
     assert result.before.landmark_error == pytest.approx(np.hypot(2 * SPACING[0], 3 * SPACING[1]))
     assert result.after.landmark_error < 0.05
+    sentence = panel.outcome.sentence.text()
+    assert sentence.startswith("Better: landmark error 0.") and " mm; " in sentence
 
 
 def test_colour_is_asked_for_only_where_there_is_some(panel, viewer, qtbot):

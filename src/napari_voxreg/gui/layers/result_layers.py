@@ -8,10 +8,9 @@ from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
-import pint
 from napari.utils import Colormap
 
-from ...core.geometry import Array, Grid, Image
+from ...core.geometry import Array, Grid, Image, short_unit
 from ...core.progress import Progress, silent, subprogress
 from ...images.preprocess import driving_channel
 from ...metrics.pair import PairMetrics
@@ -195,7 +194,7 @@ def _extras(result: Result, source: Image, moving: LayerSnapshot, place: _Place)
         values = np.linalg.norm(extra.data, axis=-1) if vectors else extra.data
         values = warp(extra.with_data(values.astype(np.float32)), None, place.grid).data
         low, high = (0.0 if vectors else float(values.min())), float(values.max())
-        title = f"{name} ({_symbol(place.grid.units[0])})" if vectors else name
+        title = f"{name} ({short_unit(place.grid.units[0])})" if vectors else name
         limits = (low, high if high > low else low + 1)
         data, keywords, kind = place.map(values, title, limits, "viridis" if vectors else "inferno")
         yield data, {**keywords, "visible": False}, kind
@@ -205,7 +204,7 @@ def _magnitude(displacement: Array, place: _Place) -> LayerData:
     """Length of the displacement, world units."""
     length = np.linalg.norm(displacement, axis=-1).astype(np.float32)
     return place.map(
-        length, f"flow ({_symbol(place.grid.units[0])})", (0.0, float(length.max()) or 1.0), "viridis"
+        length, f"flow ({short_unit(place.grid.units[0])})", (0.0, float(length.max()) or 1.0), "viridis"
     )
 
 
@@ -324,11 +323,6 @@ def pair_name(moving: str, fixed: str) -> str:
     return " > ".join(
         name if len(name) <= NAME else name[: NAME - 1] + "…" for name in (" ".join(half) for half in words)
     )
-
-
-def _symbol(unit: str) -> str:
-    """A unit as it is abbreviated, "mm" or "µm"."""
-    return f"{pint.get_application_registry().Unit(unit):~}"
 
 
 def _number(value: float) -> str:

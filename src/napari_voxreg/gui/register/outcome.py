@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from ...core.geometry import short_unit
 from ...metrics.pair import SIMILARITIES, Scores
 from ...registration.result import Result
 from ..widgets.fold import Fold
@@ -146,7 +147,7 @@ def _rest(result: Result, before: Scores, after: Scores) -> str:
         f"folded {after.folded:.2g} %",
     ]
     if before.landmark_error is not None and after.landmark_error is not None:
-        unit = result.fixed.units[0]
+        unit = short_unit(result.fixed.units[0])
         parts.append(f"landmark error {before.landmark_error:.3g} → {after.landmark_error:.3g} {unit}")
     parts.append(f"{result.seconds:.1f} s")
     return " · ".join(parts)
