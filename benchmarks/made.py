@@ -9,7 +9,7 @@ import numpy as np
 
 import flow_pairs
 from case import Case, save
-from napari_voxreg.core.geometry import Array, Grid, Image
+from napari_voxreg.core.geometry import Array, Grid, Image, short_unit
 from napari_voxreg.images.preprocess import driving_channel
 from napari_voxreg.samples import make_sample
 from napari_voxreg.samples.drawing import rim, smooth_noise
@@ -45,7 +45,7 @@ def sample(name: str) -> Case:
         labels = made.labels_fixed, made.labels_moving
         inside = labels[0].data > 0
     classes = tuple(range(1, len(made.label_names) + 1))
-    unit = "px" if made.fixed.grid.units[0] == "pixel" else _short(made.fixed.grid.units[0])
+    unit = short_unit(made.fixed.grid.units[0])
     fixed, moving = (driving_channel(image) for image in (made.fixed, made.moving))
     return Case(fixed, moving, known_points(fixed, moving, made.truth, inside), labels, classes, unit)
 
@@ -116,10 +116,6 @@ def _structures() -> tuple[int, ...]:
 def _float(scans: list[Image]) -> tuple[Image, Image]:
     first, second = (image.with_data(image.data.astype(np.float32)) for image in scans)
     return first, second
-
-
-def _short(unit: str) -> str:
-    return {"millimeter": "mm", "micrometer": "µm", "meter": "m"}.get(unit, unit)
 
 
 if __name__ == "__main__":

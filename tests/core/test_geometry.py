@@ -3,7 +3,7 @@ import pytest
 import SimpleITK as sitk
 
 from napari_voxreg import Grid, Image
-from napari_voxreg.core.geometry import as_image, unit_factor
+from napari_voxreg.core.geometry import as_image, short_unit, unit_factor
 from napari_voxreg.transforms.itk import grid_from_itk, image_from_itk, image_to_itk
 
 
@@ -42,6 +42,11 @@ def test_units_convert_lengths_and_refuse_pixels():
         Grid.from_spacing((4, 4)).in_units(("mm", "mm"))
     with pytest.raises(ValueError, match="cannot be converted"):
         unit_factor("second", "mm")
+
+
+def test_units_have_short_names():
+    assert [short_unit(u) for u in ("pixel", "millimeter", "micrometer", "mm")] == ["px", "mm", "µm", "mm"]
+    assert short_unit("US_survey_foot") == "US_survey_foot"
 
 
 def test_thin_axes_go_and_oblique_ones_stay():

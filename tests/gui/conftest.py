@@ -1,4 +1,4 @@
-"""A real viewer, and results whose answer is known."""
+"""A real viewer, and results of known transforms."""
 
 import os
 import sys
@@ -42,7 +42,7 @@ def warm_child():
 
 @pytest.fixture
 def visits(tmp_path):
-    """Makes a folder of pairs, each shifted by a pixel or two."""
+    """Makes a folder of pairs, each translated by a pixel or two."""
 
     def make(shape=(32, 40), count=6):
         grid = Grid.from_spacing(shape, 0.5, units="millimeter")
@@ -58,7 +58,7 @@ def visits(tmp_path):
 
 @pytest.fixture
 def train_panel(viewer, tmp_path, monkeypatch):
-    """The Train panel in its dock, with runs in a folder of their own."""
+    """The Train panel in its dock, with its own folder of runs."""
     monkeypatch.setattr(weights, "_roots", [])
     widget = TrainWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Train")

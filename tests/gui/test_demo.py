@@ -1,4 +1,4 @@
-"""The demo as a new user starts it, and the error that it reports."""
+"""The demo as a new user runs it, and the error that it reports."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ def numbers(sentence: str) -> list[float]:
 
 def test_true_error_is_measured_against_the_truth() -> None:
     sample = make_sample("fundus")
-    start, end, start95, end95 = numbers(true_error(sample, sample.truth))
-    assert end == end95 == 0
-    assert 5 < start < start95
+    before, after, before95, after95 = numbers(true_error(sample, sample.truth))
+    assert after == after95 == 0
+    assert true_error(sample, sample.truth).endswith(" px.")
+    assert 5 < before < before95
     same = numbers(true_error(sample, Affine.identity(2)))
-    assert same == [start, start, start95, start95]
-    shifted = Affine.translation((3.0, 4.0))
-    moved = true_error(sample, shifted)
-    assert numbers(moved)[1] != pytest.approx(start, abs=0.1)
+    assert same == [before, before, before95, before95]
+    translated = Affine.translation((3.0, 4.0))
+    moved = true_error(sample, translated)
+    assert numbers(moved)[1] != pytest.approx(before, abs=0.1)
 
 
-def test_demo_registers_and_takes_a_picture(tmp_path: Path) -> None:
-    picture = tmp_path / "demo.png"
-    command = [sys.executable, "-m", "napari_voxreg", "demo", "-o", str(picture)]
+def test_demo_registers_and_saves_a_screenshot(tmp_path: Path) -> None:
+    screenshot = tmp_path / "demo.png"
+    command = [sys.executable, "-m", "napari_voxreg", "demo", "-o", str(screenshot)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert str(picture) in done.stdout
+    assert str(screenshot) in done.stdout
     error = next(line for line in done.stdout.splitlines() if line.startswith("True error"))
-    start, end, _, worst = numbers(error)
-    assert start > 10
-    assert end < 1.5
+    before, after, _, worst = numbers(error)
+    assert before > 10
+    assert after < 1.5
     assert worst < 5
-    pixels = iio.imread(picture)
+    pixels = iio.imread(screenshot)
     assert min(pixels.shape[:2]) > 600
     # The fundus is red and fills much of the window; a black canvas would have none of it.
     red = (pixels[..., 0] > 120) & (pixels[..., 2] < 100)

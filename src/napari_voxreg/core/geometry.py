@@ -12,6 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+SHORT_UNITS = {
+    "pixel": "px",
+    "nanometer": "nm",
+    "micrometer": "µm",
+    "millimeter": "mm",
+    "centimeter": "cm",
+    "meter": "m",
+    "kilometer": "km",
+    "second": "s",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,6 +318,11 @@ def unit_factor(source: str, target: str) -> float:
     if not math.isfinite(factor) or factor <= 0:
         raise ValueError(f"Units cannot be converted from {source!r} to {target!r}; choose plain lengths.")
     return factor
+
+
+def short_unit(unit: str) -> str:
+    """A unit in its short form: "mm", "µm", "px"; a unit without one stays as it is."""
+    return SHORT_UNITS.get(unit, unit)
 
 
 def _unit_columns(matrix: Array) -> Array:

@@ -173,7 +173,7 @@ COLUMNS = (
     ),
     Column(
         "ssim_beyond",
-        "SSIM beyond",
+        "Gain beyond smoothing",
         ".3f",
         "gain beyond what interpolation alone gives",
         lambda row: row.beyond,

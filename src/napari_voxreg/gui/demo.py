@@ -1,4 +1,4 @@
-"""The demo: the fundus pair registered by the Register panel, and how far it is from the truth."""
+"""The demo: the fundus pair registered in the Register panel, with its true error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 
-from ..core.geometry import Array
+from ..core.geometry import Array, short_unit
 from ..core.process import MethodUnavailable
 from ..images.preprocess import driving_channel
 from ..registration.register import DEFAULT_METHOD
@@ -19,20 +19,20 @@ from ..samples import make_sample
 from ..samples.base import Sample
 from ..transforms import Affine, Transform
 
-SIZE = (1640, 900)  # of the window in the picture
-SETTLE = 700  # milliseconds that napari needs to lay out and draw before a picture is taken
+SIZE = (1640, 900)  # of the window in the screenshot
+SETTLE = 700  # milliseconds that napari needs to lay out and draw before a screenshot is taken
 
 
-def demo(picture: Path | None, say: Callable[[str], None]) -> None:
+def demo(screenshot: Path | None, say: Callable[[str], None]) -> None:
     """Open napari with the fundus pair, register it in the panel and show the result.
 
     Parameters
     ----------
-    picture : path or None
-        Where to save a picture of the window, which then closes; with None it stays open until the user
+    screenshot : path or None
+        Where to save a screenshot of the window, which then closes; with None it stays open until the user
         closes it.
     say : callable
-        Is told the verdict and the true error, and where the picture is.
+        Called with the verdict, the true error, and the path of the screenshot.
 
     Raises
     ------
@@ -48,32 +48,32 @@ def demo(picture: Path | None, say: Callable[[str], None]) -> None:
     failures: list[str] = []
 
     def done(result: Result) -> None:
-        panel.finished.disconnect(done)  # what the user runs next is no longer the demo
+        panel.finished.disconnect(done)  # the user's own runs are not the demo
         _arrange(viewer)
         panel.outcome.details.open = True
         say(result.verdict.sentence)
         say(true_error(sample, result.transform))
-        if picture is not None:
-            QTimer.singleShot(SETTLE, lambda: _photograph(viewer, picture, say))
+        if screenshot is not None:
+            QTimer.singleShot(SETTLE, lambda: _save_screenshot(viewer, screenshot, say))
 
     def failed(sentence: str) -> None:
         failures.append(sentence)
-        if picture is not None:
+        if screenshot is not None:
             viewer.close()
 
     panel.finished.connect(done)
     panel.failed.connect(failed)
     QTimer.singleShot(0, panel.run)
     napari.run()
-    if failures and picture is not None:
+    if failures and screenshot is not None:
         raise MethodUnavailable(failures[0])
 
 
 def true_error(sample: Sample, transform: Transform) -> str:
     """How far a transform is from a sample's true map, in a sentence.
 
-    Distances are taken at every fifth pixel that shows something and whose true partner lies in the moving
-    image, in the units of the fixed image.
+    Distances are taken at every fifth pixel of the foreground whose true partner lies in the moving image, in
+    the units of the fixed image.
     """
     coarse = sample.fixed.grid.coarsened(5)
     shown = driving_channel(sample.fixed).data[(slice(None, None, 5),) * coarse.ndim]
@@ -83,7 +83,7 @@ def true_error(sample: Sample, transform: Transform) -> str:
     points, there = points[counted], there[counted]
     start = _distances(Affine.identity(coarse.ndim), points, there)
     end = _distances(transform, points, there)
-    unit = "pixels" if coarse.units[0] == "pixel" else coarse.units[0]
+    unit = short_unit(coarse.units[0])
     return (
         f"True error: mean {start.mean():.2f} -> {end.mean():.2f} {unit}, "
         f"95th percentile {np.percentile(start, 95):.2f} -> {np.percentile(end, 95):.2f} {unit}."
@@ -95,15 +95,15 @@ def _distances(transform: Transform, points: Array, there: Array) -> Array:
 
 
 def _arrange(viewer: Viewer) -> None:
-    """Show the warped picture under the arrows; without its eye the fixed one is seen in its place."""
+    """Show the warped image under the arrows; hiding it shows the fixed one in its place."""
     for layer in viewer.layers:
         if layer.name.startswith("fundus moving") and "voxreg" not in layer.metadata:
             layer.visible = False
     viewer.reset_view(margin=0.02)
 
 
-def _photograph(viewer: Viewer, picture: Path, say: Callable[[str], None]) -> None:
-    """Save a picture of the window and close it."""
-    viewer.screenshot(str(picture), canvas_only=False, flash=False)
-    say(f"The picture is {picture.resolve()}.")
+def _save_screenshot(viewer: Viewer, path: Path, say: Callable[[str], None]) -> None:
+    """Save a screenshot of the window and close it."""
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    say(f"The screenshot is {path.resolve()}.")
     viewer.close()

@@ -1,4 +1,4 @@
-"""Doors between panels: what one has another do. No panel is imported here."""
+"""What one panel has another do; no panel is imported here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REGISTER = "Register"  # as in napari.yaml
 
 
 def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) -> None:
-    """Have the Register panel choose weights, and show it.
+    """Show the Register panel with these weights chosen.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) ->
 
 
 def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:
-    """The panel that is in the viewer, raised; else a new one, docked as napari's menu does it.
+    """Raise a panel that is open in the viewer, else dock a new one as napari's menu does.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.geometry import Grid
+from ..core.geometry import Grid, short_unit
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
 from ..metrics.holdout import Deform, best_held_out
@@ -188,14 +188,15 @@ def motion(transform: Transform, grid: Grid) -> str:
     angle = math.degrees(math.acos(float(np.clip(cosine, -1, 1))))
     scale = float(np.prod(stretch) ** (1 / grid.ndim))
     translation = float(np.linalg.norm(transform(centre) - centre))
-    return f"rotated by {angle:.1f}°, scaled by {scale:.3g}, translated by {translation:.3g} {grid.units[0]}"
+    unit = short_unit(grid.units[0])
+    return f"rotated by {angle:.1f}°, scaled by {scale:.3g}, translated by {translation:.3g} {unit}"
 
 
 def _longest(transform: Transform, grid: Grid) -> str:
     """The longest displacement, on a lattice of the grid."""
     nodes = grid.coarsened([max(1, n // 64) for n in grid.shape]).nodes()
     longest = float(np.linalg.norm(transform(nodes) - nodes, axis=1).max())
-    return f"{longest:.3g} {grid.units[0]}"
+    return f"{longest:.3g} {short_unit(grid.units[0])}"
 
 
 def _from_to(before: float, after: float) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..core.geometry import Grid
+from ..core.geometry import Grid, short_unit
 from ..core.progress import Progress, silent, subprogress
 from ..transforms import Affine, Transform, chain
 from .pair import NOISE, PairMetrics, Scores
@@ -95,7 +95,7 @@ def _by_landmarks(before: Scores, after: Scores, grid: Grid) -> Verdict:
     """The landmarks decide; a tenth of a pixel is within their own error."""
     assert before.landmark_error is not None and after.landmark_error is not None
     a, b = before.landmark_error, after.landmark_error
-    figures = f"{LANDMARKS} {a:.3g} -> {b:.3g} {grid.units[0]}{_details(before, after)}"
+    figures = f"{LANDMARKS} {a:.3g} -> {b:.3g} {short_unit(grid.units[0])}{_details(before, after)}"
     margin = 0.1 * float(grid.spacing.min())
     if abs(b - a) <= margin:
         return Verdict("unchanged", f"Unchanged: {figures}.", LANDMARKS, a, b)

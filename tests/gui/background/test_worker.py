@@ -41,13 +41,13 @@ def test_reports_are_few_and_lose_no_metric(heard, qtbot):
         for k in range(500):
             progress(k / 500, "working", float(k))
             time.sleep(0.001)
-        return "answer"
+        return "result"
 
     began = time.monotonic()
     runner = Runner()
     heard.start(runner, job)
     assert runner.busy
-    qtbot.waitUntil(lambda: heard.values == ["answer"])
+    qtbot.waitUntil(lambda: heard.values == ["result"])
     seconds = time.monotonic() - began
     assert not runner.busy
     assert len(heard.reports) <= 20 * seconds + 2
@@ -55,7 +55,7 @@ def test_reports_are_few_and_lose_no_metric(heard, qtbot):
     assert heard.threads == {threading.main_thread()}
 
 
-def test_cancel_stops_the_job_and_drops_what_it_says(heard, qtbot):
+def test_cancel_stops_the_job_and_drops_its_reports(heard, qtbot):
     ended = threading.Event()
 
     def job(progress):
@@ -78,7 +78,7 @@ def test_cancel_stops_the_job_and_drops_what_it_says(heard, qtbot):
     assert not heard.errors
 
 
-def test_a_late_answer_does_not_disturb_the_next_job(heard, qtbot):
+def test_a_late_result_does_not_disturb_the_next_job(heard, qtbot):
     go_on = threading.Event()
     later = Heard()
     runner = Runner()
@@ -113,13 +113,13 @@ def test_the_package_log_of_the_job_arrives_and_no_other(heard, qtbot):
         logging.getLogger("some").warning("of somebody else")
         here.set()
         assert other.wait(5)
-        return "answer"
+        return "result"
 
     heard.start(Runner(), job)
     assert here.wait(5)
     log.info("of another thread")
     other.set()
-    qtbot.waitUntil(lambda: heard.values == ["answer"])
+    qtbot.waitUntil(lambda: heard.values == ["result"])
     log.info("after the end")
     assert heard.lines == ["level 1"]
     assert heard.threads == {threading.main_thread()}

@@ -1,4 +1,4 @@
-"""The Evaluate panel in a real viewer: choose, run, cancel, fail, look at a pair."""
+"""The Evaluate panel in a real viewer: choose, run, cancel, fail, open a pair."""
 
 import time
 from pathlib import Path
@@ -24,7 +24,7 @@ GRID = Grid.from_spacing((48, 56), 0.5, units="millimeter")
 
 @pytest.fixture
 def source(tmp_path):
-    """Four pairs, of which the second cannot be read; the later, the less they are shifted."""
+    """Four pairs, of which the second cannot be read; the later, the smaller their translation."""
     rng = np.random.default_rng(0)
     for k in range(4):
         fixed = Image(gaussian_filter(rng.normal(size=GRID.shape), 2).astype(np.float32), GRID)
@@ -37,7 +37,7 @@ def source(tmp_path):
 
 @pytest.fixture
 def panel(viewer, monkeypatch):
-    """The panel in its dock; methods that know the answer of the first pair, and one that takes its time."""
+    """The panel in its dock; a method that knows the transform of the first pair, and a slow one."""
 
     def known(task, params, progress):
         return Outcome(Affine.translation(SHIFT))
@@ -143,7 +143,7 @@ def test_cancel_keeps_what_is_done_and_closing_stops(panel, viewer, qtbot, sourc
     qtbot.waitUntil(lambda: worker.abort_requested, timeout=5_000)
 
 
-def test_what_is_wrong_is_said(panel, qtbot, source, tmp_path):
+def test_problems_are_reported(panel, qtbot, source, tmp_path):
     panel.source.choose(tmp_path / "nowhere")
     qtbot.waitUntil(lambda: "There is no file or folder" in panel.why.text(), timeout=10_000)
     assert not panel.button.isEnabled()
@@ -172,7 +172,7 @@ def test_a_dropped_folder_is_the_source(panel, qtbot, source):
     assert panel.source.source.path == source
 
 
-def test_a_thousand_rows_at_once_leave_the_screen_quick(panel, qtbot):
+def test_a_thousand_rows_at_once_do_not_block_the_interface(panel, qtbot):
     values = np.random.default_rng(0).random((1000, 2, len(MEASURES)))
     keys = [measure.key for measure in MEASURES]
     put = panel.table.begin()

@@ -21,40 +21,40 @@ from napari_voxreg.samples import make_sample
 
 GRID = Grid.from_spacing((5, 24, 20), (3.0, 1.5, 2.0), (10.0, -20.0, 30.0), units="millimeter")
 VOLUME = Image(np.arange(5 * 24 * 20, dtype=np.int16).reshape(5, 24, 20), GRID)
-PICTURE = np.random.default_rng(0).integers(0, 255, (24, 20), dtype=np.uint8)
+PIXELS = np.random.default_rng(0).integers(0, 255, (24, 20), dtype=np.uint8)
 
 
-class Questions:
-    """Looks out for napari's question which reader to take, notes it and answers it."""
+class Prompts:
+    """Watches for napari's prompt for a reader, records it and answers it."""
 
-    def __init__(self, answer: str | None) -> None:
-        self.asked: list[list[str]] = []
+    def __init__(self, reader: str | None) -> None:
+        self.shown: list[list[str]] = []
         self.offered = ""
-        self._answer = answer
+        self._reader = reader
         self.timer = QTimer()
-        self.timer.timeout.connect(self._look)
+        self.timer.timeout.connect(self._poll)
         self.timer.start(50)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         for window in QApplication.topLevelWidgets():
             if isinstance(window, QDialog) and window.isVisible() and window.windowTitle() == "Choose reader":
                 buttons = window.findChildren(QRadioButton)
-                self.asked.append([button.text() for button in buttons])
+                self.shown.append([button.text() for button in buttons])
                 self.offered = next(button.text() for button in buttons if button.isChecked())
-                if self._answer is None:
+                if self._reader is None:
                     window.reject()
                 else:
-                    next(button for button in buttons if button.text() == self._answer).click()
+                    next(button for button in buttons if button.text() == self._reader).click()
                     window.accept()
 
 
 @pytest.fixture
-def watch(qapp) -> Iterator[Callable[..., Questions]]:
-    """Look out for questions: watch("VoxReg") answers so, watch() gives none."""
-    started: list[Questions] = []
+def watch(qapp) -> Iterator[Callable[..., Prompts]]:
+    """Watch for prompts: watch("VoxReg") chooses that reader, watch() cancels."""
+    started: list[Prompts] = []
 
-    def start(answer: str | None = None) -> Questions:
-        started.append(Questions(answer))
+    def start(reader: str | None = None) -> Prompts:
+        started.append(Prompts(reader))
         return started[-1]
 
     yield start
@@ -77,15 +77,15 @@ def make(folder: Path, kind: str) -> Path:
     """A file of a kind; its name is a.KIND."""
     path = folder / f"a.{kind}"
     if kind == "dcm":
-        plane = sitk.Cast(sitk.GetImageFromArray(PICTURE[None]), sitk.sitkInt16)
+        plane = sitk.Cast(sitk.GetImageFromArray(PIXELS[None]), sitk.sitkInt16)
         plane.SetSpacing((2.0, 1.5, 1.0))
         sitk.WriteImage(plane, str(path))
     elif kind in ("png", "jpg"):
-        iio.imwrite(path, PICTURE)
+        iio.imwrite(path, PIXELS)
     elif kind == "tif":
-        tifffile.imwrite(path, PICTURE)
+        tifffile.imwrite(path, PIXELS)
     elif kind == "ome.tif":
-        tifffile.imwrite(path, PICTURE, metadata={"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5})
+        tifffile.imwrite(path, PIXELS, metadata={"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5})
     elif kind == "geotiff":
         write_image(make_sample("sar").fixed, folder / "a.tif").replace(path)
     elif kind == "map.tif":
@@ -96,12 +96,12 @@ def make(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["nii", "nii.gz", "nrrd", "mha", "dcm"])
-def test_medical_files_are_asked_about_once_with_the_right_answer_ready(viewer, watch, tmp_path, kind):
-    questions = watch("VoxReg")
+def test_medical_files_prompt_once_with_the_right_reader_selected(viewer, watch, tmp_path, kind):
+    prompts = watch("VoxReg")
     drop(make(tmp_path, kind))
-    # napari itself claims these endings, and would open them without spacing, origin and unit.
-    assert questions.asked == [["VoxReg", "napari builtins"]]
-    assert questions.offered == "VoxReg"
+    # napari itself claims these extensions, and would open them without spacing, origin and unit.
+    assert prompts.shown == [["VoxReg", "napari builtins"]]
+    assert prompts.offered == "VoxReg"
     (layer,) = viewer.layers
     spacing, origin = ((1.0, 1.5, 2.0), (0, 0, 0)) if kind == "dcm" else (GRID.spacing, GRID.origin)
     assert np.allclose(layer.scale, spacing)
@@ -109,44 +109,44 @@ def test_medical_files_are_asked_about_once_with_the_right_answer_ready(viewer, 
     assert {str(unit) for unit in layer.units} == {"millimeter"}
 
 
-def test_a_preference_ends_the_question(viewer, watch, tmp_path):
+def test_a_preference_ends_the_prompt(viewer, watch, tmp_path):
     from napari.settings import get_settings
 
     get_settings().plugins.extension2reader = {"*.mha": "napari-voxreg"}
-    questions = watch()
+    prompts = watch()
     drop(make(tmp_path, "mha"))
-    assert questions.asked == []
+    assert prompts.shown == []
     assert np.allclose(viewer.layers[0].scale, GRID.spacing)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "tif", "ome.tif"])
-def test_pictures_and_plain_tiff_open_without_a_question(viewer, watch, tmp_path, kind):
-    questions = watch()
+def test_photos_and_plain_tiff_open_without_a_prompt(viewer, watch, tmp_path, kind):
+    prompts = watch()
     drop(make(tmp_path, kind))
-    assert questions.asked == []
+    assert prompts.shown == []
     (layer,) = viewer.layers
-    assert layer.data.shape == PICTURE.shape
+    assert layer.data.shape == PIXELS.shape
     assert layer.source.reader_plugin == "napari"
 
 
 def test_a_map_as_tif_is_left_to_napari(viewer, watch, tmp_path):
-    questions = watch()
+    prompts = watch()
     drop(make(tmp_path, "map.tif"))
-    assert questions.asked == []
+    assert prompts.shown == []
     assert viewer.layers[0].source.reader_plugin == "napari"
 
 
-def test_an_ending_that_napari_does_not_know_opens_without_a_question(viewer, watch, tmp_path):
-    questions = watch()
+def test_an_extension_unknown_to_napari_opens_without_a_prompt(viewer, watch, tmp_path):
+    prompts = watch()
     drop(make(tmp_path, "dcm").rename(tmp_path / "a.ima"))
-    assert questions.asked == []
+    assert prompts.shown == []
     assert np.allclose(viewer.layers[0].scale, (1.0, 1.5, 2.0))
 
 
-def test_geotiff_under_its_own_name_opens_in_decibel_without_a_question(viewer, watch, tmp_path):
-    questions = watch()
+def test_geotiff_under_its_own_name_opens_in_decibel_without_a_prompt(viewer, watch, tmp_path):
+    prompts = watch()
     drop(make(tmp_path, "geotiff"))
-    assert questions.asked == []
+    assert prompts.shown == []
     (layer,) = viewer.layers
     assert layer.name == "a (dB)"
     assert np.allclose(layer.scale, 10.0)
@@ -158,14 +158,14 @@ def test_geotiff_under_its_own_name_opens_in_decibel_without_a_question(viewer, 
 def test_a_folder_is_left_to_napari(viewer, watch, tmp_path, kind):
     for k in range(3):
         make(tmp_path, kind).rename(tmp_path / f"{k}.{kind}")
-    questions = watch()
+    prompts = watch()
     drop(tmp_path)
-    assert questions.asked == []
-    assert viewer.layers[0].data.shape == (3, *PICTURE.shape)
+    assert prompts.shown == []
+    assert viewer.layers[0].data.shape == (3, *PIXELS.shape)
 
 
 def panel_in(viewer, qtbot) -> list[list[Path]]:
-    """Open a panel that takes drops; the list fills with them."""
+    """Open a panel that takes drops; they are collected in the list."""
     panel, taken = QWidget(), []
     CanvasDrops(panel, taken.append)
     viewer.window.add_dock_widget(panel, name="panel")
@@ -174,32 +174,32 @@ def panel_in(viewer, qtbot) -> list[list[Path]]:
 
 
 @pytest.mark.parametrize("kind", ["nii.gz", "mha", "map.tif", "folder", "bare folder"])
-def test_with_a_panel_open_what_carries_geometry_comes_to_it_unasked(viewer, qtbot, watch, tmp_path, kind):
+def test_with_a_panel_open_files_with_geometry_go_to_it_unprompted(viewer, qtbot, watch, tmp_path, kind):
     taken = panel_in(viewer, qtbot)
-    questions = watch()
+    prompts = watch()
     path = make(tmp_path, "dcm").parent if "folder" in kind else make(tmp_path, kind)
     if kind == "bare folder":  # as scanners name them
         (path / "a.dcm").rename(path / "IM0001")
     drop(path)
-    assert questions.asked == []
+    assert prompts.shown == []
     assert taken == [[path]]
     assert len(viewer.layers) == 0
-    # Once the panel is gone napari does as ever.
+    # Without the panel napari handles drops as usual.
     viewer.window.remove_dock_widget("all")
     drop(make(tmp_path, "png"))
     assert len(viewer.layers) == 1
 
 
-def test_with_a_panel_open_pictures_still_go_to_napari(viewer, qtbot, watch, tmp_path):
+def test_with_a_panel_open_photos_still_go_to_napari(viewer, qtbot, watch, tmp_path):
     taken = panel_in(viewer, qtbot)
-    questions = watch()
+    prompts = watch()
     for kind in ("png", "tif", "ome.tif"):
         drop(make(tmp_path, kind))
-    assert (questions.asked, taken) == ([], [])
+    assert (prompts.shown, taken) == ([], [])
     assert [layer.source.reader_plugin for layer in viewer.layers] == ["napari"] * 3
 
 
-def test_a_damaged_file_is_said_in_a_sentence(viewer, watch, tmp_path):
+def test_a_damaged_file_is_reported_in_a_sentence(viewer, watch, tmp_path):
     path = make(tmp_path, "nii.gz")
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(ValueError, match="damaged or cut off"):

@@ -64,10 +64,10 @@ def spot(layer):
     return np.array(layer.data_to_world(index @ weight / weight.sum()))
 
 
-def affine(ndim, shift):
+def affine(ndim, translation):
     matrix = np.eye(ndim + 1)
     matrix[:-1, :-1] += 0.05 * np.random.default_rng(1).normal(size=(ndim, ndim))
-    matrix[:-1, -1] = shift
+    matrix[:-1, -1] = translation
     return Affine(matrix)
 
 
@@ -88,11 +88,11 @@ def test_a_known_point_lands_where_it_should(ndim, kind, result_of):
     there = fixed.grid().centre + 1.0
     transform = affine(ndim, 0)
     transform = chain(transform, Affine.translation(fixed.grid().centre - transform([there])[0]))
-    # The moving image lies around the place where the transform looks for the point.
+    # The moving image is centred where the transform maps the point.
     target = transform([there])[0]
     moving_grid = snapshot(ImageLayer(np.zeros(shape), **moving_place)).grid().in_units(fixed.grid().units)
-    shift = (target - moving_grid.centre) * (1000 if kind == "other units" else 1)
-    moving_layer = ImageLayer(np.zeros(shape), translate=shift, **moving_place)
+    translation = (target - moving_grid.centre) * (1000 if kind == "other units" else 1)
+    moving_layer = ImageLayer(np.zeros(shape), translate=translation, **moving_place)
     grid = snapshot(moving_layer).grid()
     data = blob(grid, target * (1000 if kind == "other units" else 1))
     if kind == "rgb":
@@ -105,7 +105,7 @@ def test_a_known_point_lands_where_it_should(ndim, kind, result_of):
         moving_layer = Labels((data > 0.5).astype(np.uint8) * 7)
     else:
         moving_layer = ImageLayer(data.astype(np.float16))
-    moving_layer.name, moving_layer.translate = "moving", shift
+    moving_layer.name, moving_layer.translate = "moving", translation
     for name, value in moving_place.items():
         setattr(moving_layer, name, value)
     moving = snapshot(moving_layer)
@@ -145,8 +145,8 @@ def test_all_layers_in_a_real_viewer(viewer, ndim, result_of):
     ]  # fmt: skip
     assert [layer._type_string for layer in layers] == KINDS
     for layer in layers:
-        for part in SPATIAL:
-            np.testing.assert_array_equal(getattr(layer, part), getattr(fixed_layer, part))
+        for name in SPATIAL:
+            np.testing.assert_array_equal(getattr(layer, name), getattr(fixed_layer, name))
         np.testing.assert_array_equal(layer.affine.affine_matrix, fixed_layer.affine.affine_matrix)
         assert layer.units == fixed_layer.units
         assert layer.axis_labels == fixed_layer.axis_labels
@@ -165,7 +165,7 @@ def test_all_layers_in_a_real_viewer(viewer, ndim, result_of):
     assert [layer.visible for layer in layers] == [True, False, False, False, False, False, True]
     for layer, data in zip((fixed_layer, moving_layer), before, strict=True):
         np.testing.assert_array_equal(layer.data, data)
-    # The arrows can be seen: without them the picture is another one.
+    # The arrows can be seen: without them the screenshot differs.
     with_arrows = viewer.screenshot(flash=False)
     drawn.visible = False
     assert np.any(viewer.screenshot(flash=False) != with_arrows, axis=-1).mean() > 0.002
@@ -185,7 +185,7 @@ def test_arrows_point_where_pixels_are_taken_from(viewer, ndim, result_of):
     # The slice on the screen has arrows.
     assert len(start) > 100
     if ndim == 3:
-        assert np.any(layer.data[:, 0, 0] == fixed.present[0])
+        assert np.any(layer.data[:, 0, 0] == fixed.current[0])
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_arrows_are_capped_and_pass_through_the_slice(shape):
 
 def test_small_displacements_are_drawn_longer_and_large_ones_as_they_are():
     grid = Grid.from_spacing((300, 300))
-    for shift, length in ((0.1, 100), (1.1, 10), (9, 1), (200, 1)):
-        assert arrow_length(arrows(Affine.translation((shift, 0)), grid, (0, 0))) == length
+    for distance, length in ((0.1, 100), (1.1, 10), (9, 1), (200, 1)):
+        assert arrow_length(arrows(Affine.translation((distance, 0)), grid, (0, 0))) == length
 
 
 def test_the_deformed_grid_is_a_grid_moved_by_the_transform():
@@ -223,19 +223,19 @@ def test_the_deformed_grid_is_a_grid_moved_by_the_transform():
 
 def test_the_deformed_grid_of_a_volume_has_a_whole_sheet_on_the_slice():
     grid = Grid.from_spacing((20, 40, 50), (2, 1, 1))
-    shift = (3.0, 2.0, 1.0)  # out of the slice too
-    drawing = deformed_grid(Affine.translation(shift), grid, (9, 11, 13))
+    translation = (3.0, 2.0, 1.0)  # out of the slice too
+    drawing = deformed_grid(Affine.translation(translation), grid, (9, 11, 13))
     start, step = drawing.vectors[:, 0], drawing.vectors[:, 1]
     sheet = start[:, 0] == 9
     assert np.all(step[sheet, 0] == 0)
-    np.testing.assert_allclose(start[sheet, 1:].min(axis=0), shift[1:])
+    np.testing.assert_allclose(start[sheet, 1:].min(axis=0), translation[1:])
     np.testing.assert_allclose((start + step)[sheet, 1:].max(axis=0), (41, 50))
     assert np.all(np.abs(start[~sheet, 0] - 9) > 0.5)
-    assert np.allclose(drawing.size, np.linalg.norm(shift))
+    assert np.allclose(drawing.size, np.linalg.norm(translation))
     assert len(drawing.vectors) < 25_000
 
 
-def test_tiles_tell_similarity_before_and_after():
+def test_tiles_have_the_similarity_before_and_after():
     grid = Grid.from_spacing((100, 100))
     fixed = texture((100, 100))
     fixed[60:, 60:] = 0  # nothing to compare here
@@ -260,8 +260,8 @@ def test_ssim_is_written_on_the_tiles(result_of):
     )
     result = result_of(fixed.image(), moving.image(), Affine.translation((4, 0)))
     layers = result_layers(result, fixed, moving, show=Show(warped=False, arrows=False))
-    picture, values = (Layer.create(*layer) for layer in layers)
-    assert picture.visible and values.visible  # the only map
+    image, values = (Layer.create(*layer) for layer in layers)
+    assert image.visible and values.visible  # the only map
     title, *text = values.text.values
     assert title == (
         f"SSIM {result.before.whole['ssim']:.2f} -> {result.after.whole['ssim']:.2f}, where both overlap "
@@ -274,7 +274,7 @@ def test_ssim_is_written_on_the_tiles(result_of):
 
 
 @pytest.mark.parametrize("strength", [0.2, 1.5])
-def test_folds_and_nothing_else_are_shown_in_a_colour_of_their_own(strength, result_of):
+def test_folding_and_nothing_else_has_its_own_colour(strength, result_of):
     fixed = snapshot(ImageLayer(texture((40, 40)), name="fixed"))
     field = np.zeros((40, 40, 2))
     field[18:22, :, 0] = strength * np.array([4, 1, -1, -4])[:, None]

@@ -118,26 +118,26 @@ def test_a_download_is_verified_kept_and_shown(serve, viewer, tmp_path, name):
     assert kinds[:2] == ["Image", "Image"]
     assert len(kinds) == len(pair.files)
     assert left_in(tmp_path) == sorted(Path(file.path).name for file in pair.files)
-    # The second time the cache answers: no server is needed.
+    # The second time the cache is used: no server is needed.
     assert len(sample_data.download_layers(pair, tmp_path, "http://127.0.0.1:9")) == len(kinds)
 
 
-def test_landmarks_lie_on_the_pictures(serve, viewer, tmp_path):
+def test_landmarks_lie_on_the_images(serve, viewer, tmp_path):
     data = sample_data.download_layers(DOWNLOADS["histology_kidney"], tmp_path, serve())
     fixed, moving = (d[0] for d in data if d[2] == "points")
     assert fixed.shape == moving.shape
-    for points, picture in ((fixed, data[0][0]), (moving, data[1][0])):
+    for points, image in ((fixed, data[0][0]), (moving, data[1][0])):
         assert (points >= 0).all()
-        assert (points < picture.shape[:2]).all()
+        assert (points < image.shape[:2]).all()
 
 
-def test_other_content_is_thrown_away(serve, tmp_path):
+def test_other_content_is_discarded(serve, tmp_path):
     with pytest.raises(ValueError, match=r"SHA-256 differs.*thrown away"):
         fetch(DOWNLOADS["brain_slices"], cache=tmp_path, server=serve(spoiled=True))
     assert left_in(tmp_path) == []
 
 
-def test_offline_is_said_plainly(tmp_path, qapp):
+def test_offline_is_reported(tmp_path, qapp):
     with pytest.raises(ValueError, match="check the connection"):
         sample_data.download_layers(DOWNLOADS["brain_slices"], tmp_path, "http://127.0.0.1:9")
     assert left_in(tmp_path) == []
@@ -163,7 +163,7 @@ def test_cancel_stops_at_once_and_leaves_nothing(serve, viewer, tmp_path):
         sample_data.download_layers(DOWNLOADS["histology_kidney"], tmp_path, server)
     assert time.perf_counter() - clicked[0] < 1.0
     timer.stop()
-    # The interface answered all the while.
+    # The interface stayed responsive.
     assert max(np.diff(ticks)) < 0.3
     deadline = time.monotonic() + 5
     while left_in(tmp_path) and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Layers as images, masks and points: every part of a layer's transform counts."""
+"""Layers as images, masks and points: every component of a layer's transform counts."""
 
 import threading
 
@@ -64,34 +64,34 @@ def test_like_layer_copies_every_part_as_it_is(place):
     ndim = len(place.get("scale", (1, 1)))
     layer = ImageLayer(np.zeros((5, 6, 7)[-ndim:]), **place)
     twin = ImageLayer(np.ones((5, 6, 7)[-ndim:]), **like_layer(layer))
-    for part in ("scale", "translate", "rotate", "shear", "affine"):
-        np.testing.assert_array_equal(getattr(twin, part), getattr(layer, part))
+    for name in ("scale", "translate", "rotate", "shear", "affine"):
+        np.testing.assert_array_equal(getattr(twin, name), getattr(layer, name))
     assert (twin.units, twin.axis_labels) == (layer.units, layer.axis_labels)
 
 
-def _turn(seed, d=3):
+def _rotation(seed, d=3):
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))[0]
 
 
 @pytest.mark.parametrize(
-    ("linear", "parts"),
+    ("linear", "keywords"),
     [
         (np.diag([-1.0, 2.0, 3.0]), {"scale", "translate"}),
-        (_turn(1) * [1, 2, 3], {"scale", "translate", "rotate"}),
-        (-_turn(1) * [1, 2, 3], {"scale", "translate", "rotate"}),
+        (_rotation(1) * [1, 2, 3], {"scale", "translate", "rotate"}),
+        (-_rotation(1) * [1, 2, 3], {"scale", "translate", "rotate"}),
         (np.random.default_rng(2).normal(size=(3, 3)), {"scale", "affine"}),
-        (_turn(3, 2) * [0.5, 4], {"scale", "translate", "rotate"}),
+        (_rotation(3, 2) * [0.5, 4], {"scale", "translate", "rotate"}),
     ],
     ids=["mirrored", "rotated", "rotated and mirrored", "oblique", "2D"],
 )
-def test_grid_kwargs_give_the_grid_back(linear, parts):
+def test_grid_kwargs_give_the_grid_back(linear, keywords):
     d = len(linear)
     affine = np.eye(d + 1)
     affine[:d, :d], affine[:d, d] = linear, np.arange(d) + 100.5
     grid = Grid((5, 6, 7)[-d:], affine, ("millimeter",) * d)
     layer = ImageLayer(np.zeros(grid.shape), **grid_kwargs(grid))
     np.testing.assert_allclose(data_to_world(layer), affine, rtol=1e-14, atol=1e-14)
-    assert set(grid_kwargs(grid)) == parts | {"units", "axis_labels"}
+    assert set(grid_kwargs(grid)) == keywords | {"units", "axis_labels"}
     assert [str(u) for u in layer.units] == ["millimeter"] * d
     assert layer.axis_labels == ("z", "y", "x")[-d:]
     assert np.linalg.det(layer.rotate) > 0
@@ -111,7 +111,7 @@ def test_a_coarse_level_lies_where_its_pixels_were_averaged(place):
 
 
 def test_napari_draws_a_coarse_level_where_its_grid_says(viewer):
-    # One bright pixel of the only level that fits the screen's resolution, in a layer of an odd place.
+    # One bright pixel of the only level that fits the screen's resolution, in a scaled and moved layer.
     coarse = np.zeros((10, 10), np.float32)
     coarse[3, 7] = 1
     levels = [np.kron(coarse, np.ones((8, 8), np.float32)), coarse]
@@ -120,9 +120,9 @@ def test_napari_draws_a_coarse_level_where_its_grid_says(viewer):
     world = snapshot(layer).grid(1).to_world([[3, 7]])[0]
     mark = viewer.add_points([world], size=4, face_color="red", border_width=0)
     viewer.reset_view()
-    picture = viewer.screenshot(flash=False)[..., :3].astype(int)
-    red = np.argwhere((picture[..., 0] > 200) & (picture[..., 1] < 60))
-    white = np.argwhere(picture.min(axis=-1) > 200)
+    pixels = viewer.screenshot(flash=False)[..., :3].astype(int)
+    red = np.argwhere((pixels[..., 0] > 200) & (pixels[..., 1] < 60))
+    white = np.argwhere(pixels.min(axis=-1) > 200)
     assert len(red) and len(white)
     middle = (white.min(axis=0) + white.max(axis=0)) / 2
     size = np.ptp(white[:, 0])
@@ -130,7 +130,7 @@ def test_napari_draws_a_coarse_level_where_its_grid_says(viewer):
     assert mark.ndim == 2
 
 
-def test_dask_is_computed_where_the_image_is_asked_for():
+def test_dask_is_computed_where_the_image_is_read():
     seen = []
 
     def block():
@@ -141,7 +141,7 @@ def test_dask_is_computed_where_the_image_is_asked_for():
 
     lazy = da.from_delayed(dask.delayed(block)(), (4, 5), float)
     taken = snapshot(ImageLayer(lazy, contrast_limits=(0, 1), cache=False))
-    seen.clear()  # napari itself looks at the data for the layer's thumbnail
+    seen.clear()  # napari itself reads the data for the layer's thumbnail
     taken.grid()
     assert not seen
     with dask.config.set(scheduler="synchronous"):
@@ -161,7 +161,7 @@ def test_kinds_of_pixels_are_kept():
     assert snapshot(Labels(np.ones((4, 5), int))).labels
 
 
-def test_time_is_looked_at_where_the_viewer_stands():
+def test_the_viewers_current_time_point_is_used():
     viewer = ViewerModel()
     data = np.arange(6 * 4 * 5).reshape(6, 4, 5)
     movie = viewer.add_image(data, scale=(2, 3, 3), translate=(10, 1, 1), axis_labels=("t", "y", "x"))
@@ -189,7 +189,7 @@ def test_sliders_in_other_units_than_the_layers():
         np.testing.assert_array_equal(snapshot(movie, viewer).image().data, movie.data[index])
 
 
-def test_a_movie_that_drifts_lies_where_its_present_frame_does():
+def test_a_movie_that_drifts_lies_where_its_current_frame_does():
     viewer = ViewerModel()
     affine = np.eye(4)
     affine[1:3, 0] = 0.5, -2

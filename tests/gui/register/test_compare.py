@@ -16,17 +16,17 @@ from napari_voxreg.registration.compare import COLUMNS
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 
-SHIFT = (2.0, -3.0)
+TRANSLATION = (2.0, -3.0)
 
 
-def blobs(shift=(0.0, 0.0), size=72):
-    """A smooth picture of a few blobs, displaced by a number of pixels."""
+def blobs(translation=(0.0, 0.0), size=72):
+    """A smooth image of a few blobs, displaced by a number of pixels."""
     rows, columns = np.mgrid[:size, :size]
     centres = np.random.default_rng(5).uniform(0.15, 0.85, (12, 2)) * size
-    picture = np.zeros((size, size), np.float32)
-    for row, column in centres + shift:
-        picture += np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 30)
-    return picture
+    image = np.zeros((size, size), np.float32)
+    for row, column in centres + translation:
+        image += np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 30)
+    return image
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def methods(monkeypatch):
 def panel(methods, viewer):
     """The panel in its dock, with a pair of layers."""
     viewer.add_image(blobs(), name="visit 2019")
-    viewer.add_image(blobs(SHIFT), name="visit 2021", colormap="green")
+    viewer.add_image(blobs(TRANSLATION), name="visit 2021", colormap="green")
     widget = RegisterWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Register")
     widget.show_box.choose(Show(True, False, False, False, False, False))
@@ -102,8 +102,8 @@ def test_the_table_and_its_layers(panel, viewer, qtbot):
         table.doubleClicked.emit(table.contents.index(1, 1))
     assert blocker.args[0].method == "rigid"  # still selected
 
-    # Each is a start, once.
-    titles = [panel.start.box.itemText(k) for k in range(panel.start.box.count())]
+    # Each is offered as initial transform, once.
+    titles = [panel.initial.box.itemText(k) for k in range(panel.initial.box.count())]
     assert [t for t in titles if "visit 2021 >" in t] == [
         "visit 2021 > visit 2019, rigid",
         "visit 2021 > visit 2019, translation",
@@ -136,7 +136,7 @@ def test_cancel_keeps_the_finished_rows(panel, qtbot):
     assert [row.method for row in compare(panel, qtbot, "translation")] == ["before", "translation"]
 
 
-def test_closing_during_a_comparison_is_no_harm(panel, viewer, qtbot):
+def test_closing_during_a_comparison_is_harmless(panel, viewer, qtbot):
     panel.bar.compare.choose(("lasting",))
     panel.bar.compare.click()
     qtbot.waitUntil(lambda: "going on" in panel.bar.stage.text(), timeout=30_000)

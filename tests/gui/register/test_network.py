@@ -1,4 +1,4 @@
-"""What the panel offers for methods that ask a network: device, weights, and what else they have to show."""
+"""What the panel offers for network methods: device, weights, and network details."""
 
 from dataclasses import replace
 
@@ -29,16 +29,16 @@ pytestmark = pytest.mark.usefixtures("warm_child")
 
 @pytest.fixture
 def computing(monkeypatch):
-    """A method that can compute anywhere, and where it was told to."""
-    told = []
+    """A method that can compute anywhere, and the devices it was given."""
+    devices = []
 
     def run(task, params, progress):
-        told.append(task.device)
+        devices.append(task.device)
         return Outcome(Affine.identity(2))
 
     method = Method("anywhere", "Any", Params, run, {"x": {}}, "affine", device=True)
     monkeypatch.setitem(METHODS, "anywhere", method)
-    return told
+    return devices
 
 
 def test_the_device_is_offered_where_there_is_a_choice(computing, qtbot):
@@ -61,9 +61,9 @@ def test_the_device_is_offered_where_there_is_a_choice(computing, qtbot):
 
 
 def test_the_chosen_device_reaches_the_method(viewer, computing, qtbot):
-    picture = gaussian_filter(np.random.default_rng(0).random((40, 50)), 2)
-    viewer.add_image(picture, name="a")
-    viewer.add_image(picture[::-1], name="b")
+    image = gaussian_filter(np.random.default_rng(0).random((40, 50)), 2)
+    viewer.add_image(image, name="a")
+    viewer.add_image(image[::-1], name="b")
     panel = RegisterWidget(viewer)
     viewer.window.add_dock_widget(panel, name="Register")
     panel.method.choose("anywhere")
@@ -83,12 +83,12 @@ def test_the_chosen_device_reaches_the_method(viewer, computing, qtbot):
 
 
 @pytest.fixture
-def unlooked(monkeypatch):
-    """As if no panel had looked for devices yet."""
+def unknown_devices(monkeypatch):
+    """As if no panel had queried the devices yet."""
     monkeypatch.setattr(device_box, "_known", None)
 
 
-def test_only_devices_that_are_there_are_offered(unlooked, qtbot):
+def test_only_devices_that_are_there_are_offered(unknown_devices, qtbot):
     box = MethodBox()
     qtbot.addWidget(box)
     box.choose("pose")
@@ -96,14 +96,14 @@ def test_only_devices_that_are_there_are_offered(unlooked, qtbot):
     with qtbot.waitSignal(box.device_box.offered, timeout=60_000) as blocker:
         box.show()
     assert blocker.args[0] == box.device_box.devices == available()
-    again = DeviceBox()  # what is known is not looked for again
+    again = DeviceBox()  # known devices are not queried again
     qtbot.addWidget(again)
     with qtbot.assertNotEmitted(again.offered, wait=500):
         again.show()
     assert again.devices == available()
 
 
-def test_gpus_are_offered_and_a_choice_made_before_stays(unlooked, qtbot, monkeypatch):
+def test_gpus_are_offered_and_a_choice_made_before_stays(unknown_devices, qtbot, monkeypatch):
     there = ("auto", "cpu", "cuda", "cuda:1")
     monkeypatch.setattr(device_box.process, "call", lambda function, progress: there)
     box, narrow = DeviceBox(), DeviceBox(among=("auto", "cpu", "cuda"))
@@ -118,7 +118,7 @@ def test_gpus_are_offered_and_a_choice_made_before_stays(unlooked, qtbot, monkey
     assert [box.itemText(k) for k in range(4)] == ["Auto", "CPU", "GPU (CUDA)", "GPU (CUDA:1)"]
 
 
-def test_a_training_offers_the_same_devices(unlooked, qtbot):
+def test_a_training_offers_the_same_devices(unknown_devices, qtbot):
     form = OptionsForm()
     qtbot.addWidget(form)
     box = form.findChild(DeviceBox, "device")
@@ -127,7 +127,7 @@ def test_a_training_offers_the_same_devices(unlooked, qtbot):
     assert form.options().device == "cpu"
 
 
-def test_weights_are_looked_into_when_they_are_chosen(qtbot, tmp_path):
+def test_weights_are_described_when_they_are_chosen(qtbot, tmp_path):
     form = ParamsForm()
     qtbot.addWidget(form)
     form.set_up(VoxelMorphParams())
@@ -135,7 +135,7 @@ def test_weights_are_looked_into_when_they_are_chosen(qtbot, tmp_path):
     box = form.findChild(FileBox, "weights")
     assert [b.text() for b in box.findChildren(QPushButton)] == ["Load…", "Runs"]
     assert not box._sentence.isVisible()
-    with qtbot.waitSignals([form.changed, box.told], timeout=60_000) as blocker:
+    with qtbot.waitSignals([form.changed, box.described], timeout=60_000) as blocker:
         box.choose(tmp_path / "no.safetensors")
     assert blocker.all_signals_and_args[-1].args[0].startswith("There are no weights at ")
     assert box._sentence.isVisible()
@@ -149,23 +149,23 @@ def test_weights_are_looked_into_when_they_are_chosen(qtbot, tmp_path):
 def test_the_file_dialog_offers_weights(qtbot, monkeypatch, tmp_path):
     from napari_voxreg.gui.widgets.parameters import file_box as files
 
-    asked = []
+    requested = []
 
-    def answer(parent, title, start, kinds):
-        asked.append(kinds)
+    def choose(parent, title, start, kinds):
+        requested.append(kinds)
         return str(tmp_path / "mine.h5"), kinds
 
-    monkeypatch.setattr(files.QFileDialog, "getOpenFileName", answer)
+    monkeypatch.setattr(files.QFileDialog, "getOpenFileName", choose)
     box = FileBox(None, (".pt", ".h5"))
     qtbot.addWidget(box)
     with qtbot.waitSignal(box.changed):
         box.findChild(QPushButton).click()
     assert box.path == tmp_path / "mine.h5"
-    assert asked == ["Files (*.pt *.h5);;All files (*)"]
+    assert requested == ["Files (*.pt *.h5);;All files (*)"]
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_inner_workings_become_layers_on_the_fixed_image(viewer, ndim, result_of):
+def test_network_details_become_layers_on_the_fixed_image(viewer, ndim, result_of):
     shape = (40, 56, 48)[:ndim]
     data = gaussian_filter(np.random.default_rng(0).random(shape), 2).astype(np.float32)
     scale = (2.0, 1.0, 0.5)[:ndim]
@@ -175,9 +175,9 @@ def test_inner_workings_become_layers_on_the_fixed_image(viewer, ndim, result_of
     coarse = Grid.from_spacing((12,) * ndim, (8.0, 5.0, 2.2)[:ndim], units="mm")
     velocity = np.zeros((*coarse.shape, ndim), np.float32)
     velocity[..., :2] = (3.0, 4.0)
-    part = Affine.translation((2.0, 3.0, 0.5)[:ndim])
+    step = Affine.translation((2.0, 3.0, 0.5)[:ndim])
     extras = {
-        "step 1": part,
+        "step 1": step,
         "velocity": Image(velocity, coarse),
         "saliency": Image(np.full(coarse.shape, 0.25, np.float32), coarse),
     }

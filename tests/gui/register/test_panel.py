@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 from napari_voxreg.core import process
 from napari_voxreg.core.geometry import Grid
-from napari_voxreg.core.geometry import Image as Picture
+from napari_voxreg.core.geometry import Image as VoxregImage
 from napari_voxreg.gui.background import child_process as keeper
 from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.register import job
@@ -29,14 +29,14 @@ QUICK = {"resolutions": 1, "iterations": 20, "samples": 1000}
 ENDLESS = {"resolutions": 1, "iterations": 100_000, "samples": 5000}
 
 
-def blobs(shift=(0.0, 0.0), size=72):
-    """A smooth picture of a few blobs, displaced by a number of pixels."""
+def blobs(translation=(0.0, 0.0), size=72):
+    """A smooth image of a few blobs, displaced by a number of pixels."""
     rows, columns = np.mgrid[:size, :size]
     centres = np.random.default_rng(5).uniform(0.15, 0.85, (12, 2)) * size
-    picture = np.zeros((size, size), np.float32)
-    for row, column in centres + shift:
-        picture += np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 30)
-    return picture
+    image = np.zeros((size, size), np.float32)
+    for row, column in centres + translation:
+        image += np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 30)
+    return image
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def test_choose_run_and_see_all_layers(panel, viewer, qtbot):
     panel.outcome.details.open = panel.outcome.log_fold.open = True
     assert "elastix.log" in panel.outcome.log.toPlainText()
 
-    # The result is a start for the next run.
-    panel.start.choose("visit 2021 > visit 2019, elastix")
+    # The result is an initial transform for the next run.
+    panel.initial.choose("visit 2021 > visit 2019, elastix")
     panel.method.choose("translation")
     panel.show_box.choose(Show(True, False, False, False, False, False))
     again = run(panel, qtbot)
@@ -124,7 +124,7 @@ def test_the_panel_opens_at_once(viewer):
     assert time.perf_counter() - began < 1.5
 
 
-def test_the_result_can_be_saved_and_is_a_start(panel, viewer, qtbot, tmp_path, monkeypatch):
+def test_the_result_can_be_saved_and_is_an_initial_transform(panel, viewer, qtbot, tmp_path, monkeypatch):
     panel.method.choose("translation")
     run(panel, qtbot)
     monkeypatch.setattr(
@@ -134,7 +134,7 @@ def test_the_result_can_be_saved_and_is_a_start(panel, viewer, qtbot, tmp_path, 
     qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Saved"))
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"transform.h5", "transform.json"}
 
-    panel.start.choose_file(tmp_path / "out" / "transform.h5")
+    panel.initial.choose_file(tmp_path / "out" / "transform.h5")
     assert run(panel, qtbot).verdict.outcome == "better"
     for layer in viewer.layers:
         layer.units = "um"
@@ -160,7 +160,7 @@ def test_cancel_ends_elastix_in_the_middle(panel, qtbot):
 
 
 class Stopwatch:
-    """The longest time that the event loop did not turn."""
+    """The longest time that the event loop was blocked."""
 
     def __init__(self):
         self.worst, self._last = 0.0, time.perf_counter()
@@ -176,7 +176,7 @@ class Stopwatch:
         self._timer.stop()
 
 
-def test_the_screen_never_stands_still(panel, viewer, qtbot, monkeypatch):
+def test_the_interface_is_never_blocked(panel, viewer, qtbot, monkeypatch):
     large = np.kron(blobs(size=72), np.ones((20, 20), np.float32))
     viewer.layers.clear()
     viewer.add_image(large, name="fixed")
@@ -184,7 +184,7 @@ def test_the_screen_never_stands_still(panel, viewer, qtbot, monkeypatch):
     panel.method.choose("elastix", "affine + B-spline", resolutions=2, iterations=30)
     qtbot.wait(200)
     worst = []
-    # The machine may be busy with something else: what blocks the loop does so each time.
+    # Other work on the machine may block the loop once; a defect blocks it each time.
     for _ in range(3):
         watch = Stopwatch()
         monkeypatch.setattr(panel, "_add_next", lambda watch=watch: (watch.stop(), panel.cancel()))
@@ -227,7 +227,7 @@ def test_an_unexpected_error_is_shown_with_its_type(panel, qtbot, monkeypatch, c
 
 @pytest.fixture
 def capture_notifications():
-    """Errors that napari is told of, kept from failing the test."""
+    """Errors passed to napari, kept from failing the test."""
     from napari.utils.notifications import notification_manager
 
     notification_manager.records.clear()
@@ -235,7 +235,7 @@ def capture_notifications():
     notification_manager.records.clear()
 
 
-def test_the_reason_is_said_in_words(panel, viewer):
+def test_the_reason_is_a_sentence(panel, viewer):
     fixed = viewer.layers[0]
     assert panel.reason() == ""
     assert panel.bar.button.isEnabled()
@@ -256,10 +256,10 @@ def test_the_reason_is_said_in_words(panel, viewer):
     pixels.units = "mm"
     assert panel.bar.reason.text() == ""
 
-    panel.start.choose("landmarks")
+    panel.initial.choose("landmarks")
     assert "landmarks" in panel.reason()
     points = viewer.add_points(np.zeros((2, 2)), units="mm")
-    panel.start.fixed_points.choose(points)
+    panel.initial.fixed_points.choose(points)
     assert panel.reason() == "Choose moving landmarks too, or none for both."
 
 
@@ -305,7 +305,7 @@ def test_choices_survive_closing_and_reopening(panel, viewer, qtbot):
     panel.pair.fixed.choose(moving)
     panel.pair.moving.choose(fixed)
     panel.method.choose("bspline", iterations=7)
-    panel.start.choose("centres")
+    panel.initial.choose("centres")
     panel.show_box.choose(Show(warped=False))
     panel.parent().destroyOnClose()
     qtbot.wait(20)
@@ -314,7 +314,7 @@ def test_choices_survive_closing_and_reopening(panel, viewer, qtbot):
     assert (again.pair.fixed.layer, again.pair.moving.layer) == (moving, fixed)
     assert again.method.method == "bspline"
     assert again.method.params().iterations == 7
-    assert again.start.start == "centres"
+    assert again.initial.initial == "centres"
     assert again.show_box.show_choice == Show(warped=False)
 
 
@@ -341,7 +341,7 @@ def test_closing_the_dock_stops_the_run_and_floating_does_not(panel, viewer, qtb
     assert panel.busy
     dock.destroyOnClose()
     qtbot.waitUntil(lambda: not endless & child(), timeout=1000)
-    viewer.add_image(blobs(), name="later")  # nobody is left to stumble over it
+    viewer.add_image(blobs(), name="later")  # nothing handles it any more
 
 
 def test_closing_the_viewer_leaves_no_process(panel, viewer, qtbot, endless):
@@ -354,7 +354,7 @@ def test_closing_the_viewer_leaves_no_process(panel, viewer, qtbot, endless):
         keeper.hold(-1)
 
 
-def test_a_layer_deleted_during_the_run_is_no_loss(panel, viewer, qtbot):
+def test_a_layer_deleted_during_the_run_is_harmless(panel, viewer, qtbot):
     panel.method.choose("rigid")
     with qtbot.waitSignal(panel.finished, timeout=60_000) as blocker:
         panel.bar.button.click()
@@ -366,19 +366,21 @@ def test_a_layer_deleted_during_the_run_is_no_loss(panel, viewer, qtbot):
 def test_landmarks_and_masks_reach_the_method(panel, viewer, qtbot):
     spots = np.array([[10.0, 10], [30, 12], [20, 40], [50, 50]])
     geometry = {"scale": SPACING, "translate": (3, -2), "units": "mm"}
-    panel.start.fixed_points.choose(viewer.add_points(spots, name="f", **geometry))
-    panel.start.moving_points.choose(viewer.add_points(spots + np.array([2, -3]), name="m", **geometry))
+    panel.initial.fixed_points.choose(viewer.add_points(spots, name="f", **geometry))
+    panel.initial.moving_points.choose(viewer.add_points(spots + np.array([2, -3]), name="m", **geometry))
     shape = np.array([[5, 5], [5, 65], [65, 65], [65, 5]])
     panel.pair.fixed_mask.choose(viewer.add_shapes([shape], name="mask", **geometry))
-    panel.start.choose("landmarks")
+    panel.initial.choose("landmarks")
     panel.method.choose("translation")
     result = run(panel, qtbot)
     assert result.verdict.measure == "landmark error"
     assert result.before.landmark_error == pytest.approx(np.hypot(2 * SPACING[0], 3 * SPACING[1]))
     assert result.after.landmark_error < 0.05
+    sentence = panel.outcome.sentence.text()
+    assert sentence.startswith("Better: landmark error 0.") and " mm; " in sentence
 
 
-def test_colour_is_asked_for_only_where_there_is_some(panel, viewer, qtbot):
+def test_a_channel_is_offered_only_for_colour_layers(panel, viewer, qtbot):
     assert not panel.pixels.channel_box.isVisible()
     colour = np.stack([np.full((72, 72), 0.5), blobs((2, -3)), np.zeros((72, 72))], axis=-1)
     layer = viewer.add_image(
@@ -412,7 +414,7 @@ def test_multiscale_layers_are_registered_at_a_chosen_level(panel, viewer, qtbot
 
 def test_dropped_files_are_opened_and_chosen(panel, viewer, qtbot, tmp_path):
     grid = Grid.from_spacing((40, 40), (0.5, 0.25), (3, -2), units="millimeter")
-    path = write_image(Picture(blobs(size=40), grid, "scan"), tmp_path / "scan.mha")
+    path = write_image(VoxregImage(blobs(size=40), grid, "scan"), tmp_path / "scan.mha")
     drop(panel.pair.fixed, path)
     qtbot.waitUntil(lambda: panel.pair.fixed.currentText() == "scan", timeout=10_000)
     np.testing.assert_allclose(viewer.layers["scan"].scale, (0.5, 0.25))
@@ -424,9 +426,9 @@ def test_dropped_files_are_opened_and_chosen(panel, viewer, qtbot, tmp_path):
     assert panel.pair.moving.currentText() == "visit 2021"
 
 
-def test_a_scan_dropped_on_the_canvas_opens_with_its_geometry_and_unasked(panel, viewer, qtbot, tmp_path):
+def test_a_scan_dropped_on_the_canvas_opens_with_its_geometry_unprompted(panel, viewer, qtbot, tmp_path):
     grid = Grid.from_spacing((40, 40), (0.5, 0.25), (3, -2), units="millimeter")
-    path = write_image(Picture(blobs(size=40), grid, "scan"), tmp_path / "scan.mha")
+    path = write_image(VoxregImage(blobs(size=40), grid, "scan"), tmp_path / "scan.mha")
     fixed = panel.pair.fixed.layer
     window = viewer.window.dock_widgets["Register"].window()
     canvas = next(w for w in window.findChildren(QWidget) if type(w).__name__ == "QtViewer")
@@ -437,7 +439,7 @@ def test_a_scan_dropped_on_the_canvas_opens_with_its_geometry_and_unasked(panel,
 
 
 def test_nothing_is_cut_off_in_a_narrow_dock(panel, viewer, qtbot):
-    panel.method.fold.open = panel.start_fold.open = True
+    panel.method.fold.open = panel.initial_fold.open = True
     window = viewer.window.dock_widgets["Register"].window()
     assert isinstance(window, QMainWindow)
     window.resizeDocks([panel.parent()], [300], Qt.Orientation.Horizontal)

@@ -86,7 +86,7 @@ def test_clusters_are_shown_and_one_of_them_is_trained_on(panel, qtbot):
     assert trained == {pair.name for pair in window.clusters[1].pairs.training}
     window.everything.click()
     assert panel.source.pairs is whole and panel.source.name() == "visits"
-    panel.source.clusters_button.click()  # the same set is not looked at again
+    panel.source.clusters_button.click()  # the same set is not searched again
     assert window.found is not None
 
 
@@ -95,7 +95,7 @@ def test_one_model_for_each_is_trained_one_after_another(panel, qtbot, tmp_path)
     window.each.click()
     assert panel.busy
     window.each.click()
-    assert "A training is on" in window.sentence.text()
+    assert "A training is running" in window.sentence.text()
     folders = [tmp_path / "runs" / f"visits-cluster-{n}-of-2-stn" for n in (1, 2)]
     qtbot.waitUntil(lambda: not panel.busy and (folders[1] / "last.safetensors").is_file(), timeout=120_000)
     for folder, cluster in zip(folders, window.clusters, strict=True):
@@ -105,7 +105,7 @@ def test_one_model_for_each_is_trained_one_after_another(panel, qtbot, tmp_path)
     assert not panel.busy and len(list((tmp_path / "runs").iterdir())) == 2
 
 
-def test_stop_ends_the_row_of_trainings(panel, qtbot, tmp_path):
+def test_stop_ends_the_queue_of_trainings(panel, qtbot, tmp_path):
     panel.options.choose(epochs=100_000)
     window = show(panel, qtbot)
     window.each.click()
@@ -119,33 +119,33 @@ def test_stop_ends_the_row_of_trainings(panel, qtbot, tmp_path):
 
 def test_cancel_other_pairs_and_what_is_wrong(panel, qtbot, source, monkeypatch):
     window, real = panel.source.clusters, clusters_window.survey
-    asked = []
+    queried = []
 
     def slow(pairs, *, images, progress):
-        asked.append(images)
+        queried.append(images)
         while images == "fixed":
             progress(0.5, "reading")
         return real(pairs, images=images, progress=progress)
 
     monkeypatch.setattr(clusters_window, "survey", slow)
     panel.source.clusters_button.click()
-    qtbot.waitUntil(lambda: bool(asked), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(queried), timeout=10_000)
     assert not window._running.isHidden()
     window.cancel_button.click()
     assert window.sentence.text() == "Cancelled." and window._running.isHidden()
     assert not window.again.isHidden() and not window.each.isEnabled()
     with qtbot.waitSignal(window.shown, timeout=60_000):
         window.images.setCurrentIndex(1)
-    assert asked == ["fixed", "both"]
+    assert queried == ["fixed", "both"]
     for file in (source / "fixed").iterdir():
         file.write_bytes(b"nothing")
     window._again()
     qtbot.waitUntil(lambda: "can be read" in window.sentence.text(), timeout=10_000)
-    panel.source.look()  # other pairs: the window would show those of before
+    panel.source.search()  # other pairs: the window would show the earlier ones
     assert not window.isVisible()
 
 
-def test_closing_the_viewer_while_it_looks_leaves_nothing_behind(panel, viewer, qtbot, monkeypatch):
+def test_closing_the_viewer_during_the_search_leaves_nothing_behind(panel, viewer, qtbot, monkeypatch):
     going = []
 
     def slow(pairs, *, images, progress):
@@ -166,7 +166,7 @@ def test_closing_the_viewer_while_it_looks_leaves_nothing_behind(panel, viewer, 
 def test_closing_the_panel_with_its_window_open(panel, viewer, qtbot):
     show(panel, qtbot)
     viewer.window.remove_dock_widget(panel)
-    qtbot.wait(200)  # both are deleted, and nobody stumbles over them
+    qtbot.wait(200)  # both are deleted, and nothing uses them afterwards
 
 
 def test_a_click_on_the_plot_picks_the_nearest_number(qtbot):
@@ -186,7 +186,7 @@ def test_a_click_on_the_plot_picks_the_nearest_number(qtbot):
     assert picked == [1, 1, 2, 2, 3]
 
 
-def test_pictures_stand_side_by_side(qtbot):
+def test_images_stand_side_by_side(qtbot):
     row = strip([np.full((96, 96), value, np.uint8) for value in (0, 255)], 48)
     image = row.toImage()
     assert (row.height(), row.width()) == (48, 100)

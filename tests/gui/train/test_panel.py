@@ -23,13 +23,13 @@ QUICK = {"architecture": "stn", "batch_size": 2, "size": 32, "workers": 0, "show
 LONG = {**QUICK, "epochs": 100_000}
 
 
-def picture(seed):
+def image(seed):
     return gaussian_filter(np.random.default_rng(seed).normal(size=(32, 40)), 2).astype(np.float32)
 
 
 @pytest.fixture
 def source(visits):
-    """Six pairs, each shifted by a pixel or two."""
+    """Six pairs, each translated by a pixel or two."""
     return visits()
 
 
@@ -57,11 +57,11 @@ def registers(viewer):
 
 
 class Heart:
-    """Beats as often as the event loop lets it; knows how long it stood still, and in what."""
+    """Measures how long the event loop was blocked, in each phase."""
 
     def __init__(self):
         self.doing, self.longest = "", {}
-        # Where twice as much wants to run as can, only the thread's own work tells anything.
+        # Where twice as much wants to run as can, only the thread's own time is meaningful.
         crowded = os.getloadavg()[0] > 2 * os.cpu_count()
         self._clock = time.thread_time if crowded else time.perf_counter
         self._last = self._clock()
@@ -76,14 +76,14 @@ class Heart:
 
 
 def session(panel, qtbot):
-    """The longest stand-still of each part of a training, from the click on Start to the new weights' use."""
+    """The longest time blocked in each phase of a training, from Start to the use of the new weights."""
     heart = Heart()
     heart.doing = "start"
     panel.bar.start.click()
-    until(qtbot, panel.runner.pictured)
+    until(qtbot, panel.runner.example_ready)
     heart.doing = "examples"
     for _ in range(3):
-        until(qtbot, panel.runner.pictured)
+        until(qtbot, panel.runner.example_ready)
     until(qtbot, panel.runner.epoch_done)
     heart.doing = "pause"
     panel.bar.pause.click()
@@ -100,20 +100,20 @@ def session(panel, qtbot):
     return heart.longest
 
 
-def test_the_screen_never_stands_still_and_curves_are_saved_and_shown_again(
+def test_the_interface_is_never_blocked_and_curves_are_saved_and_shown_again(
     panel, viewer, qtbot, source, tmp_path
 ):
-    """All but what napari takes for itself: adding the four layers, and the dock of the Register panel."""
+    """Without napari's own work: adding the four layers, and docking the Register panel."""
     choose(panel, qtbot, source, **{**LONG, "show_every": 10})
     session(panel, qtbot)
     assert len(viewer.layers) == 4
     longest = session(panel, qtbot)
     assert set(longest) == {"start", "examples", "pause", "stop", "use"}
     for _ in range(2):
-        # The machine may be busy with something else: what blocks the loop does so each time.
+        # Other work on the machine may block the loop once; a defect blocks it each time.
         if max(longest.values()) >= 0.1:
             again = session(panel, qtbot)
-            longest = {part: min(time, again[part]) for part, time in longest.items()}
+            longest = {phase: min(time, again[phase]) for phase, time in longest.items()}
     assert max(longest.values()) < 0.1, longest
     check_curves(panel, qtbot, panel.runner.folder, tmp_path)
 
@@ -181,7 +181,7 @@ def test_train_pause_stop_resume_and_use(panel, viewer, qtbot, source, tmp_path)
     panel.runs.choose(folder)
     panel.runs.epochs.setValue(rows[-1].epoch)
     panel.runs.resume.click()
-    assert "choose more to go on" in panel.outcome.text() and not panel.busy
+    assert "choose more to resume" in panel.outcome.text() and not panel.busy
     more = rows[-1].epoch + 2
     panel.runs.epochs.setValue(more)
     with qtbot.waitSignal(panel.finished, timeout=120_000) as blocker:
@@ -222,14 +222,14 @@ def test_preview_shows_a_plain_and_an_augmented_pair(panel, viewer, qtbot, sourc
     assert len(viewer.layers) == 4 and not panel.busy
 
 
-def test_open_images_are_a_source_and_what_is_wrong_is_said(panel, viewer, qtbot, source, tmp_path):
+def test_open_layers_are_a_source_and_problems_are_reported(panel, viewer, qtbot, source, tmp_path):
     panel.source.choose(tmp_path / "nowhere")
     qtbot.waitUntil(lambda: "There is no file or folder" in panel.bar.why.text(), timeout=10_000)
     panel.source.layers.setChecked(True)
     assert "Open at least two images" in panel.bar.why.text()
     for k in range(3):
-        viewer.add_image(picture(k), name=f"P1_2019010{k + 1}", scale=(0.5, 0.5))
-    panel.source.look()
+        viewer.add_image(image(k), name=f"P1_2019010{k + 1}", scale=(0.5, 0.5))
+    panel.source.search()
     qtbot.waitUntil(lambda: panel.source.pairs is not None, timeout=10_000)
     table = panel.source.table
     cells = {tuple(column.text(row) for column in table.contents.columns[1:3]) for row in table.contents.rows}
@@ -239,8 +239,8 @@ def test_open_images_are_a_source_and_what_is_wrong_is_said(panel, viewer, qtbot
 
     panel.source.layers.setChecked(False)
     panel.source.pairing.setCurrentIndex(0)
-    panel.source.held.setText("50 %")
-    panel.source.held.editingFinished.emit()
+    panel.source.validation.setText("50 %")
+    panel.source.validation.editingFinished.emit()
     choose(panel, qtbot, source)
     assert len(panel.source.pairs.validation) == 3
     form = panel.options
@@ -280,10 +280,10 @@ def test_closing_the_panel_saves_and_stops(panel, viewer, qtbot, source):
     assert training.wait(30)
     run = read_run(folder)
     assert run.resumable and run.best is not None and run.history
-    qtbot.wait(50)  # the panel is deleted, and nobody stumbles over it
+    qtbot.wait(50)  # the panel is deleted, and nothing uses it afterwards
 
 
-def test_very_many_steps_are_thinned_and_gaps_left_out(qtbot):
+def test_very_many_steps_are_thinned_and_gaps_skipped(qtbot):
     from napari_voxreg.gui.train.curves import MOST, LossCurves
 
     curves = LossCurves()
@@ -302,7 +302,7 @@ def test_very_many_steps_are_thinned_and_gaps_left_out(qtbot):
     assert not curves.grab().isNull()
 
 
-def test_folders_times_and_pictures(tmp_path):
+def test_names_of_folders_and_remaining_times(tmp_path):
     options = TrainOptions(architecture="voxelmorph displacement")
     first = new_folder(tmp_path, "my pairs", options)
     assert first.name == "my-pairs-voxelmorph-displacement"

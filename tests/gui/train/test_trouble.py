@@ -1,4 +1,4 @@
-"""The Train panel when something is out of the ordinary, with a real training each."""
+"""The Train panel under failures, with a real training each."""
 
 import resource
 from dataclasses import replace
@@ -65,7 +65,7 @@ def test_volumes_are_trained_on_and_shown(begin, viewer, qtbot, visits):
     assert panel.runner.weights.method == "voxelmorph"
 
 
-def test_it_ends_early_and_says_why_and_tells_of_a_gpu_only_where_there_is_one(begin, qtbot, visits):
+def test_it_ends_early_and_says_why_and_mentions_a_gpu_only_where_there_is_one(begin, qtbot, visits):
     panel = begin(visits(), learning_rate=0.3, patience=2)
     (step,) = until(qtbot, panel.runner.stepped)
     if not torch.cuda.is_available():
@@ -97,7 +97,7 @@ def test_a_loss_that_is_no_number_ends_it_with_the_reason_and_keeps_the_best(beg
     assert panel.runner.weights.file == folder / "best.safetensors" and not panel.use_button.isHidden()
 
 
-def test_a_picture_that_is_damaged_in_the_middle_of_an_epoch_is_named_and_left_out(begin, qtbot, visits):
+def test_an_image_that_is_damaged_in_the_middle_of_an_epoch_is_named_and_skipped(begin, qtbot, visits):
     source = visits(count=200)
     panel = begin(source, batch_size=1, steps=0)
     until(qtbot, panel.runner.stepped)
@@ -108,7 +108,7 @@ def test_a_picture_that_is_damaged_in_the_middle_of_an_epoch_is_named_and_left_o
     read = {int(file.stem) for file in (folder / "cache" / "training").glob("*.npz")}
     pairs = panel.source.pairs.training
     first = next(k for k in range(len(pairs)) if k not in read)
-    pairs[first].moving.write_bytes(b"no picture")
+    pairs[first].moving.write_bytes(b"no image")
     panel.bar.pause.click()
     row = until(qtbot, panel.runner.epoch_done)[0].row
     assert row.epoch == 1 and row.step == len(pairs)
@@ -120,8 +120,8 @@ def test_a_picture_that_is_damaged_in_the_middle_of_an_epoch_is_named_and_left_o
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
-def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(begin, go_on, qtbot, visits):
-    """The limit on the size of a file does what a full disk does."""
+def test_a_full_disk_is_one_sentence_and_the_run_resumes_with_free_space(begin, go_on, qtbot, visits):
+    """A limit on the size of a file acts as a full disk."""
     panel = begin(visits())
     until(qtbot, panel.runner.epoch_done)
     limits = (20_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1])

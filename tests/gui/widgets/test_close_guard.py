@@ -1,4 +1,4 @@
-"""Closing the viewer while a training is on: the user is asked, however he closes it; a program is not."""
+"""Closing the viewer while a training is on: the user gets a prompt, a program does not."""
 
 from contextlib import contextmanager
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("warm_child")
 
 @pytest.fixture
 def training(train_panel, qtbot, visits):
-    """A training that is on in the panel."""
+    """A training that runs in the panel."""
     train_panel.source.choose(visits())
     train_panel.options.choose(architecture="stn", size=32, workers=0, show_every=5, epochs=100_000)
     qtbot.waitUntil(lambda: train_panel.source.pairs is not None, timeout=10_000)
@@ -29,17 +29,17 @@ def training(train_panel, qtbot, visits):
 
 
 def in_front(window, qtbot):
-    """The menu closes the window that is active, which it is not at once after a question."""
+    """The menu closes the window that is active, which takes a moment after a prompt."""
     window.activateWindow()
     qtbot.waitUntil(lambda: QApplication.activeWindow() is window, timeout=10_000)
 
 
 @contextmanager
-def answered(button):
-    """Answer questions with a button; gives the questions. What napari itself asks is answered with yes."""
+def pressed(button):
+    """Press a button in each prompt; yields their texts. napari's own prompts are confirmed."""
     questions = []
 
-    def answer():
+    def press():
         box = QApplication.activeModalWidget()
         if isinstance(box, QMessageBox):
             questions.append(box.text())
@@ -48,14 +48,14 @@ def answered(button):
             box.close_btn.click()
 
     timer = QTimer()
-    timer.timeout.connect(answer)
+    timer.timeout.connect(press)
     timer.start(20)
     yield questions
     timer.stop()
 
 
 def by_the_cross(viewer, window):
-    window.windowHandle().close()  # as the desktop asks for it
+    window.windowHandle().close()  # as the desktop does it
 
 
 def by_the_menu(title):
@@ -67,7 +67,7 @@ def by_the_menu(title):
 
 
 def by_leaving(viewer, window):
-    """As at the end of the desktop's session; it is heard only where the application runs."""
+    """As at the end of the desktop's session; it has an effect only while the application runs."""
     QTimer.singleShot(0, QApplication.quit)
     QTimer.singleShot(1500, QApplication.exit)
     QApplication.exec()
@@ -80,16 +80,16 @@ def test_cancel_keeps_the_window_and_the_training_however_it_was_closed(training
     window = train_panel.window()
     for way in WAYS:
         in_front(window, qtbot)
-        with answered(QMessageBox.StandardButton.Cancel) as questions:
+        with pressed(QMessageBox.StandardButton.Cancel) as questions:
             way(viewer, window)
         assert questions == [QUESTION], way
         assert window.isVisible() and training.running
     with qtbot.waitSignal(train_panel.runner.epoch_done, timeout=120_000):
-        pass  # it trains on
+        pass  # it still trains
     train_panel.runner.stop()
     with qtbot.waitSignal(train_panel.finished, timeout=120_000):
         pass
-    with answered(QMessageBox.StandardButton.Cancel) as questions:
+    with pressed(QMessageBox.StandardButton.Cancel) as questions:
         by_the_cross(viewer, window)
     assert questions == [] and not window.isVisible()
 
@@ -101,7 +101,7 @@ def test_yes_saves_and_stops(way, training, train_panel, viewer, qtbot, monkeypa
     window = train_panel.window()
     in_front(window, qtbot)
     folder = train_panel.runner.folder
-    with answered(QMessageBox.StandardButton.Close) as questions:
+    with pressed(QMessageBox.StandardButton.Close) as questions:
         way(viewer, window)
     assert questions == [QUESTION] and not window.isVisible()
     assert left == [True] * (way is WAYS[2])
@@ -112,7 +112,7 @@ def test_yes_saves_and_stops(way, training, train_panel, viewer, qtbot, monkeypa
 
 def test_a_program_is_not_asked(training, train_panel, viewer, qtbot):
     folder = train_panel.runner.folder
-    with answered(QMessageBox.StandardButton.Cancel) as questions:
+    with pressed(QMessageBox.StandardButton.Cancel) as questions:
         viewer.close()
         qtbot.wait(100)
     assert questions == []

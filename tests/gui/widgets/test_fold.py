@@ -1,4 +1,4 @@
-"""The fold: mouse and keyboard, what is hidden, and how it grows."""
+"""The collapsible section: mouse, keyboard, hidden content and growth."""
 
 import pytest
 from qtpy.QtCore import Qt
@@ -24,8 +24,8 @@ def window(qtbot):
         Fold("Parameters", body, "Of the method"),
         QLineEdit(),
     )
-    for part in (window.first, window.fold, window.last):
-        layout.addWidget(part)
+    for widget in (window.first, window.fold, window.last):
+        layout.addWidget(widget)
     layout.addStretch()
     window.resize(300, 800)
     window.show()

@@ -23,13 +23,13 @@ COLUMNS = (
 ROWS = [("ilk", 10.0), ("affine", None), ("flow", 9.25), ("elastix", math.nan), ("pose", -1.0)]
 
 
-def look(row):
+def style(row):
     return RowStyle(f"about {row[0]}", "#ff0000" if row[0] == "ilk" else "", bold=row[0] == "flow")
 
 
 @pytest.fixture
 def table(qtbot):
-    made = Table(look)
+    made = Table(style)
     qtbot.addWidget(made)
     QAbstractItemModelTester(made.contents, QAbstractItemModelTester.FailureReportingMode.Fatal, made)
     made.contents.fill(COLUMNS, ROWS)

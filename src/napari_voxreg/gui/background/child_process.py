@@ -1,4 +1,4 @@
-"""Which panels may need the child process of `core.process`; the last one that goes ends it."""
+"""Panels that may need the child process of `core.process`; it ends with the last of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _panels: set[int] = set()
 
 
 def hold(panel: int) -> None:
-    """Keep the child process as long as this panel, known by its id, is open."""
+    """Keep the child process while this panel, given by its id, is open."""
     _panels.add(panel)
 
 
 def release(panel: int) -> None:
-    """A panel is gone: without any, no child process is left behind."""
+    """Release a closed panel; after the last one the child process ends."""
     _panels.discard(panel)
     if not _panels:
         process.shutdown()

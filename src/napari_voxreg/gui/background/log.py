@@ -1,4 +1,4 @@
-"""The package's log records of one job, for the panel that started it."""
+"""The log records of one job, for the panel that started it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def listening(write: Callable[[str], None]) -> Iterator[None]:
-    """Hand over what the package logs in this thread, from INFO on; a child process logs in its caller's.
+    """Pass on what the package logs in this thread, from INFO on; child processes log in the caller's thread.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def listening(write: Callable[[str], None]) -> Iterator[None]:
     """
     logger, handler = logging.getLogger("napari_voxreg"), _OfThisThread(write)
     if not logger.isEnabledFor(logging.INFO):
-        logger.setLevel(logging.INFO)  # for good: jobs overlap, and nothing is printed by it
+        logger.setLevel(logging.INFO)  # never reset, since jobs overlap; it prints nothing
     logger.addHandler(handler)
     try:
         yield
@@ -28,7 +28,7 @@ def listening(write: Callable[[str], None]) -> Iterator[None]:
 
 
 class _OfThisThread(logging.Handler):
-    """Passes on the records of the thread that made it: other threads work for other panels."""
+    """Passes on the records of its own thread only: other threads work for other panels."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)

@@ -1,4 +1,4 @@
-"""What takes long to load, loaded in a thread before it is needed."""
+"""Slow imports, made in a thread before they are needed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .worker import Runner
 
 
 def load_ahead(runner: Runner) -> None:
-    """Load in a thread what the screen would have to wait for when the first layers come.
+    """Load in a thread what would block the interface when the first layers are added.
 
-    That is pandas, which napari takes for vectors, and pint's registry of units. The latter breaks when two
-    threads use it first at once, so another one takes its place, if nobody has used it by then.
+    That is pandas, which napari uses for vectors, and pint's registry of units. The registry breaks if two
+    threads make its first use at once, so a new one replaces it if it is still unused.
     """
 
     def load() -> pint.UnitRegistry | None:

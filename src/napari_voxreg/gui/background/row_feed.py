@@ -1,4 +1,4 @@
-"""Rows that a worker finds, carried to the interface."""
+"""Rows from a worker, delivered in the interface's thread."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 
 class RowFeed(QObject):
-    """Rows of one run at a time; those of an earlier run are dropped.
+    """Rows of one run at a time; late rows of earlier runs are dropped.
 
     Signals
     -------
     arrived(row)
-        A row of the present run, in the interface's thread.
+        A row of the current run, in the interface's thread.
     """
 
     arrived = Signal(object)
@@ -23,7 +23,7 @@ class RowFeed(QObject):
         self._run = 0
 
     def begin(self) -> Callable[[object], None]:
-        """Wait for the rows of a new run; returns what its worker calls with each."""
+        """Start a new run; returns the function that its worker calls with each row."""
         self.end()
         run, carrier = self._run, _Carrier()
         carrier.row.connect(self._receive, Qt.ConnectionType.QueuedConnection)

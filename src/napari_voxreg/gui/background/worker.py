@@ -1,4 +1,4 @@
-"""Work off the interface thread that reports, and that can be cancelled."""
+"""Jobs off the interface thread, with progress and cancelling."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PERIOD = 0.05  # seconds between two reports that reach the interface, at least
 
 @dataclass(frozen=True)
 class Report:
-    """What happened since the last report.
+    """Progress since the last report.
 
     Parameters
     ----------
     fraction : float or None
-        Part of the whole work done.
+        Fraction of the whole work done.
     message : str
-        The present stage.
+        The current stage.
     metrics : tuple of float
         All values of the metric since the last report.
     """
@@ -36,7 +36,7 @@ class Report:
 
 
 class Signals(WorkerBaseSignals):
-    """Those of napari's workers, reports, and lines of the log."""
+    """The signals of napari's workers, reports, and log lines."""
 
     reported = Signal(object)
     logged = Signal(str)
@@ -69,7 +69,7 @@ class Worker(WorkerBase):
         return result
 
     def _report(self, fraction: float | None, message: str, metric: float | None = None) -> None:
-        """The job's progress: about 20 reports a second, without losing a value of the metric."""
+        """Report about 20 times a second, without losing a value of the metric."""
         if self.abort_requested:
             raise Cancelled
         if metric is not None:
@@ -82,7 +82,7 @@ class Worker(WorkerBase):
 
 
 class Runner:
-    """One job at a time: a job that was cancelled is asked to stop, and whatever it says later is dropped.
+    """One job at a time: a cancelled job is stopped, and its later reports are dropped.
 
     Lives in the interface thread, and its callbacks are called there.
     """
@@ -92,7 +92,7 @@ class Runner:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is on whose answer is awaited."""
+        """Whether a job is running whose result is awaited."""
         return self._worker is not None
 
     def start(
@@ -105,15 +105,15 @@ class Runner:
         warned: Callable[[str], None],
         logged: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Start a job, abandoning the present one.
+        """Start a job, abandoning the current one.
 
         Parameters
         ----------
         job : callable
             Called in a thread as ``job(progress)``.
         report, done, failed, warned, logged : callable
-            Called with a `Report`, its value, its exception (`Cancelled` too), the text of a warning, and
-            what the package logs.
+            Called with a `Report`, the job's value, its exception (`Cancelled` too), the text of a warning,
+            and a log line.
         """
         self.cancel()
         worker = self._worker = Worker(job)
@@ -134,7 +134,7 @@ class Runner:
         worker.start()
 
     def cancel(self) -> None:
-        """Stop caring for the present job, and have it stop at its next report."""
+        """Abandon the current job, which stops at its next report."""
         if self._worker is not None:
             self._worker.quit()
             self._worker = None

@@ -1,4 +1,4 @@
-"""SSIM of every pair before and after, drawn as the pairs come in."""
+"""SSIM of every pair before and after, drawn as pairs finish."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class BeforeAfter(Plot):
         self.hovered.connect(self._name)
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """Show these; those without SSIM are left out."""
+        """Show these rows; those without SSIM are skipped."""
         self.rows = by_score([row for row in rows if not math.isnan(row.beyond)], KEY)
         self.setVisible(bool(self.rows))
         self.refresh()

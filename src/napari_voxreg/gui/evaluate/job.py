@@ -1,4 +1,4 @@
-"""What the Evaluate panel's worker does, and what is said of it; no widget is touched."""
+"""Jobs of the Evaluate panel and the summary of their rows; no widget is touched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..layers.result_layers import LayerData
 
 @dataclass(frozen=True)
 class EvaluateJob:
-    """Evaluates a method on pairs and hands each row over as it is done."""
+    """Evaluates a method on pairs and passes each row on as it finishes."""
 
     pairs: tuple[Pair, ...]
     method: str
@@ -30,7 +30,7 @@ class EvaluateJob:
     arrived: Callable[[Row], None]
 
     def __call__(self, progress: Progress) -> Evaluation:
-        """Do it; see `evaluate` for the errors."""
+        """Run the job; see `evaluate` for the errors."""
         return evaluate(
             self.pairs,
             method=self.method,
@@ -67,7 +67,7 @@ def save(rows: Sequence[Row], folder: Path) -> Path:
 
 
 def in_short(rows: list[Row]) -> tuple[str, str]:
-    """The rows in a few words, and the tone."""
+    """A summary of the rows, and its tone."""
     (found,) = summaries(rows)
     parts = [f"{found.pairs} pairs" + (f", {found.failed} without a result" if found.failed else "")]
     for line in found.lines:

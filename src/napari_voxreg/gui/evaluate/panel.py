@@ -50,7 +50,7 @@ class EvaluateWidget(Docked):
     Parameters
     ----------
     viewer : napari.Viewer
-        Gets the layers of the pair that is looked at.
+        Gets the layers of the opened pair.
 
     Attributes
     ----------
@@ -109,29 +109,29 @@ class EvaluateWidget(Docked):
         self._start(self._runner, job, self._done, self._report)
 
     def cancel(self) -> None:
-        """Stop the run; the pairs that are done stay, on the screen and in the folder."""
+        """Stop the run; finished pairs are kept, on the screen and in the folder."""
         if self.busy:
             self._runner.cancel()
             self.table.end()
             self._fail(Cancelled())
 
     def open(self, row: Row) -> None:
-        """Show a pair with its layers, in place of those of the pair shown before; `opened` follows."""
+        """Show the layers of a pair in place of those of the previous one; `opened` follows."""
         self.table.select(row)
         self.stage.setText(f"Opening {row.name}…")
         self.stage.show()
         self._start(self._opener, lambda progress: opened(row), partial(self._show_pair, row))
 
     def reason(self) -> str:
-        """Why nothing can be evaluated now; empty if something can."""
+        """Why nothing can be evaluated now; empty if it can."""
         return self.source.reason()
 
     @property
     def busy(self) -> bool:
-        """Whether a run is on."""
+        """Whether a run is in progress."""
         return not self._running.isHidden()
 
-    # The parts ------------------------------------------------------------------------------------------
+    # Layout ---------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         """Lay out the panel inside a scroll area."""
@@ -140,10 +140,12 @@ class EvaluateWidget(Docked):
         self.folder = PathLine("not kept after this session")
         self.button = QPushButton("Evaluate")
         self.button.setStyleSheet(BUTTON)
+        self.button.setToolTip("Run the method on all chosen pairs")
         self.why = _wrapped()
         self.bar = QProgressBar()
         self.bar.setFormat("%p %")
         self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop at once; finished pairs are kept")
         self.stage = _wrapped()
         self.summary = Sentence()
         self.plot = BeforeAfter()
@@ -151,7 +153,7 @@ class EvaluateWidget(Docked):
         self.notes = _wrapped()
         self.save_button = QPushButton("Save figures…")
         self.save_button.setToolTip(
-            "Write the summary, before and after of every pair, the best and the worst"
+            "Save the summary and figures: before and after of every pair, the best and the worst"
         )
         self._running = QWidget()
         running = QHBoxLayout(self._running)
@@ -161,7 +163,7 @@ class EvaluateWidget(Docked):
         keep = QFormLayout()
         keep.setContentsMargins(0, 0, 0, 0)
         keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        tip = "For the table and the transforms; pairs that are in its table are not run again"
+        tip = "Folder for the table and the transforms; pairs already in its table are not run again"
         keep.addRow(heading("Save in", self.folder, tip), self.folder)
         below = QHBoxLayout()
         below.addWidget(self.save_button)
@@ -173,13 +175,13 @@ class EvaluateWidget(Docked):
         layout.addWidget(self.source)
         layout.addWidget(self.method)
         layout.addLayout(keep)
-        for part in (self.button, self.why, self._running, self.stage, self.summary, self.plot, self.table):
-            layout.addWidget(part)
+        for widget in (self.button, self.why, self._running, self.stage, self.summary, self.plot, self.table):
+            layout.addWidget(widget)
         layout.addLayout(below)
         layout.addWidget(self.notes)
         layout.addStretch()
-        for part in (self._running, self.stage, self.summary, self.plot, self.notes, self.save_button):
-            part.hide()
+        for widget in (self._running, self.stage, self.summary, self.plot, self.notes, self.save_button):
+            widget.hide()
         self._fill(content)
         self.source.changed.connect(self._refresh)
         self.method.method_box.currentIndexChanged.connect(self._load_ahead)
@@ -188,14 +190,14 @@ class EvaluateWidget(Docked):
         self.table.grown.connect(self._show_rows)
         self.table.picked.connect(self.open)
         self.plot.picked.connect(self.open)
-        self.save_button.clicked.connect(self._ask_where)
+        self.save_button.clicked.connect(self._choose_folder)
 
     def _load_ahead(self) -> None:
         """Have the child process load what the chosen method needs."""
         process.warm(*METHODS[self.method.method].loads)
 
     def _refresh(self) -> None:
-        """Bring what follows from the choices up to date."""
+        """Update what depends on the choices."""
         reason = self.reason()
         self.button.setEnabled(not reason and not self.busy)
         self.why.setText(reason)
@@ -204,7 +206,7 @@ class EvaluateWidget(Docked):
     # A run ----------------------------------------------------------------------------------------------
 
     def _folder(self) -> Path:
-        """Where the table goes: the user's folder, or one that goes with the panel."""
+        """Where the table goes: the user's folder, or a temporary one of the panel."""
         if self.folder.path is not None:
             return self.folder.path
         if self._scratch is None:
@@ -230,13 +232,13 @@ class EvaluateWidget(Docked):
         self._running.setVisible(running)
         self.stage.setVisible(running)
         self.button.setText("Evaluating…" if running else "Evaluate")
-        self.bar.setRange(0, 0)  # moves to and fro until a fraction is known
+        self.bar.setRange(0, 0)  # indeterminate until a fraction is known
         if running:
             self.stage.clear()
         self._refresh()
 
     def _show_rows(self) -> None:
-        """Bring plot and summary up to date."""
+        """Update plot and summary."""
         rows = self.table.rows
         self.plot.set_rows(rows)
         self.save_button.setVisible(any(not row.failed for row in rows))
@@ -251,14 +253,14 @@ class EvaluateWidget(Docked):
         self.finished.emit(found.rows)
 
     def _fail(self, error: Exception) -> None:
-        """Go idle and say why."""
+        """Stop and show why."""
         if not self._runner.busy:
             self._set_running(False)
             self.table.flush()
         self.stage.hide()
         self.notes.show()
         if isinstance(error, Cancelled):
-            self.notes.setText("Cancelled; the pairs above are done.")
+            self.notes.setText("Cancelled; the pairs above are finished.")
             return
         plain = isinstance(error, ValueError | MethodUnavailable | OSError)
         sentence = str(error).split("\n")[0] if plain else f"{type(error).__name__}: {error}"
@@ -271,10 +273,10 @@ class EvaluateWidget(Docked):
     # A pair ---------------------------------------------------------------------------------------------
 
     def _show_pair(self, row: Row, found: tuple[Result, list[LayerData]]) -> None:
-        """Add the images, then have the layers of the result made from them."""
+        """Add the images, then make the layers of the result from them."""
         result, data = found
         for layer, name in self._layers:
-            if layer in self._viewer.layers and layer.name == name:  # a new name means that it is wanted
+            if layer in self._viewer.layers and layer.name == name:  # a renamed layer is the user's
                 self._viewer.layers.remove(layer)
         self._layers = []
         layers = self._add(data)
@@ -299,7 +301,7 @@ class EvaluateWidget(Docked):
         self._layers += [(layer, layer.name) for layer in layers]
         return layers
 
-    def _ask_where(self) -> None:
+    def _choose_folder(self) -> None:
         """Save summary and figures into a folder that the user chooses."""
         folder = QFileDialog.getExistingDirectory(self, "Save the figures into a folder", str(self._folder()))
         if folder:
@@ -314,14 +316,14 @@ class EvaluateWidget(Docked):
         self.notes.setText(f"Saved summary.md, before-after.png and gallery.png in {folder}.")
         self.notes.show()
 
-    # Coming and going -----------------------------------------------------------------------------------
+    # Opening and closing -----------------------------------------------------------------------------------
 
     def _detach(self) -> None:
-        """Stop the run; what is done is in its folder."""
+        """Stop the run; finished pairs are in its folder."""
         self.cancel()
 
     def _gone(self) -> None:
-        """Leave no run and, after the last panel, no child process behind; touches nothing of Qt."""
+        """Stop all runs and, after the last panel, the child process; uses nothing of Qt."""
         for runner in (self._runner, self._opener, self._saver):
             runner.cancel()
         self.source.stop()

@@ -17,22 +17,22 @@ HIDDEN = ("ssim_common_before", "ssim_common_after", "ssim_interpolated")  # the
 FIRST = ("ssim_before", "ssim_after", "ssim_beyond")
 LINES = 12  # shown at once at most
 PAIR = 150  # pixels for the name of a pair
-PERIOD = 100  # milliseconds between two times that rows are shown
+PERIOD = 100  # milliseconds between two updates
 BATCH = 100  # rows at a time
 
 
 class EvaluateTable(Table):
-    """One row a pair, as they come in; a click on a heading sorts.
+    """One row per pair, as they finish; a click on a heading sorts.
 
     Attributes
     ----------
     rows : list of Row
-        In the order in which they came in.
+        In the order of arrival.
 
     Signals
     -------
     grown()
-        There are more pairs.
+        Rows were added.
     picked(row)
         A pair with a result was clicked.
     """
@@ -54,14 +54,14 @@ class EvaluateTable(Table):
         self.hide()
 
     def begin(self) -> Callable[[Row], None]:
-        """Empty, for a new run; returns what its worker calls with each row."""
+        """Clear for a new run; returns the function that its worker calls with each row."""
         self.rows, self._columns = [], ()
         self.contents.fill((), ())
         self.hide()
         return self._feed.begin()
 
     def end(self) -> None:
-        """Drop the rows that still arrive; those that are there stay."""
+        """Drop rows that still arrive; those shown stay."""
         self._feed.end()
 
     def select(self, row: Row) -> None:
@@ -70,18 +70,18 @@ class EvaluateTable(Table):
         super().select(row)
 
     def flush(self) -> None:
-        """Show all rows that wait."""
+        """Show all waiting rows."""
         self._timer.stop()
         self._show(len(self.rows))
 
     def _tick(self) -> None:
-        """Show some of the rows that wait, so that the screen never stands still."""
+        """Show some of the waiting rows, so that the interface is never blocked."""
         self._show(len(self.contents.rows) + BATCH)
         if len(self.contents.rows) < len(self.rows):
             self._timer.start()
 
     def _show(self, stop: int) -> None:
-        """Show the rows that are not yet there up to a number."""
+        """Show the waiting rows up to a number."""
         there = len(self.contents.rows)
         waiting = self.rows[there:stop]
         if not waiting:
@@ -98,7 +98,7 @@ class EvaluateTable(Table):
         self.grown.emit()
 
     def _receive(self, row: Row) -> None:
-        """Keep a row; of a run that is taken from an earlier table, hundreds come in a second."""
+        """Keep a row; hundreds arrive in a second where a run continues an earlier table."""
         self.rows.append(row)
         if not self._timer.isActive():
             self._timer.start()
@@ -106,7 +106,7 @@ class EvaluateTable(Table):
     def _set_widths(self) -> None:
         width = self.fontMetrics().horizontalAdvance
         for k, (column, shown) in enumerate(zip(self._columns, self.contents.columns[1:], strict=True), 1):
-            # Left alone, Qt takes a heading of two lines for one.
+            # Qt itself measures a heading of two lines as one.
             words = *shown.title.split("\n"), format(-0.0, column.form)
             self.setColumnWidth(k, max(map(width, words)) + ARROW + 4)
         self.resizeColumnToContents(0)
@@ -124,13 +124,13 @@ def _style(row: Row) -> RowStyle:
 
 
 def _table_columns(columns: tuple[Column, ...]) -> list[TableColumn]:
-    """The pair's name and its numbers, their headings in two lines as the numbers are narrow."""
+    """The pair's name and its numbers, with headings in two lines since the numbers are narrow."""
     numbers = [TableColumn("\n".join(c.title.rsplit(" ", 1)), c.text, c.value, c.help) for c in columns]
     return [TableColumn("pair", lambda row: row.name), *numbers]
 
 
 def _shown(rows: list[Row]) -> tuple[Column, ...]:
-    """The columns that these rows have; SSIM comes together with what is of registration in it."""
+    """The columns that these rows have; SSIM stands beside its gain beyond smoothing."""
     there = [c for c in COLUMNS if c.key not in HIDDEN and any(c.value(row) == c.value(row) for row in rows)]
     known = [c for c in there if c.key.startswith(("end_point", "landmark", "dice"))]
     first = [c for key in FIRST for c in there if c.key == key]

@@ -1,4 +1,4 @@
-"""Drops on the viewer while a panel is open: what carries geometry opens with it, without a question."""
+"""Drops on the viewer while a panel is open: files with geometry open with it, without a prompt."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ...io.tiff import is_map_or_complex
 
 
 class CanvasDrops(QObject):
-    """Takes those drops on a panel's viewer that napari would ask about or open without their geometry.
+    """Takes the drops on a panel's viewer that napari would prompt for or open without their geometry.
 
-    napari asks which reader to use at every drop of a medical file, and reads a map in TIFF as a plain
-    picture. Everything else goes to napari as ever. Ends with the panel.
+    napari prompts for a reader at every drop of a medical file, and reads a map in TIFF as a plain image.
+    Everything else goes to napari as usual. Ends with the panel.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class CanvasDrops(QObject):
         panel.installEventFilter(self)  # the panel has a window when it is shown, not before
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Find the canvas when the panel is shown, and take what is dropped on it."""
+        """Find the canvas when the panel is shown, and handle drops on it."""
         if event is None:
             return False
         if watched is self.parent():
@@ -45,7 +45,7 @@ class CanvasDrops(QObject):
                 self._detach()
             return False
         if event.type() != QEvent.Type.Drop or not isinstance(event, QDropEvent) or event.modifiers():
-            return False  # with Shift or Alt the user wants napari's stacking or its question
+            return False  # with Shift or Alt the user requests napari's stacking or its prompt
         mime = event.mimeData()
         urls = [] if mime is None else mime.urls()
         paths = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
@@ -59,7 +59,7 @@ class CanvasDrops(QObject):
         window = self.parent()
         while window is not None and not isinstance(window, QMainWindow):
             window = window.parent()
-        # napari gives plugins no public way to its drop area; where it is not found, napari's own way stays.
+        # napari has no public access to its drop area; if it is not found, napari handles the drop.
         found = [] if window is None else window.findChildren(QWidget)
         self._detach()
         self._target = next((widget for widget in found if type(widget).__name__ == "QtViewer"), None)
@@ -73,7 +73,7 @@ class CanvasDrops(QObject):
 
 
 def carries_geometry(path: Path) -> bool:
-    """Whether a file or folder is better opened by us: medical, or a TIFF with a map or complex pixels."""
+    """Whether our reader should open it: a medical file or folder, or a TIFF with a map or complex pixels."""
     if path.is_dir():
         files = (entry for entry in sorted(path.iterdir()) if entry.is_file())
         return any(is_dicom(entry) for entry in islice(files, 5))

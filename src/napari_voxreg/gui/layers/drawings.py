@@ -1,4 +1,4 @@
-"""What is drawn of a transform over the fixed image: arrows, a deformed grid, and SSIM tile by tile.
+"""Drawings of a transform over the fixed image: arrows, a deformed grid, and SSIM per tile.
 
 Plain arrays in the pixel coordinates of a grid; a layer with the grid's transform puts them in place.
 """
@@ -14,9 +14,9 @@ import numpy as np
 from ...core.geometry import Array, Grid
 from ...transforms import Transform
 
-ARROWS = {2: 900, 3: 2500}  # as many as can be told apart; napari stalls at one a pixel
+ARROWS = {2: 900, 3: 2500}  # as many as can be distinguished; napari stalls at one per pixel
 LINES = 33  # of the deformed grid, along its longest axis
-PIECES = 4  # straight pieces between two crossings of the deformed grid
+SEGMENTS = 4  # straight segments between two crossings of the deformed grid
 TILES = 5  # along the longest axis
 FLAT = 0.01  # standard deviation, of an image in [0, 1], below which a tile shows nothing
 LENGTHS = (100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)
@@ -43,7 +43,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Tile:
-    """Structural similarity in one part of the image.
+    """Structural similarity in one tile of the image.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def arrows(transform: Transform, grid: Grid, through: Sequence[int]) -> Drawing:
     grid : Grid
         The fixed image's grid.
     through : sequence of int
-        A pixel whose planes are part of the lattice, so that the slice on the screen has arrows.
+        A pixel whose planes the lattice contains, so that the slice on the screen has arrows.
     """
     strides = _strides(grid, ARROWS[grid.ndim])
     axes = [np.arange(at % s, n, s) for at, s, n in zip(through, strides, grid.shape, strict=True)]
@@ -80,7 +80,7 @@ def arrows(transform: Transform, grid: Grid, through: Sequence[int]) -> Drawing:
 
 
 def arrow_length(drawing: Drawing) -> float:
-    """How many times longer than they are arrows must be drawn to be seen, as a round number."""
+    """By how much arrows must be lengthened to be visible, as a round number."""
     pixels = np.linalg.norm(drawing.vectors[:, 1], axis=1)
     long = float(np.percentile(pixels, 95)) if len(pixels) else 0.0
     return next((factor for factor in LENGTHS if factor * long <= 1.2 * drawing.step), 1.0)
@@ -99,7 +99,7 @@ def deformed_grid(transform: Transform, grid: Grid, through: Sequence[int], line
     for axis in range(3):
         sheet = _sheet(transform, grid, axis, through, step)
         start = sheet.vectors[:, 0]
-        # Pieces that lie on an earlier sheet would run askew through it.
+        # Segments on an earlier sheet would cross it obliquely.
         apart = [np.abs(start[:, k] - through[k]) > 0.5 for k in range(axis)]
         kept = np.all(apart, axis=0) if apart else np.ones(len(start), dtype=bool)
         vectors.append(sheet.vectors[kept])
@@ -111,16 +111,16 @@ def deformed_grid(transform: Transform, grid: Grid, through: Sequence[int], line
 def tiles(
     fixed: Array, before: Array, after: Array, inside: tuple[Array, Array], grid: Grid, through: Sequence[int]
 ) -> list[Tile]:
-    """Mean structural similarity per tile, about as many world units long along each axis.
+    """Mean structural similarity per tile; tiles are about equally long along all axes of the world.
 
     Parameters
     ----------
     fixed : ndarray
-        The fixed image in [0, 1]; tiles in which it is flat are left out, for their similarity says nothing.
+        The fixed image in [0, 1]; flat tiles are skipped, since their similarity is meaningless.
     before, after : ndarray
         Maps of structural similarity.
     inside : tuple of ndarray
-        Where both images count, before and after.
+        Where both images have data, before and after.
     grid : Grid
         Of all arrays.
     through : sequence of int
@@ -132,20 +132,20 @@ def tiles(
     found = []
     for cell in product(*(range(m) for m in counts)):
         at = tuple(slice(e[i], e[i + 1]) for e, i in zip(edges, cell, strict=True))
-        seen = inside[1][at]
-        if not seen.any() or float(fixed[at][seen].std()) < FLAT:
+        valid = inside[1][at]
+        if not valid.any() or float(fixed[at][valid].std()) < FLAT:
             continue
         first = inside[0][at]
         centre = [(s.start + s.stop - 1) / 2 for s in at]
         if grid.ndim == 3 and at[0].start <= through[0] < at[0].stop:
             centre[0] = float(through[0])
         old = float(before[at][first].mean()) if first.any() else float("nan")
-        found.append(Tile(tuple(centre), old, float(after[at][seen].mean())))
+        found.append(Tile(tuple(centre), old, float(after[at][valid].mean())))
     return found
 
 
 def _strides(grid: Grid, count: int) -> tuple[int, ...]:
-    """Strides, as equal in the world as whole pixels allow, that leave at most `count` pixels."""
+    """Strides that leave at most `count` pixels, as equal in the world as whole pixels allow."""
     spacing, shape = grid.spacing, np.array(grid.shape)
     step = float(np.prod(spacing * shape) / count) ** (1 / grid.ndim)
     while True:
@@ -163,7 +163,7 @@ def _sheet(
     crossings = {k: max(2, round(grid.spacing[k] * (grid.shape[k] - 1) / step) + 1) for k in axes}
     vectors, size = [], []
     for along, other in (axes, axes[::-1]):
-        points = (crossings[along] - 1) * PIECES + 1
+        points = (crossings[along] - 1) * SEGMENTS + 1
         index = np.empty((crossings[other], points, grid.ndim))
         index[...] = through
         index[..., other] = np.linspace(0, grid.shape[other] - 1, crossings[other])[:, None]

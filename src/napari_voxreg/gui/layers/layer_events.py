@@ -1,4 +1,4 @@
-"""Hearing of a viewer's layers."""
+"""Changes of a viewer's layers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-# Layers announce more than this; these decide what can be registered and how it is called.
+# Of all events of a layer, these decide whether it can be registered, and its name in the boxes.
 CHANGES = ("name", "scale", "translate", "units", "axis_labels", "data")
 
 
 class LayerWatch:
-    """Calls back when layers come, go, move or change.
+    """Calls back when layers are added, removed, reordered or changed.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class LayerWatch:
         self.on = False
 
     def start(self) -> None:
-        """Listen from now on, and call back at once."""
+        """Connect, and call back at once."""
         if not self.on:
             self.on = True
             for name in ("inserted", "removed", "reordered"):
@@ -38,7 +38,7 @@ class LayerWatch:
             self._listed()
 
     def stop(self) -> None:
-        """Listen no longer."""
+        """Disconnect."""
         if self.on:
             self.on = False
             for name in ("inserted", "removed", "reordered"):

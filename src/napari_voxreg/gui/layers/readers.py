@@ -16,11 +16,11 @@ from .snapshots import AXES, grid_kwargs
 
 LayerData = tuple[Any, dict[str, Any], str]
 SPECKLE = 0.15  # relative standard deviation among neighbours; optical images and terrain stay well below
-FLOOR = 1e-6  # amplitude below the brightest pixel's that counts as none: -120 dB
+FLOOR = 1e-6  # amplitude, relative to the brightest pixel's, that counts as zero: -120 dB
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
-    """napari's way to ask for a reader; None for what is better left to others."""
+    """The reader for napari; None for files that other readers open better."""
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
     if not all(one.is_dir() or ending_of(one) in MEDICAL + TIFF for one in paths):
         return None
@@ -52,19 +52,19 @@ def read_layers(paths: Sequence[Path | str]) -> list[LayerData]:
     return layers
 
 
-def image_layers(image: Image, **look: Any) -> list[LayerData]:
-    """An image as layers: one, or one a channel where the channels are not red, green and blue.
+def image_layers(image: Image, **keywords: Any) -> list[LayerData]:
+    """An image as layers: one, or one per channel where the channels are not red, green and blue.
 
     Parameters
     ----------
     image : Image
-        Complex pixels, and maps that show speckle, become decibel; what was stored stays in the layer's
-        ``metadata["linear"]``.
-    **look
+        Complex pixels, and maps with speckle, are converted to decibel; the stored values are kept in the
+        layer's ``metadata["linear"]``.
+    **keywords
         More keyword arguments for the layers.
     """
     image = _upright(image)
-    kwargs = {**_placement(image), "name": image.name, **look}
+    kwargs = {**_placement(image), "name": image.name, **keywords}
     if _is_radar(image):
         decibel = _decibel(image.data)
         limits = tuple(float(x) for x in np.nanpercentile(decibel[::3, ::3], (1.0, 99.7)))
@@ -82,23 +82,23 @@ def image_layers(image: Image, **look: Any) -> list[LayerData]:
     ]
 
 
-def labels_layers(labels: Image, **look: Any) -> list[LayerData]:
+def labels_layers(labels: Image, **keywords: Any) -> list[LayerData]:
     """Integer labels as a Labels layer."""
     labels = _upright(labels)
-    return [(labels.data, {**_placement(labels), "name": labels.name, **look}, "labels")]
+    return [(labels.data, {**_placement(labels), "name": labels.name, **keywords}, "labels")]
 
 
 def _upright(image: Image) -> Image:
-    """The same volume with its array axes in the order and sense of the world's, as far as they are alike.
+    """The same volume with its array axes in the order and direction of the world axes, as far as possible.
 
-    napari cuts volumes along array axes and draws one that was stored from side to side, say, out of place.
+    napari slices volumes along array axes and would draw a sagittal stack, say, out of place.
     """
     d = image.ndim
     if d < 3:
         return image
     towards = np.abs(image.grid.direction)
     order = [-1] * d
-    for _ in range(d):  # the most evident match first
+    for _ in range(d):  # the closest match first
         world, axis = divmod(int(towards.argmax()), d)
         order[world] = axis
         towards[world, :] = towards[:, axis] = -1
@@ -113,7 +113,7 @@ def _upright(image: Image) -> Image:
 
 
 def _placement(image: Image) -> dict[str, Any]:
-    """Keyword arguments that put a layer on its grid, with a time axis named so."""
+    """Keyword arguments that place a layer on its grid, with a time axis labelled as such."""
     kwargs = grid_kwargs(image.grid)
     if image.grid.units[0] == TIME:
         kwargs["axis_labels"] = ("t", *AXES[-image.ndim + 1 :])
@@ -121,7 +121,7 @@ def _placement(image: Image) -> dict[str, Any]:
 
 
 def _is_radar(image: Image) -> bool:
-    """Whether pixels are complex, or lie on a map, are never negative and full of speckle."""
+    """Whether pixels are complex, or those of a map, nonnegative and with speckle."""
     if np.iscomplexobj(image.data):
         return True
     if (
@@ -148,7 +148,7 @@ def _speckle(data: Array) -> float:
 
 
 def _decibel(data: Array) -> Array:
-    """20 log10 of the amplitude, float32; no signal is shown 120 dB below the brightest pixel."""
+    """20 log10 of the amplitude, float32; zero becomes 120 dB below the brightest pixel."""
     amplitude = np.abs(data).astype(np.float32)
     least = FLOOR * float(np.nanmax(amplitude, initial=0.0)) or 1.0
     return 20 * np.log10(np.maximum(amplitude, np.float32(least)))

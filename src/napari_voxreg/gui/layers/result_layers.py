@@ -8,10 +8,9 @@ from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
-import pint
 from napari.utils import Colormap
 
-from ...core.geometry import Array, Grid, Image
+from ...core.geometry import Array, Grid, Image, short_unit
 from ...core.progress import Progress, silent, subprogress
 from ...images.preprocess import driving_channel
 from ...metrics.pair import PairMetrics
@@ -21,14 +20,14 @@ from .drawings import Tile, arrow_length, arrows, deformed_grid, tiles
 from .snapshots import LayerSnapshot
 
 LayerData = tuple[Any, dict[str, Any], str]
-NAME = 24  # characters of a layer's name that are kept in the names of its results
-# Blue shrinks, white keeps, red grows; what folds lies below the limits and is yellow.
+NAME = 24  # characters of a layer's name kept in the names of its results
+# Blue shrinks, white is unchanged, red grows; folding lies below the limits and is yellow.
 DIVERGING = ("#0b2c6b", "#3f7fd0", "#f7f7f7", "#d9593d", "#6e0d1c")
 FOLDED = "#ffe600"
-# From unlike to alike; dark all along, so that the values written on it can be read.
-LIKENESS = ("#c23a26", "#842c56", "#10203f")
+# From dissimilar to similar; dark throughout, so that the values written on it are legible.
+SIMILARITY = ("#c23a26", "#842c56", "#10203f")
 WORSE, SAME, BETTER = "#ffe08a", "#ffffff", "#9dffb0"
-# Bright all along, to stand out against dark pictures and red ones.
+# Bright throughout, to stand out against dark and red images.
 DISTANCE = ("#31c7ff", "#8dff8a", "#fff04a")
 
 
@@ -51,7 +50,7 @@ class Show:
     ssim : bool
         Local structural similarity, with the values before and after written on it.
     extras : bool
-        What else the method has to show.
+        Further results of the method.
     """
 
     warped: bool = True
@@ -74,8 +73,8 @@ def result_layers(
 ) -> list[LayerData]:
     """Make the layers of a result, at the full resolution of the fixed layer.
 
-    The warped image is made from the transform in memory: what `Result.save` writes and `load_transform`
-    reads back holds the same numbers, bit for bit.
+    The warped image is made from the transform in memory, which `Result.save` and `load_transform` reproduce
+    bit for bit.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def result_layers(
     show : Show, optional
         Which layers.
     channel : int or "luminance", optional
-        What drove the registration; its similarity is shown.
+        The channel that was registered; its similarity is shown.
     progress : Progress, optional
         May raise `Cancelled`.
 
@@ -97,10 +96,10 @@ def result_layers(
         lie on the fixed layer's pixels and carry its transform, units, axis labels and number of axes; at
         most one map and one drawing are visible at first.
     """
-    # napari loads pandas with the first features, which the screen would have to wait for.
+    # napari loads pandas with the first features, which would block the interface.
     import_module("pandas")
     show = Show() if show is None else show
-    place = _Place(result, fixed, moving, show)
+    place = _Placement(result, fixed, moving, show)
     grid = place.grid
     layers: list[LayerData] = []
     progress(0.0, "warping the moving image")
@@ -129,8 +128,8 @@ def result_layers(
     return layers
 
 
-class _Place:
-    """Where a result's layers go: the flat grid it was found on, and how that sits in the fixed layer."""
+class _Placement:
+    """Placement of a result's layers: the registered grid, and the axes of the fixed layer that it has."""
 
     def __init__(self, result: Result, fixed: LayerSnapshot, moving: LayerSnapshot, show: Show) -> None:
         whole = fixed.grid()
@@ -138,7 +137,7 @@ class _Place:
         self.grid: Grid = whole.without(thin)
         self.ndim = fixed.ndim
         self.axes = [axis for k, axis in enumerate(fixed.spatial) if k not in thin]
-        self.through = tuple(fixed.present[axis] for axis in self.axes)
+        self.through = tuple(fixed.current[axis] for axis in self.axes)
         self.name = pair_name(moving.name, fixed.name)
         self.placement = fixed.placement
         self.metadata = {**result.to_dict(), "units": list(self.grid.units)}
@@ -174,19 +173,19 @@ class _Place:
 
 
 def _warped(
-    transform: Transform, source: Image, moving: LayerSnapshot, place: _Place, what: str = "", **more: Any
+    transform: Transform, source: Image, moving: LayerSnapshot, place: _Placement, what: str = "", **more: Any
 ) -> LayerData:
-    """The moving layer as it looks, on the fixed grid."""
+    """The moving layer with its appearance, on the fixed grid."""
     order: Literal[0, 1] = 0 if moving.labels else 1
     data = place.array(warp(source, transform, place.grid, order=order).data)
-    keywords = place.keywords(what, **moving.look, **more)
+    keywords = place.keywords(what, **moving.appearance, **more)
     if moving.labels:
         return data, keywords, "labels"
     return data, {**keywords, "rgb": moving.rgb, "blending": "translucent"}, "image"
 
 
-def _extras(result: Result, source: Image, moving: LayerSnapshot, place: _Place) -> Iterator[LayerData]:
-    """What else the method has to show, hidden at first: transforms as the moving layer under them."""
+def _extras(result: Result, source: Image, moving: LayerSnapshot, place: _Placement) -> Iterator[LayerData]:
+    """Further results of the method, hidden at first; transforms are shown as the moving layer under them."""
     for name, extra in result.extras.items():
         if isinstance(extra, Transform):
             yield _warped(extra, source, moving, place, name, visible=False)
@@ -195,46 +194,46 @@ def _extras(result: Result, source: Image, moving: LayerSnapshot, place: _Place)
         values = np.linalg.norm(extra.data, axis=-1) if vectors else extra.data
         values = warp(extra.with_data(values.astype(np.float32)), None, place.grid).data
         low, high = (0.0 if vectors else float(values.min())), float(values.max())
-        title = f"{name} ({_symbol(place.grid.units[0])})" if vectors else name
+        title = f"{name} ({short_unit(place.grid.units[0])})" if vectors else name
         limits = (low, high if high > low else low + 1)
         data, keywords, kind = place.map(values, title, limits, "viridis" if vectors else "inferno")
         yield data, {**keywords, "visible": False}, kind
 
 
-def _magnitude(displacement: Array, place: _Place) -> LayerData:
+def _magnitude(displacement: Array, place: _Placement) -> LayerData:
     """Length of the displacement, world units."""
     length = np.linalg.norm(displacement, axis=-1).astype(np.float32)
     return place.map(
-        length, f"flow ({_symbol(place.grid.units[0])})", (0.0, float(length.max()) or 1.0), "viridis"
+        length, f"flow ({short_unit(place.grid.units[0])})", (0.0, float(length.max()) or 1.0), "viridis"
     )
 
 
-def _jacobian(displacement: Array, place: _Place) -> LayerData:
+def _jacobian(displacement: Array, place: _Placement) -> LayerData:
     """Determinant of the Jacobian, limits the same on both sides of 1."""
     determinant = jacobian_determinant(displacement, place.grid)
-    # With folds the limits are 0 and 2, so that what is not above them is what is folded; without, the least
-    # value lies above the lower limit and nothing is.
-    folds = float(determinant.min()) <= 0
-    reach = 1.0 if folds else min(1.0, max(0.02, 1.05 * float(np.abs(determinant - 1).max())))
+    # With folding the limits are 0 and 2, so that exactly the folded pixels lie below them. Without it the
+    # minimum is above the lower limit.
+    folding = float(determinant.min()) <= 0
+    reach = 1.0 if folding else min(1.0, max(0.02, 1.05 * float(np.abs(determinant - 1).max())))
     colormap = _colormap("shrinks - grows", DIVERGING, low_color=FOLDED)
     return place.map(determinant, "Jacobian", (1 - reach, 1 + reach), colormap)
 
 
 def _similarity(
-    result: Result, pair: PairMetrics, place: _Place, progress: Progress
+    result: Result, pair: PairMetrics, place: _Placement, progress: Progress
 ) -> tuple[LayerData, LayerData]:
     """The map of structural similarity, and its values per tile."""
     before = pair.warped(None, subprogress(progress, 0.0, 0.5))
     after = pair.warped(result.transform, subprogress(progress, 0.5, 1.0))
     inside = before.inside, after.inside
     found = tiles(pair.fixed.data, before.ssim, after.ssim, inside, place.grid, place.through)
-    image = place.map(after.ssim, "SSIM", (0.0, 1.0), _colormap("unlike - alike", LIKENESS))
-    image[1]["rendering"] = "minip"  # in a volume the places that are least alike are looked for
+    image = place.map(after.ssim, "SSIM", (0.0, 1.0), _colormap("dissimilar - similar", SIMILARITY))
+    image[1]["rendering"] = "minip"  # in a volume it shows the least similar places
     return image, _values(result, found, place, visible=image[1]["visible"])
 
 
-def _values(result: Result, found: Sequence[Tile], place: _Place, visible: bool) -> LayerData:
-    """Structural similarity before and after, written on each tile, and one line for the whole on top."""
+def _values(result: Result, found: Sequence[Tile], place: _Placement, visible: bool) -> LayerData:
+    """Structural similarity before and after, written on each tile, with the whole image's on top."""
     head = [float(at) for at in place.through]
     head[-2], head[-1] = 0.025 * place.grid.shape[-2], (place.grid.shape[-1] - 1) / 2
     points = np.array([head, *(tile.centre for tile in found)])
@@ -262,7 +261,7 @@ def _values(result: Result, found: Sequence[Tile], place: _Place, visible: bool)
     return place.points(points), keywords, "points"
 
 
-def _grid(result: Result, place: _Place) -> LayerData:
+def _grid(result: Result, place: _Placement) -> LayerData:
     """The deformed grid as one layer of lines."""
     drawing = deformed_grid(result.transform, place.grid, place.through)
     return _vectors(
@@ -276,7 +275,7 @@ def _grid(result: Result, place: _Place) -> LayerData:
     )
 
 
-def _arrows(result: Result, place: _Place) -> LayerData:
+def _arrows(result: Result, place: _Placement) -> LayerData:
     """Arrows coloured by the length of the displacement."""
     drawing = arrows(result.transform, place.grid, place.through)
     return _vectors(
@@ -294,7 +293,7 @@ def _arrows(result: Result, place: _Place) -> LayerData:
 
 
 def _vectors(data: Array, keywords: dict[str, Any], **more: Any) -> LayerData:
-    """A Vectors layer that is drawn over everything, in a volume too."""
+    """A Vectors layer that is drawn over everything, also in volumes."""
     return data, {**keywords, "blending": "translucent_no_depth", **more}, "vectors"
 
 
@@ -314,7 +313,7 @@ def _like(image: Image, grid: Grid) -> Image:
 
 
 def pair_name(moving: str, fixed: str) -> str:
-    """Call results "moving > fixed"; of long names only the words in which they differ are kept."""
+    """The name "moving > fixed" of results; long names are reduced to the words in which they differ."""
     words = moving.split(), fixed.split()
     if len(moving) + len(fixed) > NAME:
         for end in (0, -1):
@@ -324,11 +323,6 @@ def pair_name(moving: str, fixed: str) -> str:
     return " > ".join(
         name if len(name) <= NAME else name[: NAME - 1] + "…" for name in (" ".join(half) for half in words)
     )
-
-
-def _symbol(unit: str) -> str:
-    """A unit as it is abbreviated, "mm" or "µm"."""
-    return f"{pint.get_application_registry().Unit(unit):~}"
 
 
 def _number(value: float) -> str:

@@ -79,10 +79,9 @@ def sample_layers(sample: Sample) -> list[LayerData]:
 
 
 def download_layers(pair: Download, cache: Path | None = None, server: str | None = None) -> list[LayerData]:
-    """A real pair as layers, fetched first where it is not in the cache.
+    """A real pair as layers, downloaded first if it is not in the cache.
 
-    The interface stays alive meanwhile: the download runs in a thread, behind a window with its progress and
-    Cancel.
+    The interface stays responsive: the download runs in a thread, with a window for its progress and Cancel.
 
     Parameters
     ----------
@@ -106,31 +105,31 @@ def download_layers(pair: Download, cache: Path | None = None, server: str | Non
 
 
 def _while_waiting(job: Callable[[Progress], list[LayerData]], title: str) -> list[LayerData]:
-    """Run a job in a thread and answer the interface until it is done, as napari wants samples at once."""
+    """Run a job in a thread and process events until it is done, since napari needs samples at once."""
     loop = QEventLoop()
     runner = Runner()
-    answer: list[LayerData] = []
+    found: list[LayerData] = []
     errors: list[Exception] = []
     window = QProgressDialog(title, "Cancel", 0, 1000, QApplication.activeWindow())
     window.setWindowTitle("VoxReg")
     window.setWindowModality(Qt.WindowModality.ApplicationModal)
     window.setAutoReset(False)
-    window.setMinimumDuration(300)  # what lies in the cache opens without a flash
+    window.setMinimumDuration(300)  # cached files open without showing the window
 
     def done(layers: list[LayerData]) -> None:
-        answer.extend(layers)
+        found.extend(layers)
         loop.quit()
 
     def failed(error: Exception) -> None:
         errors.append(error)
         loop.quit()
 
-    def report(said: Report) -> None:
-        window.setValue(round(1000 * (said.fraction or 0.0)))
+    def report(state: Report) -> None:
+        window.setValue(round(1000 * (state.fraction or 0.0)))
 
     def stop() -> None:
         runner.cancel()
-        failed(Cancelled("The download was cancelled; nothing was kept of the file under way."))
+        failed(Cancelled("The download was cancelled; nothing was kept of the unfinished file."))
 
     window.canceled.connect(stop)
     runner.start(job, report=report, done=done, failed=failed, warned=lambda text: None)
@@ -140,11 +139,11 @@ def _while_waiting(job: Callable[[Progress], list[LayerData]], title: str) -> li
     window.deleteLater()
     if errors:
         raise errors[0]
-    return answer
+    return found
 
 
 def _pair_layers(pair: Download, files: dict[str, Path]) -> list[LayerData]:
-    """Fixed, moving, and what is known of the truth."""
+    """Fixed, moving, and their masks or landmarks."""
     metadata = {"source": f"github.com/{pair.repository}@{pair.commit}", "licence": pair.licence}
     images = {role: read_image(files[role]) for role in ("fixed", "moving")}
     layers: list[LayerData] = []

@@ -20,12 +20,12 @@ from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
 
 AXES = ("z", "y", "x")
 STEPPED = frozenset({"t", "time", "frame", "c", "channel"})
-LOOK = ("colormap", "contrast_limits", "gamma")
+APPEARANCE = ("colormap", "contrast_limits", "gamma")
 
 
 @dataclass(frozen=True, eq=False)
 class LayerSnapshot:
-    """What is needed of an Image or Labels layer, safe to hand to another thread.
+    """The data of an Image or Labels layer that a run needs, safe to pass to another thread.
 
     Parameters
     ----------
@@ -39,14 +39,13 @@ class LayerSnapshot:
         Of all axes.
     spatial : tuple of int
         The two or three axes that are registered.
-    present : tuple of int
-        Where the viewer stands: the index along every axis of the layer, at full resolution.
+    current : tuple of int
+        The viewer's position: the index along every axis of the layer, at full resolution.
     rgb, labels : bool
         Whether colour channels come last, and whether the pixels are labels.
     placement : mapping
-        Keyword arguments that put a layer of n axes, one pixel long along those that are not spatial, in its
-        place.
-    look : mapping
+        Keyword arguments that place a layer of n axes, one pixel long along those that are not spatial.
+    appearance : mapping
         Colormap, and the contrast limits and gamma of an Image layer.
     """
 
@@ -55,11 +54,11 @@ class LayerSnapshot:
     affine: Array
     units: tuple[str, ...]
     spatial: tuple[int, ...]
-    present: tuple[int, ...]
+    current: tuple[int, ...]
     rgb: bool
     labels: bool
     placement: Mapping[str, Any]
-    look: Mapping[str, Any]
+    appearance: Mapping[str, Any]
 
     @property
     def ndim(self) -> int:
@@ -68,13 +67,13 @@ class LayerSnapshot:
 
     @property
     def steps(self) -> dict[int, int]:
-        """The present index along the axes that are not registered (time)."""
-        return {k: index for k, index in enumerate(self.present) if k not in self.spatial}
+        """The current index along the axes that are not registered (time)."""
+        return {k: index for k, index in enumerate(self.current) if k not in self.spatial}
 
     def grid(self, level: int = 0) -> Grid:
         """Where the pixels of a level lie, in the layer's own units.
 
-        A pixel of a coarse level covers several fine ones, so its centre lies half of the rest further in;
+        A pixel of a coarse level covers several fine ones, so its centre is shifted inwards accordingly;
         napari draws it there too.
         """
         axes = list(self.spatial)
@@ -113,7 +112,7 @@ class LayerSnapshot:
 
 @dataclass(frozen=True, eq=False)
 class ShapesSnapshot:
-    """The outlines of a Shapes layer in the world, safe to hand to another thread.
+    """The outlines of a Shapes layer in the world, safe to pass to another thread.
 
     Parameters
     ----------
@@ -158,17 +157,17 @@ class ShapesSnapshot:
 
 
 def snapshot(layer: ImageLayer | Labels, viewer: ViewerModel | None = None) -> LayerSnapshot:
-    """Take from an Image or Labels layer what a worker needs.
+    """Take a snapshot of an Image or Labels layer for a worker.
 
-    Axes labelled t, time, frame, c or channel are not registered but looked at where the viewer stands; so
-    are leading axes beyond three. A stack without such labels is taken as a volume.
+    Axes labelled t, time, frame, c or channel, and leading axes beyond three, are not registered: the current
+    position of the viewer along them is used. A stack without such labels is a volume.
 
     Parameters
     ----------
     layer : napari.layers.Image or napari.layers.Labels
         Not modified.
     viewer : napari viewer, optional
-        Tells the present time point; the first is taken without it.
+        Gives the current time point; without it the first is used.
 
     Raises
     ------
@@ -187,18 +186,20 @@ def snapshot(layer: ImageLayer | Labels, viewer: ViewerModel | None = None) -> L
     if stepped and np.abs(affine[np.ix_(stepped, spatial)]).max() > 1e-9 * np.abs(affine[:-1, :-1]).max():
         raise ValueError(f"The transform of {layer.name!r} mixes time with space; reset its affine first.")
     labels = isinstance(layer, Labels)
-    present = _present(layer, affine, viewer)
+    current = _current(layer, affine, viewer)
     return LayerSnapshot(
         name=layer.name,
         levels=tuple(layer.data) if layer.multiscale else (layer.data,),
         affine=affine,
         units=tuple(str(unit) for unit in layer.units),
         spatial=spatial,
-        present=present,
+        current=current,
         rgb=not labels and bool(layer.rgb),
         labels=labels,
-        placement=_placed(layer, affine, {k: present[k] for k in stepped}),
-        look={"colormap": layer.colormap} if labels else {name: getattr(layer, name) for name in LOOK},
+        placement=_placed(layer, affine, {k: current[k] for k in stepped}),
+        appearance={"colormap": layer.colormap}
+        if labels
+        else {name: getattr(layer, name) for name in APPEARANCE},
     )
 
 
@@ -213,9 +214,9 @@ def image_from_layer(layer: ImageLayer | Labels, viewer: ViewerModel | None = No
 def mask_snapshot(layer: Layer, viewer: ViewerModel | None = None) -> LayerSnapshot | ShapesSnapshot:
     """Take from a Labels, Image or Shapes layer what is needed to make a mask of it.
 
-    Call ``.mask(grid)`` on the result, in the worker, with the grid of the image that is masked: pixels that
+    Call ``.mask(grid)`` on the result, in the worker, with the grid of the masked image: pixels that
     are not zero count on a grid of their own, Shapes are filled on the given one. Lines and paths enclose
-    nothing and are left out.
+    nothing and are ignored.
     """
     return _shapes_snapshot(layer) if isinstance(layer, Shapes) else snapshot(layer, viewer)
 
@@ -261,7 +262,7 @@ def points_from_layer(layer: Points, grid: Grid) -> Array:
 
 def data_to_world(layer: Layer) -> Array:
     """The homogeneous matrix (n + 1, n + 1) from a layer's data to its world, in the layer's own units."""
-    # Composed rather than probed with points, which would lose digits far from the origin.
+    # Composed: probing with points would lose digits far from the origin.
     own = CompositeAffine(
         layer.scale, layer.translate, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
     )
@@ -271,7 +272,7 @@ def data_to_world(layer: Layer) -> Array:
 def grid_kwargs(grid: Grid) -> dict[str, Any]:
     """Keyword arguments that make a napari layer's data-to-world equal to a grid's affine.
 
-    As plain as the grid allows: ``scale`` and ``translate``; ``rotate`` where the axes are turned; an
+    As plain as the grid allows: ``scale`` and ``translate``; ``rotate`` where the axes are rotated; an
     ``affine`` only where they are not at right angles. ``units`` and ``axis_labels`` always.
     """
     d = grid.ndim
@@ -281,7 +282,7 @@ def grid_kwargs(grid: Grid) -> dict[str, Any]:
         return {"scale": np.diag(linear).copy(), "translate": grid.origin, **common}
     scale, direction = grid.spacing, grid.direction
     if np.allclose(direction.T @ direction, np.eye(d), rtol=0, atol=1e-12):
-        if np.linalg.det(direction) < 0:  # a mirrored grid is a rotation with one axis running backwards
+        if np.linalg.det(direction) < 0:  # a mirrored grid is a rotation with one axis reversed
             scale[-1], direction[:, -1] = -scale[-1], -direction[:, -1]
         return {"scale": scale, "translate": grid.origin, "rotate": direction, **common}
     affine = np.eye(d + 1)
@@ -304,7 +305,7 @@ def like_layer(layer: Layer) -> dict[str, Any]:
 
 
 def _placed(layer: Layer, affine: Array, steps: Mapping[int, int]) -> dict[str, Any]:
-    """`like_layer`, moved to the present time point where the layer has a time axis."""
+    """`like_layer`, moved to the current time point where the layer has a time axis."""
     kwargs = like_layer(layer)
     if steps:
         own = np.linalg.inv(kwargs["affine"][:-1, :-1]) @ affine[:-1, :-1]
@@ -312,8 +313,8 @@ def _placed(layer: Layer, affine: Array, steps: Mapping[int, int]) -> dict[str, 
     return kwargs
 
 
-def _present(layer: ImageLayer | Labels, affine: Array, viewer: ViewerModel | None) -> tuple[int, ...]:
-    """The index of the viewer's point along each axis of a layer; the first pixel without a viewer."""
+def _current(layer: ImageLayer | Labels, affine: Array, viewer: ViewerModel | None) -> tuple[int, ...]:
+    """The viewer's position as index along each axis of a layer; the first pixel without a viewer."""
     n = layer.ndim
     if viewer is None:
         return (0,) * n

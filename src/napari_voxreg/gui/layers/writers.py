@@ -49,5 +49,5 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     name = str(meta.get("name", ""))
     try:
         return [str(write_image(Image(pixels, taken.grid(), name), Path(path)))]
-    except ValueError as error:  # napari takes that for "no writer here" and says nothing
+    except ValueError as error:  # napari would silently take a ValueError for a missing writer
         raise OSError(str(error)) from error

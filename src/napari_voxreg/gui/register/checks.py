@@ -1,4 +1,4 @@
-"""What is chosen, and whether it can be registered: the checks that take no time."""
+"""The current choices, and the quick checks whether they can be registered."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ...methods import METHODS
 from ...methods.availability import installed
 from ..layers.snapshots import mask_snapshot, points_from_layer, snapshot
 from ..widgets.method_box import MethodBox
-from .initial_box import StartBox
+from .initial_box import InitialBox
 from .job import Chosen
 from .pair_box import PairBox
 from .pixels_box import PixelsBox
 
 
-def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, start: StartBox) -> Chosen:
-    """What is chosen, as the worker gets it; there is no reason against the pair."""
+def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, initial: InitialBox) -> Chosen:
+    """The choices as the worker gets them; the pair must have passed `reason_against_pair`."""
     fixed, moving, *masks = (box.layer for box in pair.boxes)
     images = [snapshot(layer, viewer) for layer in (fixed, moving)]
     covers = [None if mask is None else mask_snapshot(mask, viewer) for mask in masks]
@@ -25,24 +25,24 @@ def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, start: Star
         moving=images[1],
         fixed_mask=covers[0],
         moving_mask=covers[1],
-        landmarks=_landmarks(start, images[0].grid(), images[1].grid()),
-        start=start.start,
+        landmarks=_landmarks(initial, images[0].grid(), images[1].grid()),
+        initial=initial.initial,
         channel=pixels.channel,
         levels=pixels.levels(*images),
     )
 
 
-def _landmarks(start: StartBox, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
+def _landmarks(initial: InitialBox, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
     """The landmarks in the world."""
-    layers = [box.layer for box in start.boxes]
+    layers = [box.layer for box in initial.boxes]
     if layers[0] is None or layers[1] is None:
         return None
     return points_from_layer(layers[0], fixed), points_from_layer(layers[1], moving)
 
 
-def reason_against(pair: PairBox, method: MethodBox, start: StartBox) -> str:
-    """Why the method cannot register what is chosen, in words with the remedy; empty if it can."""
-    reason = reason_against_pair(pair, start)
+def reason_against(pair: PairBox, method: MethodBox, initial: InitialBox) -> str:
+    """Why the method cannot register the chosen pair, with the remedy; empty if it can."""
+    reason = reason_against_pair(pair, initial)
     if reason:
         return reason
     try:
@@ -55,11 +55,10 @@ def reason_against(pair: PairBox, method: MethodBox, start: StartBox) -> str:
     return chosen.refusal(common_ndim(pair), params)
 
 
-def reason_against_pair(pair: PairBox, start: StartBox) -> str:
-    """Why no method can register what is chosen; empty if one can.
+def reason_against_pair(pair: PairBox, initial: InitialBox) -> str:
+    """Why no method can register the chosen pair; empty if one can.
 
-    What takes time (pixels, overlap, masks, files) is checked by `register`, in the worker, before anything
-    runs.
+    Slow checks (pixels, overlap, masks, files) are made by `register`, in the worker, before the method runs.
     """
     fixed, moving = pair.fixed.layer, pair.moving.layer
     if fixed is None:
@@ -72,15 +71,15 @@ def reason_against_pair(pair: PairBox, start: StartBox) -> str:
         common_ndim(pair)
     except ValueError as error:
         return str(error)
-    points = [box.layer for box in start.boxes]
+    points = [box.layer for box in initial.boxes]
     if (points[0] is None) != (points[1] is None):
         which = "fixed" if points[0] is None else "moving"
         return f"Choose {which} landmarks too, or none for both."
     if points[0] is not None and points[1] is not None and len(points[0].data) != len(points[1].data):
         counts = f"{len(points[0].data)} fixed and {len(points[1].data)} moving"
         return f"There are {counts} landmarks; they must correspond one to one."
-    if start.start == "landmarks" and points[0] is None:
-        return "Starting from landmarks needs a Points layer for each image; choose them."
+    if initial.initial == "landmarks" and points[0] is None:
+        return "An initial transform from landmarks needs a Points layer for each image; choose both."
     return ""
 
 
@@ -89,6 +88,9 @@ def common_ndim(pair: PairBox) -> int:
     grids = [snapshot(box.layer).grid() for box in (pair.fixed, pair.moving)]
     first, second = (grid.without(grid.thin_axes()) for grid in grids)
     if first.ndim != second.ndim:
-        raise ValueError(f"Fixed is {first.ndim}D and moving {second.ndim}D; choose two with as many axes.")
-    second.in_units(first.units)  # refuses what cannot be converted
+        raise ValueError(
+            f"Fixed is {first.ndim}D and moving {second.ndim}D; "
+            "choose two images with the same number of axes."
+        )
+    second.in_units(first.units)  # refuses units that cannot be converted
     return first.ndim

@@ -1,4 +1,4 @@
-"""The button that compares methods, with the list of those that are compared."""
+"""The button that compares methods, with the list of methods to compare."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...methods import METHODS
 from ...methods.availability import installed
 from ...registration.compare import usual_methods
 
-# As high as the main button beside it; grey on any theme, as napari's leaves tool buttons bare.
+# As high as the main button beside it; grey in any theme, since napari's has no style for tool buttons.
 STYLE = (
     "QToolButton {padding: 6px 22px 6px 8px; border: 0; border-radius: 2px;"
     " background-color: rgba(128, 136, 144, 80);}"
@@ -68,7 +68,7 @@ class CompareButton(QToolButton):
         self._clicked()
 
     def offer(self, ndim: int) -> None:
-        """Take note of the pair's number of axes, and of what is installed."""
+        """Update for the pair's number of axes and the installed methods."""
         usual = usual_methods(ndim)
         if (ndim, usual) == self._offered:
             return
@@ -79,11 +79,11 @@ class CompareButton(QToolButton):
                 box.setChecked(name in usual)
 
     def kept(self) -> tuple[str, ...] | None:
-        """What `restore` needs."""
+        """The user's choice, for `restore`; None if there is none."""
         return self.methods if self._chosen else None
 
     def restore(self, kept: tuple[str, ...] | None) -> None:
-        """Check what was checked before."""
+        """Restore an earlier choice."""
         if kept is not None:
             self.choose(kept)
 

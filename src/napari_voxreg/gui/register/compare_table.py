@@ -22,13 +22,13 @@ class CompareTable(QWidget):
     Signals
     -------
     arrived(row)
-        A method is done.
-    show_asked(result)
-        The user wants a row's layers.
+        A method has finished.
+    show_requested(result)
+        The user requests a row's layers.
     """
 
     arrived = Signal(object)
-    show_asked = Signal(object)
+    show_requested = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class CompareTable(QWidget):
         self.remark.setWordWrap(True)
         self.remark.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.show_button = QPushButton("Show layers")
-        self.show_button.setToolTip("Add the selected method's layers; a double click does so, too")
+        self.show_button.setToolTip("Add the selected method's layers; a double click does the same")
         buttons = QHBoxLayout()
         buttons.addWidget(self.show_button)
         buttons.addStretch()
@@ -57,8 +57,8 @@ class CompareTable(QWidget):
         layout.addWidget(self.remark)
         layout.addLayout(buttons)
         self.table.chosen.connect(self._refresh)
-        self.table.doubleClicked.connect(self._ask)
-        self.show_button.clicked.connect(self._ask)
+        self.table.doubleClicked.connect(self._request)
+        self.show_button.clicked.connect(self._request)
         self.hide()
 
     @property
@@ -72,7 +72,7 @@ class CompareTable(QWidget):
         self.table.select(next(row for row in self.rows if row.method == method))
 
     def begin(self, title: str) -> Callable[[Row], None]:
-        """Empty, for a new comparison of the titled pair; returns what its worker calls with each row."""
+        """Clear for a comparison of the titled pair; returns the function its worker calls with each row."""
         self.title.setText(title)
         self.table.clearSelection()
         self.rows = []
@@ -89,7 +89,7 @@ class CompareTable(QWidget):
             self.table.select(self._best)
 
     def set_busy(self, busy: bool) -> None:
-        """Whether something runs, so that no layers can be asked for."""
+        """Set whether a run is in progress, in which no layers can be requested."""
         self._busy = busy
         self._refresh()
 
@@ -99,7 +99,7 @@ class CompareTable(QWidget):
         self.arrived.emit(row)
 
     def _fill(self) -> None:
-        """Show all rows anew: a new one may be the best, or bring a column."""
+        """Show all rows again: a new one may be the best, or add a column."""
         selected, self._best = self.selected, best(self.rows)
         method = TableColumn("method", lambda row: row.method)
         measured = [TableColumn(c.title, c.text, c.value, c.help) for c in columns(self.rows)]
@@ -121,14 +121,14 @@ class CompareTable(QWidget):
         row = self.selected
         self.show_button.setEnabled(not self._busy and row is not None and row.result is not None)
 
-    def _ask(self) -> None:
+    def _request(self) -> None:
         row = self.selected
         if not self._busy and row is not None and isinstance(row.result, Result):
-            self.show_asked.emit(row.result)
+            self.show_requested.emit(row.result)
 
 
 def _tip(row: Row) -> str:
-    """What a row's numbers rest on."""
+    """A row's verdict and notes."""
     if row.result is not None:
         return "\n".join([METHODS[row.method].title, row.result.verdict.sentence, *row.result.notes])
-    return row.failure or "The images as they lie"
+    return row.failure or "The images at their current positions"

@@ -15,14 +15,14 @@ from ..widgets.layer_box import LayerBox
 
 
 class FileOpener:
-    """Opens files off the main thread; what is dropped on a box replaces what is still being read for it.
+    """Opens files off the main thread; a new drop on a box replaces files still being read for it.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
         Gets the layers.
     say : callable
-        Called with a sentence on what is going on, and with an empty one when it is over.
+        Called with a sentence while files are opened, and with an empty one at the end.
     failed, warned : callable
         Called with an exception, and with the text of a warning.
     """
@@ -57,6 +57,6 @@ class FileOpener:
         )
 
     def stop(self) -> None:
-        """Open nothing more; touches nothing of Qt."""
+        """Stop opening files; uses nothing of Qt."""
         for reader in self._readers.values():
             reader.cancel()

@@ -1,4 +1,4 @@
-"""Where a registration starts, and the landmarks."""
+"""The initial transform of a registration, and the landmarks."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 
 from ...registration.result import Result
-from ..widgets.combo_box import Choice
+from ..widgets.combo_box import Choice, heading
 from ..widgets.layer_box import LayerBox
 
-STARTS = {
+INITIAL = {
     "layer positions": None,
     "centres": "centres",
     "centres of mass": "moments",
     "landmarks": "landmarks",
     "corners aligned": "corners",
 }
-ASK = "saved transform…"
+SAVED = "saved transform…"
 TIPS = {
-    "layer positions": "Both images where they lie in the world",
-    "centres": "The middle of the moving image on the middle of the fixed one",
-    "centres of mass": "The centres of mass of the intensities on each other",
+    "layer positions": "Both images at their current positions in the world",
+    "centres": "Aligns the centres of both images",
+    "centres of mass": "Aligns the centres of mass of the intensities",
     "landmarks": "The best affine map of the landmarks below",
-    "corners aligned": "Rows and columns on each other, whatever the layers' poses",
-    ASK: "A transform file: .h5, .tfm, .txt, .mat, .xfm",
+    "corners aligned": "Aligns the first pixels and the array axes, whatever the layers' poses",
+    SAVED: "A transform file: .h5, .tfm, .txt, .mat, .xfm",
 }
 
 
-class StartBox(QWidget):
-    """Where to start from, and corresponding points.
+class InitialBox(QWidget):
+    """The initial transform, and corresponding points.
 
     Signals
     -------
     changed()
-        Another start or other points were chosen.
+        Another initial transform or other landmarks were chosen.
     """
 
     changed = Signal()
@@ -47,7 +47,7 @@ class StartBox(QWidget):
         super().__init__()
         self._results: dict[str, Result] = {}
         self._files: dict[str, Path] = {}
-        self._title = next(iter(STARTS))
+        self._title = next(iter(INITIAL))
         self.box = Choice()
         self.box.activated.connect(self._picked)
         self.fixed_points = LayerBox((Points,), "none", "Points on the fixed image")
@@ -55,9 +55,10 @@ class StartBox(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Start", self.box)
-        form.addRow("Fixed landmarks", self.fixed_points)
-        form.addRow("Moving landmarks", self.moving_points)
+        form.addRow(heading("Transform", self.box, "From where the registration starts"), self.box)
+        tip = "Corresponding points of both images, in the same order; they also decide the verdict"
+        form.addRow(heading("Fixed landmarks", self.fixed_points, tip), self.fixed_points)
+        form.addRow(heading("Moving landmarks", self.moving_points, tip), self.moving_points)
         for points in self.boxes:
             points.chosen.connect(self.changed)
         self._fill()
@@ -69,64 +70,66 @@ class StartBox(QWidget):
 
     @property
     def title(self) -> str:
-        """The chosen start as it is listed."""
+        """The chosen initial transform as it is listed."""
         return self._title
 
     @property
-    def start(self) -> str | Result | Path | None:
-        """The chosen start as `register` takes it, or the file of a transform."""
-        if self._title in STARTS:
-            return STARTS[self._title]
+    def initial(self) -> str | Result | Path | None:
+        """The chosen initial transform as `register` takes it, or the file of one."""
+        if self._title in INITIAL:
+            return INITIAL[self._title]
         return self._files[self._title] if self._title in self._files else self._results[self._title]
 
     def choose(self, title: str) -> None:
-        """Choose a start that is listed."""
-        if self.box.findText(title) < 0 or title == ASK:
-            raise ValueError(f"There is no start {title!r} in the list.")
+        """Choose an initial transform of the list."""
+        if self.box.findText(title) < 0 or title == SAVED:
+            raise ValueError(
+                f"There is no initial transform {title!r} in the list; choose one of its entries."
+            )
         self._title = title
         self._fill()
         self.changed.emit()
 
     def choose_file(self, path: Path) -> None:
-        """Start from a saved transform."""
+        """Choose a saved transform."""
         title = f"file {path.parent.name}/{path.name}"
         self._files[title] = path
         self._fill()
         self.choose(title)
 
     def kept(self) -> dict[str, Any]:
-        """What `restore` needs."""
+        """The choices, for `restore`."""
         return {"title": self._title, "files": dict(self._files)}
 
     def restore(self, kept: dict[str, Any]) -> None:
-        """Choose what was chosen before."""
+        """Restore earlier choices."""
         self._files = dict(kept["files"])
         self._fill()
         self.choose(kept["title"])
 
     def offer(self, layers: Iterable[Layer]) -> None:
-        """Take note of the viewer's present layers."""
+        """Offer the viewer's current layers."""
         layers = list(layers)
         for box in self.boxes:
             box.offer(layers)
 
     def offer_results(self, results: dict[str, Result]) -> None:
-        """Take note of the earlier results."""
+        """Offer the earlier results."""
         self._results = results
         self._fill()
 
     def _fill(self) -> None:
-        titles = [*STARTS, *reversed(self._results), *self._files, ASK]
+        titles = [*INITIAL, *reversed(self._results), *self._files, SAVED]
         self.box.clear()
         self.box.addItems(titles)
         for row, title in enumerate(titles):
-            tip: Any = TIPS.get(title, "An earlier result, carried on" if title in self._results else title)
+            tip: Any = TIPS.get(title, "An earlier result" if title in self._results else title)
             self.box.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
         self.box.setCurrentText(self._title)
         self.box.setToolTip(self._title)
 
     def _picked(self, row: int) -> None:
-        if self.box.itemText(row) != ASK:
+        if self.box.itemText(row) != SAVED:
             self.choose(self.box.itemText(row))
             return
         name, _ = QFileDialog.getOpenFileName(

@@ -1,4 +1,4 @@
-"""What the worker does: it gets everything it needs, and no layer or widget."""
+"""Jobs of the worker; they hold everything they need, and no layer or widget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..layers.snapshots import LayerSnapshot, ShapesSnapshot
 
 @dataclass(frozen=True)
 class Chosen:
-    """The pair and all that was chosen with it, but the method.
+    """All choices except the method.
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ class Chosen:
         The layers of their masks.
     landmarks : tuple of ndarray or None
         Corresponding world points, in the units of their image.
-    start : str, Result, Path or None
-        As `register` takes it, or the file of a transform.
+    initial : str, Result, Path or None
+        The initial transform as `register` takes it, or the file of one.
     channel : int, "luminance" or None
-        Which channel drives.
+        The channel that is registered.
     levels : tuple of int
         The levels of the fixed and the moving layer to register, 0 the finest.
     """
@@ -44,12 +44,12 @@ class Chosen:
     fixed_mask: LayerSnapshot | ShapesSnapshot | None
     moving_mask: LayerSnapshot | ShapesSnapshot | None
     landmarks: tuple[Array, Array] | None
-    start: str | Result | Path | None
+    initial: str | Result | Path | None
     channel: int | str | None
     levels: tuple[int, int]
 
     def inputs(self, progress: Progress) -> dict[str, Any]:
-        """What `register` and `compare` take; reads the pixels."""
+        """Arguments of `register` and `compare`; reads the pixels."""
         progress(0.0, "reading the images")
         fixed, moving = self.fixed.image(self.levels[0]), self.moving.image(self.levels[1])
         masks = [
@@ -73,16 +73,16 @@ class Chosen:
         )
 
     def _initial(self, fixed: Grid) -> Any:
-        """The start, read from its file if it is one; in other units it would mean another motion."""
-        if self.start is None or isinstance(self.start, str):
-            return self.start
-        if isinstance(self.start, Result):
-            _check_units(self.start.fixed.units, fixed)
-            return self.start
-        record = load_record(self.start)
+        """The initial transform, read if it is a file; its units must be those of the fixed image."""
+        if self.initial is None or isinstance(self.initial, str):
+            return self.initial
+        if isinstance(self.initial, Result):
+            _check_units(self.initial.fixed.units, fixed)
+            return self.initial
+        record = load_record(self.initial)
         if record is not None:
             _check_units(record["units"], fixed)
-        return load_transform(self.start)
+        return load_transform(self.initial)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Job:
     show: Show
 
     def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
-        """Do it; see `register` for the errors."""
+        """Run the job; see `register` for the errors."""
         result = register(
             **self.chosen.inputs(progress),
             method=self.method,
@@ -109,7 +109,7 @@ class Job:
 
 @dataclass(frozen=True)
 class CompareJob:
-    """Runs several methods on the chosen pair and hands each row over as it is done."""
+    """Runs several methods on the chosen pair and passes each row on as it finishes."""
 
     chosen: Chosen
     methods: tuple[str, ...]
@@ -117,7 +117,7 @@ class CompareJob:
     arrived: Callable[[Row], None]
 
     def __call__(self, progress: Progress) -> None:
-        """Do it; see `compare` for the errors."""
+        """Run the job; see `compare` for the errors."""
         inputs = self.chosen.inputs(progress)
         compare(**inputs, methods=self.methods, device=self.device, progress=progress, arrived=self._arrived)
 
@@ -134,26 +134,26 @@ class ShowJob:
     show: Show
 
     def __call__(self, progress: Progress) -> tuple[Result, list[LayerData]]:
-        """Do it."""
+        """Run the job."""
         return self.result, self.chosen.layers(self.result, self.show, progress)
 
 
 def _light(result: Result) -> Result:
-    """A result without its images: the session keeps many results, and layers hold the pixels."""
+    """A result without its images: the session keeps many results, and layers have the pixels."""
     return replace(result, fixed_image=None, moving_image=None)
 
 
 def _check_units(units: Sequence[str], fixed: Grid) -> None:
-    """Refuse a start in other units than the fixed image's."""
+    """Refuse an initial transform in other units than the fixed image's."""
     if any(unit_factor(a, b) != 1 for a, b in zip(units, fixed.units, strict=False)):
         raise ValueError(
-            f"The start is in {units[-1]} and the fixed image in {fixed.units[-1]}; "
+            f"The initial transform is in {units[-1]} and the fixed image in {fixed.units[-1]}; "
             "give the layers the same units."
         )
 
 
 def warm_up() -> None:
-    """Load in a thread what the first run needs in this process."""
-    # Not pint: its registry breaks if two threads first use it at once, and napari loads it for its layers.
+    """Load what the first run needs in this process; called in a thread."""
+    # Not pint: its registry breaks if two threads make its first use at once, and napari loads it anyway.
     for module in ("SimpleITK", "scipy.ndimage", "skimage.draw", "napari_voxreg.transforms.itk"):
         import_module(module)

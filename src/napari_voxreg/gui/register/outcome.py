@@ -1,4 +1,4 @@
-"""What came out of a run: one sentence, and the details behind it."""
+"""The outcome of a run: one sentence, and details."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from ...core.geometry import short_unit
 from ...metrics.pair import SIMILARITIES, Scores
 from ...registration.result import Result
 from ..widgets.fold import Fold
@@ -21,11 +22,11 @@ class OutcomeView(QWidget):
 
     Signals
     -------
-    save_asked()
-        The user wants to save the result.
+    save_requested()
+        The user requests to save the result.
     """
 
-    save_asked = Signal()
+    save_requested = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,10 +47,8 @@ class OutcomeView(QWidget):
         self.log.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.log.setFixedHeight(180)
         self.save_button = QPushButton("Save result…")
-        self.save_button.setToolTip(
-            "Write the transform (ITK's .h5), its record (JSON) and files to a folder"
-        )
-        self.save_button.clicked.connect(self.save_asked)
+        self.save_button.setToolTip("Save the transform (ITK's .h5), its record (JSON) and files in a folder")
+        self.save_button.clicked.connect(self.save_requested)
         body = QWidget()
         inside = QVBoxLayout(body)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -59,19 +58,19 @@ class OutcomeView(QWidget):
         buttons.addStretch()
         inside.addLayout(buttons)
         inside.addWidget(self.saved)
-        self.log_fold = Fold("Log", self.log, "What the method has reported")
+        self.log_fold = Fold("Log", self.log, "Parameters, stages and messages of the run")
         self.log_fold.toggled.connect(self._flush)
         inside.addWidget(self.log_fold)
-        self.details = Fold("Details", body, "All scores before and after; saving the result")
+        self.details = Fold("Details", body, "All scores before and after, saving the result, and the log")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.sentence)
-        layout.addWidget(self.notes)  # what was done and why is no detail
+        layout.addWidget(self.notes)  # notes say what was done and why, so they are always shown
         layout.addWidget(self.details)
         self.begin()
 
     def begin(self) -> None:
-        """Empty, for a new run."""
+        """Clear for a new run."""
         self.sentence.say("", "quiet")
         self.log.clear()
         self._lines = []
@@ -85,11 +84,11 @@ class OutcomeView(QWidget):
         self.details.show()
 
     def show_message(self, text: str, tone: str) -> None:
-        """Say something that is no verdict."""
+        """Show a sentence that is not a verdict."""
         self.sentence.say(text, tone)
 
     def show_result(self, result: Result) -> None:
-        """Show a verdict and what it rests on."""
+        """Show a verdict and its details."""
         self.sentence.say(result.verdict.sentence, result.verdict.outcome)
         self.table.setText(score_table(result))
         self.notes.setText("\n".join(result.notes).replace("->", "→"))
@@ -100,12 +99,12 @@ class OutcomeView(QWidget):
         self.notes.setVisible(bool(result.notes))
 
     def say_saved(self, path: Path) -> None:
-        """Tell where the result was saved."""
+        """Show where the result was saved."""
         self.saved.setText(f"Saved: {path}")
         self.saved.show()
 
     def _flush(self) -> None:
-        """Write what is new into the log, if anybody looks: elastix's is long."""
+        """Append new lines to the log if it is visible: elastix's is long."""
         if self.log_fold.open and self._lines:
             self.log.appendPlainText("\n".join(self._lines))
             self._lines = []
@@ -136,17 +135,17 @@ def score_table(result: Result) -> str:
         numbers = "".join(f'<td align="right">{_number(value)}</td>' for value in cells)
         rows.append(f"<tr><td>{name.upper()}</td>{numbers}</tr>")
     table = f'<table cellspacing="0" cellpadding="3">{"".join(rows)}</table>'
-    return f"{table}<p>{escape(_rest(result, result.before, result.after))}</p>".replace("->", "→")
+    return f"{table}<p>{escape(_other_scores(result, result.before, result.after))}</p>".replace("->", "→")
 
 
-def _rest(result: Result, before: Scores, after: Scores) -> str:
-    """What has no column of its own."""
+def _other_scores(result: Result, before: Scores, after: Scores) -> str:
+    """Scores without a column of their own."""
     parts = [
         f"overlap {100 * before.overlap_fraction:.0f} → {100 * after.overlap_fraction:.0f} %",
-        f"folded {after.folded:.2g} %",
+        f"folding {after.folded:.2g} %",
     ]
     if before.landmark_error is not None and after.landmark_error is not None:
-        unit = result.fixed.units[0]
+        unit = short_unit(result.fixed.units[0])
         parts.append(f"landmark error {before.landmark_error:.3g} → {after.landmark_error:.3g} {unit}")
     parts.append(f"{result.seconds:.1f} s")
     return " · ".join(parts)

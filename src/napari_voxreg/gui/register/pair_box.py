@@ -1,4 +1,4 @@
-"""Which layers are registered: fixed and moving, with a mask each."""
+"""The layers to register: fixed and moving, with a mask each."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..widgets.layer_box import LayerBox
 class PairBox(QWidget):
     """Boxes for the fixed and the moving image and their masks.
 
-    As long as the user has not chosen, a pair is guessed, and replaced by one that arrives under the names
-    fixed and moving (a sample). Layers that are results are never chosen unasked.
+    Until the user chooses, a pair is guessed; a pair that arrives with the names fixed and moving (a sample)
+    replaces it. Result layers are never guessed.
 
     Signals
     -------
@@ -47,9 +47,9 @@ class PairBox(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(heading("Fixed", self.fixed, "The image that stays"), self.fixed)
         form.addRow(
-            heading("Moving", self.moving, "The image that is brought onto the fixed one"), self.moving
+            heading("Moving", self.moving, "The image that is warped onto the fixed one"), self.moving
         )
-        tip = "Only what a mask covers counts; of the fixed (left) and the moving image (right)"
+        tip = "Only pixels under a mask count; for the fixed (left) and the moving image (right)"
         form.addRow(heading("Masks", self.fixed_mask, tip), masks)
         for box in (self.fixed, self.moving):
             box.chosen.connect(self._settle)
@@ -63,15 +63,15 @@ class PairBox(QWidget):
         return (self.fixed, self.moving, self.fixed_mask, self.moving_mask)
 
     def settle(self) -> None:
-        """Keep the present choice whatever arrives."""
+        """Keep the current choice whatever layers arrive."""
         self._settled = True
 
     def offer(self, layers: Iterable[Layer]) -> None:
-        """Take note of the viewer's present layers."""
+        """Offer the viewer's current layers."""
         layers = list(layers)
         new = [layer for layer in layers if not any(layer is known for known in self._known)]
         self._known = layers
-        self._guessing = True  # a choice that ends with its layer is not the user's
+        self._guessing = True  # a choice that changes as its layer is removed is not the user's
         for box in self.boxes:
             box.offer(layers)
         images = [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
@@ -85,7 +85,7 @@ class PairBox(QWidget):
         self._guessing = False
 
     def _guess(self, images: list[Layer], arrived: list[Layer]) -> None:
-        """Choose a pair if there is none, or if one has just arrived whose names say what they are."""
+        """Choose a pair if there is none, or if one named fixed and moving has just arrived."""
         named = named_pair(images) or ()
         complete = self.fixed.layer is not None and self.moving.layer is not None
         if complete and not any(layer is one for layer in arrived for one in named):
@@ -95,7 +95,7 @@ class PairBox(QWidget):
         self.moving.choose(moving)
 
     def _fill(self, arrived: list[Layer]) -> None:
-        """Put an image that has just arrived where one is missing."""
+        """Choose an image that has just arrived where one is missing."""
         for box, other in ((self.fixed, self.moving), (self.moving, self.fixed)):
             if box.layer is None:
                 fitting = [layer for layer in arrived if layer is not other.layer]
@@ -123,7 +123,7 @@ def guess_pair(images: list[Layer]) -> tuple[Layer | None, Layer | None]:
 
 
 def named_pair(images: list[Layer]) -> tuple[Layer, Layer] | None:
-    """The newest images whose names differ only in that one says fixed and the other moving."""
+    """The newest images whose names differ only in the words fixed and moving."""
     for moving in reversed(images):
         wanted = re.sub("moving", "fixed", moving.name, flags=re.IGNORECASE).lower()
         for fixed in images:
@@ -133,5 +133,5 @@ def named_pair(images: list[Layer]) -> tuple[Layer, Layer] | None:
 
 
 def is_result(layer: Layer) -> bool:
-    """Whether a layer shows a result of ours."""
+    """Whether a layer shows a result of this plugin."""
     return "voxreg" in layer.metadata

@@ -37,27 +37,27 @@ from ..widgets.method_box import MethodBox
 from .checks import chosen_in, common_ndim, reason_against, reason_against_pair
 from .compare_table import CompareTable
 from .file_opener import FileOpener
-from .initial_box import StartBox
+from .initial_box import InitialBox
 from .job import Chosen, CompareJob, Job, ShowJob, warm_up
 from .outcome import OutcomeView
 from .pair_box import PairBox
 from .pixels_box import PixelsBox
 from .run_bar import RunBar
-from .session_state import memory_of
+from .session_state import session_state
 from .show_box import ShowBox
 
 
 class RegisterWidget(Docked):
-    """Choose two images, press Register, see what happened.
+    """Choose two images, press Register, see the outcome.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers are offered and which gets the result layers.
+        Its layers are offered, and it gets the result layers.
 
     Attributes
     ----------
-    pair, method, start, pixels, show_box : PairBox, MethodBox, StartBox, PixelsBox, ShowBox
+    pair, method, initial, pixels, show_box : PairBox, MethodBox, InitialBox, PixelsBox, ShowBox
         The choices, which a program sets with their ``choose`` (the pair with that of its boxes; the methods
         to compare with that of ``bar.compare``).
     result : Result or None
@@ -66,9 +66,9 @@ class RegisterWidget(Docked):
     Signals
     -------
     finished(result)
-        A run has ended and its layers are there.
+        A run has ended and its layers are added.
     compared(rows)
-        A comparison has ended and its table is there.
+        A comparison has ended and its table is complete.
     failed(sentence)
         A run has ended with an error, which the panel shows.
     """
@@ -81,7 +81,7 @@ class RegisterWidget(Docked):
         super().__init__()
         self.result: Result | None = None
         self._viewer = viewer
-        self._memory = memory_of(viewer)
+        self._state = session_state(viewer)
         self._runner, self._saver = Runner(), Runner()
         self._began = 0.0
         self._compared: Chosen | None = None
@@ -102,7 +102,7 @@ class RegisterWidget(Docked):
     # What a program calls -------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Register what is chosen, as a click on the button does; `finished` or `failed` follows."""
+        """Register the chosen pair, as a click on the button does; `finished` or `failed` follows."""
         if not self.busy:
 
             def job(chosen: Chosen) -> Job:
@@ -112,7 +112,7 @@ class RegisterWidget(Docked):
             self._begin(job, self.reason(), "Registering…", self._done)
 
     def compare(self) -> None:
-        """Run the checked methods on what is chosen; `compared` or `failed` follows."""
+        """Run the checked methods on the chosen pair; `compared` or `failed` follows."""
         if not self.busy:
             methods = self.bar.compare.methods
             nothing = "" if methods else "Check the methods to compare: the arrow of the button lists them."
@@ -122,11 +122,11 @@ class RegisterWidget(Docked):
                 title = pair_name(chosen.moving.name, chosen.fixed.name)
                 return CompareJob(chosen, methods, self.method.device, self.table.begin(title))
 
-            reason = reason_against_pair(self.pair, self.start) or nothing
+            reason = reason_against_pair(self.pair, self.initial) or nothing
             self._begin(job, reason, "Comparing…", self._compare_done)
 
     def cancel(self) -> None:
-        """Stop the run; the panel is idle at once, and the abandoned worker's answer is dropped."""
+        """Stop the run; the panel is idle at once, and a late result of the worker is dropped."""
         if self.busy:
             self._runner.cancel()
             self._pending = []
@@ -139,33 +139,35 @@ class RegisterWidget(Docked):
         self.method.fold.open = True
 
     def reason(self) -> str:
-        """Why nothing can be registered now; empty if something can."""
-        return reason_against(self.pair, self.method, self.start)
+        """Why nothing can be registered now; empty if it can."""
+        return reason_against(self.pair, self.method, self.initial)
 
     @property
     def busy(self) -> bool:
-        """Whether a run is on."""
+        """Whether a run is in progress."""
         return self.bar.running
 
-    # The parts ------------------------------------------------------------------------------------------
+    # Layout ---------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         """Lay out the panel inside a scroll area."""
         self.pair = PairBox()
         self.pixels = PixelsBox()
         self.method = MethodBox()
-        self.start = StartBox()
+        self.initial = InitialBox()
         self.show_box = ShowBox()
         self.bar = RunBar()
         self.table = CompareTable()
         self.outcome = OutcomeView()
-        self.start_fold = Fold("Start from", self.start, "Where the moving image is at first, and landmarks")
-        parts = (
+        self.initial_fold = Fold(
+            "Initial transform", self.initial, "From where the registration starts, and landmarks"
+        )
+        widgets = (
             self.pair,
             self.pixels,
             self.method,
-            self.start_fold,
-            Fold("Show", self.show_box, "Which layers are made of the result"),
+            self.initial_fold,
+            Fold("Show", self.show_box, "Which result layers are added"),
             self.bar,
             self.table,
             self.outcome,
@@ -174,8 +176,8 @@ class RegisterWidget(Docked):
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
-        for part in parts:
-            layout.addWidget(part)
+        for widget in widgets:
+            layout.addWidget(widget)
         layout.addStretch()
         self._fill(content)
         self.pair.changed.connect(self._refresh)
@@ -183,13 +185,13 @@ class RegisterWidget(Docked):
         self.pair.dropped.connect(self._files.open)
         CanvasDrops(self, lambda paths: self._files.open(None, paths))
         self.method.changed.connect(self._refresh)
-        self.start.changed.connect(self._refresh)
+        self.initial.changed.connect(self._refresh)
         self.bar.pressed.connect(self.run)
         self.bar.compare_pressed.connect(self.compare)
         self.bar.cancelled.connect(self.cancel)
         self.table.arrived.connect(self._row_arrived)
-        self.table.show_asked.connect(self._show_row)
-        self.outcome.save_asked.connect(self._ask_where)
+        self.table.show_requested.connect(self._show_row)
+        self.outcome.save_requested.connect(self._choose_folder)
 
     # The viewer's layers --------------------------------------------------------------------------------
 
@@ -199,11 +201,11 @@ class RegisterWidget(Docked):
         self._watch.start()
 
     def _load_ahead(self) -> None:
-        """Have the child process load what the chosen method needs, so that the first run need not wait."""
+        """Have the child process load what the chosen method needs, so that the first run starts quickly."""
         process.warm(*METHODS[self.method.method].loads)
 
     def _detach(self) -> None:
-        """Let go of the viewer, stop the run and remember the choices."""
+        """Disconnect from the viewer, stop the run and keep the choices."""
         if self._watch.on:
             self.cancel()
             self._keep()
@@ -212,16 +214,16 @@ class RegisterWidget(Docked):
     def _offer(self, layers: list[Layer]) -> None:
         """Offer the viewer's layers in all boxes."""
         self.pair.offer(layers)
-        self.start.offer(layers)
+        self.initial.offer(layers)
         self._refresh()
 
     def _refresh(self) -> None:
-        """Bring what follows from the choices up to date."""
-        against = reason_against_pair(self.pair, self.start)
+        """Update what depends on the choices."""
+        against = reason_against_pair(self.pair, self.initial)
         self.bar.set_reason(self.reason(), against)
         if not against:
             self.bar.compare.offer(common_ndim(self.pair))
-        self.start_fold.setText(f"Start from: {self.start.title}")
+        self.initial_fold.setText(f"Initial transform: {self.initial.title}")
         self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
 
     # A run ----------------------------------------------------------------------------------------------
@@ -233,14 +235,14 @@ class RegisterWidget(Docked):
         doing: str,
         done: Callable[[Any], None],
     ) -> None:
-        """Start what is made of the present choices, or say what is against it."""
+        """Start the job made from the current choices, or show why it cannot start."""
         self.result = None
         self.outcome.begin()
         self._began = time.monotonic()
         try:
             if reason:
                 raise ValueError(reason)
-            job = make(chosen_in(self._viewer, self.pair, self.pixels, self.start))
+            job = make(chosen_in(self._viewer, self.pair, self.pixels, self.initial))
         except ValueError as error:
             self._fail(error)
             return
@@ -248,7 +250,7 @@ class RegisterWidget(Docked):
         self._work(job, doing, done)
 
     def _work(self, job: Callable[..., Any], doing: str, done: Callable[[Any], None]) -> None:
-        """Do a job in the background, with its progress in the bar."""
+        """Run a job in the background, with its progress in the bar."""
         self.bar.set_running(True, doing)
         self.table.set_busy(True)
         self._start(self._runner, job, done, self._fail, self.bar.show_report, self._log)
@@ -264,15 +266,15 @@ class RegisterWidget(Docked):
     ) -> None:
         runner.start(job, report=report, done=done, failed=failed, warned=self._log, logged=logged)
 
-    def _done(self, answer: tuple[Result, list[LayerData]]) -> None:
+    def _done(self, found: tuple[Result, list[LayerData]]) -> None:
         """Add the layers, then show the verdict."""
-        self.result, self._pending = answer
-        self._memory.keep(self.result)
-        self.start.offer_results(self._memory.results)
+        self.result, self._pending = found
+        self._state.keep(self.result)
+        self.initial.offer_results(self._state.results)
         self._add_next()
 
     def _add_next(self) -> None:
-        """Add one layer, and the next when the screen has had its turn: each takes napari its time."""
+        """Add one layer at a time, since each blocks napari for a moment."""
         if not self.busy or self.result is None:
             return  # cancelled in between
         if self._pending:
@@ -285,10 +287,10 @@ class RegisterWidget(Docked):
         self.finished.emit(self.result)
 
     def _row_arrived(self, row: Row) -> None:
-        """A compared method is done: its result is a start, too."""
+        """A compared method has finished: its result can be an initial transform, too."""
         if row.result is not None:
-            self._memory.keep(row.result)
-            self.start.offer_results(self._memory.results)
+            self._state.keep(row.result)
+            self.initial.offer_results(self._state.results)
 
     def _compare_done(self, nothing: None) -> None:
         self._idle()
@@ -303,7 +305,7 @@ class RegisterWidget(Docked):
             self._work(job, "Making layers…", self._done)
 
     def _fail(self, error: Exception) -> None:
-        """Go idle and say why."""
+        """Stop and show why."""
         self._idle()
         if isinstance(error, Cancelled):
             self.outcome.show_message("Cancelled.", "quiet")
@@ -312,7 +314,7 @@ class RegisterWidget(Docked):
         self.failed.emit(self.outcome.sentence.text())
 
     def _complain(self, error: Exception) -> None:
-        """One sentence for what was to be expected; all there is to know of anything else."""
+        """Show an expected error as one sentence, any other with its traceback."""
         if isinstance(error, ValueError | MethodUnavailable):
             first, *rest = str(error).split("\n")
             self.outcome.show_message(first, "failed")
@@ -334,7 +336,7 @@ class RegisterWidget(Docked):
     def _log(self, line: str) -> None:
         self.outcome.write(f"{time.monotonic() - self._began:6.1f} s  {line}")
 
-    def _ask_where(self) -> None:
+    def _choose_folder(self) -> None:
         """Save the result into a folder that the user chooses."""
         folder = QFileDialog.getExistingDirectory(self, "Save the result into a folder")
         result = self.result
@@ -346,45 +348,45 @@ class RegisterWidget(Docked):
                 self._complain,
             )
 
-    # Coming and going -----------------------------------------------------------------------------------
+    # Opening and closing -----------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        """Remember the choices for the next panel of this viewer."""
-        boxes = [*self.pair.boxes, *self.start.boxes]
-        self._memory.choices = {
+        """Keep the choices for the next panel of this viewer."""
+        boxes = [*self.pair.boxes, *self.initial.boxes]
+        self._state.choices = {
             "layers": [None if box.layer is None else weakref.ref(box.layer) for box in boxes],
             "method": self.method.kept(),
-            "start": self.start.kept(),
+            "initial": self.initial.kept(),
             "channel": self.pixels.channel_box.currentText(),
             "show": self.show_box.show_choice,
             "compare": self.bar.compare.kept(),
         }
 
     def _restore(self) -> None:
-        """Choose what was chosen in the panel before this one."""
-        self.start.offer_results(self._memory.results)
-        kept = self._memory.choices
+        """Restore the choices of the previous panel."""
+        self.initial.offer_results(self._state.results)
+        kept = self._state.choices
         if not kept:
             return
         layers = list(self._viewer.layers)
         self._offer(layers)
-        for box, reference in zip([*self.pair.boxes, *self.start.boxes], kept["layers"], strict=True):
+        for box, reference in zip([*self.pair.boxes, *self.initial.boxes], kept["layers"], strict=True):
             layer = reference() if reference is not None else None
             if layer is None or any(layer is there for there in layers):
                 box.choose(layer)
         self.method.restore(kept["method"])
-        self.start.restore(kept["start"])
+        self.initial.restore(kept["initial"])
         self.pixels.channel_box.setCurrentText(kept["channel"])
         self.show_box.choose(kept["show"])
         self.bar.compare.restore(kept["compare"])
 
     def enterEvent(self, event: Any) -> None:
-        """Look again at what may have changed unannounced."""
+        """Update what may have changed without an event."""
         super().enterEvent(event)
         self._refresh()
 
     def _gone(self) -> None:
-        """Leave no run and, after the last panel, no child process behind; touches nothing of Qt."""
+        """Stop all runs and, after the last panel, the child process; uses nothing of Qt."""
         self._watch.stop()
         self._files.stop()
         for runner in (self._runner, self._saver):

@@ -1,4 +1,4 @@
-"""The main button, and what is shown while a run is on."""
+"""The main button, and the progress of a run."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class RunBar(QWidget):
         self.bar = QProgressBar()
         self.bar.setFormat("%p %")
         self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop at once; finished methods of a comparison are kept")
         self.cancel_button.clicked.connect(self.cancelled)
         self.stage = QLabel()
         self.stage.setWordWrap(True)
@@ -63,42 +64,45 @@ class RunBar(QWidget):
 
     @property
     def running(self) -> bool:
-        """Whether a run is shown."""
+        """Whether a run is in progress."""
         return not self._running.isHidden()
 
     def set_reason(self, reason: str, pair_reason: str) -> None:
-        """Say why Register is disabled, and Compare methods; nothing enables them."""
+        """Disable Register and Compare methods for these reasons, which are shown; empty ones enable them."""
         self.button.setEnabled(not reason and not self.running)
         self.compare.setEnabled(not pair_reason and not self.running)
-        tip = "Run several methods on the pair and see a table; the arrow chooses which"
-        self.compare.setToolTip(pair_reason or tip)
-        self.button.setToolTip(reason)
+        self.compare.setToolTip(
+            pair_reason or "Run several methods and compare their scores; the arrow lists them"
+        )
+        self.button.setToolTip(
+            reason or "Register the moving image onto the fixed one with the chosen method"
+        )
         self.reason.setText(reason)
         self.reason.setVisible(bool(reason) and not self.running)
 
     def set_running(self, running: bool, doing: str = "") -> None:
-        """Show the progress of a new run, with a word for it, or end it; the curve stays."""
+        """Show the progress of a new run with this button text, or end it; the curve stays."""
         self._running.setVisible(running)
         self.stage.setVisible(running)
         self.button.setText(doing if running else "Register")
         for button in (self.button, self.compare):
             button.setEnabled(not running)
         if running:
-            self.bar.setRange(0, 0)  # moves to and fro until a fraction is known
+            self.bar.setRange(0, 0)  # indeterminate until a fraction is known
             self.stage.clear()
             self.curve.clear()
             self.curve.hide()
 
     def show_trace(self, trace: Iterable[float]) -> None:
-        """Show the whole metric of a finished run; reports may have come too seldom to hold all of it."""
+        """Show the complete metric of a finished run, of which reports may have missed some."""
         self.curve.clear()
         self.curve.extend(trace)
         self.curve.setVisible(len(self.curve.values) > 1)
 
     def show_report(self, report: Report) -> None:
-        """Show how far a run is."""
+        """Show the progress of a run."""
         if report.fraction is not None:
-            # Left alone, the bar repaints the window at once, and the rest of the report does so again.
+            # Otherwise the bar repaints the window at once, and the rest of the report does so again.
             self.bar.setUpdatesEnabled(False)
             self.bar.setRange(0, 1000)
             self.bar.setValue(max(self.bar.value(), round(1000 * report.fraction)))

@@ -1,4 +1,4 @@
-"""What the panels of a viewer remember after they are closed."""
+"""Results and choices of a viewer's panels, kept after they are closed."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from napari.components import ViewerModel
 
 from ...registration.result import Result
 
-_memories: WeakKeyDictionary[ViewerModel, Memory] = WeakKeyDictionary()
+_states: WeakKeyDictionary[ViewerModel, SessionState] = WeakKeyDictionary()
 
 
 @dataclass
-class Memory:
-    """Lasts as long as its viewer.
+class SessionState:
+    """The state of a viewer's panels, kept as long as the viewer.
 
     Parameters
     ----------
     results : dict of str to Result
         The results of this session by title, oldest first.
     choices : dict
-        What was chosen in the Register panel when it was closed.
+        The choices of the Register panel when it was closed.
     """
 
     results: dict[str, Result] = field(default_factory=dict)
     choices: dict[str, Any] = field(default_factory=dict)
 
     def keep(self, result: Result) -> str:
-        """Keep a result, once, and return its title, which no other result has."""
+        """Keep a result, once, and return its unique title."""
         for title, kept in self.results.items():
             if kept is result:
                 return title
@@ -42,7 +42,7 @@ class Memory:
         return title
 
 
-def memory_of(viewer: ViewerModel) -> Memory:
-    """The memory of a viewer, the same for each of its panels."""
+def session_state(viewer: ViewerModel) -> SessionState:
+    """The state of a viewer, the same for each of its panels."""
     # napari hands plugins a new proxy of the viewer each time.
-    return _memories.setdefault(getattr(viewer, "__wrapped__", viewer), Memory())
+    return _states.setdefault(getattr(viewer, "__wrapped__", viewer), SessionState())

@@ -1,4 +1,4 @@
-"""Which layers are made of a result."""
+"""Which result layers are added."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..layers.result_layers import Show
 
 TEXTS = {
     "warped": ("warped image", "The moving image on the fixed grid, all channels"),
-    "arrows": ("arrows", "Where each pixel is taken from, coloured by distance"),
+    "arrows": ("arrows", "Where each pixel is sampled from, coloured by distance"),
     "grid": ("deformation grid", "A regular grid, deformed"),
     "magnitude": ("flow magnitude", "How far each pixel is displaced"),
-    "jacobian": ("Jacobian", "How volume changes: red grows, blue shrinks, yellow folds"),
+    "jacobian": ("Jacobian", "Local change of volume: red grows, blue shrinks, yellow is folding"),
     "ssim": ("SSIM map", "Local structural similarity, with its values before and after"),
-    "extras": ("inner workings", "What else a network has to show: velocity, affine part, steps, saliency"),
+    "extras": ("network details", "Further outputs of a network: velocity, affine map, steps, saliency"),
 }
 
 
@@ -36,10 +36,10 @@ class ShowBox(QWidget):
 
     @property
     def show_choice(self) -> Show:
-        """What is checked."""
+        """The checked layers."""
         return Show(**{name: box.isChecked() for name, box in self._boxes.items()})
 
     def choose(self, show: Show) -> None:
-        """Check these."""
+        """Check these layers only."""
         for name, box in self._boxes.items():
             box.setChecked(getattr(show, name))

@@ -1,4 +1,4 @@
-"""The buttons of a training, and how far it is."""
+"""The buttons and the progress of a training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class TrainBar(QWidget):
-    """Preview and Start; a bar with Pause, Resume and Stop while a training is on.
+    """Preview and Start; a bar with Pause, Resume and Stop during a training.
 
     Signals
     -------
-    start_pressed(), preview_pressed(), pause_pressed(), go_pressed(), stop_pressed()
+    start_pressed(), preview_pressed(), pause_pressed(), resume_pressed(), stop_pressed()
         A button was clicked.
     """
 
     start_pressed = Signal()
     preview_pressed = Signal()
     pause_pressed = Signal()
-    go_pressed = Signal()
+    resume_pressed = Signal()
     stop_pressed = Signal()
 
     def __init__(self) -> None:
@@ -42,9 +42,10 @@ class TrainBar(QWidget):
         self.bar.setFormat("%p %")
         self.pause, self.stop = QPushButton("Pause"), QPushButton("Stop")
         for button, tip in (
-            (self.preview, "Show the first pair plain and augmented, as layers; again: other augmentation"),
-            (self.pause, "Save and wait; nothing is computed meanwhile"),
-            (self.stop, "Save and end: the best and the last weights are kept, and the run can be resumed"),
+            (self.start, "Train the network on the training pairs, in a new folder"),
+            (self.preview, "Show the first pair plain and augmented, as layers; each click augments anew"),
+            (self.pause, "Save and wait; Resume continues"),
+            (self.stop, "Save and end; the best and the last weights are kept, and the run can be resumed"),
         ):
             button.setToolTip(tip)
         self._running = QWidget()
@@ -59,8 +60,8 @@ class TrainBar(QWidget):
         row.addWidget(self.bar, 1)
         row.addWidget(self.pause)
         row.addWidget(self.stop)
-        for part in (self.why, self._running, self.stage):
-            layout.addWidget(part)
+        for widget in (self.why, self._running, self.stage):
+            layout.addWidget(widget)
         self.start.clicked.connect(self.start_pressed)
         self.preview.clicked.connect(self.preview_pressed)
         self.pause.clicked.connect(self._paused)
@@ -68,7 +69,7 @@ class TrainBar(QWidget):
         self.set_running(False)
 
     def set_reason(self, reason: str, running: bool, previewing: bool) -> None:
-        """Say why nothing can be trained; nothing enables the buttons."""
+        """Disable the buttons for this reason, which is shown; an empty one enables them."""
         self.preview.setText("Preparing…" if previewing else "Preview")
         self.start.setEnabled(not reason and not running)
         self.preview.setEnabled(not reason and not running and not previewing)
@@ -76,10 +77,10 @@ class TrainBar(QWidget):
         self.why.setVisible(bool(reason) and not running)
 
     def set_running(self, running: bool, words: str = "") -> None:
-        """Show the progress of a new training with a word for it, or end it."""
+        """Show the progress of a new training with this text, or end it."""
         self._running.setVisible(running)
         self.start.setText("Training…" if running else "Start training")
-        self.bar.setRange(0, 0)  # moves to and fro until a step is done
+        self.bar.setRange(0, 0)  # indeterminate until a step is done
         self.pause.setText("Pause")
         self.stop.setText("Stop")
         for button in (self.pause, self.stop):
@@ -87,13 +88,13 @@ class TrainBar(QWidget):
         self.say(words)
 
     def say(self, words: str) -> None:
-        """Show a word on what is going on."""
+        """Show a text below the bar."""
         self.stage.setText(words)
         self.stage.setVisible(bool(words))
 
     def show_step(self, event: Stepped) -> None:
-        """Show how far a training is."""
-        # Left alone, the bar repaints the window at once, and the text below does so again.
+        """Show the progress of a training."""
+        # Otherwise the bar repaints the window at once, and the text below does so again.
         self.bar.setUpdatesEnabled(False)
         self.bar.setRange(0, event.steps)
         self.bar.setValue(event.step)
@@ -102,21 +103,21 @@ class TrainBar(QWidget):
         self.pause.setText("Pause")
 
     def show_paused(self, step: int) -> None:
-        """Offer to go on."""
+        """Offer to resume."""
         self.pause.setText("Resume")
         self.say(f"Paused after step {step}; everything is saved.")
 
     def show_stopping(self) -> None:
-        """Say that it will end; a second click does not wait for that."""
+        """Show that training will stop; a second click stops it at once."""
         self.pause.setEnabled(False)
         self.stop.setText("Stop at once")
-        self.say("Saving and stopping after the present step…")
+        self.say("Saving and stopping after the current step…")
 
     def _paused(self) -> None:
         if self.pause.text() == "Resume":
             self.pause.setText("Pause")
-            self.say("Going on…")
-            self.go_pressed.emit()
+            self.say("Resuming…")
+            self.resume_pressed.emit()
         else:
-            self.say("Pausing after the present step…")
+            self.say("Pausing after the current step…")
             self.pause_pressed.emit()

@@ -1,4 +1,4 @@
-"""Inertia by the number of clusters, and pictures of a cluster, for the screen."""
+"""Inertia by the number of clusters, and sample images of a cluster, for the screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..widgets.plot import Plot
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GAP = 4  # pixels between pictures
+GAP = 4  # pixels between images
 
 
 class ElbowPlot(Plot):
@@ -54,21 +54,21 @@ class ElbowPlot(Plot):
             axes.margins(x=0.04)
 
 
-def strip(pictures: Sequence[Array], side: int) -> QPixmap:
-    """Grey pictures side by side.
+def strip(images: Sequence[Array], side: int) -> QPixmap:
+    """Grey images side by side.
 
     Parameters
     ----------
-    pictures : sequence of ndarray, uint8
-        Square ones of one size, at least one.
+    images : sequence of ndarray, uint8
+        At least one, square, all of one size.
     side : int
-        Pixels that each takes on the screen.
+        Side of each on the screen, pixels.
     """
-    size = pictures[0].shape[0]
+    size = images[0].shape[0]
     gap = round(GAP * size / side)
-    sheet = np.zeros((size, len(pictures) * (size + gap) - gap), np.uint8)
-    for k, picture in enumerate(pictures):
-        sheet[:, k * (size + gap) : k * (size + gap) + size] = picture
+    sheet = np.zeros((size, len(images) * (size + gap) - gap), np.uint8)
+    for k, image in enumerate(images):
+        sheet[:, k * (size + gap) : k * (size + gap) + size] = image
     height, width = sheet.shape
-    image = QImage(sheet.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
-    return QPixmap.fromImage(image).scaledToHeight(side, Qt.TransformationMode.SmoothTransformation)
+    row = QImage(sheet.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
+    return QPixmap.fromImage(row).scaledToHeight(side, Qt.TransformationMode.SmoothTransformation)

@@ -1,4 +1,4 @@
-"""One training after another, one for each cluster."""
+"""Trainings one after another, one per cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ClusterQueue(QObject):
-    """Trains on cluster after cluster, with the present options.
+    """Trains on cluster after cluster, with the current options.
 
     A training that is stopped or fails, or another set of pairs, ends it.
 
@@ -25,7 +25,7 @@ class ClusterQueue(QObject):
     source : TrainSource
         Limited to a cluster for each training; the queue ends with it.
     busy : callable
-        Whether a training is on.
+        Whether a training is running.
     train : callable
         Starts a training.
     """
@@ -36,27 +36,27 @@ class ClusterQueue(QObject):
         self._waiting: list[Cluster] = []
         self._count = 0
         self._set: PairSet | None = None
-        source.each_asked.connect(self.start)
+        source.each_requested.connect(self.start)
 
     def start(self, clusters: Sequence[Cluster]) -> None:
-        """Train on each, unless a training is on."""
+        """Train on each, unless a training is running."""
         if self._busy():
-            said = "A training is on; wait until it has ended, or stop it."
-            self._source.clusters.sentence.say(said, "unclear")
+            text = "A training is running; wait until it has ended, or stop it."
+            self._source.clusters.sentence.say(text, "unclear")
             return
         self._waiting, self._count, self._set = list(clusters), len(clusters), self._source.whole
         self._next()
 
     def go_on(self, ended: Ended) -> None:
-        """A training has ended: the next has its turn."""
+        """Start the next training after one has ended."""
         if ended.reason in ("stopped", "not a number"):
             self._waiting = []
         if self._waiting:
-            # The panel has its turn first.
+            # After the panel has handled the end.
             QTimer.singleShot(0, self._next)
 
     def give_up(self) -> None:
-        """Something has failed: if it was the training, the others are not begun."""
+        """Drop the waiting clusters if the training has failed."""
         if not self._busy():
             self._waiting = []
 

@@ -26,12 +26,12 @@ from ..widgets.sentence import Sentence
 from .clusters_plot import ElbowPlot, strip
 
 IMAGES = {"fixed": "Fixed images", "both": "Both images of each pair"}
-SHOWN = 7  # pictures of a cluster
-SIDE = 72  # pixels of a picture
+SHOWN = 7  # images of a cluster
+SIDE = 72  # pixels of an image
 
 
 class ClustersWindow(QDialog):
-    """Looks at a set in the background, shows the elbow and each cluster's nearest members.
+    """Clusters a set in the background; shows the elbow and each cluster's nearest members.
 
     Parameters
     ----------
@@ -41,29 +41,29 @@ class ClustersWindow(QDialog):
     Attributes
     ----------
     pairs : PairSet or None
-        The set that is shown.
+        The set shown.
     found : Survey or None
-        What was found in it; None while it is looked at.
+        Its clustering; None while it is computed.
     clusters : tuple of Cluster
-        Those that are shown.
+        Those shown.
     images, count, plot : Choice, QSpinBox, ElbowPlot
-        What is compared, and how many clusters.
+        Which images are compared, and how many clusters there are.
     uses : list of QPushButton
-        For each cluster, to train on it alone.
+        One per cluster, to train on it alone.
 
     Signals
     -------
     shown()
-        Clusters are there.
+        Clusters were found.
     taken(cluster)
         Train on this cluster only; None for all pairs.
-    each_asked(clusters)
-        Train one model for each.
+    each_requested(clusters)
+        Train one model per cluster.
     """
 
     shown = Signal()
     taken = Signal(object)
-    each_asked = Signal(object)
+    each_requested = Signal(object)
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -76,7 +76,7 @@ class ClustersWindow(QDialog):
         self.destroyed.connect(self._runner.cancel)  # the worker may outlive the window
         self._build()
 
-    def look(self, pairs: PairSet) -> None:
+    def search(self, pairs: PairSet) -> None:
         """Find the clusters of a set off the main thread; `shown` follows if there are any."""
         self.pairs, self.found, self.clusters = pairs, None, ()
         self._show()
@@ -91,16 +91,16 @@ class ClustersWindow(QDialog):
         )
 
     def cancel(self) -> None:
-        """Look no further."""
+        """Stop the search and say so."""
         self._runner.cancel()
         self._failed(Cancelled())
 
     def stop(self) -> None:
-        """Look no further; touches nothing of Qt."""
+        """Stop the search; uses nothing of Qt."""
         self._runner.cancel()
 
     def hideEvent(self, event: Any) -> None:
-        """Nobody waits any more."""
+        """Stop the search as the window is closed."""
         super().hideEvent(event)
         if not event.spontaneous() and self._runner.busy:
             self.cancel()
@@ -114,13 +114,17 @@ class ClustersWindow(QDialog):
         self.sentence = Sentence()
         self.bar = QProgressBar()
         self.cancel_button = QPushButton("Cancel")
-        self.again = QPushButton("Look again")
-        self.each = QPushButton("One model for each")
+        self.cancel_button.setToolTip("Stop at once")
+        self.again = QPushButton("Recompute")
+        self.again.setToolTip("Search the pairs for clusters again")
+        self.images.setToolTip("Which images are compared to find the clusters")
+        self.count.setToolTip("Number of clusters; the elbow of the curve is suggested")
+        self.each = QPushButton("Train one model per cluster")
         self.each.setToolTip(
             "Train a model on each cluster, one after another, with the options of the panel"
         )
         self.everything = QPushButton("All pairs")
-        self.everything.setToolTip("Train on all clusters together")
+        self.everything.setToolTip("Use all pairs for training again")
         self.gallery = QScrollArea()
         self.gallery.setWidgetResizable(True)
         self._running = QWidget()
@@ -129,13 +133,13 @@ class ClustersWindow(QDialog):
         running.addWidget(self.bar, 1)
         running.addWidget(self.cancel_button)
         top = QHBoxLayout()
-        for part, stretch in (
+        for widget, stretch in (
             (QLabel("Compare"), 0),
             (self.images, 1),
             (QLabel("Clusters"), 0),
             (self.count, 0),
         ):
-            top.addWidget(part, stretch)
+            top.addWidget(widget, stretch)
         below = QHBoxLayout()
         below.addWidget(self.again)
         below.addStretch()
@@ -155,11 +159,11 @@ class ClustersWindow(QDialog):
         self.plot.picked.connect(self.count.setValue)
         self.cancel_button.clicked.connect(self.cancel)
         self.everything.clicked.connect(lambda: self.taken.emit(None))
-        self.each.clicked.connect(lambda: self.each_asked.emit(self.clusters))
+        self.each.clicked.connect(lambda: self.each_requested.emit(self.clusters))
 
     def _again(self) -> None:
         if self.pairs is not None:
-            self.look(self.pairs)
+            self.search(self.pairs)
 
     def _report(self, report: Report) -> None:
         if report.fraction is not None:
@@ -170,7 +174,7 @@ class ClustersWindow(QDialog):
     def _set_running(self, running: bool) -> None:
         self._running.setVisible(running)
         self.again.setVisible(not running and self.found is None)
-        self.bar.setRange(0, 0)  # moves to and fro until a fraction is known
+        self.bar.setRange(0, 0)  # indeterminate until a fraction is known
         if running:
             self.sentence.say("", "quiet")
 
@@ -185,23 +189,23 @@ class ClustersWindow(QDialog):
 
     def _failed(self, error: Exception) -> None:
         self._set_running(False)
-        said = "Cancelled." if isinstance(error, Cancelled) else str(error).split("\n")[0]
-        self.sentence.say(said, "quiet" if isinstance(error, Cancelled) else "failed")
+        text = "Cancelled." if isinstance(error, Cancelled) else str(error).split("\n")[0]
+        self.sentence.say(text, "quiet" if isinstance(error, Cancelled) else "failed")
 
     def _regroup(self) -> None:
-        """Another number of clusters of the same set."""
+        """Form another number of clusters of the same set."""
         if self.found is None:
             return
         self.clusters = self.found.clusters(self.count.value())
-        left = self.found.pairs.notes
-        more = f" {left[-1]}" if left else ""
+        notes = self.found.pairs.notes
+        more = f" {notes[-1]}" if notes else ""
         self.sentence.say(f"The elbow is at {self.found.suggested}.{more}", "quiet")
-        self.sentence.setToolTip("\n".join(left))
+        self.sentence.setToolTip("\n".join(notes))
         self._show()
         self.shown.emit()
 
     def _show(self) -> None:
-        """The plot and a line for each cluster."""
+        """Show the plot and a line for each cluster."""
         found = self.found
         self.plot.set_curve(
             found.inertias if found else (), found.suggested if found else 0, len(self.clusters)
@@ -222,19 +226,20 @@ class ClustersWindow(QDialog):
         training, validation = len(cluster.pairs.training), len(cluster.pairs.validation)
         title = QLabel(f"Cluster {cluster.number}: {training} for training, {validation} for validation")
         use = QPushButton("Train on this")
+        use.setToolTip("Use only the pairs of this cluster for training")
         use.clicked.connect(lambda: self.taken.emit(cluster))
         self.uses.append(use)
         head = QHBoxLayout()
         head.addWidget(title, 1)
         head.addWidget(use)
         nearest = cluster.members[:SHOWN]
-        pictures = QLabel()
-        pictures.setPixmap(strip([member.thumbnail for member in nearest], SIDE))
+        images = QLabel()
+        images.setPixmap(strip([member.thumbnail for member in nearest], SIDE))
         names = "\n".join(member.pair.name for member in nearest)
-        pictures.setToolTip(f"Nearest to the centre:\n{names}")
+        images.setToolTip(f"Nearest to the centre:\n{names}")
         line = QWidget()
         layout = QVBoxLayout(line)
         layout.setContentsMargins(0, 0, 0, 4)
         layout.addLayout(head)
-        layout.addWidget(pictures)
+        layout.addWidget(images)
         return line

@@ -1,4 +1,4 @@
-"""The losses of a training, drawn as they come in."""
+"""The losses of a training, drawn live."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from ..widgets.painting import ground
+from ..widgets.painting import background
 
 if TYPE_CHECKING:
     from ...train.events import Losses, Row
@@ -19,7 +19,7 @@ TRAINING, VALIDATION = QColor("#4aa8c9"), QColor("#e0825f")
 TERMS = {"total": "total", "similarity": "similarity", "smoothness": "smoothness", "error": "error (px)"}
 MARGIN = 6
 BAND = 84  # pixels that a row of plots is high
-MOST = 2000  # steps that are kept for the faint line
+MOST = 2000  # steps kept for the faint line
 
 Line = Sequence[tuple[float, float]]
 
@@ -27,7 +27,7 @@ Line = Sequence[tuple[float, float]]
 class LossCurves(QWidget):
     """A plot for each term of the loss: training and validation by epoch, and faintly every step.
 
-    Painted by hand: matplotlib takes longer to load than a screen may stand still.
+    Drawn with QPainter: loading matplotlib would block the interface.
 
     Attributes
     ----------
@@ -53,13 +53,13 @@ class LossCurves(QWidget):
         self._changed()
 
     def add_row(self, row: Row) -> None:
-        """One more epoch, unless the history that was read has it already."""
+        """Add an epoch, unless the history has it already."""
         if not self.rows or row.epoch > self.rows[-1].epoch:
             self.rows.append(row)
             self._changed()
 
     def add_step(self, step: int, losses: Losses) -> None:
-        """One more step; of very many every second is dropped, again and again."""
+        """Add a step; every second one is dropped whenever there are too many."""
         self._count += 1
         if self._count % self._every == 0:
             self._steps.append((step, losses))
@@ -88,9 +88,9 @@ class LossCurves(QWidget):
                 self._draw(painter, frame.adjusted(0.5, 0.5, -0.5, -0.5), term, legend=k == 0 and column == 0)
 
     def _bands(self) -> list[list[str]]:
-        """Which terms stand side by side: the total alone, so that it is seen best."""
+        """Rows of plots: the total alone, so that it is large, the other terms side by side."""
         present = [term for term in TERMS if any(self.lines(term))]
-        return [part for part in (present[:1], present[1:3], present[3:]) if part]
+        return [band for band in (present[:1], present[1:3], present[3:]) if band]
 
     def _changed(self) -> None:
         self.setVisible(bool(self._bands()))
@@ -99,10 +99,10 @@ class LossCurves(QWidget):
 
     def _draw(self, painter: QPainter, frame: QRectF, term: str, legend: bool) -> None:
         """One plot with its title and limits."""
-        text = ground(painter, self, frame)
+        text = background(painter, self, frame)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         training, validation, steps = self.lines(term)
-        # A single batch may lie far off; it does not set the limits once there are epochs.
+        # A single batch may be far off, so steps set the limits only before the first epoch.
         values = [v for _, v in (*training, *validation)] or [v for _, v in steps]
         low, high = min(values), max(values)
         labels = f"{high:.3g}", f"{low:.3g}"

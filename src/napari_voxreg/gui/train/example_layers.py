@@ -18,28 +18,28 @@ from ..layers.snapshots import grid_kwargs
 if TYPE_CHECKING:
     from ...train.events import Example
 
-GAP = 1.06  # sides of an image from one picture of the preview to the next
-LINES = 17  # of the grid: a fourth of the pieces that a result's has, for it is drawn again and again
-THUMBNAIL = 1  # piece of it that napari draws in the layer's thumbnail, where all of them are black
+GAP = 1.06  # distance of images in the preview, in sides of an image
+LINES = 17  # of the grid: a fourth of the segments of a result's, since it is redrawn often
+THUMBNAIL = 1  # segment that napari draws in the layer's thumbnail, where all are black
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """An example made ready for the screen; by their names layers are found again.
+class ExampleLayers:
+    """The layer data of an example; existing layers are found by their names.
 
-    `made` are the layers themselves, for a screen that may have none of them yet: making one takes its time.
+    `made` are the layers themselves, made ahead because making one takes time.
     """
 
     step: int
     layers: tuple[LayerData, ...]
     made: tuple[Layer, ...] = ()
 
-    def with_layers(self) -> Pictures:
+    def with_layers(self) -> ExampleLayers:
         """The same, with the layers made."""
         return replace(self, made=tuple(map(_layer, self.layers)))
 
 
-def example_pictures(example: Example) -> Pictures:
+def example_layers(example: Example) -> ExampleLayers:
     """Fixed in red, warped in cyan: grey where they agree; the moving image hidden; the deformed grid."""
     grid = example.grid
     d = grid.ndim
@@ -60,39 +60,39 @@ def example_pictures(example: Example) -> Pictures:
         },
         "vectors",
     )
-    return Pictures(
+    return ExampleLayers(
         example.step,
         (
-            _picture(example.fixed, grid, "training: fixed", example.name, "red"),
-            _picture(example.moving, grid, "training: moving", example.name, "cyan", visible=False),
-            _picture(example.warped, grid, "training: warped", example.name, "cyan"),
+            _image_data(example.fixed, grid, "training: fixed", example.name, "red"),
+            _image_data(example.moving, grid, "training: moving", example.name, "cyan", visible=False),
+            _image_data(example.warped, grid, "training: warped", example.name, "cyan"),
             lines,
         ),
     )
 
 
-def preview_pictures(plain: Example, other: Example) -> Pictures:
+def preview_layers(plain: Example, other: Example) -> ExampleLayers:
     """The pair and the same augmented beside it, fixed images above moving ones."""
     layers = []
     for column, (what, example) in enumerate((("plain", plain), ("augmented", other))):
         for row, side in enumerate(("fixed", "moving")):
             grid = _beside(example.grid, row, column)
             layers.append(
-                _picture(getattr(example, side), grid, f"preview {what}: {side}", example.name, "gray")
+                _image_data(getattr(example, side), grid, f"preview {what}: {side}", example.name, "gray")
             )
-    return Pictures(0, tuple(layers)).with_layers()
+    return ExampleLayers(0, tuple(layers)).with_layers()
 
 
-class PictureLayers:
-    """The layers of an example: made once, then given new pixels, one layer at a time.
+class ExampleView:
+    """Shows an example in the viewer: layers are made once, then get new pixels, one layer at a time.
 
-    They are kept from run to run, for napari takes long to remove one. What the user deletes does not come
-    back before the next run, and what he renames is his.
+    They are kept from run to run, since napari is slow to remove one. A layer that the user deletes returns
+    only with the next run; a renamed one is the user's.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Where they are shown.
+        Gets the layers.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -105,30 +105,30 @@ class PictureLayers:
 
     @property
     def layers(self) -> list[Layer]:
-        """Those that are there and still ours."""
-        return [layer for layer, name in self._known.values() if self._ours(layer, name)]
+        """The layers of this view that the user has not removed or renamed."""
+        return [layer for layer, name in self._known.values() if self._owned(layer, name)]
 
     def begin(self) -> None:
-        """Another run: what was hidden is seen again, and what the user deleted may come again."""
+        """Start another run: hidden layers are shown again, and deleted ones may return."""
         self._pending, self._made = [], {}
         for layer in self._hidden:
             layer.visible = True
         self._hidden = []
-        self._known = {k: known for k, known in self._known.items() if self._ours(*known)}
+        self._known = {k: known for k, known in self._known.items() if self._owned(*known)}
 
     def hide(self) -> None:
-        """Make room for other pictures."""
+        """Hide all layers."""
         self._hidden += [layer for layer in self.layers if layer.visible]
         for layer in self._hidden:
             layer.visible = False
 
-    def show(self, pictures: Pictures) -> None:
-        """Show these in place of those that were not shown yet."""
-        self._pending = list(pictures.layers)
-        self._made |= {layer.name: layer for layer in pictures.made}
+    def show(self, example: ExampleLayers) -> None:
+        """Show this example in place of one still waiting."""
+        self._pending = list(example.layers)
+        self._made |= {layer.name: layer for layer in example.made}
 
     def step(self) -> bool:
-        """Bring one layer up to date, since each takes napari its time; whether there was one."""
+        """Update one layer, since each blocks napari for a moment; False if none is waiting."""
         if not self._pending:
             return False
         data, keywords, _ = one = self._pending.pop(0)
@@ -136,7 +136,7 @@ class PictureLayers:
         layer, called = self._known.get(keywords["name"], (None, ""))
         if layer is None:
             self._add(one, made)
-        elif self._ours(layer, called):
+        elif self._owned(layer, called):
             if np.shape(layer.data) != data.shape or layer.metadata != keywords["metadata"]:
                 self._viewer.layers.remove(layer)
                 self._add(one, made)
@@ -153,9 +153,9 @@ class PictureLayers:
         self._known[keywords["name"]] = layer, layer.name
         self._fresh = True
         if layer.data is not data:
-            self._pending.insert(0, one)  # it was made of an earlier example
+            self._pending.insert(0, one)  # it was made from an earlier example
 
-    def _ours(self, layer: Layer, name: str) -> bool:
+    def _owned(self, layer: Layer, name: str) -> bool:
         return layer in self._viewer.layers and layer.name == name
 
 
@@ -166,7 +166,7 @@ def _layer(one: LayerData) -> Layer:
     return layer
 
 
-def _picture(data: Array, grid: Grid, name: str, pair: str, colormap: str, **more: Any) -> LayerData:
+def _image_data(data: Array, grid: Grid, name: str, pair: str, colormap: str, **more: Any) -> LayerData:
     keywords = {
         "name": name,
         "metadata": _metadata(name, pair, grid),
@@ -180,14 +180,14 @@ def _picture(data: Array, grid: Grid, name: str, pair: str, colormap: str, **mor
 
 
 def _metadata(what: str, pair: str, grid: Grid) -> dict[str, Any]:
-    """Tells what a layer shows and where, and keeps it from being taken for an image to register."""
+    """Record what a layer shows and where; it also marks the layer as no image to register."""
     return {
         "voxreg": {"layer": what, "pair": pair, "affine": grid.affine.tolist(), "units": list(grid.units)}
     }
 
 
 def _beside(grid: Grid, row: int, column: int) -> Grid:
-    """The same grid, so many of its sides further along its last two axes."""
+    """The same grid, moved by that many of its sides along its last two axes."""
     index = np.zeros((1, grid.ndim))
     index[0, -2:] = np.array((row, column)) * GAP * np.array(grid.shape[-2:])
     affine = grid.affine.copy()

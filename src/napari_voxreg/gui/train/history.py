@@ -1,4 +1,4 @@
-"""The loss curves of a run, now or earlier, with what saves them."""
+"""The loss curves of a run, live or earlier, and saving them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class HistoryBox(QWidget):
         self.title = QLabel()
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.save_button = QPushButton("Save curves…")
-        self.save_button.setToolTip("As PNG, SVG or CSV")
+        self.save_button.setToolTip("Save the loss curves as PNG, SVG or CSV")
         self._saver = Runner()
         row = QHBoxLayout()
         row.addWidget(self.title, 1)
@@ -52,7 +52,7 @@ class HistoryBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.curves)
-        self.save_button.clicked.connect(self._ask)
+        self.save_button.clicked.connect(self._choose_file)
         self.hide()
 
     def show_run(self, folder: Path, rows: Sequence[Row]) -> None:
@@ -64,7 +64,7 @@ class HistoryBox(QWidget):
         self.show()
 
     def save(self, path: Path) -> None:
-        """Save what the run has written as PNG, SVG or CSV; `saved` or `failed` follows."""
+        """Save the curves of the run as PNG, SVG or CSV; `saved` or `failed` follows."""
         folder = self.folder
         if folder is None:
             return
@@ -77,10 +77,10 @@ class HistoryBox(QWidget):
         )
 
     def stop(self) -> None:
-        """Care no more; touches nothing of Qt."""
+        """Abandon saving; uses nothing of Qt."""
         self._saver.cancel()
 
-    def _ask(self) -> None:
+    def _choose_file(self) -> None:
         suggested = str(Path.home() / f"{self.title.text()}.png")
         name, _ = QFileDialog.getSaveFileName(self, "Save the curves", suggested, CURVES)
         if name:

@@ -1,4 +1,4 @@
-"""What the Train panel does off the interface thread, and what is said of it; no widget is touched."""
+"""Jobs of the Train panel off the interface thread, and their messages; no widget is touched."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ... import figures
 from ...core.progress import Progress
 from ...io.pairs import Pair
 from ..widgets.weights import method_for
-from .example_layers import Pictures, example_pictures
+from .example_layers import ExampleLayers, example_layers
 
 if TYPE_CHECKING:
     from ...train.events import Ended, Event, Example, Row, Stepped
     from ...train.options import TrainOptions
     from ...train.runs import RunInfo
 
-CURVES = "Picture (*.png);;Drawing (*.svg);;Table (*.csv)"
+CURVES = "PNG image (*.png);;SVG drawing (*.svg);;CSV table (*.csv)"
 
 
 @dataclass(frozen=True)
 class History:
-    """What a run has written of its epochs."""
+    """The epochs that a run has written."""
 
     rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights that are there now, and the method that can use them."""
+    """New weights, and the method that can use them."""
 
     file: Path
     method: str
@@ -48,15 +48,15 @@ class KnownRun:
 
 
 class Inbox:
-    """What a training tells, taken in its own thread and made ready for the screen."""
+    """Events of a training, received in its own thread and prepared for the screen."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._folder: Path | None = None
-        self._begun = self._pictured = False
+        self._begun = self._shown = False
 
     def report(self, event: Event) -> None:
-        """Take an event; called in the thread that listens to the training."""
+        """Receive an event; called in the thread that listens to the training."""
         from ...train.events import Began, Ended, Example, Stepped
         from ...train.runs import read_history
 
@@ -64,34 +64,34 @@ class Inbox:
             self._folder = event.folder
         first = isinstance(event, Stepped) and not self._begun
         if (first or isinstance(event, Ended)) and self._folder is not None:
-            # By the first step the validation before it is there.
+            # By the first step the initial validation has been written.
             self._begun = True
             self._waiting.put(History(read_history(self._folder)))
         if isinstance(event, Ended) and event.best is not None:
             method = method_for(event.best)
             if method is not None:
                 self._waiting.put(Weights(event.best, method))
-        self._waiting.put(self._pictures(event) if isinstance(event, Example) else event)
+        self._waiting.put(self._layers(event) if isinstance(event, Example) else event)
 
-    def _pictures(self, example: Example) -> Pictures:
-        """An example for the screen, the first with its layers."""
-        pictures = example_pictures(example)
-        first, self._pictured = not self._pictured, True
-        return pictures.with_layers() if first else pictures
+    def _layers(self, example: Example) -> ExampleLayers:
+        """The layers of an example, those of the first already made."""
+        layers = example_layers(example)
+        first, self._shown = not self._shown, True
+        return layers.with_layers() if first else layers
 
     def take(self) -> list[object]:
-        """What came in since the last time: `Pictures` in place of examples, the latest ones only."""
+        """Events since the last call; of examples only the latest, as `ExampleLayers`."""
         found: list[object] = []
         while not self._waiting.empty():
             found.append(self._waiting.get())
-        pictures = [item for item in found if isinstance(item, Pictures)]
-        return [item for item in found if not isinstance(item, Pictures) or item is pictures[-1]]
+        examples = [item for item in found if isinstance(item, ExampleLayers)]
+        return [item for item in found if not isinstance(item, ExampleLayers) or item is examples[-1]]
 
 
 def previewed(
     options: TrainOptions, pairs: tuple[Pair, ...], seed: int, *, progress: Progress
 ) -> tuple[Example, Example]:
-    """The first pair that can be read, plain and augmented, for `isolate.call`; see `train.run.preview`."""
+    """The first readable pair, plain and augmented, for `process.call`; see `train.run.preview`."""
     from ...train.run import preview
 
     progress(None, "preparing a pair")
@@ -99,7 +99,7 @@ def previewed(
         try:
             return preview(options, pair, seed)
         except (ValueError, OSError):
-            continue  # training leaves it out, too, and says so
+            continue  # training skips it, too, and says so
     return preview(options, pairs[-1], seed)
 
 
@@ -111,7 +111,7 @@ def known_runs(root: Path) -> list[KnownRun]:
 
 
 def new_folder(root: Path, source: str, options: TrainOptions) -> Path:
-    """A folder that is not there yet, named after the pairs and the network."""
+    """A new folder, named after the pairs and the network."""
     plain = re.sub(r"[^\w.-]+", "-", f"{source}-{options.architecture}").strip("-.")
     folder, count = root / plain, 1
     while folder.exists():
@@ -121,12 +121,12 @@ def new_folder(root: Path, source: str, options: TrainOptions) -> Path:
 
 
 def save_curves(folder: Path, path: Path) -> Path:
-    """Write the curves of a run as a picture, a drawing or the table itself, by the name's ending.
+    """Save the curves of a run as a figure or a table, by the file extension: .png, .svg or .csv.
 
     Raises
     ------
     ValueError
-        If the ending is another, or there is no curve yet.
+        If the extension is another, or there is no curve yet.
     """
     from ...train.runs import HISTORY, read_history
 
@@ -141,7 +141,7 @@ def save_curves(folder: Path, path: Path) -> Path:
 
 
 def stage(event: Stepped) -> str:
-    """How far a training is, in two lines."""
+    """The progress of a training, in two lines."""
     line = f"Epoch {event.epoch} of {event.epochs} · step {event.step} of {event.steps}"
     parts = [f"loss {event.losses.total:.4g}"]
     if event.memory is not None:
@@ -152,7 +152,7 @@ def stage(event: Stepped) -> str:
 
 
 def left(seconds: float) -> str:
-    """How long it will take, roughly."""
+    """The remaining time, roughly."""
     if seconds < 90:
         return f"{max(seconds, 0):.0f} s left"
     if seconds < 5400:
@@ -161,17 +161,20 @@ def left(seconds: float) -> str:
 
 
 def in_short(ended: Ended, rows: Sequence[Row]) -> tuple[str, str]:
-    """How a training ended in a sentence, and its tone."""
-    judged = [(row, losses) for row in rows if (losses := row.validation or row.training) is not None]
+    """A sentence on how a training ended, and its tone."""
+    measured = [(row, losses) for row in rows if (losses := row.validation or row.training) is not None]
     tone = {"stopped": "quiet", "not a number": "failed"}.get(ended.reason, "better")
-    if len(judged) < 2:
+    if len(measured) < 2:
         return ended.text, tone
-    (_, first), (best, least) = judged[0], min(judged, key=lambda item: item[1].total)
-    what, values = "loss", (first.total, least.total)
+    (_, first), (best, least) = measured[0], min(measured, key=lambda item: item[1].total)
+    what, unit, values = "loss", "", (first.total, least.total)
     if first.error is not None and least.error is not None:
-        what, values = "error in pixels", (first.error, least.error)
+        what, unit, values = "error", " px", (first.error, least.error)
     side = "validation" if best.validation is not None else "training"
-    if best.epoch == judged[0][0].epoch:
-        return f"{ended.text} No epoch was better than the start.", "unclear" if tone == "better" else tone
+    if best.epoch == measured[0][0].epoch:
+        return (
+            f"{ended.text} No epoch was better than the initial weights.",
+            "unclear" if tone == "better" else tone,
+        )
     numbers = f"{values[0]:.3g} -> {values[1]:.3g}"
-    return f"{ended.text} Best in epoch {best.epoch}: {side} {what} {numbers}.", tone
+    return f"{ended.text} Best in epoch {best.epoch}: {side} {what} {numbers}{unit}.", tone

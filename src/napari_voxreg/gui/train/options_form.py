@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class OptionsForm(ParamsForm):
-    """All of `TrainOptions`: the usual ones, the rest under Advanced, the augmentations for themselves."""
+    """All of `TrainOptions`: the common ones, the rest under Advanced, and the augmentations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class OptionsForm(ParamsForm):
         self.changed.connect(self._settle)
 
     def options(self) -> TrainOptions:
-        """The options as they stand in the form.
+        """The options in the form.
 
         Raises
         ------
@@ -33,7 +33,7 @@ class OptionsForm(ParamsForm):
         return TrainOptions.from_dict(self.values())
 
     def values(self) -> dict[str, Any]:
-        """The present values by name; a file that is not shown does not count."""
+        """The current values by name; a hidden file is None."""
         values = super().values()
         return values | {"weights": values["weights"] if values["start"] == "weights" else None}
 
@@ -53,9 +53,9 @@ class OptionsForm(ParamsForm):
     def _show(self, options: TrainOptions) -> None:
         from ...train.options import AUGMENTATIONS
 
-        self.set_up(options, apart={"Augmentation": AUGMENTATIONS})
+        self.set_up(options, groups={"Augmentation": AUGMENTATIONS})
         self._settle()
 
     def _settle(self) -> None:
-        """Ask for a file of weights only where it is wanted."""
+        """Show the file of weights only where it is needed."""
         self.show_row("weights", self.editors["start"].value == "weights")

@@ -30,7 +30,7 @@ from ..widgets.source_box import PathLine
 from ..widgets.weights import remember
 from .bar import TrainBar
 from .clusters_queue import ClusterQueue
-from .example_layers import PictureLayers, Pictures, preview_pictures
+from .example_layers import ExampleLayers, ExampleView, preview_layers
 from .history import HistoryBox
 from .job import KnownRun, Weights, in_short, new_folder, previewed
 from .options_form import OptionsForm
@@ -41,9 +41,9 @@ from .source import TrainSource
 if TYPE_CHECKING:
     from ...train.events import Ended, EpochDone, Stepped
 
-NOTES = 20  # sentences that are kept on the screen
-FIRST = 8  # pairs of which the preview shows the first that can be read
-QUESTION = "A training is on. Close the viewer, save and stop it? It can be resumed later."
+NOTES = 20  # sentences kept on the screen
+FIRST = 8  # pairs, of which the preview shows the first readable one
+QUESTION = "A training is running. Close the viewer, save and stop it? It can be resumed later."
 
 
 class TrainWidget(Docked):
@@ -61,14 +61,14 @@ class TrainWidget(Docked):
     bar, history, outcome : TrainBar, HistoryBox, Sentence
         What is shown.
     runner : TrainRunner
-        The training; pauses, goes on and stops.
+        The training; pauses, resumes and stops.
 
     Signals
     -------
     finished(ended)
-        A training has ended, by itself or by Stop: a `train.events.Ended`.
+        A training has ended, by itself or by Stop; with a `train.events.Ended`.
     previewed()
-        The preview's layers are there.
+        The preview is ready.
     failed(sentence)
         Something has ended with an error, which the panel shows.
     """
@@ -83,7 +83,7 @@ class TrainWidget(Docked):
         self._previewer, self._loader = Runner(), Runner()
         load_ahead(self._loader)
         self._seed = 0
-        self._example, self._preview = PictureLayers(viewer), PictureLayers(viewer)
+        self._example, self._preview = ExampleView(viewer), ExampleView(viewer)
         self._adder = QTimer(self)
         self._adder.timeout.connect(self._add)
         self.runner = TrainRunner(self)
@@ -92,7 +92,7 @@ class TrainWidget(Docked):
         self.queue = ClusterQueue(self.source, lambda: self.busy, self.run)
         self._connect()
         self._refresh()
-        self.runs.look(self._root())
+        self.runs.refresh(self._root())
         child_process.hold(id(self))
         # A panel may go without closing.
         self.destroyed.connect(lambda: self._gone())
@@ -100,7 +100,7 @@ class TrainWidget(Docked):
     # What a program calls -------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train as chosen, as a click on the button does; `finished` or `failed` follows."""
+        """Start training, as a click on the button does; `finished` or `failed` follows."""
         if self.busy:
             return
         try:
@@ -114,13 +114,13 @@ class TrainWidget(Docked):
         self._begun(folder)
 
     def resume(self, folder: Path, **changes: Any) -> None:
-        """Go on with an earlier run; `changes` as `train.run.resume` takes them."""
+        """Resume an earlier run; `changes` as `train.run.resume` takes them."""
         if not self.busy:
             self.runner.resume(folder, **changes)
             self._begun(folder)
 
     def preview(self) -> None:
-        """Show a pair plain and augmented, each time with another draw; `previewed` or `failed` follows."""
+        """Show a pair plain and augmented, each time with another seed; `previewed` or `failed` follows."""
         try:
             found, options = self._chosen()
         except ValueError as error:
@@ -129,7 +129,7 @@ class TrainWidget(Docked):
         pairs, seed = found.training[:FIRST], self._seed
         self._seed += 1
         self._previewer.start(
-            lambda progress: preview_pictures(
+            lambda progress: preview_layers(
                 *process.call(previewed, options, pairs, seed, progress=progress)
             ),
             report=lambda report: None,
@@ -140,25 +140,25 @@ class TrainWidget(Docked):
         self._refresh()
 
     def use(self, weights: Weights) -> None:
-        """Choose weights in the Register panel, which is opened if need be."""
+        """Choose weights in the Register panel, which is opened if needed."""
         use_in_register(self._viewer, weights.method, weights.file)
 
     def reason(self) -> str:
-        """Why nothing can be trained now; empty if something can."""
+        """Why nothing can be trained now; empty if it can."""
         return self.source.reason()
 
     @property
     def busy(self) -> bool:
-        """Whether a training is on."""
+        """Whether a training is running."""
         return self.runner.busy
 
-    # The parts ------------------------------------------------------------------------------------------
+    # Layout ---------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         """Lay out the panel inside a scroll area."""
         self.source = TrainSource(self._viewer)
         self.options = OptionsForm()
-        self.options_fold = Fold("Options", self.options, "The network, the loss and how it is trained")
+        self.options_fold = Fold("Options", self.options, "Network, loss and training settings")
         self.options_fold.open = True
         self.folder = PathLine("~/napari-voxreg/runs")
         self.bar = TrainBar()
@@ -170,11 +170,11 @@ class TrainWidget(Docked):
         self.notes.setWordWrap(True)
         self.notes.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.runs = RunsBox()
-        self.runs_fold = Fold("Earlier runs", self.runs, "Their curves, resuming one, using its weights")
+        self.runs_fold = Fold("Earlier runs", self.runs, "Show their curves, resume one, or use its weights")
         keep = QFormLayout()
         keep.setContentsMargins(0, 0, 0, 0)
         keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        tip = "Each run gets a folder of its own in this one"
+        tip = "Each run gets its own folder in this one"
         keep.addRow(heading("Save in", self.folder, tip), self.folder)
         content = QWidget()
         layout = QVBoxLayout(content)
@@ -183,11 +183,11 @@ class TrainWidget(Docked):
         layout.addWidget(self.source)
         layout.addWidget(self.options_fold)
         layout.addLayout(keep)
-        for part in (self.bar, self.outcome, self.use_button, self.history, self.notes, self.runs_fold):
-            layout.addWidget(part)
+        for widget in (self.bar, self.outcome, self.use_button, self.history, self.notes, self.runs_fold):
+            layout.addWidget(widget)
         layout.addStretch()
-        for part in (self.outcome, self.use_button, self.notes):
-            part.hide()
+        for widget in (self.outcome, self.use_button, self.notes):
+            widget.hide()
         self._fill(content)
 
     def _connect(self) -> None:
@@ -196,7 +196,7 @@ class TrainWidget(Docked):
         self.bar.start_pressed.connect(self.run)
         self.bar.preview_pressed.connect(self.preview)
         self.bar.pause_pressed.connect(self.runner.pause)
-        self.bar.go_pressed.connect(self.runner.go)
+        self.bar.resume_pressed.connect(self.runner.unpause)
         self.bar.stop_pressed.connect(self._stop)
         self.use_button.clicked.connect(self._use_new)
         self.history.saved.connect(self._note)
@@ -207,7 +207,7 @@ class TrainWidget(Docked):
         self.runner.history.connect(self._show_rows)
         self.runner.stepped.connect(self._stepped)
         self.runner.epoch_done.connect(self._epoch_done)
-        self.runner.pictured.connect(self._show_example)
+        self.runner.example_ready.connect(self._show_example)
         self.runner.paused.connect(self.bar.show_paused)
         self.runner.said.connect(self._note)
         self.runner.ended.connect(self._ended)
@@ -223,22 +223,22 @@ class TrainWidget(Docked):
 
     def _other_root(self) -> None:
         remember(self._root())
-        self.runs.look(self._root())
+        self.runs.refresh(self._root())
 
     def _chosen(self) -> tuple[Any, Any]:
-        """The pairs and the options, or a `ValueError` that says what is against them."""
+        """The pairs and the options; a `ValueError` says why they cannot be used."""
         if (reason := self.reason()) or self.source.pairs is None:
             raise ValueError(reason)
         return self.source.pairs, self.options.options()
 
     def _refresh(self) -> None:
-        """Bring what follows from the choices up to date."""
+        """Update what depends on the choices."""
         self.bar.set_reason(self.reason(), self.busy, self._previewer.busy)
 
     # A training -----------------------------------------------------------------------------------------
 
     def _begun(self, folder: Path) -> None:
-        """Clear the screen for a training."""
+        """Prepare the panel for a training."""
         self._preview.hide()
         self._example.begin()
         self.notes.clear()
@@ -257,7 +257,7 @@ class TrainWidget(Docked):
 
     @property
     def _live(self) -> bool:
-        """Whether the curves shown are those of the training that is on."""
+        """Whether the curves shown are those of the running training."""
         return self.history.folder == self.runner.folder
 
     def _show_rows(self, rows: Any) -> None:
@@ -274,12 +274,12 @@ class TrainWidget(Docked):
         if self._live:
             self.history.curves.add_row(event.row)
 
-    def _show_example(self, pictures: Pictures) -> None:
-        self._example.show(pictures)
+    def _show_example(self, layers: ExampleLayers) -> None:
+        self._example.show(layers)
         self._adder.start()
 
     def _add(self) -> None:
-        """Bring one layer up to date, and the next when the screen has had its turn."""
+        """Update one layer at each tick of the timer."""
         if not (self._example.step() or self._preview.step()):
             self._adder.stop()
 
@@ -294,13 +294,13 @@ class TrainWidget(Docked):
     def _broken(self, text: str, details: str) -> None:
         self._idle()
         if self.runner.stopping:
-            text = "Stopped at once; Resume goes on from the last save."
+            text = "Stopped at once; Resume continues from the last save."
         self._complain(text, details)
 
     def _idle(self) -> None:
         self.bar.set_running(False)
         self.runs.set_running(None)
-        self.runs.look(self._root())
+        self.runs.refresh(self._root())
         self._refresh()
 
     def _complain(self, sentence: str, details: str = "") -> None:
@@ -315,11 +315,11 @@ class TrainWidget(Docked):
 
     # Preview, earlier runs, weights -----------------------------------------------------------------------
 
-    def _show_preview(self, pictures: Pictures) -> None:
+    def _show_preview(self, layers: ExampleLayers) -> None:
         self._refresh()
         self._example.hide()
         self._preview.begin()
-        self._preview.show(pictures)
+        self._preview.show(layers)
         self._adder.start()
         self.previewed.emit()
 
@@ -333,7 +333,7 @@ class TrainWidget(Docked):
     def _resume(self, run: KnownRun, epochs: int) -> None:
         done = run.info.history[-1].epoch if run.info.history else 0
         if done >= epochs:
-            self._complain(f"{run.info.folder.name} has done {done} epochs; choose more to go on.")
+            self._complain(f"{run.info.folder.name} has done {done} epochs; choose more to resume it.")
         else:
             self.resume(run.info.folder, epochs=epochs)
 
@@ -345,19 +345,19 @@ class TrainWidget(Docked):
         if run.info.best is not None and run.method is not None:
             self.use(Weights(run.info.best, run.method))
 
-    # Coming and going -----------------------------------------------------------------------------------
+    # Opening and closing -----------------------------------------------------------------------------------
 
     def _attach(self) -> None:
-        """Keep the child process, and hear of the window's closing."""
+        """Keep the child process, and guard the closing of the window."""
         child_process.hold(id(self))
         self._guard.attach()
 
     def _detach(self) -> None:
-        """Have a training save and stop."""
+        """Save and stop the training."""
         self.runner.leave()
 
     def _gone(self) -> None:
-        """Leave no work and, after the last panel, no child process behind; touches nothing of Qt."""
+        """Stop all work and, after the last panel, the child process; uses nothing of Qt."""
         self.runner.leave()
         self._previewer.cancel()
         self._loader.cancel()

@@ -1,4 +1,4 @@
-"""A training in the background, heard in the interface thread."""
+"""A training in the background, with its events in the interface thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...io.pairs import PairSet
-from .example_layers import Pictures
+from .example_layers import ExampleLayers
 from .job import History, Inbox, Weights
 
 if TYPE_CHECKING:
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
     from ...train.events import Row
     from ...train.options import TrainOptions
 
-PERIOD = 50  # milliseconds between two looks at what a training tells
+PERIOD = 50  # milliseconds between two polls for events
 
 
 class TrainRunner(QObject):
     """One training at a time, in a process of its own.
 
-    It looks for news itself: what a thread sends to a panel that is being closed would find it gone.
+    It polls for events: a signal from a thread could reach a panel that is already deleted.
 
     Attributes
     ----------
     folder : Path or None
-        Of the run that is on, or was the last.
+        Of the current run, or the last one.
     rows : tuple of Row
         Its history, complete when it has ended.
     weights : Weights or None
         Of the run that has ended.
     stopping : bool
-        Whether it was asked to stop.
+        Whether a stop was requested.
 
     Signals
     -------
     history(rows)
         All epochs so far, at the beginning.
-    stepped(event), epoch_done(event), pictured(pictures), paused(step), said(text)
-        As `train.events`; an example comes as `Pictures`.
+    stepped(event), epoch_done(event), example_ready(layers), paused(step), said(text)
+        As `train.events`; an example as `ExampleLayers`.
     ended(event), failed(text, details)
         The last of a run.
     """
@@ -48,7 +48,7 @@ class TrainRunner(QObject):
     history = Signal(object)
     stepped = Signal(object)
     epoch_done = Signal(object)
-    pictured = Signal(object)
+    example_ready = Signal(object)
     paused = Signal(int)
     said = Signal(str)
     ended = Signal(object)
@@ -63,22 +63,22 @@ class TrainRunner(QObject):
         self._training: Background | None = None
         self._inbox = Inbox()
         self._timer = QTimer(self)
-        self._timer.timeout.connect(self._look)
+        self._timer.timeout.connect(self._poll)
 
     @property
     def busy(self) -> bool:
-        """Whether a training is on."""
+        """Whether a training is running."""
         return self._training is not None
 
     def start(self, pairs: PairSet, options: TrainOptions, folder: Path) -> None:
-        """Begin a run."""
+        """Start a run."""
         from ...train.background import train_in_background
 
         self._begin(folder)
         self._training = train_in_background(pairs, options, folder, self._inbox.report)
 
     def resume(self, folder: Path, **changes: Any) -> None:
-        """Go on with a run; see `train.background.resume_in_background`."""
+        """Resume a run; see `train.background.resume_in_background`."""
         from ...train.background import resume_in_background
 
         self._begin(folder)
@@ -89,13 +89,13 @@ class TrainRunner(QObject):
         if self._training is not None:
             self._training.pause()
 
-    def go(self) -> None:
-        """Go on after a pause."""
+    def unpause(self) -> None:
+        """Continue after a pause."""
         if self._training is not None:
             self._training.go()
 
     def stop(self) -> None:
-        """Save and end; the second time end at once. Touches nothing of Qt."""
+        """Save and end; the second call ends at once. Uses nothing of Qt."""
         if self._training is not None:
             if self.stopping:
                 self._training.kill()
@@ -103,7 +103,7 @@ class TrainRunner(QObject):
             self._training.stop()
 
     def leave(self) -> None:
-        """Have it save and end, and wait for nothing. Touches nothing of Qt."""
+        """Save and end without waiting. Uses nothing of Qt."""
         if self._training is not None:
             self._training.stop()
 
@@ -112,12 +112,12 @@ class TrainRunner(QObject):
         self._inbox = Inbox()
         self._timer.start(PERIOD)
 
-    def _look(self) -> None:
-        """Pass on what was told since the last time."""
+    def _poll(self) -> None:
+        """Emit the events since the last poll."""
         for item in self._inbox.take():
-            self._tell(item)
+            self._emit(item)
 
-    def _tell(self, item: object) -> None:
+    def _emit(self, item: object) -> None:
         from ...train import events
 
         match item:
@@ -128,8 +128,8 @@ class TrainRunner(QObject):
                 self.stepped.emit(item)
             case events.EpochDone():
                 self.epoch_done.emit(item)
-            case Pictures():
-                self.pictured.emit(item)
+            case ExampleLayers():
+                self.example_ready.emit(item)
             case events.Paused():
                 self.paused.emit(item.step)
             case events.Said():

@@ -1,4 +1,4 @@
-"""The earlier training runs: their curves again, going on with one, using its weights."""
+"""Earlier training runs: show their curves, resume one, use its weights."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class RunsBox(QWidget):
     listed()
         The list is up to date.
     picked(run)
-        A run was selected: its curves are wanted.
+        A run was selected, to show its curves.
     resume_pressed(run, epochs)
-        It shall go on, to this epoch.
+        Resume it up to this epoch.
     use_pressed(run)
-        Its weights shall be used.
+        Use its weights.
     """
 
     listed = Signal()
@@ -58,11 +58,12 @@ class RunsBox(QWidget):
         self.nothing.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.table = plain_table(COLUMNS, (98, 60, 58), lambda run: str(run.info.folder))
         self.resume, self.use = QPushButton("Resume"), QPushButton("Use in Register")
-        self.resume.setToolTip("Go on from the last save, with the same curve as if it had not been stopped")
+        self.resume.setToolTip("Continue from the last save, exactly as if the run had not been stopped")
         self.use.setToolTip("Choose the best weights of this run in the Register panel")
         self.epochs = QSpinBox()
         self.epochs.setRange(1, 1_000_000)
         self.epochs.setPrefix("to epoch ")
+        self.epochs.setToolTip("Epoch at which the resumed run ends")
         tame(self.epochs)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -88,7 +89,7 @@ class RunsBox(QWidget):
         """Select a run of the list."""
         self.table.select(next(run for run in self.runs if run.info.folder == folder))
 
-    def look(self, root: Path) -> None:
+    def refresh(self, root: Path) -> None:
         """List the runs in a folder, off the main thread; `listed` follows."""
         self._runner.start(
             lambda progress: known_runs(root),
@@ -99,12 +100,12 @@ class RunsBox(QWidget):
         )
 
     def set_running(self, folder: Path | None) -> None:
-        """Which run is on, and cannot be resumed now."""
+        """Set the running run; nothing can be resumed meanwhile."""
         self._running = folder
         self._settle()
 
     def stop(self) -> None:
-        """Look no further; touches nothing of Qt."""
+        """Abandon listing; uses nothing of Qt."""
         self._runner.cancel()
 
     def _list(self, runs: list[KnownRun]) -> None:
@@ -128,15 +129,15 @@ class RunsBox(QWidget):
         self._settle()
 
     def _settle(self) -> None:
-        """Enable what can be done with the selected run."""
+        """Enable the actions that the selected run allows."""
         self.nothing.setVisible(not self.runs)
         self.table.setVisible(bool(self.runs))
         run = self.chosen
         self.resume.setEnabled(run is not None and run.info.resumable and self._running is None)
         self.epochs.setEnabled(self.resume.isEnabled())
         self.use.setEnabled(run is not None and run.method is not None)
-        for part in (self.resume, self.epochs, self.use):
-            part.setVisible(bool(self.runs))
+        for widget in (self.resume, self.epochs, self.use):
+            widget.setVisible(bool(self.runs))
 
 
 def _epochs_done(run: KnownRun) -> int:
@@ -144,9 +145,9 @@ def _epochs_done(run: KnownRun) -> int:
 
 
 def _best_loss(run: KnownRun) -> float:
-    """Of the validation, where there is one; nan before the first epoch."""
-    judged = [row.validation or row.training for row in run.info.history]
-    return min((losses.total for losses in judged if losses is not None), default=math.nan)
+    """Of the validation, if there is one; nan before the first epoch."""
+    losses = [row.validation or row.training for row in run.info.history]
+    return min((each.total for each in losses if each is not None), default=math.nan)
 
 
 def _loss_text(run: KnownRun) -> str:

@@ -1,4 +1,4 @@
-"""Where the pairs of a training come from, how images are paired, and what is kept for validation."""
+"""The pairs of a training: their source, how images are paired, and which are for validation."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from ..widgets.tables.view import plain_table
 from .clusters_window import ClustersWindow
 
 PAIRINGS = {
-    "": "As the source says",
+    "": "As given by the source",
     "consecutive": "Each visit with the next",
     "all": "All with all",
     "template": "All with the template",
 }
-LISTED = 200  # pairs in the preview; more would take the screen too long
+LISTED = 200  # pairs in the preview; more would block the interface
 COLUMNS = (
     TableColumn("for", lambda listed: listed.purpose),
     TableColumn("fixed", lambda listed: name_of_source(listed.pair.fixed)),
@@ -56,46 +56,47 @@ class ListedPair:
 
 
 class TrainSource(SourceBox):
-    """A set of pairs for training: from disk, or the images that are open.
+    """A set of pairs for training: from disk, or from open layers.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose images can be taken.
+        Its images can be used.
 
     Attributes
     ----------
     layers : QCheckBox
-        Whether the open images are taken.
-    pairing, template, pattern, held : Choice, QLineEdit, QLineEdit, QLineEdit
-        As `open_pairs` takes them; `held` is its ``validation``.
+        Whether open layers are used.
+    pairing, template, pattern, validation : Choice, QLineEdit, QLineEdit, QLineEdit
+        As `open_pairs` takes them.
     whole : PairSet or None
-        What was found; `pairs` may be a cluster of it.
+        All pairs found; `pairs` may be a cluster of them.
     clusters : ClustersWindow
-        Its clusters, when they are asked for.
+        The window of its clusters.
 
     Signals
     -------
-    each_asked(clusters)
-        One model for each cluster is wanted.
+    each_requested(clusters)
+        Train one model per cluster.
     """
 
-    each_asked = Signal(object)
+    each_requested = Signal(object)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        for part in (self.form.labelForField(self.side), self.side):
-            if part is not None:
-                part.hide()  # what is trained on and what is judged is another choice
-        self.layers = QCheckBox("Take the images that are open")
+        for widget in (self.form.labelForField(self.side), self.side):
+            if widget is not None:
+                widget.hide()  # training uses both sides
+        self.layers = QCheckBox("Use open layers")
+        self.layers.setToolTip("Pair the images that are open in the viewer instead of files")
         self.form.insertRow(0, self.layers)
         self.pairing = Choice()
         for name, title in PAIRINGS.items():
             self.pairing.addItem(title, name)
         self.template = _line("a name or a file")
         self.pattern = _line("finds id, laterality, date in names")
-        self.held = _line("as the source says, else 20 %")
+        self.validation = _line("as given by the source, else 20 %")
         self.table = plain_table(COLUMNS, (64, 84, 84), lambda listed: listed.pair.name)
         body = QWidget()
         inside = QVBoxLayout(body)
@@ -103,7 +104,7 @@ class TrainSource(SourceBox):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for text, box, tip in (
-            ("Pairing", self.pairing, "How the images of one folder, or those that are open, are paired"),
+            ("Pairing", self.pairing, "How the images of one folder, or the open layers, are paired"),
             ("Template", self.template, "The fixed image of all pairs"),
             (
                 "Pattern",
@@ -112,8 +113,8 @@ class TrainSource(SourceBox):
             ),
             (
                 "Validation",
-                self.held,
-                "A part, such as 25 %, or a text file with names of pairs, images or patients",
+                self.validation,
+                "A fraction, such as 25 %, or a text file with names of pairs, images or patients",
             ),
         ):
             box.setToolTip(tip)
@@ -122,64 +123,66 @@ class TrainSource(SourceBox):
         inside.addWidget(self.table)
         self.table.hide()
         self.fold = Fold(
-            "Pairing and validation", body, "How images are paired, and which pairs are kept for validation"
+            "Pairing and validation", body, "How images are paired, and which pairs are for validation"
         )
         self.layout().addWidget(self.fold)  # type: ignore[union-attr]
         self.whole: PairSet | None = None
-        self._part = ""
+        self._subset = ""
         self.clusters = ClustersWindow(self)
         self.clusters_button = QPushButton("Clusters…")
-        self.clusters_button.setToolTip("Show kinds of images among the pairs, and train on one of them")
+        self.clusters_button.setToolTip("Find groups of similar images, and train on one of them")
         self.clusters_button.setEnabled(False)
         self.layout().addWidget(self.clusters_button)  # type: ignore[union-attr]
         self.clusters_button.clicked.connect(self._show_clusters)
         self.clusters.taken.connect(self._take)
-        self.clusters.each_asked.connect(self.each_asked)
+        self.clusters.each_requested.connect(self.each_requested)
         self.layers.toggled.connect(self._switched)
-        self.pairing.currentIndexChanged.connect(self.look)
-        for line in (self.template, self.pattern, self.held):
+        self.pairing.currentIndexChanged.connect(self.search)
+        for line in (self.template, self.pattern, self.validation):
             line.editingFinished.connect(self._altered)
         self.changed.connect(self._list)
         self._seen = self._chosen()
 
     def missing(self) -> str:
-        """What has to be chosen before there is anything to look for; empty if nothing."""
+        """What must be chosen before pairs can be found; empty if nothing."""
         if self.layers.isChecked():
             return "" if len(self._open()) > 1 else "Open at least two images, or choose a folder or a file."
         return super().missing()
 
     def opener(self) -> Callable[[], PairSet]:
-        """What finds the pairs; the layers' pixels are read when it is called."""
-        taken = [snapshot(layer, self._viewer) for layer in self._open()] if self.layers.isChecked() else None
-        return partial(_found, taken, self.source.path, self.moving.path, *self._chosen())
+        """The function that finds the pairs; it reads the layers' pixels when called."""
+        snapshots = None
+        if self.layers.isChecked():
+            snapshots = [snapshot(layer, self._viewer) for layer in self._open()]
+        return partial(_found, snapshots, self.source.path, self.moving.path, *self._chosen())
 
     def name(self) -> str:
-        """What the pairs may be called."""
+        """A name for the pairs."""
         path = self.source.path
         name = "layers" if self.layers.isChecked() or path is None else path.stem
-        return f"{name}-{self._part}" if self._part else name
+        return f"{name}-{self._subset}" if self._subset else name
 
-    def limit(self, pairs: PairSet, part: str = "") -> None:
-        """Train on some of the pairs that were found, until others are looked for.
+    def limit(self, pairs: PairSet, subset: str = "") -> None:
+        """Use only some of the pairs found, until the next search.
 
         Parameters
         ----------
         pairs : PairSet
-        part : str
-            What to call them; empty for all.
+        subset : str
+            Their name; empty for all pairs.
         """
-        self._part = part
+        self._subset = subset
         super()._found(pairs)
-        if part:
-            self.sentence.say(f"{part.capitalize()}: {self.sentence.text()}", "quiet")
+        if subset:
+            self.sentence.say(f"{subset.capitalize()}: {self.sentence.text()}", "quiet")
 
     def stop(self) -> None:
-        """Look no further; touches nothing of Qt."""
+        """Stop searching; uses nothing of Qt."""
         super().stop()
         self.clusters.stop()
 
     def hideEvent(self, event: Any) -> None:
-        """The window of clusters goes with the viewer, not with the panel's tab."""
+        """Close the window of clusters with the viewer, not with the panel's tab."""
         super().hideEvent(event)
         window = self.window()
         if window is None or not window.isVisible():
@@ -190,20 +193,20 @@ class TrainSource(SourceBox):
         self.limit(pairs)
 
     def _show_clusters(self) -> None:
-        """Open the window, and look at the pairs if they are others than those it shows."""
+        """Open the window, and search the pairs unless it already shows them."""
         if self.whole is not None and self.clusters.pairs is not self.whole:
-            self.clusters.look(self.whole)
+            self.clusters.search(self.whole)
         self.clusters.show()
         self.clusters.raise_()
 
     def _take(self, cluster: Cluster | None) -> None:
         if self.whole is not None:
             whole, count = self.whole, len(self.clusters.clusters)
-            part = "" if cluster is None else f"cluster {cluster.number} of {count}"
-            self.limit(whole if cluster is None else cluster.pairs, part)
+            subset = "" if cluster is None else f"cluster {cluster.number} of {count}"
+            self.limit(whole if cluster is None else cluster.pairs, subset)
 
     def _open(self) -> list[ImageLayer]:
-        """The images in the viewer that nobody here has made."""
+        """The images in the viewer, without result layers."""
         return [
             layer
             for layer in self._viewer.layers
@@ -211,30 +214,30 @@ class TrainSource(SourceBox):
         ]
 
     def _chosen(self) -> tuple[str, ...]:
-        lines = [line.text().strip() for line in (self.template, self.pattern, self.held)]
+        lines = [line.text().strip() for line in (self.template, self.pattern, self.validation)]
         return (str(self.pairing.currentData()), *lines)
 
     def _switched(self, on: bool) -> None:
         for box in (self.source, self.moving):
             box.setEnabled(not on)
-        self.look()
+        self.search()
 
     def _altered(self) -> None:
-        """Look again if a line was changed: leaving one ends its editing, too."""
+        """Search again if a line was changed; leaving one unchanged ends its editing, too."""
         if self._chosen() != self._seen:
-            self.look()
+            self.search()
 
-    def look(self) -> None:
+    def search(self) -> None:
         """Find the pairs off the main thread."""
         self._seen = self._chosen()
-        self.whole, self._part = None, ""
+        self.whole, self._subset = None, ""
         try:
-            super().look()
-        except ValueError as error:  # a layer that cannot be taken
+            super().search()
+        except ValueError as error:  # a layer that cannot be used
             self._failed(error)
 
     def _list(self) -> None:
-        """Preview which images are paired."""
+        """List the pairs."""
         found, table = self.pairs, self.table
         self.clusters_button.setEnabled(self.whole is not None)
         if self.whole is None or self.clusters.pairs is not self.whole:
@@ -256,18 +259,18 @@ class TrainSource(SourceBox):
 
 
 def _found(
-    taken: Sequence[LayerSnapshot] | None,
+    snapshots: Sequence[LayerSnapshot] | None,
     source: Path | None,
     moving: Path | None,
     pairing: str,
     template: str,
     pattern: str,
-    held: str,
+    validation: str,
 ) -> PairSet:
     """The pairs; see `open_pairs`."""
     images: list[Image] | Path = Path() if source is None else source
-    if taken is not None:
-        images, moving = [shot.image() for shot in taken], None
+    if snapshots is not None:
+        images, moving = [shot.image() for shot in snapshots], None
     kind: Any = pairing or None
     return open_pairs(
         images,
@@ -275,12 +278,12 @@ def _found(
         pairing=kind,
         template=template or None,
         pattern=pattern or None,
-        validation=_validation(held),
+        validation=_validation(validation),
     )
 
 
 def _validation(text: str) -> float | Path | None:
-    """A part ("25 %", "0.25"), or the path of a list."""
+    """A fraction ("25 %", "0.25"), or the path of a list."""
     if not text:
         return None
     number = text.removesuffix("%").strip()

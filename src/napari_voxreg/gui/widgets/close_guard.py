@@ -1,4 +1,4 @@
-"""Asking before a window is closed while something is on."""
+"""Confirmation before a window is closed during work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 
 class CloseGuard(QObject):
-    """Asks when the user closes the window, by its cross, its menu, keys or leaving the desktop.
+    """Prompts when the user closes the window, by its button, menu, keys or by logging out.
 
     A program that calls ``viewer.close()`` is not kept waiting.
 
@@ -18,9 +18,9 @@ class CloseGuard(QObject):
     panel : QWidget
         In the window.
     busy : callable
-        Whether there is anything to ask.
+        Whether to prompt.
     question : str
-        That Close or Cancel answer.
+        Its answers are Close and Cancel.
     """
 
     def __init__(self, panel: QWidget, busy: Callable[[], bool], question: str) -> None:
@@ -29,21 +29,21 @@ class CloseGuard(QObject):
         self._window = 0  # its id: a reference would keep the whole viewer alive
 
     def attach(self) -> None:
-        """Watch the window that the panel is in now."""
+        """Watch the window that has the panel now."""
         window = self._panel.window()
         if isinstance(window, QMainWindow) and id(window) != self._window:
             self._window = id(window)
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Hold back the closing if the answer is no."""
+        """Ignore the closing if the user cancels."""
         if (
             event is None
             or event.type() != QEvent.Type.Close
             or not isinstance(watched, QMainWindow)
             or id(watched) != self._window
             or not self._busy()
-            or _taken_down(watched)
+            or _closed_by_program(watched)
             or self.may_close()
         ):
             return False
@@ -51,24 +51,23 @@ class CloseGuard(QObject):
         return True
 
     def may_close(self) -> bool:
-        """Ask."""
+        """Prompt the user."""
         choices = QMessageBox.StandardButton
-        answer = QMessageBox.question(
+        pressed = QMessageBox.question(
             self._panel, "VoxReg", self._question, choices.Close | choices.Cancel, choices.Cancel
         )
-        return answer == choices.Close
+        return pressed == choices.Close
 
 
-def _taken_down(window: QMainWindow) -> bool:
-    """Whether it is too late to ask.
+def _closed_by_program(window: QMainWindow) -> bool:
+    """Whether a program closes the viewer: then the canvas is closed before its window.
 
-    napari's menu closes the window by a program, too; but where a program closes the viewer, the canvas has
-    been closed before its window.
+    napari's menu, which also closes the window by program, leaves the canvas open.
     """
     middle = window.centralWidget()
-    parts = (
+    children = (
         []
         if middle is None
         else middle.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly)
     )
-    return not any(part.isVisible() for part in parts)
+    return not any(child.isVisible() for child in children)

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 SLIM = 64  # pixels that a box needs at least
-WIDEST = "Resolution"  # among the labels of the rows that are always shown
+WIDEST = "Resolution"  # label of the rows that are always shown
 
 
 class Choice(QComboBox):
@@ -27,7 +27,7 @@ class Choice(QComboBox):
         tame(self)
 
     def paintEvent(self, event: Any) -> None:
-        """Draw with the middle of a long text left out."""
+        """Draw with the middle of a long text elided."""
         painter = QStylePainter(self)
         option = QStyleOptionComboBox()
         self.initStyleOption(option)
@@ -52,10 +52,10 @@ def heading(text: str, box: QWidget, tip: str = "") -> QLabel:
 
 
 class NoWheel(QObject):
-    """Keeps the wheel, meant for scrolling the panel, from changing what it passes over."""
+    """Keeps the wheel, which scrolls the panel, from changing the boxes under the mouse."""
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Hand the wheel of a box without focus to the panel."""
+        """Pass the wheel of a box without focus to the panel."""
         if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
             event.ignore()
             return True

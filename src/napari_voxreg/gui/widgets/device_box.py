@@ -1,4 +1,4 @@
-"""Where to compute, among the devices that this machine has."""
+"""The device to compute on, among those of this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .combo_box import Choice
 
 TITLES = {"auto": "Auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple MPS)"}
 
-_known: tuple[str, ...] | None = None  # by this process, once one of its panels has asked
+_known: tuple[str, ...] | None = None  # devices of this machine, once a panel has queried them
 
 
 class DeviceBox(Choice):
@@ -23,12 +23,12 @@ class DeviceBox(Choice):
     Parameters
     ----------
     among : tuple of str, optional
-        Those that may be offered; all if left out.
+        Those that may be offered; all if omitted.
 
     Signals
     -------
     offered(names)
-        The devices of this machine are there to choose from.
+        The devices of this machine were found.
     """
 
     offered = Signal(tuple)
@@ -36,7 +36,7 @@ class DeviceBox(Choice):
     def __init__(self, among: tuple[str, ...] | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._among = among
-        self.setToolTip("Where it computes; auto takes a GPU if there is one, else the CPU")
+        self.setToolTip("Where to compute; auto uses a GPU if there is one, else the CPU")
         self._offer(("auto", "cpu"))
         runner = self._runner = Runner()
         self.destroyed.connect(lambda: runner.cancel())
@@ -48,26 +48,26 @@ class DeviceBox(Choice):
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Those to choose from."""
+        """The devices offered."""
         return tuple(str(self.itemData(k)) for k in range(self.count()))
 
     def choose(self, device: str) -> None:
-        """Choose a device, also before it is known which there are."""
+        """Choose a device, also before the devices are known."""
         if self.findData(device) < 0:
             self._add(device)
         self.setCurrentIndex(self.findData(device))
 
     def showEvent(self, event: Any) -> None:
-        """Have the child process look for devices, once; loading torch here would stop the screen."""
+        """Have the child process find the devices, once; loading torch here would block the interface."""
         super().showEvent(event)
         if _known is not None:
             self._offer(_known)
         elif not self._runner.busy:
             self._runner.start(
-                _look,
+                _find_devices,
                 report=lambda report: None,
                 done=self._learn,
-                failed=lambda error: None,  # the run says why the child process does not start
+                failed=lambda error: None,  # the run reports why the child process does not start
                 warned=lambda text: None,
             )
 
@@ -78,7 +78,7 @@ class DeviceBox(Choice):
         self.offered.emit(names)
 
     def _offer(self, names: tuple[str, ...]) -> None:
-        """Offer these and what is chosen, which stays so."""
+        """Offer these and the chosen one, which stays chosen."""
         chosen = self.device if self.count() else names[0]
         self.blockSignals(True)
         self.clear()
@@ -92,8 +92,8 @@ class DeviceBox(Choice):
         self.addItem(TITLES.get(name, f"GPU ({name.upper()})"), name)
 
 
-def _look(progress: Progress) -> tuple[str, ...]:
+def _find_devices(progress: Progress) -> tuple[str, ...]:
     from ...tensor.device import available
 
-    progress(None, "looking for devices")  # a panel that is gone needs no new child process
+    progress(None, "looking for devices")  # a closed panel needs no new child process
     return process.call(available, progress=progress)

@@ -1,4 +1,4 @@
-"""A panel in a dock: it lets go when it is closed, and survives being moved."""
+"""A panel in a dock: it disconnects when it is closed, and survives being moved."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from qtpy.QtWidgets import QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidge
 
 
 class Docked(QWidget):
-    """A widget that hears of its dock's end, which reaches no `closeEvent`.
+    """A widget that notices the end of its dock, for which Qt sends no `closeEvent`.
 
-    Its panel says what `_attach` (it is in a window), `_detach` (it was taken out) and `_gone` (it will not
-    come back) do; each may be called more than once.
+    Panels define `_attach` (it is in a window), `_detach` (it was removed from one) and `_gone` (it will not
+    return); each may be called more than once.
     """
 
     area: QScrollArea
 
     def _fill(self, content: QWidget) -> None:
-        """Show the panel's content, scrolled up and down where it is taller than the dock."""
+        """Show the panel's content, with a scroll bar where it is taller than the dock."""
         area = self.area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
@@ -36,19 +36,19 @@ class Docked(QWidget):
     def _gone(self) -> None: ...
 
     def event(self, event: Any) -> bool:
-        """A dock closed by its cross lets its widget go without closing it."""
+        """Handle the removal from a dock: closing a dock releases its widget without closing it."""
         handled = bool(super().event(event))
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is None:
                 self._detach()
-                # Only now can nobody have put it into another dock at once.
+                # Deferred, because it may be moved to another dock at once.
                 QTimer.singleShot(0, self._delete_if_left)
             else:
                 self._attach()
         return handled
 
     def hideEvent(self, event: Any) -> None:
-        """Let go if the viewer was closed; a hidden or tabbed panel goes on."""
+        """Detach if the viewer was closed, not if the panel is hidden or tabbed."""
         super().hideEvent(event)
         window: QObject | None = self.parent()
         while window is not None and not isinstance(window, QMainWindow):

@@ -1,4 +1,4 @@
-"""A section of a panel that unfolds at a click."""
+"""A collapsible section of a panel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 from superqt import QCollapsible
 
-# napari's theme frames buttons and fills checked ones; a heading should look like a line of text.
+# napari's theme frames buttons and fills checked ones; a heading should look like text.
 HEADING = (
     "QPushButton {background: transparent; border: 1px solid transparent; padding: 2px 0; text-align: left;}"
     "QPushButton:focus {border-bottom: 1px solid rgba(128, 136, 144, 160);}"
@@ -20,17 +20,17 @@ UNLIMITED = 2**24 - 1  # the largest height of a widget
 class Fold(QCollapsible):
     """A heading with an arrow; its body is shown while it is open.
 
-    It unfolds at once and grows with its body; Space and Enter toggle it. A folded body is hidden, so that
-    Tab passes it by.
+    It expands without animation and grows with its body; Space and Enter toggle it. A collapsed body is
+    hidden, so that Tab skips it.
 
     Parameters
     ----------
     title : str
         The heading.
     body : QWidget
-        What is folded away.
+        The collapsible content.
     tip : str
-        What the body is for.
+        The tooltip of the heading.
     """
 
     def __init__(self, title: str, body: QWidget, tip: str = "") -> None:
@@ -46,7 +46,7 @@ class Fold(QCollapsible):
         button.setAutoDefault(True)  # else Enter does nothing
         button.setToolTip(tip)
         inside.setContentsMargins(INDENT, 0, 0, 4)
-        # Not by `addWidget`, which holds the body to the height that it has now.
+        # Not by superqt's `addWidget`, which fixes the body at its current height.
         inside.addWidget(body)
         self.toggled.connect(self._show_body)
         self._draw_arrows()
@@ -69,7 +69,7 @@ class Fold(QCollapsible):
         super().expand(animate)
 
     def collapse(self, animate: bool = False) -> None:
-        """Fold the body away."""
+        """Hide the body."""
         super().collapse(animate)
 
     def changeEvent(self, event: Any) -> None:

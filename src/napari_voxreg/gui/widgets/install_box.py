@@ -1,4 +1,4 @@
-"""How to install the package that a method needs, and whether it is there by now."""
+"""How to install the package that a method needs, and a check for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class InstallBox(QWidget):
     Signals
     -------
     found(method)
-        The package of the method that was missing is there.
+        The missing package of the method is now installed.
     """
 
     found = Signal(object)
@@ -30,6 +30,8 @@ class InstallBox(QWidget):
         self.command.setReadOnly(True)
         self.copy_button = QPushButton("Copy command")
         self.check_button = QPushButton("Check again")
+        self.copy_button.setToolTip("Copy the command to the clipboard")
+        self.check_button.setToolTip("Check whether the package is installed now")
         buttons = QHBoxLayout()
         buttons.addWidget(self.copy_button)
         buttons.addWidget(self.check_button)
@@ -43,7 +45,7 @@ class InstallBox(QWidget):
         self.hide()
 
     def offer(self, method: Method) -> None:
-        """Show how to install a method's package, or hide if it is there."""
+        """Show how to install a method's package, or hide if it is installed."""
         self._method = None if installed(method) else method
         self.setVisible(self._method is not None)
         if self._method is not None:

@@ -1,4 +1,4 @@
-"""Boxes that choose a layer, and take files dropped on them."""
+"""Boxes that choose a layer, and accept files dropped on them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .combo_box import Choice
 class LayerBox(Choice):
     """Choose one layer of certain kinds, or none.
 
-    The choice is a layer, not a name or a place in the list: it survives renaming, reordering and the arrival
-    of others, and ends with its layer.
+    The choice is a layer, not a name or an index: it survives renaming, reordering and new layers, and ends
+    with its layer.
 
     Parameters
     ----------
@@ -25,14 +25,14 @@ class LayerBox(Choice):
     none : str
         The text of no choice.
     role : str
-        What the layer is chosen for, for the tool tip.
+        The purpose of the layer, for the tooltip.
     drops : bool
         Whether files can be dropped.
 
     Signals
     -------
     chosen()
-        A layer was chosen, by the user or by the program, or the chosen one went away.
+        A layer was chosen, by the user or by a program, or the chosen one was removed.
     dropped(paths)
         Files were dropped: a list of `Path`.
     """
@@ -57,15 +57,15 @@ class LayerBox(Choice):
         return self._layer
 
     def choose(self, layer: Layer | None) -> None:
-        """Choose a layer that is on offer, or none."""
+        """Choose a layer of the list, or none."""
         if layer is not None and not any(layer is offered for offered in self._layers):
-            raise ValueError(f"The layer {layer.name!r} cannot be chosen here.")
+            raise ValueError(f"The layer {layer.name!r} cannot be chosen here; choose one of the list.")
         self._layer = layer
         self._show()
         self.chosen.emit()
 
     def offer(self, layers: Iterable[Layer]) -> None:
-        """Offer the fitting ones among the viewer's layers, the topmost first, keeping the choice."""
+        """Offer the suitable layers, the topmost first, keeping the choice."""
         self._layers = [layer for layer in layers if isinstance(layer, self._kinds)][::-1]
         self.clear()
         self.addItems([self._none, *(layer.name for layer in self._layers)])
@@ -88,7 +88,7 @@ class LayerBox(Choice):
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Take the files before napari's window does."""
+        """Handle the files before napari's window does."""
         event.acceptProposedAction()
         self.dropped.emit(_paths(event))
 

@@ -1,4 +1,4 @@
-"""Which method, with which preset and parameters."""
+"""The method, its preset, device and parameters."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .sentence import COLOURS
 
 
 class MethodBox(QWidget):
-    """Method, preset, the device of methods that have a choice, and the method's parameters folded below.
+    """Method, preset, device where the method has a choice, and the parameters in a collapsible section.
 
-    What was changed is kept for each preset of each method, the device for all methods.
+    Changes are kept for each preset of each method; the device is common to all methods.
 
     Signals
     -------
@@ -42,19 +42,21 @@ class MethodBox(QWidget):
         self.device_box = DeviceBox()
         self.install = InstallBox()
         self.form = ParamsForm()
-        self.fold = Fold("Parameters", self.form, "Of the method, as the preset sets them")
+        self.fold = Fold("Parameters", self.form, "Parameters of the method; the preset sets them")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow(heading("Method", self.method_box), self.method_box)
-        form.addRow(heading("Preset", self.preset_box), self.preset_box)
-        self._device_label = heading("Device", self.device_box)
+        form.addRow(heading("Method", self.method_box, "The registration method"), self.method_box)
+        tip = "A set of parameter values for a kind of pair; your changes are kept for each preset"
+        self.preset_box.setToolTip(tip)
+        form.addRow(heading("Preset", self.preset_box, tip), self.preset_box)
+        self._device_label = heading("Device", self.device_box, self.device_box.toolTip())
         form.addRow(self._device_label, self.device_box)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.install)
         layout.addWidget(self.fold)
-        # napari's style sheet leaves single entries no colour of their own, except with this delegate.
+        # Without this delegate napari's style sheet ignores the colours of single entries.
         self.method_box.setItemDelegate(QStyledItemDelegate(self.method_box))
         for name, method in METHODS.items():
             self.method_box.addItem(method.title, name)
@@ -81,7 +83,7 @@ class MethodBox(QWidget):
         return self.device_box.device if METHODS[self.method].device else "auto"
 
     def params(self) -> Params:
-        """All parameters as they stand in the form.
+        """All parameters of the form.
 
         Raises
         ------
@@ -91,9 +93,9 @@ class MethodBox(QWidget):
         return METHODS[self.method].params.from_dict(self.form.values())
 
     def choose(self, method: str, preset: str | None = None, **changes: Any) -> None:
-        """Choose a method, one of its presets (the first if left out), and parameters that differ from it."""
+        """Choose a method, a preset (by default the first), and parameters that differ from it."""
         preset = next(iter(METHODS[method].presets)) if preset is None else preset
-        METHODS[method].parameters(preset, changes)  # refuses what does not exist
+        METHODS[method].parameters(preset, changes)  # refuses unknown parameters
         if changes:
             self._edited[method, preset] = changes
         self.method_box.setCurrentIndex(self.method_box.findData(method))
@@ -102,11 +104,11 @@ class MethodBox(QWidget):
         self._preset_changed()
 
     def choose_device(self, device: str) -> None:
-        """Choose "auto", "cpu", "cuda" or "mps"; a run refuses what is not there."""
+        """Choose "auto", "cpu", "cuda" or "mps"; a run refuses a device that is absent."""
         self.device_box.choose(device)
 
     def kept(self) -> dict[str, Any]:
-        """What `restore` needs."""
+        """The choices, for `restore`."""
         return {
             "method": self.method,
             "preset": self.preset,
@@ -115,7 +117,7 @@ class MethodBox(QWidget):
         }
 
     def restore(self, kept: dict[str, Any]) -> None:
-        """Choose what was chosen before."""
+        """Restore earlier choices."""
         self._edited = dict(kept["edited"])
         self.choose_device(kept["device"])
         self.choose(kept["method"], kept["preset"])
@@ -129,7 +131,7 @@ class MethodBox(QWidget):
         self.method_box.setItemData(place, grey, Qt.ItemDataRole.ForegroundRole)
 
     def _found(self, method: Method) -> None:
-        """A method was installed a moment ago."""
+        """A method has just been installed."""
         self._mark(method)
         self.changed.emit()
 

@@ -19,7 +19,7 @@ MARGIN = 6
 class MetricCurve(QWidget):
     """A metric over the iterations of all stages, in order.
 
-    Painted by hand: matplotlib and pyqtgraph take longer to load than a screen may stand still.
+    Drawn with QPainter: loading matplotlib or pyqtgraph would block the interface.
     """
 
     def __init__(self) -> None:
@@ -33,17 +33,17 @@ class MetricCurve(QWidget):
         return QSize(200, 76)
 
     def clear(self) -> None:
-        """Start anew."""
+        """Remove all values."""
         self.values = []
         self.update()
 
     def extend(self, values: Iterable[float]) -> None:
-        """Add values at the end; those that are not finite are left out."""
+        """Append values; those that are not finite are skipped."""
         self.values.extend(v for v in values if math.isfinite(v))
         self.update()
 
     def points(self, area: QRectF) -> list[QPointF]:
-        """The curve inside an area, highest value on top, at most two points a column of pixels."""
+        """The curve inside an area, highest value on top, at most two points per column of pixels."""
         values = self.values
         low, high = min(values), max(values)
         scale = area.height() / (high - low) if high > low else 0.0
@@ -51,9 +51,9 @@ class MetricCurve(QWidget):
         bunch = max(1, math.ceil(len(values) / max(area.width(), 1)))
         points = []
         for start in range(0, len(values), bunch):
-            part = values[start : start + bunch]
+            chunk = values[start : start + bunch]
             # The extremes of a column, so that no peak is lost.
-            for value in {min(part), max(part)} if bunch > 1 else part:
+            for value in {min(chunk), max(chunk)} if bunch > 1 else chunk:
                 points.append(QPointF(area.left() + start * step, area.bottom() - (value - low) * scale))
         return points
 

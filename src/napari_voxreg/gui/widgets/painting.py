@@ -1,4 +1,4 @@
-"""What plots that are painted by hand begin with."""
+"""The background of plots that are drawn with QPainter."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from qtpy.QtWidgets import QWidget
 
 
 def framed(widget: QWidget) -> tuple[QPainter, QColor, QRectF]:
-    """A painter on a widget whose ground is drawn, the colour of its text, and where the ground is."""
+    """Draw a widget's background; returns the painter, the text colour and the background's rectangle."""
     painter = QPainter(widget)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     frame = QRectF(widget.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-    return painter, ground(painter, widget, frame), frame
+    return painter, background(painter, widget, frame), frame
 
 
-def ground(painter: QPainter, widget: QWidget, frame: QRectF) -> QColor:
-    """Draw the faint rounded ground of a plot; returns the colour of the widget's text."""
+def background(painter: QPainter, widget: QWidget, frame: QRectF) -> QColor:
+    """Draw the faint rounded background of a plot; returns the colour of the widget's text."""
     text = widget.palette().color(QPalette.ColorRole.WindowText)
     faint = QColor(text)
     faint.setAlpha(30)

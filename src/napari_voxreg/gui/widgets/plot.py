@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 PERIOD = 400  # milliseconds between two drawings, at least
 MARGIN = 8  # pixels around the axes and their numbers
-POINTS = 72 / 100  # in a pixel of the screen, as matplotlib counts
+POINTS = 72 / 100  # per pixel of the screen, at matplotlib's default resolution
 
 
 class Plot(QWidget):
     """A plot in the colours of the theme.
 
-    It is drawn when it is seen, and seldom enough not to hold up the screen. matplotlib is loaded in a thread
-    before the first drawing.
+    It is drawn only while visible, and not too often, so that the interface is never blocked. matplotlib is
+    loaded in a thread before the first drawing.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Plot(QWidget):
         return QSize(200, self._height)
 
     def refresh(self) -> None:
-        """Draw anew, soon."""
+        """Redraw soon."""
         if not self._loading:
             self._loading = True
             self._loader.start(
@@ -82,7 +82,7 @@ class Plot(QWidget):
             self._timer.start(round(PERIOD - passed))
 
     def value_at(self, x: float) -> float | None:
-        """The number on the plot's axis at a place across the widget, in pixels; None before it is drawn."""
+        """The value on the plot's axis at x pixels from the left; None before the first drawing."""
         if self._canvas is None:
             return None
         (axes,) = self._canvas.figure.axes
@@ -90,15 +90,15 @@ class Plot(QWidget):
         return float(axes.transData.inverted().transform((place, 0))[0])
 
     def mousePressEvent(self, event: Any) -> None:
-        """Tell where the mouse was pressed."""
-        self._tell(self.clicked, event)
+        """Emit `clicked`."""
+        self._emit(self.clicked, event)
 
     def mouseMoveEvent(self, event: Any) -> None:
-        """Tell where the mouse is."""
-        self._tell(self.hovered, event)
+        """Emit `hovered`."""
+        self._emit(self.hovered, event)
 
     def showEvent(self, event: Any) -> None:
-        """Draw what has changed unseen."""
+        """Draw what has changed while hidden."""
         super().showEvent(event)
         self.refresh()
 
@@ -108,22 +108,22 @@ class Plot(QWidget):
         self.refresh()
 
     def changeEvent(self, event: Any) -> None:
-        """Take the colours of another theme."""
+        """Apply the colours of another theme."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
             self.refresh()
 
     def paintEvent(self, event: Any) -> None:
-        """Draw the ground, the same as of the other plots."""
+        """Draw the background, the same as in other plots."""
         framed(self)
 
-    def _tell(self, signal: Any, event: Any) -> None:
+    def _emit(self, signal: Any, event: Any) -> None:
         value = self.value_at(event.position().x())
         if value is not None:
             signal.emit(value)
 
     def _show(self) -> None:
-        """Draw, if it can be seen."""
+        """Draw if visible."""
         if not self.isVisible():
             return
         if self._canvas is None:
@@ -137,7 +137,7 @@ class Plot(QWidget):
         self._last = time.monotonic()
 
     def _new_canvas(self) -> FigureCanvasQTAgg:
-        """A canvas through which the ground is seen, and that leaves the mouse to this widget."""
+        """A transparent canvas that leaves the mouse to this widget."""
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
         from matplotlib.figure import Figure
 
@@ -152,8 +152,8 @@ class Plot(QWidget):
         return canvas
 
     def _dress(self, axes: Axes) -> None:
-        """Give the axes the font's size, the theme's colours and room for the numbers."""
-        # Not by matplotlib's settings, which all threads share: another one may be saving a figure.
+        """Set the axes' font size, the theme's colours, and margins for the numbers."""
+        # Not by rcParams, which all threads share: another one may be saving a figure.
         metrics, colour = self.fontMetrics(), self.palette().color(QPalette.ColorRole.WindowText)
         size = 0.9 * self.fontInfo().pixelSize() * POINTS
         axes.set_facecolor("none")

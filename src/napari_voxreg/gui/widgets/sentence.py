@@ -1,4 +1,4 @@
-"""One sentence with a calm colour at its side, and the colours that panels share."""
+"""A sentence with a coloured bar, and the colours that panels share."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BUTTON = (
 
 
 class Sentence(QLabel):
-    """A wrapped sentence with a calm colour at its side."""
+    """A wrapped sentence with a coloured bar at its left."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        # A label that wraps asks for little width, whatever its longest word.
+        # So that its longest word does not widen the panel.
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def say(self, text: str, tone: str) -> None:

@@ -1,4 +1,4 @@
-"""Where pairs come from: a folder, a list or a file, typed, chosen or dropped."""
+"""The source of pairs: a folder, a list or a file, typed, chosen or dropped."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ FILES = "Pairs (*.csv *.h5 *.hdf5);;All files (*)"
 
 
 class PathLine(QWidget):
-    """One path, with buttons that ask for it, and drops of files and folders.
+    """One path, with buttons to choose it; files and folders can be dropped.
 
     Parameters
     ----------
     hint : str
-        What an empty line means.
+        Shown while the line is empty: what that means.
     files : str
         The filter of a file dialog; folders only if empty.
 
@@ -54,7 +54,7 @@ class PathLine(QWidget):
         self.line.setMinimumWidth(SLIM)
         self.line.setPlaceholderText(hint)
         self.line.setClearButtonEnabled(True)
-        self.line.setAcceptDrops(False)  # or it would take the address as text
+        self.line.setAcceptDrops(False)  # else it would insert the URL as text
         self.line.editingFinished.connect(self._altered)
         self.line.textChanged.connect(lambda text: None if text else self._altered())
         row = QHBoxLayout(self)
@@ -63,15 +63,15 @@ class PathLine(QWidget):
         button = QPushButton("…")
         row.addWidget(button)
         if files:
-            # Two buttons would leave a narrow panel no room for the path.
+            # Two buttons would take the width of the path in a narrow panel.
             button.setToolTip("Choose a folder, a CSV or an HDF5 pair file")
             menu = QMenu(button)
-            menu.addAction("Folder…", self._ask_folder)
-            menu.addAction("File…", self._ask_file)
+            menu.addAction("Folder…", self._choose_folder)
+            menu.addAction("File…", self._choose_file)
             button.setMenu(menu)
         else:
             button.setToolTip("Choose a folder")
-            button.clicked.connect(self._ask_folder)
+            button.clicked.connect(self._choose_folder)
         self.setAcceptDrops(True)
 
     @property
@@ -81,7 +81,7 @@ class PathLine(QWidget):
         return Path(text).expanduser() if text else None
 
     def choose(self, path: Path | str | None) -> None:
-        """Take another path, as if the user had."""
+        """Choose another path, as if the user had."""
         self.line.setText("" if path is None else str(path))
         self._altered()
 
@@ -91,18 +91,18 @@ class PathLine(QWidget):
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Take the first that lies on this machine."""
+        """Choose the first local path."""
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
             self.choose(paths[0])
 
-    def _ask_folder(self) -> None:
+    def _choose_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Choose a folder", str(self.path or ""))
         if name:
             self.choose(name)
 
-    def _ask_file(self) -> None:
+    def _choose_file(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Choose a file", str(self.path or ""), self._files)
         if name:
             self.choose(name)
@@ -115,14 +115,14 @@ class PathLine(QWidget):
 
 
 class SourceBox(QWidget):
-    """A set of pairs; what it holds is said below as soon as it is chosen.
+    """A set of pairs, with a summary as soon as it is chosen.
 
     Attributes
     ----------
     source, moving : PathLine
         As `open_pairs` takes them.
     pairs : PairSet or None
-        What was found; None while it is looked for, and where there is nothing.
+        The pairs found; None during the search, and if there are none.
 
     Signals
     -------
@@ -136,7 +136,7 @@ class SourceBox(QWidget):
         super().__init__()
         self.pairs: PairSet | None = None
         self.source = PathLine("a folder, a CSV or an HDF5 file", FILES)
-        self.moving = PathLine("only if in a folder of its own")
+        self.moving = PathLine("only if in a separate folder")
         self.side = Choice()
         for name, title in SIDES.items():
             self.side.addItem(title, name)
@@ -145,36 +145,39 @@ class SourceBox(QWidget):
         form = self.form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        tips = (
+        tip = (
             "A folder with the subfolders fixed and moving, with lists of paths or with images, a CSV, an "
             "HDF5 pair file; or the folder of fixed images, with that of the moving ones below"
         )
-        form.addRow(heading("Pairs", self.source, tips), self.source)
-        form.addRow(heading("Moving", self.moving), self.moving)
-        form.addRow(heading("Use", self.side), self.side)
+        form.addRow(heading("Pairs", self.source, tip), self.source)
+        tip = "The folder of the moving images, if Pairs is that of the fixed ones"
+        form.addRow(heading("Moving", self.moving, tip), self.moving)
+        tip = "Which of the pairs are used, where the source divides them"
+        self.side.setToolTip(tip)
+        form.addRow(heading("Use", self.side, tip), self.side)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.sentence)
         self._runner = Runner()
         self._failure = ""
-        self.source.changed.connect(self.look)
-        self.moving.changed.connect(self.look)
+        self.source.changed.connect(self.search)
+        self.moving.changed.connect(self.search)
         self.side.currentIndexChanged.connect(self.changed)
 
     @property
     def chosen(self) -> tuple[Pair, ...]:
-        """The pairs to be used."""
+        """The pairs to use."""
         return () if self.pairs is None else getattr(self.pairs, str(self.side.currentData()))
 
     def choose(self, source: Path | str | None, moving: Path | str | None = None, side: str = "all") -> None:
-        """Choose a source, as if the user had; `changed` follows when it was looked into."""
+        """Choose a source, as if the user had; `changed` follows after the search."""
         self.side.setCurrentIndex(self.side.findData(side))
         self.moving.choose(moving)
         self.source.choose(source)
 
     def reason(self) -> str:
-        """Why there is nothing to be used; empty if there is."""
+        """Why there are no pairs to use; empty if there are."""
         if missing := self.missing():
             return missing
         if self.pairs is None:
@@ -184,19 +187,19 @@ class SourceBox(QWidget):
         return ""
 
     def missing(self) -> str:
-        """What has to be chosen before there is anything to look for; empty if nothing."""
+        """What must be chosen before pairs can be found; empty if nothing."""
         return "" if self.source.path else "Choose the pairs: a folder, a CSV or an HDF5 file."
 
     def opener(self) -> Callable[[], PairSet]:
-        """What finds the pairs, made of the present choices, to be called off the main thread."""
+        """The function that finds the pairs of the current choices, to be called off the main thread."""
         return partial(open_pairs, self.source.path or "", self.moving.path)
 
     def stop(self) -> None:
-        """Look no further; touches nothing of Qt."""
+        """Stop searching; uses nothing of Qt."""
         self._runner.cancel()
 
-    def look(self) -> None:
-        """Find the pairs off the main thread: a folder may lie far away."""
+    def search(self) -> None:
+        """Find the pairs off the main thread: a folder may be remote."""
         self.pairs = None
         self._runner.cancel()
         self.sentence.say("", "quiet")

@@ -1,4 +1,4 @@
-"""Weights of finished training runs: which there are, and which method can use them."""
+"""Weights of finished training runs, and the methods that can use them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _roots: list[Path] = []  # folders of runs besides the usual one, in this sessio
 
 
 def remember(root: Path) -> None:
-    """Offer the runs of another folder, too."""
+    """Offer also the runs of another folder."""
     if root not in _roots:
         _roots.append(root)
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# magicgui has no public base for the Qt side of a widget of one's own.
+# magicgui has no public base class for the Qt side of custom widgets.
 from magicgui.backends._qtpy.widgets import ComboBox, QBaseRangedWidget, QBaseValueWidget
 from magicgui.widgets import CheckBox
 from magicgui.widgets.bases import CategoricalWidget, RangedWidget, ValueWidget
@@ -33,9 +33,9 @@ def create_editor(info: Param, params: Params) -> ValueWidget[Any]:
     Parameters
     ----------
     info : Param
-        Declares the parameter.
+        The declaration of the parameter.
     params : Params
-        It is one of these.
+        The parameters to which it belongs.
     """
     editor = _editor(info, params)
     box = editor.native
@@ -50,7 +50,7 @@ def create_editor(info: Param, params: Params) -> ValueWidget[Any]:
 
 
 def _editor(info: Param, params: Params) -> ValueWidget[Any]:
-    """The widget that suits a parameter; not by `create_widget`, which drops options of a backend of ours."""
+    """The widget for a parameter; not by `create_widget`, which drops the options of custom backends."""
     name, label, value = info.name, words(info.name), getattr(params, info.name)
     if info.name == "device":
         return ValueWidget(
@@ -64,7 +64,7 @@ def _editor(info: Param, params: Params) -> ValueWidget[Any]:
         return CategoricalWidget(value, info.choices, name=name, label=label, widget_type=_ChoiceBackend)
     if info.kind is bool:
         check = CheckBox(value=value, name=name, label=label)
-        check.text = ""  # its label stands before it, as those of the others
+        check.text = ""  # its label stands before it, as with the other editors
         return check
     if info.kind is tuple:
         return ValueWidget(value, name=name, label=label, widget_type=_FileListBackend)
@@ -95,12 +95,12 @@ def words(name: str) -> str:
 
 
 def _file_options(info: Param, params: Params) -> dict[str, Any]:
-    """What a `FileBox` needs to know of a parameter."""
-    # Where weights are asked for, those of one's own training runs are offered.
+    """Options of the `FileBox` of a parameter."""
+    # For weights, those of the user's training runs are offered.
     fitting = params.architectures if info.name == "weights" and isinstance(params, WeightsParams) else ()
     return {
         "suffixes": info.suffixes,
-        "says": None if info.describe is None else partial(info.describe, type(params)),
+        "describe": None if info.describe is None else partial(info.describe, type(params)),
         "offers": partial(weights_for, fitting) if fitting else None,
     }
 
@@ -111,16 +111,16 @@ class NumberBox(QDoubleSpinBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setDecimals(DECIMALS)
-        # The point is the decimal sign wherever the user lives, as in the script that repeats the run.
+        # A decimal point in every locale, as in scripts.
         self.setLocale(QLocale.c())
 
     def textFromValue(self, value: float) -> str:
-        """Without zeros at the end."""
+        """Format without trailing zeros."""
         return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
 
 
 class _NumberBackend(QBaseRangedWidget):
-    """A number that is taken when its typing has ended; the wheel changes it only while it has the focus."""
+    """A number that is set when editing ends; the wheel changes it only while it has the focus."""
 
     def __init__(self, box: type[QSpinBox | NumberBox], parent: QWidget | None) -> None:
         super().__init__(box, parent=parent)
@@ -130,7 +130,7 @@ class _NumberBackend(QBaseRangedWidget):
 
 
 class _IntBackend(_NumberBackend):
-    """Not magicgui's own, which cannot show a word in place of a number."""
+    """An integer; unlike magicgui's it can show a word in place of a number."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(QSpinBox, parent)
@@ -140,7 +140,7 @@ class _IntBackend(_NumberBackend):
 
 
 class _FloatBackend(_NumberBackend):
-    """Not magicgui's own, which shows every number with as many decimals as the step has."""
+    """A float; unlike magicgui's its decimals are not fixed by the step."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(NumberBox, parent)
@@ -155,7 +155,7 @@ class _ChoiceBackend(ComboBox):
 
 
 class _DeviceBackend(QBaseValueWidget):
-    """A device among those that are there."""
+    """One of the devices of this machine."""
 
     _qwidget: DeviceBox
 
@@ -203,11 +203,11 @@ class _FileBackend(QBaseValueWidget):
         parent: QWidget | None = None,
         *,
         suffixes: tuple[str, ...],
-        says: partial[str] | None,
+        describe: partial[str] | None,
         offers: Callable[[], Sequence[Path]] | None,
     ) -> None:
         def box(parent: QWidget | None) -> FileBox:
-            return FileBox(None, suffixes, says, offers, parent)
+            return FileBox(None, suffixes, describe, offers, parent)
 
         super().__init__(box, "", "", "", parent=parent)  # type: ignore[arg-type]
 

@@ -46,8 +46,8 @@ class FileList(QWidget):
         layout.addWidget(self._list)
         buttons = QHBoxLayout()
         for text, tip, slot in (
-            ("+", "Add files at the end", self._ask),
-            ("−", "Take the chosen file off the list", self._remove),
+            ("+", "Add files at the end", self._choose_files),
+            ("−", "Remove the chosen file from the list", self._remove),
             ("▲", "Move the chosen file up", lambda: self._move(-1)),
             ("▼", "Move the chosen file down", lambda: self._move(1)),
         ):
@@ -64,7 +64,7 @@ class FileList(QWidget):
         return tuple(self._paths)
 
     def show_paths(self, paths: Sequence[Path]) -> None:
-        """Show other files, unasked."""
+        """Show other files, without a signal."""
         self._paths = list(paths)
         self._show(0)
 
@@ -74,7 +74,7 @@ class FileList(QWidget):
         self._show(len(self._paths) - 1)
         self.changed.emit()
 
-    def _ask(self) -> None:
+    def _choose_files(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(
             self, "Parameter files", "", "Parameter files (*.txt *.toml);;All files (*)"
         )
@@ -104,49 +104,49 @@ class FileList(QWidget):
 
 
 class FileBox(QWidget):
-    """One path, or none; under it what the file holds, where there is a function that tells.
+    """One path, or none, with a description of the file where there is a function for it.
 
     Parameters
     ----------
     path : Path or None
-        At first.
+        The initial path.
     suffixes : tuple of str
         Of the files that the dialog offers; all if empty.
-    says : callable, optional
-        ``says(path, progress=...)`` tells in a line what a file holds, or raises a `ValueError`; it is called
-        in the child process of `core.process`.
+    describe : callable, optional
+        ``describe(path, progress=...)`` describes a file in a line, or raises a `ValueError`; it is called in
+        the child process of `core.process`.
     offers : callable, optional
-        Gives files to choose from, each known by its folder's name: a button lists them. Called in a thread.
+        Returns files to choose from, listed under a button by the names of their folders. Called in a thread.
 
     Signals
     -------
     changed()
         The path was changed.
-    told(sentence)
-        The line under the path is there.
+    described(sentence)
+        The description is shown.
     """
 
     changed = Signal()
-    told = Signal(str)
+    described = Signal(str)
 
     def __init__(
         self,
         path: Path | None,
         suffixes: tuple[str, ...] = (),
-        says: partial[str] | None = None,
+        describe: partial[str] | None = None,
         offers: Callable[[], Sequence[Path]] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._suffixes, self._says = suffixes, says
+        self._suffixes, self._describe = suffixes, describe
         self._line = QLineEdit("" if path is None else str(path))
-        self._line.setPlaceholderText("none" if says is None else "as shipped")
+        self._line.setPlaceholderText("none" if describe is None else "as shipped")
         self._line.setClearButtonEnabled(True)
         self._line.editingFinished.connect(self._altered)
         self._line.textChanged.connect(self._typed)
-        browse = QPushButton("…" if says is None else "Load…")
+        browse = QPushButton("…" if describe is None else "Load…")
         browse.setToolTip("Choose a file")
-        browse.clicked.connect(self._ask)
+        browse.clicked.connect(self._choose_file)
         self._sentence = Sentence()
         row = QHBoxLayout()
         row.addWidget(self._line, 1)
@@ -163,7 +163,7 @@ class FileBox(QWidget):
         self._runner = Runner()
         for runner in (self._runner, self._lister):
             self.destroyed.connect(runner.cancel)
-        self._look()
+        self._update_description()
 
     @property
     def path(self) -> Path | None:
@@ -172,11 +172,11 @@ class FileBox(QWidget):
         return Path(text) if text else None
 
     def choose(self, path: Path | None) -> None:
-        """Take another file, as if the user had."""
+        """Choose another file, as if the user had."""
         self._line.setText("" if path is None else str(path))
         self._altered()
 
-    def _ask(self) -> None:
+    def _choose_file(self) -> None:
         kinds = f"({' '.join(f'*{suffix}' for suffix in self._suffixes)});;All files (*)"
         shown = f"Files {kinds}" if self._suffixes else ""
         start = "" if self.path is None else str(self.path.parent)
@@ -185,7 +185,7 @@ class FileBox(QWidget):
             self.choose(Path(name))
 
     def _runs_button(self) -> QPushButton:
-        """A button whose menu lists what is offered at that moment."""
+        """A button whose menu lists the files offered when it is opened."""
         button = QPushButton("Runs")
         button.setToolTip("Choose the weights of one of your training runs")
         self._menu = QMenu(button)
@@ -194,7 +194,7 @@ class FileBox(QWidget):
         return button
 
     def _list(self) -> None:
-        """Fill the menu off the main thread: the folder of runs may be large, or far away."""
+        """Fill the menu off the main thread: the folder of runs may be large or remote."""
         offers = self._offers
         assert offers is not None  # else there is no menu
         self._fill("Looking for runs…", ())
@@ -211,38 +211,38 @@ class FileBox(QWidget):
         for file in files:
             self._menu.addAction(file.parent.name, partial(self.choose, file))
         if not files:
-            word = QAction(nothing, self._menu)
-            word.setEnabled(False)
-            self._menu.addAction(word)
+            entry = QAction(nothing, self._menu)
+            entry.setEnabled(False)
+            self._menu.addAction(entry)
 
     def _typed(self, text: str) -> None:
-        """The line's own button clears it, which ends no editing."""
+        """Handle the line's clear button, which does not end editing."""
         if not text:
             self._altered()
 
     def _altered(self) -> None:
-        """Tell of another path, once."""
+        """Emit `changed` once per path."""
         if self.path != self._seen:
             self._seen = self.path
-            self._look()
+            self._update_description()
             self.changed.emit()
 
-    def _look(self) -> None:
-        """Have the file looked into, if that can be done."""
+    def _update_description(self) -> None:
+        """Describe the file, if there is a function for it."""
         self._runner.cancel()
         self._sentence.say("", "quiet")
-        says, path = self._says, self.path
-        if says is None or path is None:
+        describe, path = self._describe, self.path
+        if describe is None or path is None:
             return
-        self._sentence.say("Looking into the file…", "quiet")
+        self._sentence.say("Reading the file…", "quiet")
         self._runner.start(
-            lambda progress: process.call(says.func, *says.args, path, progress=progress),
+            lambda progress: process.call(describe.func, *describe.args, path, progress=progress),
             report=lambda report: None,
-            done=lambda sentence: self._tell(sentence, "quiet"),
-            failed=lambda error: self._tell(str(error).split("\n")[0], "failed"),
+            done=lambda sentence: self._show(sentence, "quiet"),
+            failed=lambda error: self._show(str(error).split("\n")[0], "failed"),
             warned=lambda text: None,
         )
 
-    def _tell(self, sentence: str, tone: str) -> None:
+    def _show(self, sentence: str, tone: str) -> None:
         self._sentence.say(sentence, tone)
-        self.told.emit(sentence)
+        self.described.emit(sentence)

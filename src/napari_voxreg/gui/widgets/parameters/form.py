@@ -1,4 +1,4 @@
-"""A form for a method's parameters, made from their declaration."""
+"""A form for declared parameters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from ....core.params import Param, Params
 from ..fold import Fold
-from .editors import create_editor
+from .editors import create_editor, words
 
 
 class ParamsForm(QWidget):
-    """The parameters of one method, the advanced ones folded away.
+    """A row per parameter, the advanced ones in a collapsible section.
 
     Attributes
     ----------
@@ -37,39 +37,39 @@ class ParamsForm(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
 
-    def set_up(self, params: Params, apart: Mapping[str, Sequence[str]] | None = None) -> None:
+    def set_up(self, params: Params, groups: Mapping[str, Sequence[str]] | None = None) -> None:
         """Show the parameters of a method.
 
         Parameters
         ----------
         params : Params
             Declares the parameters and gives their values.
-        apart : mapping of str to sequence of str, optional
-            Parameters that are folded away under titles of their own.
+        groups : mapping of str to sequence of str, optional
+            Names of parameters in collapsible sections of their own, by the titles of these.
         """
         if self._content is not None:
-            # It stays a child until then: without a parent, Python might collect it in pieces.
+            # It keeps its parent until then, else Python might collect it in pieces.
             self._content.hide()
             self._content.deleteLater()
         self.editors = {}
         self._content = QWidget()
         layout = QVBoxLayout(self._content)
         layout.setContentsMargins(0, 0, 0, 0)
-        groups = {} if apart is None else apart
+        groups = {} if groups is None else groups
         grouped = {name for names in groups.values() for name in names}
         infos = [i for i in params.infos() if i.name not in grouped]
         layout.addWidget(self._rows([i for i in infos if not i.advanced], params))
         advanced = [i for i in infos if i.advanced]
         if advanced:
-            tip = "Parameters that seldom need another value"
+            tip = "Parameters that rarely need changing"
             layout.addWidget(Fold("Advanced", self._rows(advanced, params), tip))
         for title, names in groups.items():
             rows = self._rows([i for i in params.infos() if i.name in names], params)
-            layout.addWidget(Fold(title, rows))
+            layout.addWidget(Fold(title, rows, f"{title}: {', '.join(map(words, names))}"))
         self._layout.addWidget(self._content)
 
     def values(self) -> dict[str, Any]:
-        """The present values by name."""
+        """The current values by name."""
         return {name: editor.value for name, editor in self.editors.items()}
 
     def show_row(self, name: str, shown: bool) -> None:
@@ -79,8 +79,8 @@ class ParamsForm(QWidget):
         assert isinstance(form, QFormLayout)  # made by `_rows`
         label = form.labelForField(box)
         assert label is not None  # as above
-        for part in (box, label):
-            part.setVisible(shown)
+        for widget in (box, label):
+            widget.setVisible(shown)
 
     def _rows(self, infos: list[Param], params: Params) -> QWidget:
         """Labels and editors."""

@@ -1,4 +1,4 @@
-"""Rows of a table as Qt shows them: sorted by number, copied as text, handed on as a data frame."""
+"""Rows of a table for Qt: sorted by number, copied as text, exported as a data frame."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TableColumn:
     Parameters
     ----------
     title : str
-        The heading; it may have two lines.
+        The heading, of one or two lines.
     text : callable
         A row's cell.
     number : callable, optional
@@ -56,7 +56,7 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class RowStyle:
-    """What a row looks like.
+    """The appearance of a row.
 
     Parameters
     ----------
@@ -75,9 +75,9 @@ class RowStyle:
 
 
 class TableModel(QAbstractTableModel):
-    """Rows of any kind under columns that read them.
+    """Rows of any kind, under columns that read them.
 
-    Rows that arrive in a sorted table go to their place in it, and what is selected stays selected.
+    New rows of a sorted table are sorted in, and the selection is kept.
 
     Parameters
     ----------
@@ -118,18 +118,18 @@ class TableModel(QAbstractTableModel):
         self.sort(*self._sorted)
 
     def text(self, lines: Iterable[int]) -> str:
-        """Some lines with the headings, separated by tabs, as spreadsheets take them."""
+        """Some rows with the headings, separated by tabs, for spreadsheets."""
         cells = [[column.name for column in self.columns]]
         cells += [[column.text(self.rows[line]) for column in self.columns] for line in lines]
         return "\n".join("\t".join(line) for line in cells)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """All rows as shown, with all digits; nan where a number is missing."""
+        """All rows in the order shown, with all digits; nan where a number is missing."""
         import pandas as pd
 
         return pd.DataFrame({c.name: [c.value(row) for row in self.rows] for c in self.columns})
 
-    # What Qt asks for -----------------------------------------------------------------------------------
+    # What Qt calls --------------------------------------------------------------------------------------
 
     def rowCount(self, parent: QModelIndex = NOWHERE) -> int:
         """The number of rows."""

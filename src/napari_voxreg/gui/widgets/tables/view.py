@@ -1,4 +1,4 @@
-"""A table to look at, to choose a row from and to copy rows of."""
+"""A table whose rows can be sorted, selected and copied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .model import RowStyle, TableColumn, TableModel
 
 PLAIN = 150  # pixels that a table of plain text is high
 ARROW = 14  # pixels for the arrow of the sorted column
-# napari's theme has no style for cells: its own would leave wide margins.
+# napari's theme has no style for cells; the default has wide margins.
 STYLE = (
     f"QTableView::item {{padding: 0 {ARROW - 2}px 0 2px;}}"
     f"QHeaderView::section {{padding: 2px {ARROW}px 2px 2px;}}"
@@ -56,7 +56,7 @@ class Table(QTableView):
         self.setIconSize(QSize(9, 9))
         self.setShowGrid(False)
         self.setWordWrap(False)
-        self.setTabKeyNavigation(False)  # Tab goes on to the next widget
+        self.setTabKeyNavigation(False)  # Tab moves to the next widget
         self.setStyleSheet(STYLE)
         self.across.setMinimumSectionSize(24)
         self.across.setHighlightSections(False)
@@ -89,38 +89,38 @@ class Table(QTableView):
 
     @property
     def selected(self) -> Any:
-        """The row that is selected; None if none is, or several are."""
+        """The selected row; None if none or several are selected."""
         lines = self.selection.selectedRows()
         return self.contents.rows[lines[0].row()] if len(lines) == 1 else None
 
     def select(self, row: Any) -> None:
-        """Select a row that is there, and show it."""
+        """Select a row of the table, and scroll to it."""
         line = next(k for k, one in enumerate(self.contents.rows) if one is row)
         self.selectRow(line)
 
     def copy(self) -> None:
-        """Put the selected rows on the clipboard, in the order shown, under the headings."""
+        """Copy the selected rows to the clipboard, in the order shown, with the headings."""
         lines = sorted(index.row() for index in self.selection.selectedRows())
         clipboard = QGuiApplication.clipboard()
         if lines and clipboard is not None:
             clipboard.setText(self.contents.text(lines))
 
     def event(self, event: Any) -> bool:
-        """Keep Ctrl+C from the shortcuts of the window."""
+        """Handle Ctrl+C before the window's shortcuts."""
         if event.type() == QEvent.Type.ShortcutOverride and event.matches(QKeySequence.StandardKey.Copy):
             event.accept()
             return True
         return super().event(event)
 
     def keyPressEvent(self, event: Any) -> None:
-        """Copy rows, where Qt would copy a single cell."""
+        """Copy rows; Qt would copy a single cell."""
         if event.matches(QKeySequence.StandardKey.Copy):
             self.copy()
         else:
             super().keyPressEvent(event)
 
     def fit(self, lines: int | None = None) -> None:
-        """Be as high as the rows, but show no more than so many lines without scrolling."""
+        """Set the height to that of the rows, but to `lines` rows at most."""
         count = len(self.contents.rows)
         down, bar = self.verticalHeader(), self.horizontalScrollBar()
         assert down is not None and bar is not None  # every table has both
@@ -136,7 +136,7 @@ def plain_table(columns: Sequence[TableColumn], widths: Sequence[int], tip: Call
     ----------
     columns : sequence of TableColumn
     widths : sequence of int
-        Pixels of all columns but the last, which takes what is left.
+        Pixels of all columns but the last, which takes the rest.
     tip : callable
         A row's tooltip.
     """
