@@ -57,7 +57,7 @@ def elsewhere(monkeypatch):
 
 @pytest.fixture
 def full(elsewhere, monkeypatch):
-    """The same without room for anything."""
+    """The same, without memory for anything."""
 
     def to(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if torch.device("meta") in (*args, *kwargs.values()):

@@ -33,7 +33,7 @@ def ncc(fixed: Tensor, warped: Tensor) -> Tensor:
 
 
 def lncc(fixed: Tensor, warped: Tensor, window: int = 9) -> Tensor:
-    """1 - mean squared LNCC in windows around each pixel: `similarity.lncc` of each pair."""
+    """1 - mean squared correlation in windows (LNCC) around each pixel: `similarity.lncc` of each pair."""
     costs = [similarity.lncc(a, b, window=window) for a, b in zip(fixed, warped, strict=True)]
     return torch.stack(costs).mean()
 
