@@ -113,10 +113,20 @@ def test_landmarks_go_where_the_transform_brings_them_back_from(kind: str) -> No
     assert plain.landmarks is not None and plain.landmarks[1] is moving
 
 
-def test_the_border_goes_on_where_the_moving_image_ends() -> None:
+def test_a_placed_image_ends_where_the_moving_image_does() -> None:
     grid = FIXED[2]
-    moving = scene(grid, 1)
-    ends = moving.with_data(np.repeat(np.arange(40, dtype=np.float32)[:, None] + 100, 48, axis=1))
-    down = Displacement(np.broadcast_to([10.0, 0.0], (*grid.shape, 2)).copy(), grid)
-    rows = warp(Task(moving, ends).placed(down).moving, None, grid).data[:, 20]
-    assert rows == pytest.approx(np.minimum(np.arange(40) + 105, 139))
+    data = np.repeat(np.arange(40, dtype=np.float32)[:, None] + 100, 48, axis=1)
+    plain = Task(scene(grid, 1), scene(grid).with_data(data))
+    still = plain.placed(Displacement(np.zeros((*grid.shape, 2)), grid))
+    assert still.moving.grid.same_as(grid) and still.moving_mask is None
+    assert still.moving.data == pytest.approx(data)
+    # Five rows on the left come from outside: there the border goes on and does not count.
+    field = np.zeros((*grid.shape, 2))
+    field[:, :24, 0] = 10.0
+    half = plain.placed(Displacement(field, grid))
+    rows = warp(half.moving, None, grid).data
+    assert rows[:, 10] == pytest.approx(np.minimum(np.arange(40) + 105, 139))
+    assert rows[:, 40] == pytest.approx(data[:, 40])
+    assert half.moving_mask is not None
+    counts = warp(half.moving_mask, None, grid, order=0).data
+    assert counts[:35, 10].all() and not counts[35:, 10].any() and counts[:, 40].all()

@@ -52,8 +52,9 @@ class Task:
         transform : Transform
             From world points of the fixed image to world points of the moving image. An `Affine` moves the
             moving grid, which is exact. Any other resamples the moving image and its mask once on the pixels
-            of the fixed grid and an eighth of its sides around it, for what is still to be found may lead
-            there. Pixels that do not come from inside the moving image are masked out.
+            of the fixed grid, and of an eighth of its sides around it as far as the moving image reaches,
+            for what is still to be found may lead there. Pixels that do not come from inside the moving
+            image are masked out.
         """
         if isinstance(transform, Affine):
             grid = self.moving.grid.moved(transform.inverse().matrix)
@@ -61,12 +62,16 @@ class Task:
             mask = None if self.moving_mask is None else self.moving_mask.with_grid(grid)
         else:
             grid = _around(self.fixed.grid)
-            # The border goes on outside: another value would make an edge, and change the pixels' range.
+            everywhere = self.moving.with_data(np.ones(self.moving.grid.shape, bool))
+            covered = warp(everywhere, transform, grid, order=0)
+            # Where the moving image ends, so does the placed one: what is not of it would change its range.
+            box = _box(covered.data)
+            grid, covered = _cropped(grid, box), covered.data[box]
+            # The border goes on in what is left outside: another value would make an edge.
             moving = warp(self.moving, transform, grid, fill=None)
-            mask = self.moving_mask or self.moving.with_data(np.ones(self.moving.grid.shape, bool))
-            mask = warp(mask, transform, grid, order=0)
-            if self.moving_mask is None and mask.data.all():
-                mask = None
+            mask = None if covered.all() else moving.with_data(covered)
+            if self.moving_mask is not None:
+                mask = warp(self.moving_mask, transform, grid, order=0)
         landmarks = self.landmarks
         if landmarks is not None:
             landmarks = (landmarks[0], transform.inverse(self.moving.grid)(landmarks[1]))
@@ -80,3 +85,19 @@ def _around(grid: Grid) -> Grid:
     affine[:-1, -1] = grid.to_world([[-m for m in margin]])[0]
     shape = tuple(n + 2 * m for n, m in zip(grid.shape, margin, strict=True))
     return Grid(shape, affine, grid.units)
+
+
+def _box(inside: Array) -> tuple[slice, ...]:
+    """The smallest box that holds all true pixels; everything if there are none."""
+    if not inside.any():
+        return tuple(slice(0, n) for n in inside.shape)
+    axes = range(inside.ndim)
+    lines = (np.flatnonzero(inside.any(axis=tuple(j for j in axes if j != k))) for k in axes)
+    return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
+
+
+def _cropped(grid: Grid, box: tuple[slice, ...]) -> Grid:
+    """The part of a grid inside a box of indices."""
+    affine = grid.affine.copy()
+    affine[:-1, -1] = grid.to_world([[side.start for side in box]])[0]
+    return Grid(tuple(side.stop - side.start for side in box), affine, grid.units)
