@@ -140,7 +140,7 @@ def test_each_pair_is_judged_with_the_model_of_its_cluster(asked: list[str], tmp
     # Its shift is none at all: every pair stays as it lies.
     own[1] = weights(tmp_path / "still", (0.0, 0.0))
     still = judge(clusters, everyone, own, tmp_path / "judged")
-    assert [note[:86] for note in still.notes] == [
+    assert [note[:85] for note in still.notes] == [
         "0 of 7 pairs stayed at their current positions with one model for all, 3 with one per"
     ] and not found.notes
     asked.clear()
