@@ -53,7 +53,7 @@ def test_pose_and_deformation_are_found_in_one_go_and_explained(brain):
     done, why = result.notes[:2]
     assert done.startswith("Pose found (rotated by 4")  # 35 and the 6 of the sample itself
     assert "deformation of up to" in done
-    assert "holds" in why
+    assert "improves held-out pixels" in why
     assert result.confidence > 0.5
 
 

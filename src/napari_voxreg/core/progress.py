@@ -43,7 +43,10 @@ def subprogress(progress: Progress, start: float, stop: float) -> Progress:
     """Progress of a stage that covers `start` to `stop` of the whole."""
 
     def report(fraction: float | None, message: str, metric: float | None = None) -> None:
-        whole = None if fraction is None else start + (stop - start) * min(max(fraction, 0.0), 1.0)
+        whole = fraction
+        if fraction is not None:
+            # Rounding must not lead beyond the end: the next stage begins there.
+            whole = min(start + (stop - start) * min(max(fraction, 0.0), 1.0), stop)
         progress(whole, message, metric)
 
     return report

@@ -402,7 +402,7 @@ def test_failures_without_a_known_reason_quote_elastix():
         "all was well\n", "file.cxx:3:\nITK ERROR: ParameterObject(0x1f): Bad index.\n"
     )
     itself = "ITK ERROR: ElastixRegistrationMethod(0x1f): Internal elastix error: See elastix log."
-    assert "no reason" in failure("nothing", itself)
+    assert "without a reason" in failure("nothing", itself)
 
 
 # The last test, so that none waits for the new child to load elastix again.

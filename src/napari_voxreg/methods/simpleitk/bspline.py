@@ -52,7 +52,7 @@ def run(task: Task, params: FreeForm, progress: Progress) -> Outcome:
             affine.METHOD.parameters(params={"metric": params.metric}),
             subprogress(progress, 0.0, 0.25),
         )
-        task, progress = task.placed(linear.transform), subprogress(progress, 0.25, 1.0)
+        progress = subprogress(progress, 0.25, 1.0)
         trace.extend(linear.trace)
     frame = Frame.of(task.fixed.grid)
     fixed, moving = frame.image(task.fixed), frame.image(task.moving)
@@ -67,6 +67,9 @@ def run(task: Task, params: FreeForm, progress: Progress) -> Outcome:
             transform = _refined(transform, fixed_itk, meshes[level])
         method = _level(params, factor, fixed, task.seed)
         optimiser.set_masks(method, frame, factor, task)
+        if linear is not None:
+            # ITK composes: on a grid moved by the affine map, the same seed would not give the same spline.
+            method.SetMovingInitialTransform(linear.transform.moved(frame.matrix).to_itk(fixed.grid))
         method.SetInitialTransform(transform, inPlace=True)
         optimiser.execute(
             method,
