@@ -145,8 +145,9 @@ def test_the_small_files_are_the_same_pairs(name):
     for role, image in expected.items():
         if image is not None:
             found = read_image(folder() / f"{name}_{role}{ENDINGS[name]}")
-            # Another machine's exponential may round one pixel in thousands the other way.
-            assert np.mean(found.data != image.data) < 1e-3
+            # Another machine's exponential rounds the last digit of many pixels, and one in thousands to the
+            # other whole number.
+            assert np.mean(~np.isclose(found.data, image.data, rtol=1e-5, atol=0)) < 1e-3
             assert np.allclose(found.grid.affine, image.grid.affine, atol=1e-4)
             assert found.grid.units == image.grid.units
     points = [read_points(folder() / f"{name}_points_{role}.csv") for role in ("fixed", "moving")]
