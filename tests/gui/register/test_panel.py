@@ -377,7 +377,7 @@ def test_landmarks_and_masks_reach_the_method(panel, viewer, qtbot):
     assert result.before.landmark_error == pytest.approx(np.hypot(2 * SPACING[0], 3 * SPACING[1]))
     assert result.after.landmark_error < 0.05
     sentence = panel.outcome.sentence.text()
-    assert sentence.startswith("Better: landmark error 0.") and " mm; " in sentence
+    assert sentence.startswith("Better: landmark error 1.25 → ") and " mm; " in sentence
 
 
 def test_a_channel_is_offered_only_for_colour_layers(panel, viewer, qtbot):

@@ -38,8 +38,9 @@ class DeviceBox(Choice):
         self._among = among
         self.setToolTip("Where to compute; auto uses a GPU if there is one, else the CPU")
         self._offer(("auto", "cpu"))
-        runner = self._runner = Runner()
-        self.destroyed.connect(lambda: runner.cancel())
+        self._runner = Runner()
+        # Not a lambda: Python may collect that before Qt calls it, which crashes.
+        self.destroyed.connect(self._runner.cancel)
 
     @property
     def device(self) -> str:

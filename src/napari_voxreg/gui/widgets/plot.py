@@ -86,8 +86,9 @@ class Plot(QWidget):
         if self._canvas is None:
             return None
         (axes,) = self._canvas.figure.axes
-        place = x * self._canvas.device_pixel_ratio
-        return float(axes.transData.inverted().transform((place, 0))[0])
+        # By fractions: the canvas may not have its final size yet, nor be drawn.
+        box, (low, high) = axes.get_position(), axes.get_xlim()
+        return float(low + (x / max(self.width(), 1) - box.x0) / box.width * (high - low))
 
     def mousePressEvent(self, event: Any) -> None:
         """Emit `clicked`."""
