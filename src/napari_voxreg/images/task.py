@@ -63,10 +63,10 @@ class Task:
         else:
             grid = _around(self.fixed.grid)
             everywhere = self.moving.with_data(np.ones(self.moving.grid.shape, bool))
-            covered = warp(everywhere, transform, grid, order=0)
+            covered = warp(everywhere, transform, grid, order=0).data
             # Where the moving image ends, so does the placed one: what is not of it would change its range.
-            box = _box(covered.data)
-            grid, covered = _cropped(grid, box), covered.data[box]
+            box = _box(covered)
+            grid, covered = _cropped(grid, box), covered[box]
             # The border goes on in what is left outside: another value would make an edge.
             moving = warp(self.moving, transform, grid, fill=None)
             mask = None if covered.all() else moving.with_data(covered)
