@@ -68,7 +68,7 @@ def call(function: Callable[..., T], *args: Any, progress: Progress = silent, **
     Cancelled
         If `progress` raised it, or if `shutdown` was called meanwhile.
     MethodUnavailable
-        If the child dies, with its last words, or cannot be started; the next call has a new child.
+        If the child dies, with its last output, or cannot be started; the next call has a new child.
     Exception
         Whatever the function raised, with the child's traceback as a note.
     """
@@ -135,7 +135,7 @@ def launch(module: str, stderr: BinaryIO) -> subprocess.Popen[bytes]:
     module : str
         Calls `settle` first thing.
     stderr : file
-        For its last words.
+        For its last output.
 
     Raises
     ------

@@ -89,11 +89,10 @@ def _around(grid: Grid) -> Grid:
 
 def _box(inside: Array) -> tuple[slice, ...]:
     """The smallest box that holds all true pixels; everything if there are none."""
-    if not inside.any():
-        return tuple(slice(0, n) for n in inside.shape)
-    axes = range(inside.ndim)
-    lines = (np.flatnonzero(inside.any(axis=tuple(j for j in axes if j != k))) for k in axes)
-    return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
+    from scipy.ndimage import find_objects
+
+    boxes = find_objects(inside.astype(np.uint8))
+    return boxes[0] if boxes else tuple(slice(0, n) for n in inside.shape)
 
 
 def _cropped(grid: Grid, box: tuple[slice, ...]) -> Grid:
