@@ -128,7 +128,9 @@ def read_displacement(source: Path | Stored | Array, fixed: Image, moving: Image
         index = moving.grid.in_units(fixed.grid.units).to_index(there)
         field = index.T.reshape(fixed.ndim, *fixed.grid.shape) - np.indices(fixed.grid.shape)
     else:
-        raise ValueError(f"{source.name} is no displacement; give a .flo, .npy, .h5 or .tfm file.")
+        raise ValueError(
+            f"{source.name} cannot be read as a displacement field; give a .flo, .npy, .h5 or .tfm file."
+        )
     wanted = (fixed.ndim, *fixed.grid.shape)
     if field.shape != wanted:
         raise ValueError(
