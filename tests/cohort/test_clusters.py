@@ -77,7 +77,7 @@ def test_kinds_are_found_with_the_elbow_at_their_number(shapes, images) -> None:
     assert csv_text(again.clusters()) == csv_text(clusters)
 
 
-def test_pictures_show_the_middle_of_the_fixed_image_undistorted() -> None:
+def test_thumbnails_show_the_middle_of_the_fixed_image_undistorted() -> None:
     flat = picture("disc", 0, (60, 120))
     deep = Image(
         np.stack([np.zeros((60, 120)), flat.data, np.zeros((60, 120))]), Grid.from_spacing((3, 60, 120))

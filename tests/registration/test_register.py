@@ -148,7 +148,7 @@ def test_units_are_converted_to_those_of_the_fixed_image():
     assert result.after.landmark_error < 0.2
 
 
-def test_thin_stacks_register_as_pictures():
+def test_thin_stacks_register_as_2d_images():
     fixed, moving = _pair()
     stacks = [
         Image(i.data[:, None], Grid.from_spacing((64, 1, 72), (1, 5, 1), units="millimeter"))

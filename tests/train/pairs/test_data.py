@@ -39,7 +39,7 @@ def test_training_sees_a_pair_as_networks_do_later(shape: tuple[int, ...]) -> No
     assert covering(fixed, grid.shape).same_as(grid)
 
 
-def test_pictures_of_other_sizes_fit_the_same_shape() -> None:
+def test_images_of_other_sizes_fit_the_same_shape() -> None:
     for shape in ((100, 60), (20, 300), (64, 64), (10, 12)):
         fixed = Grid.from_spacing(shape, 2.0)
         grid = covering(fixed, (64, 48))
@@ -131,7 +131,7 @@ def test_the_same_seed_changes_alike_and_each_option_changes_something() -> None
 @pytest.mark.parametrize(
     ("pairs", "batch", "steps"), [(10, 4, 0), (10, 3, 7), (3, 8, 0), (1, 4, 0), (8, 4, 0)]
 )
-def test_every_pair_has_its_turn(pairs: int, batch: int, steps: int) -> None:
+def test_every_pair_is_used(pairs: int, batch: int, steps: int) -> None:
     plan = Plan(pairs, batch, steps, seed=5)
     epoch = list(plan.epoch(1))
     assert len(epoch) == plan.length == (steps or -(-pairs // min(batch, pairs)))
