@@ -211,7 +211,8 @@ class Image:
     Parameters
     ----------
     data : ndarray
-        Shape ``grid.shape``, or ``grid.shape + (channels,)``. Never modified.
+        Shape ``grid.shape``, or ``grid.shape + (channels,)``. Never modified. What a masked array masks, and
+        NaN and infinities, are pixels without data.
     grid : Grid
         Where the pixels lie.
     name : str
@@ -273,17 +274,72 @@ class Image:
 def as_image(image: Image | npt.ArrayLike, name: str = "") -> Image:
     """Take an image as it is, or a plain array as an image with unit spacing.
 
-    An array whose last of three axes, or of four, has three or four entries is taken as RGB(A); build an
-    `Image` where that guess is wrong.
+    An array whose last of three axes has three or four entries is taken as RGB(A), and the last of four axes
+    with up to four entries as channels; build an `Image` where that guess is wrong. The mask of a masked
+    array is kept.
+
+    Raises
+    ------
+    ValueError
+        If the array has too few axes, or so many that one of them must be time or channels.
     """
     if isinstance(image, Image):
         return image
-    data = np.asarray(image)
+    data = np.asanyarray(image)
     if data.ndim < 2:
         raise ValueError(f"An image needs two or three axes; this array has the shape {data.shape}.")
+    if data.ndim > 4 or (data.ndim == 4 and data.shape[-1] > 4):
+        raise ValueError(
+            f"Which axis of the array of shape {data.shape} is time or channels; "
+            "give one time point, and channels, four at most, as the last axis?"
+        )
     coloured = data.ndim == 4 or (data.ndim == 3 and data.shape[-1] in (3, 4) and min(data.shape[:2]) > 4)
     shape = data.shape[:-1] if coloured else data.shape
+    if coloured and data.ndim == 3 and data.shape[-1] == 4:
+        data = with_opacity(data)
     return Image(data, Grid.from_spacing(shape), name)
+
+
+def with_nan(data: Array) -> Array:
+    """Pixels as a plain array, in which those that a masked array masks are NaN.
+
+    Parameters
+    ----------
+    data : ndarray or numpy.ma.MaskedArray
+
+    Returns
+    -------
+    ndarray
+        `data` itself if nothing is masked, else floats that hold its values: float32 for up to 16 bits.
+    """
+    if not isinstance(data, np.ma.MaskedArray):
+        return data
+    if not np.ma.is_masked(data):
+        return np.asarray(data)
+    filled: Array = data.astype(np.result_type(data.dtype, np.float32)).filled(np.nan)
+    return filled
+
+
+def with_opacity(data: Array) -> Array:
+    """Pixels whose last channel is their opacity, masked where they are fully transparent.
+
+    Parameters
+    ----------
+    data : ndarray, shape (*shape, 2) or (*shape, 4)
+        Grey and opacity, or red, green, blue and opacity.
+
+    Returns
+    -------
+    ndarray or numpy.ma.MaskedArray, shape (*shape,) or (*shape, 4)
+        Grey pixels lose the channel. Nothing is masked where all is transparent: then it means nothing.
+    """
+    clear = data[..., -1] == 0
+    if data.shape[-1] == 2:
+        data = data[..., 0]
+    if not clear.any() or clear.all():
+        return data
+    mask = clear if data.ndim == clear.ndim else np.repeat(clear[..., None], data.shape[-1], axis=-1)
+    return np.ma.array(data, mask=mask, fill_value=0)
 
 
 def apply_affine(matrix: Array, points: npt.ArrayLike) -> Array:

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..core.geometry import Array, Grid, Image, unit_factor
+from ..core.geometry import Array, Grid, Image, unit_factor, with_nan, with_opacity
 from .files import replace_file
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
 
@@ -38,8 +39,9 @@ def read_image(path: Path | str) -> Image:
     Returns
     -------
     Image
-        Pixels as stored: NaN and complex numbers are kept. A series in time has its time axis first, with the
-        unit second.
+        Pixels as stored: NaN and complex numbers are kept, and pixels without data are masked: GDAL's nodata
+        and fully transparent ones. Inks (CMYK) become red, green and blue. A series in time has its time axis
+        first, with the unit second.
 
     Raises
     ------
@@ -247,7 +249,11 @@ def _check_size(path: Path) -> None:
 def _read_plain(path: Path) -> Image:
     import imageio.v3 as iio
 
-    data = np.asarray(iio.imread(path, index=0))
+    with iio.imopen(path, "r") as file:
+        inks = file.metadata(index=0).get("mode") == "CMYK"
+        data = np.asarray(file.read(index=0, **({"mode": "RGB"} if inks else {})))
+    if data.ndim == 3 and data.shape[-1] in (2, 4):
+        data = with_opacity(data)
     return Image(data, Grid.from_spacing(data.shape[:2]))
 
 
@@ -259,13 +265,30 @@ def _write_medical(image: Image, path: Path) -> None:
     if image.grid.units != ("pixel",) * image.ndim:
         spatial = tuple(unit if unit == TIME else "millimeter" for unit in image.grid.units)
         image = image.with_grid(image.grid.in_units(spatial))
+    if isinstance(image.data, np.ma.MaskedArray):
+        floats = image.data.dtype.kind == "f"
+        image = image.with_data(with_nan(image.data) if floats else image.data.filled())
     sitk.WriteImage(image_to_itk(image), str(path), useCompression=True)
 
 
 def _write_plain(image: Image, path: Path) -> None:
     import imageio.v3 as iio
 
-    iio.imwrite(path, image.data)
+    data = image.data
+    if isinstance(data, np.ma.MaskedArray):
+        data = _with_transparency(data, image.channels) if ending_of(path) == ".png" else data.filled()
+    iio.imwrite(path, data)
+
+
+def _with_transparency(data: np.ma.MaskedArray[Any, Any], channels: int | None) -> Array:
+    """Grey or colours and their opacity, none where they are masked."""
+    plain: Array = data.filled(0)
+    if channels == 4 or data.dtype != np.uint8 or not np.ma.is_masked(data):
+        return plain
+    empty = np.ma.getmaskarray(data)
+    colours = plain[..., None] if channels is None else plain
+    opacity = np.where(empty if channels is None else empty.all(axis=-1), 0, 255).astype(np.uint8)
+    return np.concatenate([colours, opacity[..., None]], axis=-1)
 
 
 def _refusal(image: Image, ending: str) -> str | None:
@@ -285,6 +308,12 @@ def _refusal(image: Image, ending: str) -> str | None:
         return "PNG, JPEG and BMP keep no spacing or origin; write .mha instead."
     if image.data.dtype != np.uint8 and not (image.data.dtype == np.uint16 and ending == ".png"):
         return f"{ending} cannot hold {image.data.dtype} pixels; write .tif or .mha instead."
+    most = {".png": (None, 3, 4)}.get(ending, (None, 3)) if image.data.dtype == np.uint8 else (None,)
+    if image.channels not in most:
+        return (
+            f"{ending} cannot hold {image.channels} channels of {image.data.dtype} pixels; "
+            "write .tif or .mha instead."
+        )
     return None
 
 

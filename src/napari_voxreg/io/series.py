@@ -43,7 +43,8 @@ def warp_series(image: Image, transform: Transform, grid: Grid, *, order: Litera
         frames.append(warp(frame, transform, grid, order=order))
     if not is_series(image):
         return frames[0]
-    data = np.stack([frame.data for frame in frames])
+    masked = any(isinstance(frame.data, np.ma.MaskedArray) for frame in frames)
+    data = (np.ma.stack if masked else np.stack)([frame.data for frame in frames])
     return Image(data, _with_time(grid, image.grid), image.name)
 
 

@@ -10,12 +10,13 @@ from uuid import NAMESPACE_OID, uuid5
 from xml.etree import ElementTree
 
 import numpy as np
-from tifffile import TiffFile, TiffFileError, TiffPage, imwrite
+from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, imwrite
 
-from ..core.geometry import Array, Grid, Image, unit_factor
+from ..core.geometry import Array, Grid, Image, unit_factor, with_nan, with_opacity
 
 # Tags of the GeoTIFF standard (OGC 19-008r4), and some of its keys.
 PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS = 33550, 33922, 34264, 34735
+NODATA = 42113  # GDAL's tag: the value of pixels without data
 MODEL_TYPE, RASTER_TYPE, LINEAR_UNITS = 1024, 1025, 3076
 GEOGRAPHIC, POINT = 2, 2
 LINEAR = {9001: "meter", 9002: "foot", 9003: "survey_foot"}
@@ -28,13 +29,16 @@ def read_tiff(path: Path) -> Image:
     GeoTIFF tags give a world in metres (degrees for geographic coordinates), in array-axis order with rows
     downward: minus northing, easting; north is up and images of one map zone fall into place. OME and ImageJ
     tags give pixel sizes in their unit, a resolution per centimetre gives micrometres, else it is pixels.
-    Complex pixels stay complex. A time axis comes first, with the unit second.
+    Complex pixels stay complex. Pixels with the value that GDAL marks as nodata, and fully transparent ones,
+    are masked; grey with opacity has one channel, and inks (CMYK) become red, green and blue. A time axis
+    comes first, with the unit second.
     """
     with TiffFile(path) as tiff:
         series = tiff.series[0]
         data, axes = _ordered(series.asarray(), series.axes)
         shape = data.shape[: len(axes)]
         page = tiff.pages.first
+        data = _with_data(data, page, data.ndim > len(axes))
         affine, unit = np.eye(len(axes) + 1), "pixel"
         if PIXEL_SCALE in page.tags or TRANSFORMATION in page.tags:
             affine[np.ix_([-3, -2, -1], [-3, -2, -1])], unit = _geographic(page)
@@ -59,6 +63,9 @@ def is_map_or_complex(path: Path) -> bool:
 def write_tiff(image: Image, path: Path) -> None:
     """Write a TIFF file that `read_tiff` gives back: GeoTIFF in metres, OME with other units, else plain."""
     data, grid = image.data, image.grid
+    tags: list[tuple[int, int | str, int, Any, bool]] = []
+    if isinstance(data, np.ma.MaskedArray):
+        data, tags = _without_mask(data)
     colour = image.channels in (3, 4) and data.dtype in (np.uint8, np.uint16)
     options: dict[str, Any] = {"photometric": "rgb" if colour else "minisblack", "metadata": None}
     if image.channels is not None and not colour:
@@ -68,10 +75,10 @@ def write_tiff(image: Image, path: Path) -> None:
     if not np.iscomplexobj(data):
         options |= {"compression": "zlib", "predictor": data.dtype.itemsize < 8}
     if grid.units[-1] == "meter":
-        options["extratags"] = _geographic_tags(grid)
+        tags += _geographic_tags(grid)
     elif not grid.same_as(Grid.from_spacing(grid.shape)):
         options |= {"ome": True, "metadata": {"UUID": _identity(data), **_ome(grid, image.channels)}}
-    imwrite(path, data, **options)
+    imwrite(path, data, extratags=tags, **options)
 
 
 def tiff_refusal(image: Image) -> str | None:
@@ -98,6 +105,50 @@ def _ordered(data: Array, axes: str) -> tuple[Array, str]:
         raise ValueError(f"axes {axes}")
     order = [*("T" if "T" in axes else ""), *spatial, "Y", "X", *channel]
     return np.transpose(data, [axes.index(a) for a in order]), "".join(order[: len(order) - len(channel)])
+
+
+def _with_data(data: Array, page: TiffPage, channels: bool) -> Array:
+    """The pixels, masked where the file marks them as nodata or as transparent, in red, green and blue."""
+    if channels and page.photometric == PHOTOMETRIC.SEPARATED and data.shape[-1] == 4:
+        most = np.iinfo(data.dtype).max
+        left = (most - data).astype(np.float64)  # what each ink lets through
+        return np.rint(left[..., :3] * left[..., 3:] / most).astype(data.dtype)
+    extra = page.extrasamples
+    if channels and data.shape[-1] in (2, 4) and len(extra) == 1 and extra[0] in (1, 2):
+        return with_opacity(data)
+    value = _nodata(page, data.dtype)
+    if value is None:
+        return data
+    empty = data == value
+    if channels:  # black is nodata, and red alone has no green
+        empty = np.repeat(empty.all(axis=-1, keepdims=True), data.shape[-1], axis=-1)
+    return np.ma.array(data, mask=empty, fill_value=value) if empty.any() else data
+
+
+def _nodata(page: TiffPage, dtype: np.dtype[Any]) -> Any:
+    """The value that marks pixels without data, of the pixels' type; None if there is none."""
+    text = str(page.tags.valueof(NODATA, "")).strip(" \0").replace(",", ".")
+    try:
+        number = float(text)
+        if dtype.kind in "fc":
+            with np.errstate(over="ignore"):
+                return None if np.isnan(number) else dtype.type(number)
+        value = int(number) if abs(number) < 2**53 else int(text)
+    except (ValueError, OverflowError):
+        return None
+    fits = dtype.kind in "iu" and value == number and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+    return dtype.type(value) if fits else None
+
+
+def _without_mask(data: np.ma.MaskedArray[Any, Any]) -> tuple[Array, list[Any]]:
+    """Pixels as they are stored, and GDAL's tag where it distinguishes those without data."""
+    if data.dtype.kind in "fc":
+        return with_nan(data), []
+    plain: Array = data.filled()
+    value = data.fill_value
+    if not np.ma.is_masked(data) or (data == value).any():
+        return plain, []
+    return plain, [(NODATA, "s", 0, str(value), True)]
 
 
 def _geographic(page: TiffPage) -> tuple[Array, str]:

@@ -17,6 +17,7 @@ from ..core.geometry import Image, as_image, unit_factor
 from ..core.params import Params
 from ..core.process import call
 from ..core.progress import Progress, logged, silent, subprogress
+from ..images.nodata import nodata_note, without_nodata
 from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
 from ..methods import METHODS
@@ -46,11 +47,14 @@ class PreparedPair:
         The initial transform of all methods; None for the current positions.
     given : tuple
         The fixed and the moving image as they were given.
+    notes : tuple of str
+        Sentences for the user on the images; every result begins with them.
     """
 
     task: Task
     initial: Transform | None
     given: tuple[Any, Any]
+    notes: tuple[str, ...] = ()
     _before: Scores | None = field(default=None, init=False, repr=False)
 
     @cached_property
@@ -105,7 +109,7 @@ class PreparedPair:
         outcome = self._outcome(chosen, params, subprogress(progress, 0.07, 0.88))
         seconds = time.perf_counter() - began
         after = self.metrics.scores(outcome.transform, subprogress(progress, 0.88, 0.97))
-        notes = outcome.notes
+        notes = (*self.notes, *outcome.notes)
         if task.landmarks is not None and not chosen.landmarks:
             notes += (f"{chosen.title} is not guided by landmarks; they decide the verdict.",)
         if not chosen.device and task.device not in ("auto", "cpu"):
@@ -199,19 +203,19 @@ def prepare(
         raise ValueError(f"Images with {fixed.ndim} axes cannot be registered; choose 2D or 3D ones.")
     factors = [unit_factor(a, b) for a, b in zip(moving.grid.units, fixed.grid.units, strict=True)]
     moving = moving.with_grid(moving.grid.in_units(fixed.grid.units))
-    fixed, moving = driving_channel(fixed, channel), driving_channel(moving, channel)
-    _check_pixels(fixed, "fixed")
-    _check_pixels(moving, "moving")
+    fixed, fixed_mask, without = _with_data(driving_channel(fixed, channel), fixed_mask, "fixed")
+    moving, moving_mask, without_too = _with_data(driving_channel(moving, channel), moving_mask, "moving")
     task = Task(
         fixed,
         moving,
-        _mask_for(fixed_mask, fixed, "fixed"),
-        _mask_for(moving_mask, moving, "moving"),
+        fixed_mask,
+        moving_mask,
         None if landmarks is None else _landmarks(landmarks, factors),
         seed,
         device,
     )
-    return PreparedPair(task, _initial(initial, task), given)
+    notes = nodata_note(("fixed", without), ("moving", without_too))
+    return PreparedPair(task, _initial(initial, task), given, notes)
 
 
 def method_named(name: str) -> Method:
@@ -269,19 +273,24 @@ def _mask_for(mask: Image | None, image: Image, which: str) -> Image | None:
     return sampled
 
 
-def _check_pixels(image: Image, which: str) -> None:
-    """Refuse pixels that are not finite, and images without contrast."""
-    low, high = float(image.data.min()), float(image.data.max())
-    if not np.isfinite([low, high]).all():
-        count = int(image.data.size - np.count_nonzero(np.isfinite(image.data)))
+def _with_data(image: Image, mask: Image | None, which: str) -> tuple[Image, Image | None, Image | None]:
+    """The image with finite pixels, its mask without those that had no data, and where they were.
+
+    The last is None if all that the mask counts had data.
+    """
+    counted = _mask_for(mask, image, which)
+    image, known = without_nodata(image)
+    shown = image.data if known is None else image.data[known.data]
+    if shown.min() == shown.max():
+        raise ValueError(f"The {which} image is constant; choose one with something in it.")
+    if known is None or counted is None:
+        return image, counted or known, known
+    both = known.with_data(counted.data & known.data)
+    if not both.data.any():
         raise ValueError(
-            f"The {which} image has {count} NaN or infinite pixels; "
-            "replace them first, with numpy.nan_to_num say."
+            f"The {which} mask covers no pixel with data of its image; draw it elsewhere or choose none."
         )
-    if low == high:
-        raise ValueError(
-            f"The {which} image is constant ({low:g} everywhere); choose one with something in it."
-        )
+    return image, both, None if (known.data | ~counted.data).all() else known
 
 
 def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike], factors: list[float]) -> Landmarks:
@@ -305,7 +314,12 @@ def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike], factors: list[flo
 def _initial(initial: str | Transform | Result | None, task: Task) -> Transform | None:
     """The initial transform."""
     if isinstance(initial, str):
-        return initial_transform(initial, task.fixed, task.moving, task.landmarks)
+        return initial_transform(
+            initial,
+            _shown(task.fixed, task.fixed_mask),
+            _shown(task.moving, task.moving_mask),
+            task.landmarks,
+        )
     transform = initial.transform if isinstance(initial, Result) else initial
     if transform is None:
         return None
@@ -317,6 +331,11 @@ def _initial(initial: str | Transform | Result | None, task: Task) -> Transform 
     if transform.ndim != task.fixed.ndim:
         raise ValueError(f"The initial transform is {transform.ndim}D and the images {task.fixed.ndim}D.")
     return transform
+
+
+def _shown(image: Image, mask: Image | None) -> Image:
+    """The image, at its minimum outside its mask, where it has no mass."""
+    return image if mask is None else image.with_data(np.where(mask.data, image.data, image.data.min()))
 
 
 def _digest(image: Any) -> str:

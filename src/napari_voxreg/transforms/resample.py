@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..core.geometry import Array, Grid, Image, as_image
+from ..core.geometry import Array, Grid, Image, as_image, with_nan
 from .affine import Affine
 from .base import Transform
 
@@ -39,7 +39,8 @@ def warp(
     Returns
     -------
     Image
-        On `grid`, with the image's channels and data type; integers are rounded and clipped.
+        On `grid`, with the image's channels and data type; integers are rounded and clipped. Of a masked
+        array, pixels that a masked one contributes to are masked, and those that come from outside.
 
     Raises
     ------
@@ -73,6 +74,15 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
     from .itk import image_to_itk, resample
 
     data = image.data
+    if isinstance(data, np.ma.MaskedArray):
+        plain = image.with_data(with_nan(data))
+        if not np.ma.is_masked(data):
+            return _resample(plain, transform, grid, order, fill)
+        found = _resample(plain, transform, grid, order, None if fill is None else np.nan)
+        empty = np.isnan(found)
+        whole = found if data.dtype.kind in "fc" else np.rint(found)
+        pixels = np.where(empty, data.fill_value, whole).astype(data.dtype)
+        return np.ma.array(pixels, mask=empty, fill_value=data.fill_value)
     if np.iscomplexobj(data):
         parts = [_resample(image.with_data(p), transform, grid, order, fill) for p in (data.real, data.imag)]
         return (parts[0] + 1j * parts[1]).astype(data.dtype)

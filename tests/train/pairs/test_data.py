@@ -80,13 +80,19 @@ def test_members_that_a_pair_lacks_do_not_count(some_pairs) -> None:
     assert set(whole["fixed_labels"].unique().tolist()) == {1, 2}
 
 
-def test_pixels_that_are_not_finite_are_refused() -> None:
+def test_pixels_without_data_do_not_count() -> None:
     data = smooth((32, 32))
     bad = data.copy()
-    bad[3, 3] = np.nan
+    bad[:4] = np.nan
     grid = Grid.from_spacing((32, 32))
-    with pytest.raises(ValueError, match="moon has pixels that are not finite"):
-        prepare(Pair("p", Image(data, grid), Image(bad, grid, "moon")), (32, 32), frozenset())
+    tensors = prepare(Pair("p", Image(data, grid), Image(bad, grid, "moon")), (32, 32), ALL).tensors
+    assert torch.isfinite(tensors["moving"]).all()
+    assert not tensors["moving_mask"][0, :4].any() and tensors["moving_mask"][0, 4:].all()
+    assert tensors["fixed_mask"].all()
+    assert torch.allclose(tensors["moving"][0, 4:], tensors["fixed"][0, 4:], atol=0.05)
+    with pytest.raises(ValueError, match="moon has no pixel with data"):
+        nothing = Image(np.full_like(data, np.nan), grid, "moon")
+        prepare(Pair("p", Image(data, grid), nothing), (32, 32), frozenset())
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -12,6 +12,7 @@ from napari.utils import Colormap
 
 from ...core.geometry import Array, Grid, Image, short_unit
 from ...core.progress import Progress, silent, subprogress
+from ...images.nodata import without_nodata
 from ...images.preprocess import driving_channel
 from ...metrics.pair import PairMetrics
 from ...registration.result import Result
@@ -117,7 +118,10 @@ def result_layers(
             layers.append(_jacobian(displacement, place))
     if show.ssim:
         target = _flat(fixed.image(), grid.ndim)
-        pair = PairMetrics(driving_channel(target, channel), driving_channel(_like(source, grid), channel))
+        (below, known), (above, known_too) = (
+            without_nodata(driving_channel(image, channel)) for image in (target, _like(source, grid))
+        )
+        pair = PairMetrics(below, above, known, known_too)
         layers.extend(_similarity(result, pair, place, subprogress(progress, 0.4, 0.8)))
     progress(0.8, "drawing the deformation")
     if show.grid:
@@ -177,7 +181,7 @@ def _warped(
 ) -> LayerData:
     """The moving layer with its appearance, on the fixed grid."""
     order: Literal[0, 1] = 0 if moving.labels else 1
-    data = place.array(warp(source, transform, place.grid, order=order).data)
+    data = place.array(np.ma.filled(warp(source, transform, place.grid, order=order).data))
     keywords = place.keywords(what, **moving.appearance, **more)
     if moving.labels:
         return data, keywords, "labels"

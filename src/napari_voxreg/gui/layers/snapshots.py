@@ -16,7 +16,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Points, Shapes
 from napari.utils.transforms import CompositeAffine
 
-from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
+from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor, with_opacity
 
 AXES = ("z", "y", "x")
 STEPPED = frozenset({"t", "time", "frame", "c", "channel"})
@@ -96,12 +96,15 @@ class LayerSnapshot:
         for axis, index in self.steps.items():
             coarse = round((index + 0.5) / factors[axis] - 0.5)
             at[axis] = min(max(coarse, 0), pixels.shape[axis] - 1)
-        return Image(np.asarray(pixels[tuple(at)]), self.grid(level), self.name)
+        data: Array = np.asarray(pixels[tuple(at)])
+        if self.rgb and data.shape[-1] == 4:
+            data = with_opacity(data)
+        return Image(data, self.grid(level), self.name)
 
     def mask(self, grid: Grid) -> Image:
         """Where the pixels are not zero, on the layer's own grid; `grid` is not needed."""
         image = self.image()
-        data = image.data != 0
+        data = np.ma.filled(image.data != 0, False)
         return image.with_data(data if image.channels is None else data.any(axis=-1))
 
     def _factors(self, level: int) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ...core.geometry import Array
+from ...core.geometry import Array, with_nan
 from ...core.progress import Progress, silent
 from ..files import replace_file
 from ..points import read_points
@@ -120,7 +120,8 @@ def _stored(file: Any, pair: Pair, role: str, places: dict[Hashable, str]) -> st
     else:
         place = f"images/{len(places):06d}"
         image = read_source(source)
-        dataset = file.create_dataset(place, data=image.data, **COMPRESSION)
+        # HDF5 holds no mask, but NaN.
+        dataset = file.create_dataset(place, data=with_nan(image.data), **COMPRESSION)
         dataset.attrs["affine"], dataset.attrs["units"] = image.grid.affine, list(image.grid.units)
         dataset.attrs["name"] = image.name
     dataset.attrs["sha256"] = member_digest(source)

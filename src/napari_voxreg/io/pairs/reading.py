@@ -258,7 +258,7 @@ def _like(image: Image, source: Source | None, what: str) -> Image | None:
 
 
 def _mask(image: Image | None) -> Image | None:
-    return None if image is None else image.with_data(image.data != 0)
+    return None if image is None else image.with_data(np.ma.filled(image.data != 0, False))
 
 
 def _landmarks(source: Path | Stored | Array | None, kept: list[bool]) -> Array | None:
