@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import gzip
 import logging
-import math
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.geometry import Array, Grid, Image, unit_factor
 from .files import replace_file
+from .nifti import blank_placement, placed, read_header
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +52,8 @@ def read_image(path: Path | str) -> Image:
     """
     image = read_unlogged(path)
     log.info("read %s: %s", path, _geometry(image))
+    for note in image.notes:
+        log.info(note)
     return image
 
 
@@ -203,18 +209,11 @@ def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
     try:
         return replace(image := read(path), name=image.name or name_of(path))
     except (ValueError, RuntimeError, OSError, EOFError, ArithmeticError, LookupError, SyntaxError) as error:
-        if "orthonormal" in str(error):
-            raise ValueError(
-                f"{path.name} has axes that are not at right angles, which NIfTI readers refuse; "
-                "convert it to .mha."
-            ) from error
         raise ValueError(f"{path.name} cannot be read; it may be damaged or cut off.") from error
 
 
 def _read_medical(path: Path) -> Image:
     import SimpleITK as sitk
-
-    from ..transforms.itk import image_from_itk
 
     ending = ending_of(path)
     if ending == ".nii.gz":
@@ -223,25 +222,41 @@ def _read_medical(path: Path) -> Image:
             plain = Path(folder) / "image.nii"
             with gzip.open(path) as packed, plain.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
-            return _read_medical(plain)
+            return _read_nifti(plain, path.name)
     if ending == ".nii":
-        _check_size(path)
-    image = image_from_itk(sitk.ReadImage(str(path)))
+        return _read_nifti(path, path.name)
+    return _as_image(sitk.ReadImage(str(path)), path.name)
+
+
+def _as_image(found: sitk.Image, name: str) -> Image:
+    """What ITK has read, with its time axis marked as such and complex pixels as their magnitude."""
+    from ..transforms.itk import image_from_itk
+
+    image = image_from_itk(found)
     if image.ndim == 4:
-        return image.with_grid(replace(image.grid, units=(TIME, *image.grid.units[1:])))
+        image = image.with_grid(replace(image.grid, units=(TIME, *image.grid.units[1:])))
+    if np.iscomplexobj(image.data):
+        note = f"{name} has complex pixels; their magnitude is taken."
+        image = replace(image, data=np.abs(image.data), notes=(note,))
     return image
 
 
-def _check_size(path: Path) -> None:
-    """Refuse a NIfTI file that is shorter than its header states; ITK leaves the missing pixels undefined."""
+def _read_nifti(path: Path, name: str) -> Image:
+    """A .nii file, which lies where its header says, not where ITK puts it."""
     import SimpleITK as sitk
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    pixels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
-    if path.stat().st_size < pixels * int(reader.GetMetaData("bitpix")) // 8:
-        raise ValueError("shorter than its header states")
+    header = read_header(path)
+    try:
+        image = _as_image(sitk.ReadImage(str(path)), name)
+    except RuntimeError as error:
+        if "orthonormal" not in str(error):
+            raise
+        with tempfile.TemporaryDirectory() as folder:
+            unplaced = Path(folder) / "image.nii"
+            shutil.copyfile(path, unplaced)
+            blank_placement(unplaced)
+            image = _as_image(sitk.ReadImage(str(unplaced)), name)
+    return placed(image, header, name)
 
 
 def _read_plain(path: Path) -> Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -46,11 +46,14 @@ class PreparedPair:
         The initial transform of all methods; None for the current positions.
     given : tuple
         The fixed and the moving image as they were given.
+    notes : tuple of str
+        What their files say that a user should know; the first notes of each result.
     """
 
     task: Task
     initial: Transform | None
     given: tuple[Any, Any]
+    notes: tuple[str, ...] = ()
     _before: Scores | None = field(default=None, init=False, repr=False)
 
     @cached_property
@@ -105,7 +108,7 @@ class PreparedPair:
         outcome = self._outcome(chosen, params, subprogress(progress, 0.07, 0.88))
         seconds = time.perf_counter() - began
         after = self.metrics.scores(outcome.transform, subprogress(progress, 0.88, 0.97))
-        notes = outcome.notes
+        notes = self.notes + outcome.notes
         if task.landmarks is not None and not chosen.landmarks:
             notes += (f"{chosen.title} is not guided by landmarks; they decide the verdict.",)
         if not chosen.device and task.device not in ("auto", "cpu"):
@@ -197,8 +200,10 @@ def prepare(
         )
     if fixed.ndim not in (2, 3):
         raise ValueError(f"Images with {fixed.ndim} axes cannot be registered; choose 2D or 3D ones.")
-    factors = [unit_factor(a, b) for a, b in zip(moving.grid.units, fixed.grid.units, strict=True)]
-    moving = moving.with_grid(moving.grid.in_units(fixed.grid.units))
+    notes = _reading_notes(images, masks)
+    own = moving.grid
+    moving = moving.with_grid(own.in_world_of(fixed.grid))
+    factors = [unit_factor(a, b) for a, b in zip(own.units, fixed.grid.units, strict=True)]
     fixed, moving = driving_channel(fixed, channel), driving_channel(moving, channel)
     _check_pixels(fixed, "fixed")
     _check_pixels(moving, "moving")
@@ -211,7 +216,7 @@ def prepare(
         seed,
         device,
     )
-    return PreparedPair(task, _initial(initial, task), given)
+    return PreparedPair(task, _initial(initial, task), given, notes)
 
 
 def method_named(name: str) -> Method:
@@ -229,6 +234,19 @@ def check_device(device: str, methods: Iterable[Method], progress: Progress) -> 
         devices.check_device(device, progress)
     else:
         devices.check_name(device)
+
+
+def _reading_notes(images: Sequence[Image], masks: Sequence[Image | None]) -> tuple[str, ...]:
+    """What the files of a pair and its masks say that a user should know, each sentence once."""
+    given = [*images, *(mask for mask in masks if mask is not None)]
+    notes = [note for image in given for note in image.notes]
+    known, unknown = sorted(images, key=lambda image: image.grid.crs is None)
+    if known.grid.crs is not None and unknown.grid.crs is None:
+        notes.append(
+            f"{unknown.name} names no coordinate reference system; it is taken to be that of {known.name}, "
+            f"{known.grid.crs}."
+        )
+    return tuple(dict.fromkeys(notes))
 
 
 def _flat(image: Image, mask: Image | None) -> tuple[Image, Image | None]:
@@ -256,7 +274,7 @@ def _mask_for(mask: Image | None, image: Image, which: str) -> Image | None:
     """The mask on its image's grid, with something in it."""
     if mask is None:
         return None
-    mask = mask.with_grid(mask.grid.in_units(image.grid.units))
+    mask = mask.with_grid(mask.grid.in_world_of(image.grid))
     if mask.ndim != image.ndim:
         raise ValueError(
             f"The {which} mask is {mask.ndim}D and its image {image.ndim}D; draw it on the image."

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
-from ...core.geometry import Array, Grid, Image
+from ...core.geometry import Array, Image
 from ...io.images import MEDICAL, TIFF, ending_of, read_image, read_series
 from ...io.tiff import TIME
-from .snapshots import AXES, grid_kwargs
+from .snapshots import AXES, NOTES, about, grid_kwargs
 
 LayerData = tuple[Any, dict[str, Any], str]
 SPECKLE = 0.15  # relative standard deviation among neighbours; optical images and terrain stay well below
@@ -24,7 +25,19 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
     if not all(one.is_dir() or ending_of(one) in MEDICAL + TIFF for one in paths):
         return None
-    return lambda given: read_layers([Path(given)] if isinstance(given, str) else [Path(p) for p in given])
+
+    def read(given: Any) -> list[LayerData]:
+        layers = read_layers([Path(given)] if isinstance(given, str) else [Path(p) for p in given])
+        for note in notes_of(layers):
+            show_warning(note)
+        return layers
+
+    return read
+
+
+def notes_of(layers: Sequence[LayerData]) -> list[str]:
+    """What the layers' files say that a user should know, each sentence once."""
+    return list(dict.fromkeys(note for _, kwargs, _ in layers for note in kwargs["metadata"].get(NOTES, ())))
 
 
 def read_layers(paths: Sequence[Path | str]) -> list[LayerData]:
@@ -65,10 +78,11 @@ def image_layers(image: Image, **keywords: Any) -> list[LayerData]:
     """
     image = _upright(image)
     kwargs = {**_placement(image), "name": image.name, **keywords}
+    kwargs["metadata"] = {**about(image), **kwargs.get("metadata", {})}
     if _is_radar(image):
         decibel = _decibel(image.data)
         limits = tuple(float(x) for x in np.nanpercentile(decibel[::3, ::3], (1.0, 99.7)))
-        kwargs["metadata"] = {**kwargs.get("metadata", {}), "linear": image.data, "unit": "dB"}
+        kwargs["metadata"] |= {"linear": image.data, "unit": "dB"}
         kwargs["contrast_limits"] = limits if limits[0] < limits[1] else (limits[0] - 1, limits[0] + 1)
         kwargs["name"] = f"{image.name} (dB)"
         return [(decibel, kwargs, "image")]
@@ -109,7 +123,7 @@ def _upright(image: Image) -> Image:
             affine[:, d] += affine[:, axis] * (data.shape[axis] - 1)
             affine[:, axis] *= -1
             data = np.flip(data, axis)
-    return replace(image, data=data, grid=Grid(data.shape[:d], affine, image.grid.units))
+    return replace(image, data=data, grid=replace(image.grid, shape=data.shape[:d], affine=affine))
 
 
 def _placement(image: Image) -> dict[str, Any]:
