@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.geometry import Array, Grid, Image, unit_factor
+from .dicom import Slices, is_dicom, sorted_slices
 from .files import replace_file
 from .nifti import blank_placement, placed, read_header
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
@@ -37,13 +38,14 @@ def read_image(path: Path | str) -> Image:
     ----------
     path : path
         NIfTI, NRRD, MetaImage or DICOM (in millimetres, in ITK's world: left, posterior, superior), a folder
-        with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels).
+        with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels). DICOM files need no
+        ending.
 
     Returns
     -------
     Image
-        Pixels as stored: NaN and complex numbers are kept. A series in time has its time axis first, with the
-        unit second.
+        Pixels as stored: NaN is kept, and complex numbers in TIFF. A series in time has its time axis first,
+        with the unit second. What its file says that a user should know is in its notes.
 
     Raises
     ------
@@ -77,7 +79,12 @@ def read_unlogged(path: Path | str) -> Image:
         return _guarded(read_tiff, path)
     if ending in PLAIN:
         return _guarded(_read_plain, path)
-    raise ValueError(f"{path.name} cannot be read; its name must end in {', '.join(MEDICAL + TIFF + PLAIN)}.")
+    if is_dicom(path):  # as scanners and archives name them: no ending, or a number
+        return replace(_guarded(_read_medical, path), name=path.name)
+    raise ValueError(
+        f"{path.name} cannot be read; its name must end in {', '.join(MEDICAL + TIFF + PLAIN)}, "
+        "unless it is DICOM."
+    )
 
 
 def read_series(folder: Path | str) -> list[Image]:
@@ -86,7 +93,8 @@ def read_series(folder: Path | str) -> list[Image]:
     Raises
     ------
     ValueError
-        If there are none, or one cannot be read.
+        If there are none, one cannot be read, or its slices do not lie on an even grid: some are missing,
+        or several lie at one place.
     """
     import SimpleITK as sitk
 
@@ -95,14 +103,15 @@ def read_series(folder: Path | str) -> list[Image]:
     if not series:
         raise ValueError(f"The folder {folder.name} holds no DICOM files; give the folder with the slices.")
 
-    def read(path: Path, identifier: str) -> Image:
+    def read(path: Path, slices: Slices) -> Image:
         from ..transforms.itk import image_from_itk
 
         reader = sitk.ImageSeriesReader()
-        reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path), identifier))
-        return image_from_itk(reader.Execute())
+        reader.SetFileNames(slices.files)
+        return slices.placed(image_from_itk(reader.Execute()))
 
-    images = [_guarded(partial(read, identifier=identifier), folder) for identifier in series]
+    files = [sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), one) for one in series]
+    images = [_guarded(partial(read, slices=sorted_slices(names, folder.name)), folder) for names in files]
     if len(images) == 1:
         return [replace(images[0], name=folder.name)]
     return [replace(image, name=f"{folder.name} {k}") for k, image in enumerate(images, start=1)]
@@ -181,15 +190,6 @@ def can_write(image: Image, path: Path | str) -> bool:
     try:
         return _refusal(image, ending_of(Path(path))) is None
     except ValueError:  # its units are no lengths
-        return False
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do; no for one that cannot be opened."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
         return False
 
 
