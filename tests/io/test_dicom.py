@@ -119,5 +119,5 @@ def test_files_need_no_ending(tmp_path, ending):
 
 def test_other_files_without_an_ending_are_refused(tmp_path):
     (tmp_path / "notes").write_text("x" * 200)
-    with pytest.raises(ValueError, match="notes cannot be read; .* unless it is DICOM"):
+    with pytest.raises(ValueError, match=r"notes cannot be read; .* unless it is DICOM"):
         read_image(tmp_path / "notes")
