@@ -35,4 +35,6 @@ def run(options: argparse.Namespace) -> None:
         )
     image = read_image(options.image)
     warped = warp_series(image, transform, fixed_grid(record), order=0 if options.labels else 1)
+    for note in image.notes:
+        print(note)
     print(f"Wrote {write_image(warped, options.output)}.")

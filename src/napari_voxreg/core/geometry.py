@@ -38,6 +38,8 @@ class Grid:
         rotation and shear included.
     units : tuple of str
         Unit of each world axis, in any spelling that pint knows ("mm", "micrometer", "pixel").
+    crs : str or None
+        The coordinate reference system of a map, "EPSG:32633" say; None where it is not known.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Grid:
     shape: tuple[int, ...]
     affine: Array
     units: tuple[str, ...]
+    crs: str | None = None
 
     def __post_init__(self) -> None:
         d = len(self.shape)
@@ -153,6 +156,7 @@ class Grid:
         return (
             self.shape == other.shape
             and self.units == other.units
+            and (self.crs == other.crs or None in (self.crs, other.crs))
             and np.allclose(self.corners(), other.corners(), rtol=0, atol=tolerance)
         )
 
@@ -166,14 +170,14 @@ class Grid:
         affine = self.affine.copy()
         affine[:-1, :-1] *= steps
         shape = tuple(-(-n // int(s)) for n, s in zip(self.shape, steps, strict=True))
-        return Grid(shape, affine, self.units)
+        return replace(self, shape=shape, affine=affine)
 
     def blocks(self, steps: Sequence[int]) -> Grid:
         """The grid of blocks of so many pixels along each axis, its nodes in their middle."""
         affine = self.coarsened(steps).affine.copy()
         affine[:-1, -1] = self.to_world([[(s - 1) / 2 for s in steps]])[0]
         shape = tuple(-(-n // s) for n, s in zip(self.shape, steps, strict=True))
-        return Grid(shape, affine, self.units)
+        return replace(self, shape=shape, affine=affine)
 
     def in_units(self, units: Sequence[str]) -> Grid:
         """The same grid with its world axes measured in other units.
@@ -184,7 +188,30 @@ class Grid:
             If a unit cannot be converted (pixel to millimetre, say).
         """
         factors = [unit_factor(a, b) for a, b in zip(self.units, units, strict=True)]
-        return replace(self.moved(np.diag([*factors, 1.0])), units=tuple(units))
+        # A reference system defines its units; in others the numbers are no longer its coordinates.
+        crs = self.crs if set(factors) == {1.0} else None
+        return replace(self.moved(np.diag([*factors, 1.0])), units=tuple(units), crs=crs)
+
+    def in_world_of(self, other: Grid) -> Grid:
+        """The same grid in the units and the coordinate reference system of another.
+
+        Raises
+        ------
+        ValueError
+            If the reference systems differ, one counts in degrees and the other in lengths, or the units
+            cannot be converted; in one sentence with the remedy.
+        """
+        a, b = self.units[-1], other.units[-1]
+        angular = a == "degree", b == "degree"
+        unlike = self.crs != other.crs and None not in (self.crs, other.crs)
+        if unlike or (any(angular) and not all(angular) and "pixel" not in (a, b)):
+            # Pixels of equal size in metres are better than those of equal angles.
+            target = (self.crs if angular[1] else other.crs) or other.crs or "EPSG:n"
+            raise ValueError(
+                f"One image lies in {other.crs or b} and the other in {self.crs or a}; "
+                f"reproject one first, for example with gdalwarp -t_srs {target}."
+            )
+        return replace(self.in_units(other.units), crs=other.crs or self.crs)
 
     def thin_axes(self) -> tuple[int, ...]:
         """Axes of one pixel, where at least two others are thicker and none mixes with them in the world."""
@@ -201,7 +228,8 @@ class Grid:
         """The grid without the given array axes and the world axes of the same numbers."""
         kept = [k for k in range(self.ndim) if k not in axes]
         affine = self.affine[np.ix_([*kept, self.ndim], [*kept, self.ndim])]
-        return Grid(tuple(self.shape[k] for k in kept), affine, tuple(self.units[k] for k in kept))
+        units = tuple(self.units[k] for k in kept)
+        return replace(self, shape=tuple(self.shape[k] for k in kept), affine=affine, units=units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +245,9 @@ class Image:
         Where the pixels lie.
     name : str
         What to call the image in messages and records.
+    notes : tuple of str
+        What its file says that a user should know: that its header contradicts itself, say. They become notes
+        of the `Result`.
 
     Raises
     ------
@@ -227,6 +258,7 @@ class Image:
     data: Array
     grid: Grid
     name: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = tuple(np.shape(self.data))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import gzip
 import logging
-import math
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.geometry import Array, Grid, Image, unit_factor, with_nan, with_opacity
+from .dicom import Slices, is_dicom, sorted_slices
 from .files import replace_file
+from .nifti import blank_placement, placed, read_header
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +38,15 @@ def read_image(path: Path | str) -> Image:
     ----------
     path : path
         NIfTI, NRRD, MetaImage or DICOM (in millimetres, in ITK's world: left, posterior, superior), a folder
-        with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels).
+        with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels). DICOM files need no
+        ending.
 
     Returns
     -------
     Image
-        Pixels as stored: NaN and complex numbers are kept, and pixels without data are masked: GDAL's nodata
+        Pixels as stored: NaN is kept, and complex numbers in TIFF. Pixels without data are masked: GDAL's nodata
         and fully transparent ones. Inks (CMYK) become red, green and blue. A series in time has its time axis
-        first, with the unit second.
+        first, with the unit second. What its file says that a user should know is in its notes.
 
     Raises
     ------
@@ -50,6 +55,8 @@ def read_image(path: Path | str) -> Image:
     """
     image = read_unlogged(path)
     log.info("read %s: %s", path, _geometry(image))
+    for note in image.notes:
+        log.info(note)
     return image
 
 
@@ -73,7 +80,12 @@ def read_unlogged(path: Path | str) -> Image:
         return _guarded(read_tiff, path)
     if ending in PLAIN:
         return _guarded(_read_plain, path)
-    raise ValueError(f"{path.name} cannot be read; its name must end in {', '.join(MEDICAL + TIFF + PLAIN)}.")
+    if is_dicom(path):  # as scanners and archives name them: no ending, or a number
+        return replace(_guarded(_read_medical, path), name=path.name)
+    raise ValueError(
+        f"{path.name} cannot be read; its name must end in {', '.join(MEDICAL + TIFF + PLAIN)}, "
+        "unless it is DICOM."
+    )
 
 
 def read_series(folder: Path | str) -> list[Image]:
@@ -82,7 +94,8 @@ def read_series(folder: Path | str) -> list[Image]:
     Raises
     ------
     ValueError
-        If there are none, or one cannot be read.
+        If there are none, one cannot be read, or its slices do not lie on an even grid: some are missing,
+        or several lie at one place.
     """
     import SimpleITK as sitk
 
@@ -91,14 +104,15 @@ def read_series(folder: Path | str) -> list[Image]:
     if not series:
         raise ValueError(f"The folder {folder.name} holds no DICOM files; give the folder with the slices.")
 
-    def read(path: Path, identifier: str) -> Image:
+    def read(path: Path, slices: Slices) -> Image:
         from ..transforms.itk import image_from_itk
 
         reader = sitk.ImageSeriesReader()
-        reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path), identifier))
-        return image_from_itk(reader.Execute())
+        reader.SetFileNames(slices.files)
+        return slices.placed(image_from_itk(reader.Execute()))
 
-    images = [_guarded(partial(read, identifier=identifier), folder) for identifier in series]
+    files = [sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), one) for one in series]
+    images = [_guarded(partial(read, slices=sorted_slices(names, folder.name)), folder) for names in files]
     if len(images) == 1:
         return [replace(images[0], name=folder.name)]
     return [replace(image, name=f"{folder.name} {k}") for k, image in enumerate(images, start=1)]
@@ -180,15 +194,6 @@ def can_write(image: Image, path: Path | str) -> bool:
         return False
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do; no for one that cannot be opened."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
 def ending_of(path: Path) -> str:
     """A file's ending in small letters, ``.nii.gz`` as one."""
     name = path.name.lower()
@@ -205,18 +210,11 @@ def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
     try:
         return replace(image := read(path), name=image.name or name_of(path))
     except (ValueError, RuntimeError, OSError, EOFError, ArithmeticError, LookupError, SyntaxError) as error:
-        if "orthonormal" in str(error):
-            raise ValueError(
-                f"{path.name} has axes that are not at right angles, which NIfTI readers refuse; "
-                "convert it to .mha."
-            ) from error
         raise ValueError(f"{path.name} cannot be read; it may be damaged or cut off.") from error
 
 
 def _read_medical(path: Path) -> Image:
     import SimpleITK as sitk
-
-    from ..transforms.itk import image_from_itk
 
     ending = ending_of(path)
     if ending == ".nii.gz":
@@ -225,25 +223,41 @@ def _read_medical(path: Path) -> Image:
             plain = Path(folder) / "image.nii"
             with gzip.open(path) as packed, plain.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
-            return _read_medical(plain)
+            return _read_nifti(plain, path.name)
     if ending == ".nii":
-        _check_size(path)
-    image = image_from_itk(sitk.ReadImage(str(path)))
+        return _read_nifti(path, path.name)
+    return _as_image(sitk.ReadImage(str(path)), path.name)
+
+
+def _as_image(found: sitk.Image, name: str) -> Image:
+    """What ITK has read, with its time axis marked as such and complex pixels as their magnitude."""
+    from ..transforms.itk import image_from_itk
+
+    image = image_from_itk(found)
     if image.ndim == 4:
-        return image.with_grid(replace(image.grid, units=(TIME, *image.grid.units[1:])))
+        image = image.with_grid(replace(image.grid, units=(TIME, *image.grid.units[1:])))
+    if np.iscomplexobj(image.data):
+        note = f"{name} has complex pixels; their magnitude is taken."
+        image = replace(image, data=np.abs(image.data), notes=(note,))
     return image
 
 
-def _check_size(path: Path) -> None:
-    """Refuse a NIfTI file that is shorter than its header states; ITK leaves the missing pixels undefined."""
+def _read_nifti(path: Path, name: str) -> Image:
+    """A .nii file, which lies where its header says, not where ITK puts it."""
     import SimpleITK as sitk
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    pixels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
-    if path.stat().st_size < pixels * int(reader.GetMetaData("bitpix")) // 8:
-        raise ValueError("shorter than its header states")
+    header = read_header(path)
+    try:
+        image = _as_image(sitk.ReadImage(str(path)), name)
+    except RuntimeError as error:
+        if "orthonormal" not in str(error):
+            raise
+        with tempfile.TemporaryDirectory() as folder:
+            unplaced = Path(folder) / "image.nii"
+            shutil.copyfile(path, unplaced)
+            blank_placement(unplaced)
+            image = _as_image(sitk.ReadImage(str(unplaced)), name)
+    return placed(image, header, name)
 
 
 def _read_plain(path: Path) -> Image:

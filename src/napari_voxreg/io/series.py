@@ -54,4 +54,4 @@ def _with_time(grid: Grid, series: Grid) -> Grid:
     affine: Array = np.eye(d + 1)
     affine[1:, 1:] = grid.affine
     affine[0, 0], affine[0, d] = series.affine[0, 0], series.affine[0, -1]
-    return Grid((series.shape[0], *grid.shape), affine, (series.units[0], *grid.units))
+    return Grid((series.shape[0], *grid.shape), affine, (series.units[0], *grid.units), grid.crs)

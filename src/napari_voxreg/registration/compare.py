@@ -51,7 +51,7 @@ class Row:
     failure : str
         One sentence, if the method failed.
     notes : tuple of str
-        In the first row, sentences on the images.
+        In the first row: what a user should know of the images and their files.
     """
 
     method: str
@@ -243,7 +243,7 @@ def to_dataframe(rows: Sequence[Row]) -> pandas.DataFrame:
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
-    """Sentences below the table: what is best and by what, why others have no result, and on the images."""
+    """Sentences below the table: the best method and by what, why others have no result, and on the images."""
     top = best(rows)
     done = [row for row in rows if row.result is not None]
     sentences = []

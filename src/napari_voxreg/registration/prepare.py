@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -48,7 +48,7 @@ class PreparedPair:
     given : tuple
         The fixed and the moving image as they were given.
     notes : tuple of str
-        Sentences for the user on the images; every result begins with them.
+        What a user should know of the images and their files; the first notes of each result.
     """
 
     task: Task
@@ -201,8 +201,10 @@ def prepare(
         )
     if fixed.ndim not in (2, 3):
         raise ValueError(f"Images with {fixed.ndim} axes cannot be registered; choose 2D or 3D ones.")
-    factors = [unit_factor(a, b) for a, b in zip(moving.grid.units, fixed.grid.units, strict=True)]
-    moving = moving.with_grid(moving.grid.in_units(fixed.grid.units))
+    notes = _reading_notes(images, masks)
+    own = moving.grid
+    moving = moving.with_grid(own.in_world_of(fixed.grid))
+    factors = [unit_factor(a, b) for a, b in zip(own.units, fixed.grid.units, strict=True)]
     fixed, fixed_mask, without = _with_data(driving_channel(fixed, channel), fixed_mask, "fixed")
     moving, moving_mask, without_too = _with_data(driving_channel(moving, channel), moving_mask, "moving")
     task = Task(
@@ -214,7 +216,7 @@ def prepare(
         seed,
         device,
     )
-    notes = nodata_note(("fixed", without), ("moving", without_too))
+    notes += nodata_note(("fixed", without), ("moving", without_too))
     return PreparedPair(task, _initial(initial, task), given, notes)
 
 
@@ -233,6 +235,19 @@ def check_device(device: str, methods: Iterable[Method], progress: Progress) -> 
         devices.check_device(device, progress)
     else:
         devices.check_name(device)
+
+
+def _reading_notes(images: Sequence[Image], masks: Sequence[Image | None]) -> tuple[str, ...]:
+    """What the files of a pair and its masks say that a user should know, each sentence once."""
+    given = [*images, *(mask for mask in masks if mask is not None)]
+    notes = [note for image in given for note in image.notes]
+    known, unknown = sorted(images, key=lambda image: image.grid.crs is None)
+    if known.grid.crs is not None and unknown.grid.crs is None:
+        notes.append(
+            f"{unknown.name} names no coordinate reference system; it is taken to be that of {known.name}, "
+            f"{known.grid.crs}."
+        )
+    return tuple(dict.fromkeys(notes))
 
 
 def _flat(image: Image, mask: Image | None) -> tuple[Image, Image | None]:
@@ -260,7 +275,7 @@ def _mask_for(mask: Image | None, image: Image, which: str) -> Image | None:
     """The mask on its image's grid, with something in it."""
     if mask is None:
         return None
-    mask = mask.with_grid(mask.grid.in_units(image.grid.units))
+    mask = mask.with_grid(mask.grid.in_world_of(image.grid))
     if mask.ndim != image.ndim:
         raise ValueError(
             f"The {which} mask is {mask.ndim}D and its image {image.ndim}D; draw it on the image."

@@ -123,7 +123,7 @@ class Result:
                 f"The fixed image, {first.grid.shape} pixels, is not on the result's fixed grid, "
                 f"{self.fixed.shape} pixels; give the image that was registered."
             )
-        second = second.with_grid(second.grid.in_units(self.fixed.units))
+        second = second.with_grid(second.grid.in_world_of(self.fixed))
         grid = second.grid if self.moving is None else self.moving
         return replace(self, moving=grid, fixed_image=first, moving_image=second)
 

@@ -64,8 +64,8 @@ def warp(
         transform = Affine.identity(grid.ndim)
     if transform.ndim != grid.ndim:
         raise ValueError(f"A {transform.ndim}D transform cannot warp a {grid.ndim}D image.")
-    if image.grid.units != grid.units:
-        image = image.with_grid(image.grid.in_units(grid.units))
+    if (image.grid.units, image.grid.crs) != (grid.units, grid.crs):
+        image = image.with_grid(image.grid.in_world_of(grid))
     return Image(_resample(image, transform, grid, order, fill), grid, image.name)
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
-from ...core.geometry import Array, Grid, Image, with_nan
+from ...core.geometry import Array, Image, with_nan
 from ...images.preprocess import some_pixels
+from ...io.dicom import is_dicom
 from ...io.images import MEDICAL, TIFF, ending_of, read_image, read_series
 from ...io.tiff import TIME
-from .snapshots import AXES, grid_kwargs
+from .snapshots import AXES, NOTES, about, grid_kwargs
 
 LayerData = tuple[Any, dict[str, Any], str]
 SPECKLE = 0.15  # relative standard deviation among neighbours; optical images and terrain stay well below
@@ -23,9 +25,21 @@ FLOOR = 1e-6  # amplitude, relative to the brightest pixel's, that counts as zer
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
     """The reader for napari; None for files that other readers open better."""
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    if not all(one.is_dir() or ending_of(one) in MEDICAL + TIFF for one in paths):
+    if not all(one.is_dir() or ending_of(one) in MEDICAL + TIFF or is_dicom(one) for one in paths):
         return None
-    return lambda given: read_layers([Path(given)] if isinstance(given, str) else [Path(p) for p in given])
+
+    def read(given: Any) -> list[LayerData]:
+        layers = read_layers([Path(given)] if isinstance(given, str) else [Path(p) for p in given])
+        for note in notes_of(layers):
+            show_warning(note)
+        return layers
+
+    return read
+
+
+def notes_of(layers: Sequence[LayerData]) -> list[str]:
+    """What the layers' files say that a user should know, each sentence once."""
+    return list(dict.fromkeys(note for _, kwargs, _ in layers for note in kwargs["metadata"].get(NOTES, ())))
 
 
 def read_layers(paths: Sequence[Path | str]) -> list[LayerData]:
@@ -66,13 +80,14 @@ def image_layers(image: Image, **keywords: Any) -> list[LayerData]:
     """
     image = _upright(image)
     kwargs = {**_placement(image), "name": image.name, **keywords}
+    kwargs["metadata"] = {**about(image), **kwargs.get("metadata", {})}
     if image.channels in (3, 4) and image.data.dtype in (np.uint8, np.uint16):
         return [(_colours(image.data), {**kwargs, "rgb": True}, "image")]
     image = image.with_data(with_nan(image.data))
     if _is_radar(image):
         decibel = _decibel(image.data)
         limits = tuple(float(x) for x in np.nanpercentile(some_pixels(decibel), (1.0, 99.7)))
-        kwargs["metadata"] = {**kwargs.get("metadata", {}), "linear": image.data, "unit": "dB"}
+        kwargs["metadata"] |= {"linear": image.data, "unit": "dB"}
         kwargs["contrast_limits"] = limits if limits[0] < limits[1] else (limits[0] - 1, limits[0] + 1)
         kwargs["name"] = f"{image.name} (dB)"
         return [(decibel, kwargs, "image")]
@@ -119,7 +134,7 @@ def _upright(image: Image) -> Image:
             affine[:, d] += affine[:, axis] * (data.shape[axis] - 1)
             affine[:, axis] *= -1
             data = np.flip(data, axis)
-    return replace(image, data=data, grid=Grid(data.shape[:d], affine, image.grid.units))
+    return replace(image, data=data, grid=replace(image.grid, shape=data.shape[:d], affine=affine))
 
 
 def _placement(image: Image) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ...metrics.pair import PairMetrics
 from ...registration.result import Result
 from ...transforms import Transform, displacement_on, jacobian_determinant, warp
 from .drawings import Tile, arrow_length, arrows, deformed_grid, tiles
-from .snapshots import LayerSnapshot
+from .snapshots import CRS, LayerSnapshot
 
 LayerData = tuple[Any, dict[str, Any], str]
 NAME = 24  # characters of a layer's name kept in the names of its results
@@ -144,6 +144,7 @@ class _Placement:
         self.through = tuple(fixed.current[axis] for axis in self.axes)
         self.name = pair_name(moving.name, fixed.name)
         self.placement = fixed.placement
+        self.crs = {} if whole.crs is None else {CRS: whole.crs}
         self.metadata = {**result.to_dict(), "units": list(self.grid.units)}
         self.one_map = show.magnitude + show.jacobian + show.ssim == 1 and not show.warped
         self.one_drawing = not show.arrows
@@ -162,7 +163,7 @@ class _Placement:
         """Keyword arguments that all result layers have, with more."""
         return {
             "name": f"{self.name} {what}".rstrip(),
-            "metadata": {"voxreg": {**self.metadata, "layer": what or "warped"}},
+            "metadata": {"voxreg": {**self.metadata, "layer": what or "warped"}, **self.crs},
             **self.placement,
             **more,
         }
@@ -313,7 +314,7 @@ def _flat(image: Image, ndim: int) -> Image:
 
 def _like(image: Image, grid: Grid) -> Image:
     """An image in the units of a grid."""
-    return image.with_grid(image.grid.in_units(grid.units))
+    return image.with_grid(image.grid.in_world_of(grid))
 
 
 def pair_name(moving: str, fixed: str) -> str:

@@ -21,6 +21,7 @@ from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor, with
 AXES = ("z", "y", "x")
 STEPPED = frozenset({"t", "time", "frame", "c", "channel"})
 APPEARANCE = ("colormap", "contrast_limits", "gamma")
+CRS, NOTES = "voxreg crs", "voxreg notes"  # of a layer's metadata: `Grid.crs` and `Image.notes`
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,10 @@ class LayerSnapshot:
         Keyword arguments that place a layer of n axes, one pixel long along those that are not spatial.
     appearance : mapping
         Colormap, and the contrast limits and gamma of an Image layer.
+    crs : str or None
+        The coordinate reference system of a map.
+    notes : tuple of str
+        What the layer's file says that a user should know.
     """
 
     name: str
@@ -59,6 +64,8 @@ class LayerSnapshot:
     labels: bool
     placement: Mapping[str, Any]
     appearance: Mapping[str, Any]
+    crs: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ndim(self) -> int:
@@ -86,7 +93,7 @@ class LayerSnapshot:
         coarse = np.diag([*factors, 1.0])
         coarse[:-1, -1] = (factors - 1) / 2
         shape = tuple(self.levels[level].shape[k] for k in axes)
-        return Grid(shape, world @ coarse, tuple(self.units[k] for k in axes))
+        return Grid(shape, world @ coarse, tuple(self.units[k] for k in axes), self.crs)
 
     def image(self, level: int = 0) -> Image:
         """The pixels of a level; lazy data is computed here."""
@@ -99,7 +106,7 @@ class LayerSnapshot:
         data: Array = np.asarray(pixels[tuple(at)])
         if self.rgb and data.shape[-1] == 4:
             data = with_opacity(data)
-        return Image(data, self.grid(level), self.name)
+        return Image(data, self.grid(level), self.name, self.notes)
 
     def mask(self, grid: Grid) -> Image:
         """Where the pixels are not zero, on the layer's own grid; `grid` is not needed."""
@@ -203,6 +210,8 @@ def snapshot(layer: ImageLayer | Labels, viewer: ViewerModel | None = None) -> L
         appearance={"colormap": layer.colormap}
         if labels
         else {name: getattr(layer, name) for name in APPEARANCE},
+        crs=layer.metadata.get(CRS),
+        notes=tuple(layer.metadata.get(NOTES, ())),
     )
 
 
@@ -292,6 +301,12 @@ def grid_kwargs(grid: Grid) -> dict[str, Any]:
     affine[:d, :d] = direction
     affine[:d, d] = grid.origin
     return {"scale": scale, "affine": affine, **common}
+
+
+def about(image: Image) -> dict[str, Any]:
+    """What a layer's metadata keep of an image: its reference system and its notes, where it has them."""
+    crs = {} if image.grid.crs is None else {CRS: image.grid.crs}
+    return {**crs, NOTES: image.notes} if image.notes else crs
 
 
 def like_layer(layer: Layer) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ...core.geometry import Image
-from ..images import MEDICAL, PLAIN, TIFF, ending_of, is_dicom, name_of
+from ..dicom import is_dicom
+from ..images import MEDICAL, PLAIN, TIFF, ending_of, name_of
 from .name_parts import parts_of, side_of
 from .values import Found, NameParts, Pair, identity, name_of_source, pair_name, plural
 
@@ -161,7 +162,7 @@ def pair_up(
 def _is_image(entry: Path) -> bool:
     if entry.is_dir():
         return any(is_dicom(file) for file in sorted(entry.iterdir())[:1] if file.is_file())
-    return ending_of(entry) in MEDICAL + TIFF + PLAIN
+    return ending_of(entry) in MEDICAL + TIFF + PLAIN or is_dicom(entry)
 
 
 def _label(source: Path | Image) -> str:

@@ -124,6 +124,8 @@ def _stored(file: Any, pair: Pair, role: str, places: dict[Hashable, str]) -> st
         dataset = file.create_dataset(place, data=with_nan(image.data), **COMPRESSION)
         dataset.attrs["affine"], dataset.attrs["units"] = image.grid.affine, list(image.grid.units)
         dataset.attrs["name"] = image.name
+        if image.grid.crs is not None:
+            dataset.attrs["crs"] = image.grid.crs
     dataset.attrs["sha256"] = member_digest(source)
     places[key] = place
     return place

@@ -125,7 +125,7 @@ def read_displacement(source: Path | Stored | Array, fixed: Image, moving: Image
             raise ValueError(f"{source.name} cannot be read; it may be damaged or cut off.") from error
     elif source.suffix.lower() in (".h5", ".tfm"):
         there = load_unlogged(source)(fixed.grid.nodes())
-        index = moving.grid.in_units(fixed.grid.units).to_index(there)
+        index = moving.grid.in_world_of(fixed.grid).to_index(there)
         field = index.T.reshape(fixed.ndim, *fixed.grid.shape) - np.indices(fixed.grid.shape)
     else:
         raise ValueError(

@@ -88,7 +88,7 @@ def prepare(pair: Pair, shape: tuple[int, ...], wanted: Collection[str]) -> Prep
     if loaded.fixed.ndim != len(shape):
         raise ValueError(f"The pair {pair.name} is {loaded.fixed.ndim}D and the others are {len(shape)}D.")
     fixed = loaded.fixed
-    moving = loaded.moving.with_grid(loaded.moving.grid.in_units(fixed.grid.units))
+    moving = loaded.moving.with_grid(loaded.moving.grid.in_world_of(fixed.grid))
     grid = covering(fixed.grid, shape)
     (fixed, known), (moving, known_too) = (
         without_nodata(driving_channel(image)) for image in (fixed, moving)
