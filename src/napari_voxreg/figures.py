@@ -58,7 +58,6 @@ def save(figure: Figure, path: Path | str) -> Path:
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path.name} is no figure; give a name that ends in {', '.join(ENDINGS)}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda target: figure.savefig(target, dpi=150))
     return path
 

@@ -6,16 +6,17 @@ import gzip
 import logging
 import math
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..core.disk import DiskFull, check_utf8, full_disk_named, scratch_folder
 from ..core.geometry import Array, Grid, Image, unit_factor
-from .files import replace_file
+from .files import is_full, replace_file
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def read_image(path: Path | str) -> Image:
 def read_unlogged(path: Path | str) -> Image:
     """`read_image` without a record in the log, for whoever reads the same files over and over."""
     path = Path(path)
+    check_utf8(path)
     if path.is_dir():
         found = read_series(path)
         if len(found) > 1:
@@ -136,7 +138,6 @@ def write_image(image: Image, path: Path | str) -> Path:
         write = write_tiff
     elif ending in PLAIN:
         write = _write_plain
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda target: write(image, target))
     log.info("wrote %s: %s", path, _geometry(image))
     return path
@@ -202,6 +203,8 @@ def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
     """Read, and report whatever a damaged file causes in a library in one sentence."""
     try:
         return replace(image := read(path), name=image.name or name_of(path))
+    except DiskFull:  # that of the temporary files
+        raise
     except (ValueError, RuntimeError, OSError, EOFError, ArithmeticError, LookupError, SyntaxError) as error:
         if "orthonormal" in str(error):
             raise ValueError(
@@ -219,9 +222,9 @@ def _read_medical(path: Path) -> Image:
     ending = ending_of(path)
     if ending == ".nii.gz":
         # ITK accepts a truncated file, and reads the pixels of a NAME.nii that is beside NAME.nii.gz.
-        with tempfile.TemporaryDirectory() as folder:
-            plain = Path(folder) / "image.nii"
-            with gzip.open(path) as packed, plain.open("wb") as unpacked:
+        with scratch_folder() as folder:
+            plain = folder / "image.nii"
+            with full_disk_named(folder.parent), gzip.open(path) as packed, plain.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
             return _read_medical(plain)
     if ending == ".nii":
@@ -259,13 +262,38 @@ def _write_medical(image: Image, path: Path) -> None:
     if image.grid.units != ("pixel",) * image.ndim:
         spatial = tuple(unit if unit == TIME else "millimeter" for unit in image.grid.units)
         image = image.with_grid(image.grid.in_units(spatial))
-    sitk.WriteImage(image_to_itk(image), str(path), useCompression=True)
+    written = image_to_itk(image)
+    sitk.WriteImage(written, str(path), useCompression=True)
+    if not _is_whole(path, written):
+        raise OSError("it was cut off")
+
+
+def _is_whole(path: Path, image: Any) -> bool:
+    """Whether ITK has written all of an image, for it does not report what a full disk cut off."""
+    import SimpleITK as sitk
+
+    if is_full(path.parent):
+        return False
+    if ending_of(path) == ".nii.gz":
+        try:
+            with gzip.open(path) as packed:
+                while packed.read(1 << 20):
+                    continue
+        except EOFError:
+            return False
+        return True
+    pixels = sitk.GetArrayViewFromImage(image)
+    if ending_of(path) == ".nii":
+        return path.stat().st_size >= 352 + pixels.nbytes  # a header, and what is not compressed
+    found = sitk.ReadImage(str(path))
+    return np.array_equal(sitk.GetArrayViewFromImage(found), pixels, equal_nan=True)
 
 
 def _write_plain(image: Image, path: Path) -> None:
     import imageio.v3 as iio
 
-    iio.imwrite(path, image.data)
+    # Through memory: written straight to the file, a cut-off JPEG is not reported.
+    path.write_bytes(iio.imwrite("<bytes>", image.data, extension=ending_of(path)))
 
 
 def _refusal(image: Image, ending: str) -> str | None:
