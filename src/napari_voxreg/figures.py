@@ -61,7 +61,6 @@ def save(figure: Figure, path: Path | str) -> Path:
         raise ValueError(
             f"{path.name} cannot be written as a figure; give a name that ends in {', '.join(ENDINGS)}."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda target: figure.savefig(target, dpi=150))
     return path
 

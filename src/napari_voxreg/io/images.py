@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import logging
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.disk import DiskFull, check_utf8, full_disk_named, scratch_folder
 from ..core.geometry import Array, Grid, Image, unit_factor, with_nan, with_opacity
 from .dicom import Slices, is_dicom, sorted_slices
-from .files import replace_file
+from .files import is_full, replace_file
 from .nifti import blank_placement, placed, read_header
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
 
@@ -44,9 +44,9 @@ def read_image(path: Path | str) -> Image:
     Returns
     -------
     Image
-        Pixels as stored: NaN is kept, and complex numbers in TIFF. Pixels without data are masked: GDAL's nodata
-        and fully transparent ones. Inks (CMYK) become red, green and blue. A series in time has its time axis
-        first, with the unit second. What its file says that a user should know is in its notes.
+        Pixels as stored: NaN is kept, and complex numbers in TIFF. Pixels without data are masked: GDAL's
+        nodata and fully transparent ones. Inks (CMYK) become red, green and blue. A series in time has its
+        time axis first, with the unit second. What its file says that a user should know is in its notes.
 
     Raises
     ------
@@ -63,6 +63,7 @@ def read_image(path: Path | str) -> Image:
 def read_unlogged(path: Path | str) -> Image:
     """`read_image` without a record in the log, for whoever reads the same files over and over."""
     path = Path(path)
+    check_utf8(path)
     if path.is_dir():
         found = read_series(path)
         if len(found) > 1:
@@ -152,7 +153,6 @@ def write_image(image: Image, path: Path | str) -> Path:
         write = write_tiff
     elif ending in PLAIN:
         write = _write_plain
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda target: write(image, target))
     log.info("wrote %s: %s", path, _geometry(image))
     return path
@@ -209,6 +209,8 @@ def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
     """Read, and report whatever a damaged file causes in a library in one sentence."""
     try:
         return replace(image := read(path), name=image.name or name_of(path))
+    except DiskFull:  # that of the temporary files
+        raise
     except (ValueError, RuntimeError, OSError, EOFError, ArithmeticError, LookupError, SyntaxError) as error:
         raise ValueError(f"{path.name} cannot be read; it may be damaged or cut off.") from error
 
@@ -219,9 +221,9 @@ def _read_medical(path: Path) -> Image:
     ending = ending_of(path)
     if ending == ".nii.gz":
         # ITK accepts a truncated file, and reads the pixels of a NAME.nii that is beside NAME.nii.gz.
-        with tempfile.TemporaryDirectory() as folder:
-            plain = Path(folder) / "image.nii"
-            with gzip.open(path) as packed, plain.open("wb") as unpacked:
+        with scratch_folder() as folder:
+            plain = folder / "image.nii"
+            with full_disk_named(folder.parent), gzip.open(path) as packed, plain.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
             return _read_nifti(plain, path.name)
     if ending == ".nii":
@@ -282,7 +284,31 @@ def _write_medical(image: Image, path: Path) -> None:
     if isinstance(image.data, np.ma.MaskedArray):
         floats = image.data.dtype.kind == "f"
         image = image.with_data(with_nan(image.data) if floats else image.data.filled())
-    sitk.WriteImage(image_to_itk(image), str(path), useCompression=True)
+    written = image_to_itk(image)
+    sitk.WriteImage(written, str(path), useCompression=True)
+    if not _is_whole(path, written):
+        raise OSError("it was cut off")
+
+
+def _is_whole(path: Path, image: Any) -> bool:
+    """Whether ITK has written all of an image, for it does not report what a full disk cut off."""
+    import SimpleITK as sitk
+
+    if is_full(path.parent):
+        return False
+    if ending_of(path) == ".nii.gz":
+        try:
+            with gzip.open(path) as packed:
+                while packed.read(1 << 20):
+                    continue
+        except EOFError:
+            return False
+        return True
+    pixels = sitk.GetArrayViewFromImage(image)
+    if ending_of(path) == ".nii":
+        return path.stat().st_size >= 352 + pixels.nbytes  # a header, and what is not compressed
+    found = sitk.ReadImage(str(path))
+    return np.array_equal(sitk.GetArrayViewFromImage(found), pixels, equal_nan=True)
 
 
 def _write_plain(image: Image, path: Path) -> None:
@@ -291,7 +317,8 @@ def _write_plain(image: Image, path: Path) -> None:
     data = image.data
     if isinstance(data, np.ma.MaskedArray):
         data = _with_transparency(data, image.channels) if ending_of(path) == ".png" else data.filled()
-    iio.imwrite(path, data)
+    # Through memory: written straight to the file, a cut-off JPEG is not reported.
+    path.write_bytes(iio.imwrite("<bytes>", data, extension=ending_of(path)))
 
 
 def _with_transparency(data: np.ma.MaskedArray[Any, Any], channels: int | None) -> Array:

@@ -243,7 +243,7 @@ def to_dataframe(rows: Sequence[Row]) -> pandas.DataFrame:
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
-    """Sentences below the table: the best method and by what, why others have no result, and on the images."""
+    """Sentences below the table: the best method and by what, why others have none, notes on the images."""
     top = best(rows)
     done = [row for row in rows if row.result is not None]
     sentences = []

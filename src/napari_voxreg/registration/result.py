@@ -163,7 +163,6 @@ class Result:
             Of ``transform.h5``.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
             replace_file(folder / name, partial(Path.write_bytes, data=content))
         extras = _save_extras(self.extras, folder / EXTRAS, self.fixed)
