@@ -254,9 +254,10 @@ def _read_nifti(path: Path, name: str) -> Image:
     except RuntimeError as error:
         if "orthonormal" not in str(error):
             raise
-        with tempfile.TemporaryDirectory() as folder:
-            unplaced = Path(folder) / "image.nii"
-            shutil.copyfile(path, unplaced)
+        with scratch_folder() as folder:
+            unplaced = folder / "image.nii"
+            with full_disk_named(folder.parent):
+                shutil.copyfile(path, unplaced)
             blank_placement(unplaced)
             image = _as_image(sitk.ReadImage(str(unplaced)), name)
     return placed(image, header, name)
