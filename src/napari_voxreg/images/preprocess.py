@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..core.geometry import Array, Grid, Image, with_nan
+from ..core.geometry import Array, Grid, Image
+from ..core.pixels import with_nan
 from ..transforms import warp
 
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709

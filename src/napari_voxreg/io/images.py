@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.geometry import Array, Grid, Image, unit_factor, with_nan, with_opacity
+from ..core.geometry import Array, Grid, Image, unit_factor
+from ..core.pixels import with_nan, with_opacity
 from .files import replace_file
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
 

@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, imwrite
 
-from ..core.geometry import Array, Grid, Image, unit_factor, with_nan, with_opacity
+from ..core.geometry import Array, Grid, Image, unit_factor
+from ..core.pixels import with_nan, with_opacity
 
 # Tags of the GeoTIFF standard (OGC 19-008r4), and some of its keys.
 PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS = 33550, 33922, 34264, 34735

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ...core.geometry import Array, Grid, Image, with_nan
+from ...core.geometry import Array, Grid, Image
+from ...core.pixels import with_nan
 from ...images.preprocess import some_pixels
 from ...io.images import MEDICAL, TIFF, ending_of, read_image, read_series
 from ...io.tiff import TIME
