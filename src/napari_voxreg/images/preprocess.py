@@ -80,8 +80,8 @@ def driving_channel(image: Image, channel: int | str | None = None) -> Image:
     ValueError
         If the image does not have that channel.
     """
-    data = np.abs(image.data) if np.iscomplexobj(image.data) else image.data
-    data = with_nan(data)
+    data = with_nan(image.data)
+    data = np.abs(data) if np.iscomplexobj(data) else data
     exact = np.result_type(data.dtype, np.float32)
     count = image.channels
     if count is not None:
