@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .pixels import with_opacity
+
 Array = npt.NDArray[Any]
 SHORT_UNITS = {
     "pixel": "px",
@@ -214,22 +216,67 @@ class Grid:
         return replace(self.in_units(other.units), crs=other.crs or self.crs)
 
     def thin_axes(self) -> tuple[int, ...]:
-        """Axes of one pixel, where at least two others are thicker and none mixes with them in the world."""
+        """Axes of one pixel, where at least two others are thicker: a single slice, in any orientation."""
         thin = tuple(k for k, n in enumerate(self.shape) if n == 1)
-        kept = [k for k in range(self.ndim) if k not in thin]
-        if not thin or len(kept) < 2:
+        if not thin or self.ndim - len(thin) < 2:
             return ()
+        # Other slices than those of a volume are in no plane that could be rotated onto the axes.
+        single = self.ndim == 3 and len(thin) == 1 and len(set(self.units)) == 1
+        return thin if single or not self.oblique(thin) else ()
+
+    def oblique(self, thin: Sequence[int]) -> bool:
+        """Whether the one-pixel array axes and the world axes of the same numbers mix with the others."""
+        kept = [k for k in range(self.ndim) if k not in thin]
         linear = self.affine[:-1, :-1]
-        # An oblique slice cannot drop a world axis without distorting what is left.
-        mixes = np.abs(linear[np.ix_(thin, kept)]).max() > 1e-9 * np.abs(linear).max()
-        return () if mixes else thin
+        return bool(np.abs(linear[np.ix_(list(thin), kept)]).max() > 1e-9 * np.abs(linear).max())
+
+    def plane(self, thin: int) -> Array:
+        """The frame of a single slice: from places in its plane and a distance from it to the world, (4, 4).
+
+        The places count from the world's origin along two of the world's axes, in their order; those of an
+        oblique slice after the smallest rotation that brings them into its plane. So parallel slices have the
+        same places.
+
+        Parameters
+        ----------
+        thin : int
+            The array axis of one pixel of a 3D grid.
+        """
+        first, second = np.delete(self.direction, thin, axis=1).T
+        normal = np.cross(first, second) / np.linalg.norm(np.cross(first, second))
+        # Of axes that are equally near the first counts, whatever the last digits are.
+        axis = int(np.flatnonzero(np.abs(normal) > np.abs(normal).max() - 1e-3)[0])
+        normal = normal * np.sign(normal[axis])
+        cross = np.outer(normal, np.eye(3)[axis])
+        cross -= cross.T
+        rotation = np.eye(3) + cross + cross @ cross / (1 + normal[axis])
+        frame = np.eye(4)
+        frame[:3, :3] = np.column_stack([np.delete(rotation, axis, axis=1), normal])
+        frame[:3, 3] = normal * (normal @ self.origin)
+        return frame
 
     def without(self, axes: Sequence[int]) -> Grid:
-        """The grid without the given array axes and the world axes of the same numbers."""
+        """The grid without the given array axes, in the world without the axes of the same numbers.
+
+        A single slice that is oblique to these is a grid in its `plane`.
+        """
         kept = [k for k in range(self.ndim) if k not in axes]
-        affine = self.affine[np.ix_([*kept, self.ndim], [*kept, self.ndim])]
+        affine = self.affine
+        if len(axes) == 1 and self.ndim == 3 and self.oblique(axes):
+            affine = np.linalg.inv(self.plane(axes[0])) @ affine
+            rows = [0, 1]
+        else:
+            rows = kept
+        affine = affine[np.ix_([*rows, self.ndim], [*kept, self.ndim])]
         units = tuple(self.units[k] for k in kept)
         return replace(self, shape=tuple(self.shape[k] for k in kept), affine=affine, units=units)
+
+    def flat_points(self, points: npt.ArrayLike) -> Array:
+        """World points (N, d) in the world of ``without(thin_axes())``, (N, d - thin)."""
+        thin, points = self.thin_axes(), np.asarray(points, dtype=float)
+        if len(thin) == 1 and self.ndim == 3 and self.oblique(thin):
+            return apply_affine(np.linalg.inv(self.plane(thin[0])), points)[:, :2]
+        return np.delete(points, thin, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,48 +377,6 @@ def as_image(image: Image | npt.ArrayLike, name: str = "") -> Image:
     if coloured and data.ndim == 3 and data.shape[-1] == 4:
         data = with_opacity(data)
     return Image(data, Grid.from_spacing(shape), name)
-
-
-def with_nan(data: Array) -> Array:
-    """Pixels as a plain array, in which those that a masked array masks are NaN.
-
-    Parameters
-    ----------
-    data : ndarray or numpy.ma.MaskedArray
-
-    Returns
-    -------
-    ndarray
-        `data` itself if nothing is masked, else floats that hold its values: float32 for up to 16 bits.
-    """
-    if not isinstance(data, np.ma.MaskedArray):
-        return data
-    if not np.ma.is_masked(data):
-        return np.asarray(data)
-    filled: Array = data.astype(np.result_type(data.dtype, np.float32)).filled(np.nan)
-    return filled
-
-
-def with_opacity(data: Array) -> Array:
-    """Pixels whose last channel is their opacity, masked where they are fully transparent.
-
-    Parameters
-    ----------
-    data : ndarray, shape (*shape, 2) or (*shape, 4)
-        Grey and opacity, or red, green, blue and opacity.
-
-    Returns
-    -------
-    ndarray or numpy.ma.MaskedArray, shape (*shape,) or (*shape, 4)
-        Grey pixels lose the channel. Nothing is masked where all is transparent: then it means nothing.
-    """
-    clear = data[..., -1] == 0
-    if data.shape[-1] == 2:
-        data = data[..., 0]
-    if not clear.any() or clear.all():
-        return data
-    mask = clear if data.ndim == clear.ndim else np.repeat(clear[..., None], data.shape[-1], axis=-1)
-    return np.ma.array(data, mask=mask, fill_value=0)
 
 
 def apply_affine(matrix: Array, points: npt.ArrayLike) -> Array:

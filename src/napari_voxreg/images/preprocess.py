@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..core.geometry import Array, Grid, Image, with_nan
+from ..core.geometry import Array, Grid, Image
+from ..core.pixels import with_nan
 from ..transforms import warp
 
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
@@ -79,8 +80,8 @@ def driving_channel(image: Image, channel: int | str | None = None) -> Image:
     ValueError
         If the image does not have that channel.
     """
-    data = np.abs(image.data) if np.iscomplexobj(image.data) else image.data
-    data = with_nan(data)
+    data = with_nan(image.data)
+    data = np.abs(data) if np.iscomplexobj(data) else data
     exact = np.result_type(data.dtype, np.float32)
     count = image.channels
     if count is not None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.disk import DiskFull, check_utf8, full_disk_named, scratch_folder
-from ..core.geometry import Array, Grid, Image, unit_factor, with_nan, with_opacity
+from ..core.geometry import Array, Grid, Image, unit_factor
+from ..core.pixels import with_nan, with_opacity
 from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
 from .nifti import blank_placement, placed, read_header
@@ -144,9 +145,7 @@ def write_image(image: Image, path: Path | str) -> Path:
         and NRRD would silently make orthogonal.
     """
     path = Path(path)
-    reason = _refusal(image, ending_of(path))
-    if reason:
-        raise ValueError(f"{path.name} cannot be written: {reason}")
+    check_format(image, path)
     ending = ending_of(path)
     write: Callable[[Image, Path], None] = _write_medical
     if ending in TIFF:
@@ -158,8 +157,42 @@ def write_image(image: Image, path: Path | str) -> Path:
     return path
 
 
+def check_format(image: Image, path: Path | str) -> None:
+    """Refuse, with a `ValueError`, a file's name whose format cannot hold an image; see `write_image`.
+
+    Parameters
+    ----------
+    image : Image
+        Only the shape, the type and the grid of its pixels count (see `planned_series`).
+    path : path
+        Where it is to be written.
+    """
+    path = Path(path)
+    reason = _refusal(image, ending_of(path))
+    if reason:
+        raise ValueError(f"{path.name} cannot be written: {reason}")
+
+
+def format_like(image: Image, like: Path | str) -> str:
+    """The ending in which `write_like` writes an image.
+
+    Raises
+    ------
+    ValueError
+        If neither the format of the other file nor .mha nor .tif can hold the image.
+    """
+    own = ending_of(Path(like))
+    for ending in (own, ".mha", ".tif"):
+        if ending in WRITTEN and can_write(image, f"image{ending}"):
+            return ending
+    raise ValueError(
+        f"The warped image cannot be written as {own}: {_refusal(image, '.mha')} "
+        "Convert the moving image first."
+    )
+
+
 def write_like(image: Image, stem: Path | str, like: Path | str) -> Path:
-    """Write an image in the format of another file, or as .mha where that format cannot hold it.
+    """Write an image in the format of another file, or as .mha or .tif where that cannot hold it.
 
     Parameters
     ----------
@@ -170,10 +203,8 @@ def write_like(image: Image, stem: Path | str, like: Path | str) -> Path:
     like : path
         The file whose ending is taken.
     """
-    stem, ending = Path(stem), ending_of(Path(like))
-    if ending not in WRITTEN or _refusal(image, ending):
-        ending = ".mha"
-    return write_image(image, stem.with_name(stem.name + ending))
+    stem = Path(stem)
+    return write_image(image, stem.with_name(stem.name + format_like(image, like)))
 
 
 def _geometry(image: Image) -> str:

@@ -48,6 +48,13 @@ def warp_series(image: Image, transform: Transform, grid: Grid, *, order: Litera
     return Image(data, _with_time(grid, image.grid), image.name)
 
 
+def planned_series(image: Image, grid: Grid) -> Image:
+    """What `warp_series` will give but for the pixels, to check where it can be written before any work."""
+    grid = _with_time(grid, image.grid) if is_series(image) else grid
+    channels = () if image.channels is None else (image.channels,)
+    return Image(np.broadcast_to(np.zeros((), image.data.dtype), (*grid.shape, *channels)), grid, image.name)
+
+
 def _with_time(grid: Grid, series: Grid) -> Grid:
     """A grid in space with the time axis of a series before it."""
     d = grid.ndim + 1

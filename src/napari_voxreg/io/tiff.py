@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, imwrite
 
-from ..core.geometry import Array, Grid, Image, unit_factor, with_nan, with_opacity
+from ..core.geometry import Array, Grid, Image, unit_factor
+from ..core.pixels import with_nan, with_opacity
 
 # Tags of the GeoTIFF standard (OGC 19-008r4), and some of its keys.
 PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS = 33550, 33922, 34264, 34735
@@ -64,12 +65,15 @@ def write_tiff(image: Image, path: Path) -> None:
     """Write a TIFF file that `read_tiff` gives back: GeoTIFF in metres, OME with other units, else plain."""
     data, grid = image.data, image.grid
     tags: list[tuple[int, int | str, int, Any, bool]] = []
+    opacity: dict[str, Any] = {}
     if isinstance(data, np.ma.MaskedArray):
-        data, tags = _without_mask(data)
+        plain = grid.units[-1] == "meter" or grid.same_as(Grid.from_spacing(grid.shape))
+        data, tags, opacity = _without_mask(data, plain and image.data.ndim == 2)
     colour = image.channels in (3, 4) and data.dtype in (np.uint8, np.uint16)
     options: dict[str, Any] = {"photometric": "rgb" if colour else "minisblack", "metadata": None}
     if image.channels is not None and not colour:
         options["planarconfig"] = "contig"
+    options |= opacity
     if data.dtype == bool:
         data = data.astype(np.uint8)
     if not np.iscomplexobj(data):
@@ -140,15 +144,23 @@ def _nodata(page: TiffPage, dtype: np.dtype[Any]) -> Any:
     return dtype.type(value) if fits else None
 
 
-def _without_mask(data: np.ma.MaskedArray[Any, Any]) -> tuple[Array, list[Any]]:
-    """Pixels as they are stored, and GDAL's tag where it distinguishes those without data."""
+def _without_mask(
+    data: np.ma.MaskedArray[Any, Any], samples: bool
+) -> tuple[Array, list[Any], dict[str, Any]]:
+    """Pixels as they are stored, and what marks those without data: NaN, GDAL's tag or extra `samples`."""
     if data.dtype.kind in "fc":
-        return with_nan(data), []
+        return with_nan(data), [], {}
     plain: Array = data.filled()
     value = data.fill_value
-    if not np.ma.is_masked(data) or (data == value).any():
-        return plain, []
-    return plain, [(NODATA, "s", 0, str(value), True)]
+    if not np.ma.is_masked(data):
+        return plain, [], {}
+    if not (data == value).any():
+        return plain, [(NODATA, "s", 0, str(value), True)], {}
+    if samples and data.dtype in (np.uint8, np.uint16):
+        opacity = np.where(np.ma.getmaskarray(data), 0, np.iinfo(data.dtype).max).astype(data.dtype)
+        options = {"planarconfig": "contig", "extrasamples": ["unassalpha"]}
+        return np.stack([plain, opacity], axis=-1), [], options
+    return plain, [], {}
 
 
 def _geographic(page: TiffPage) -> tuple[Array, str]:

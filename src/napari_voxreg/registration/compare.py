@@ -266,7 +266,7 @@ def _row(name: str, pair: PreparedPair, progress: Progress) -> Row:
         return Row(name, failure=str(error).split("\n")[0])
     except Exception as error:  # noqa: BLE001 - a defect of one method must not lose the others' rows
         return Row(name, failure=f"{type(error).__name__}: {error}".split("\n")[0])
-    return Row(name, result.after, pair.metrics.lncc(result.transform), result)
+    return Row(name, result.after, pair.lncc(result), result)
 
 
 def _titled(title: str, progress: Progress) -> Progress:

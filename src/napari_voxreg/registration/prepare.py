@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.geometry import Image, as_image, unit_factor
+from ..core.geometry import Grid, Image, as_image, unit_factor
 from ..core.params import Params
 from ..core.process import call
 from ..core.progress import Progress, logged, silent, subprogress
@@ -28,6 +28,7 @@ from ..metrics.verdict import judge
 from ..transforms import Affine, Transform
 from .initial import INITIAL_TRANSFORMS, initial_transform
 from .result import Result
+from .slices import Slices
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +50,15 @@ class PreparedPair:
         The fixed and the moving image as they were given.
     notes : tuple of str
         What a user should know of the images and their files; the first notes of each result.
+    slices : Slices or None
+        Single slices that are oblique to their arrays' axes; the task is in their planes.
     """
 
     task: Task
     initial: Transform | None
     given: tuple[Any, Any]
     notes: tuple[str, ...] = ()
+    slices: Slices | None = None
     _before: Scores | None = field(default=None, init=False, repr=False)
 
     @cached_property
@@ -118,7 +122,7 @@ class PreparedPair:
         progress(1.0, verdict.sentence)
         for line in (*notes, f"{method} took {seconds:.1f} s. {verdict.sentence}"):
             log.info(line)
-        return Result(
+        result = Result(
             transform=outcome.transform,
             fixed=task.fixed.grid,
             moving=task.moving.grid,
@@ -138,6 +142,12 @@ class PreparedPair:
             device=outcome.device,
             weights=outcome.weights,
         )
+        return result if self.slices is None else self.slices.result(result)
+
+    def lncc(self, result: Result) -> float:
+        """The LNCC of a result on this pair; see `PairMetrics.lncc`."""
+        transform = result.transform
+        return self.metrics.lncc(transform if self.slices is None else self.slices.flat(transform))
 
     def _outcome(self, method: Method, params: Params, progress: Progress) -> Outcome:
         """A method's outcome with the initial transform, which is applied and chained here only."""
@@ -191,6 +201,7 @@ def prepare(
         _mask(mask, image, which)
         for mask, image, which in zip((fixed_mask, moving_mask), images, ("fixed", "moving"), strict=True)
     ]
+    grids = images[0].grid, images[1].grid
     (fixed, fixed_mask), (moving, moving_mask) = (
         _flat(image, mask) for image, mask in zip(images, masks, strict=True)
     )
@@ -212,12 +223,15 @@ def prepare(
         moving,
         fixed_mask,
         moving_mask,
-        None if landmarks is None else _landmarks(landmarks, factors),
+        None if landmarks is None else _landmarks(landmarks, factors, grids),
         seed,
         device,
     )
     notes += nodata_note(("fixed", without), ("moving", without_too))
-    return PreparedPair(task, _initial(initial, task), given, notes)
+    slices = None
+    if grids[0].ndim == grids[1].ndim:
+        slices = Slices.of(grids[0], grids[1].in_world_of(grids[0]))
+    return PreparedPair(task, _initial(initial, task, slices), given, notes, slices)
 
 
 def method_named(name: str) -> Method:
@@ -308,9 +322,14 @@ def _with_data(image: Image, mask: Image | None, which: str) -> tuple[Image, Ima
     return image, both, None if (known.data | ~counted.data).all() else known
 
 
-def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike], factors: list[float]) -> Landmarks:
+def _landmarks(
+    landmarks: tuple[npt.ArrayLike, npt.ArrayLike], factors: list[float], grids: tuple[Grid, Grid]
+) -> Landmarks:
     """Corresponding points as float arrays (N, d), the moving ones times a factor for each axis."""
-    fixed, moving = (np.asarray(points, dtype=float) for points in landmarks)
+    fixed, moving = (
+        grid.flat_points(points) if np.shape(points)[1:] == (grid.ndim,) else np.asarray(points, dtype=float)
+        for points, grid in zip(landmarks, grids, strict=True)
+    )
     if len(fixed) != len(moving):
         raise ValueError(
             f"There are {len(fixed)} fixed and {len(moving)} moving landmarks; "
@@ -326,7 +345,7 @@ def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike], factors: list[flo
     return fixed, moving * factors
 
 
-def _initial(initial: str | Transform | Result | None, task: Task) -> Transform | None:
+def _initial(initial: str | Transform | Result | None, task: Task, slices: Slices | None) -> Transform | None:
     """The initial transform."""
     if isinstance(initial, str):
         return initial_transform(
@@ -343,6 +362,8 @@ def _initial(initial: str | Transform | Result | None, task: Task) -> Transform 
             f"{initial!r} is not a valid initial transform; pass a Transform, a Result, or one of "
             f"{', '.join(INITIAL_TRANSFORMS)}."
         )
+    if slices is not None and transform.ndim == 3:
+        return slices.flat(transform)
     if transform.ndim != task.fixed.ndim:
         raise ValueError(f"The initial transform is {transform.ndim}D and the images {task.fixed.ndim}D.")
     return transform

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..core.geometry import Array, Grid, Image, as_image, with_nan
+from ..core.geometry import Array, Grid, Image, as_image
+from ..core.pixels import with_nan
 from .affine import Affine
 from .base import Transform
 
@@ -58,7 +59,9 @@ def warp(
     thin = grid.thin_axes()
     if transform is not None and transform.ndim < grid.ndim and len(thin) == grid.ndim - transform.ndim:
         # A transform found for a thin stack has an axis less; the stack's thickness comes back after it.
-        flat = warp(image.without(thin), transform, grid.without(thin), order=order, fill=fill)
+        flat = warp(
+            image.without(image.grid.thin_axes()), transform, grid.without(thin), order=order, fill=fill
+        )
         return Image(np.expand_dims(flat.data, thin), grid, image.name)
     if transform is None:
         transform = Affine.identity(grid.ndim)

@@ -16,7 +16,8 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Points, Shapes
 from napari.utils.transforms import CompositeAffine
 
-from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor, with_opacity
+from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
+from ...core.pixels import with_opacity
 
 AXES = ("z", "y", "x")
 STEPPED = frozenset({"t", "time", "frame", "c", "channel"})
@@ -269,7 +270,7 @@ def points_from_layer(layer: Points, grid: Grid) -> Array:
         grid = flat
     world = apply_affine(data_to_world(layer), np.reshape(layer.data, (-1, layer.ndim)))
     units = tuple(str(unit) for unit in layer.units)
-    return np.delete(_world_on(world, units, grid), grid.thin_axes(), axis=1)
+    return grid.flat_points(_world_on(world, units, grid))
 
 
 def data_to_world(layer: Layer) -> Array:

@@ -10,7 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ...core.geometry import Array, with_nan
+from ...core.geometry import Array
+from ...core.pixels import with_nan
 from ...core.progress import Progress, silent
 from ..files import replace_file
 from ..points import read_points
