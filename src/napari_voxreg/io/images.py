@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 MEDICAL = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
 TIFF = (".tif", ".tiff", ".gtif", ".gtiff", ".geotiff")
 PLAIN = (".png", ".jpg", ".jpeg", ".bmp")  # without geometry
-WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
+WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", *TIFF, ".png", ".jpg", ".jpeg")
 
 
 def read_image(path: Path | str) -> Image:
@@ -120,15 +120,16 @@ def read_series(folder: Path | str) -> list[Image]:
 def write_image(image: Image, path: Path | str) -> Path:
     """Write an image so that `read_image` gives it back with its geometry.
 
-    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers. TIFF in metres
-    becomes a GeoTIFF, other lengths go to OME tags. The file is complete or not there at all.
+    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers. TIFF in metres,
+    feet or degrees becomes a GeoTIFF, other lengths go to OME tags. Of a series of planes in time, NIfTI,
+    NRRD and MetaImage give back volumes one plane thick. The file is complete or not there at all.
 
     Parameters
     ----------
     image : Image
         What to write.
     path : path
-        Ending in .nii, .nii.gz, .nrrd, .mha, .tif, .tiff, .png, .jpg or .jpeg.
+        Ending in .nii, .nii.gz, .nrrd, .mha, .tif, .tiff, .gtif, .gtiff, .geotiff, .png, .jpg or .jpeg.
 
     Returns
     -------
@@ -158,7 +159,7 @@ def write_image(image: Image, path: Path | str) -> Path:
 
 
 def write_like(image: Image, stem: Path | str, like: Path | str) -> Path:
-    """Write an image in the format of another file, or as .mha where that format cannot hold it.
+    """Write an image in the format of another file, or as .mha (a map as .tif) where that cannot hold it.
 
     Parameters
     ----------
@@ -170,6 +171,8 @@ def write_like(image: Image, stem: Path | str, like: Path | str) -> Path:
         The file whose ending is taken.
     """
     stem, ending = Path(stem), ending_of(Path(like))
+    if image.grid.crs is not None and ending not in TIFF and not tiff_refusal(image):
+        ending = ".tif"
     if ending not in WRITTEN or _refusal(image, ending):
         ending = ".mha"
     return write_image(image, stem.with_name(stem.name + ending))
@@ -271,10 +274,22 @@ def _write_medical(image: Image, path: Path) -> None:
 
     from ..transforms.itk import image_to_itk
 
-    if image.grid.units != ("pixel",) * image.ndim:
-        spatial = tuple(unit if unit == TIME else "millimeter" for unit in image.grid.units)
-        image = image.with_grid(image.grid.in_units(spatial))
+    if image.grid.units[0] == TIME and image.ndim == 3:
+        image = _as_volumes(image)
+    units = tuple(unit if unit in (TIME, "pixel") else "millimeter" for unit in image.grid.units)
+    image = image.with_grid(image.grid.in_units(units))
     sitk.WriteImage(image_to_itk(image), str(path), useCompression=True)
+
+
+def _as_volumes(series: Image) -> Image:
+    """A series of planes in time as volumes one plane thick: three axes would be read as space."""
+    grid = series.grid
+    affine = np.insert(np.insert(grid.affine, 1, 0, axis=0), 1, 0, axis=1)
+    affine[1, 1] = 1.0
+    shape, units = (grid.shape[0], 1, *grid.shape[1:]), (TIME, grid.units[1], *grid.units[1:])
+    return replace(
+        series, data=series.data[:, None], grid=replace(grid, shape=shape, affine=affine, units=units)
+    )
 
 
 def _write_plain(image: Image, path: Path) -> None:
@@ -307,8 +322,8 @@ def _refused_pixels(data: Array, grid: Grid) -> str | None:
     """Why ITK's formats cannot hold the pixels or their units."""
     if np.iscomplexobj(data):
         return "this format cannot hold complex pixels; write .tif instead."
-    if grid.units != ("pixel",) * grid.ndim:
-        for unit in grid.units:
-            if unit != TIME:
-                unit_factor(unit, "millimeter")
+    space = grid.units[1:] if grid.units[0] == TIME else grid.units
+    if set(space) != {"pixel"}:
+        for unit in space:
+            unit_factor(unit, "millimeter")
     return None
