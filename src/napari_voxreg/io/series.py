@@ -44,13 +44,14 @@ def warp_series(image: Image, transform: Transform, grid: Grid, *, order: Litera
     if not is_series(image):
         return frames[0]
     data = np.stack([frame.data for frame in frames])
-    return Image(data, _with_time(grid, image.grid), image.name)
+    step, start = image.grid.affine[0, 0], image.grid.affine[0, -1]
+    return Image(data, with_time(grid, times, step, start), image.name)
 
 
-def _with_time(grid: Grid, series: Grid) -> Grid:
-    """A grid in space with the time axis of a series before it."""
+def with_time(grid: Grid, count: int, step: float, start: float) -> Grid:
+    """A grid in space with a time axis before it: so many steps of so many seconds from the start on."""
     d = grid.ndim + 1
     affine: Array = np.eye(d + 1)
     affine[1:, 1:] = grid.affine
-    affine[0, 0], affine[0, d] = series.affine[0, 0], series.affine[0, -1]
-    return Grid((series.shape[0], *grid.shape), affine, (series.units[0], *grid.units), grid.crs)
+    affine[0, 0], affine[0, d] = step, start
+    return Grid((count, *grid.shape), affine, (TIME, *grid.units), grid.crs)
