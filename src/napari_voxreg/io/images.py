@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 MEDICAL = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
 TIFF = (".tif", ".tiff", ".gtif", ".gtiff", ".geotiff")
 PLAIN = (".png", ".jpg", ".jpeg", ".bmp")  # without geometry
-WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
+WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", *TIFF, ".png", ".jpg", ".jpeg")
 
 
 def read_image(path: Path | str) -> Image:
@@ -123,15 +123,16 @@ def read_series(folder: Path | str) -> list[Image]:
 def write_image(image: Image, path: Path | str) -> Path:
     """Write an image so that `read_image` gives it back with its geometry.
 
-    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers. TIFF in metres
-    becomes a GeoTIFF, other lengths go to OME tags. The file is complete or not there at all.
+    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers. TIFF in metres,
+    feet or degrees becomes a GeoTIFF, other lengths go to OME tags. Of a series of planes in time, NIfTI,
+    NRRD and MetaImage give back volumes one plane thick. The file is complete or not there at all.
 
     Parameters
     ----------
     image : Image
         What to write.
     path : path
-        Ending in .nii, .nii.gz, .nrrd, .mha, .tif, .tiff, .png, .jpg or .jpeg.
+        Ending in .nii, .nii.gz, .nrrd, .mha, .tif, .tiff, .gtif, .gtiff, .geotiff, .png, .jpg or .jpeg.
 
     Returns
     -------
@@ -182,7 +183,8 @@ def format_like(image: Image, like: Path | str) -> str:
         If neither the format of the other file nor .mha nor .tif can hold the image.
     """
     own = ending_of(Path(like))
-    for ending in (own, ".mha", ".tif"):
+    lost = image.grid.crs is not None and own not in TIFF  # only TIFF says where on the earth a map lies
+    for ending in (".tif", own, ".mha") if lost else (own, ".mha", ".tif"):
         if ending in WRITTEN and can_write(image, f"image{ending}"):
             return ending
     raise ValueError(
@@ -310,9 +312,10 @@ def _write_medical(image: Image, path: Path) -> None:
 
     from ..transforms.itk import image_to_itk
 
-    if image.grid.units != ("pixel",) * image.ndim:
-        spatial = tuple(unit if unit == TIME else "millimeter" for unit in image.grid.units)
-        image = image.with_grid(image.grid.in_units(spatial))
+    if image.grid.units[0] == TIME and image.ndim == 3:
+        image = _as_volumes(image)
+    units = tuple(unit if unit in (TIME, "pixel") else "millimeter" for unit in image.grid.units)
+    image = image.with_grid(image.grid.in_units(units))
     if isinstance(image.data, np.ma.MaskedArray):
         floats = image.data.dtype.kind == "f"
         image = image.with_data(with_nan(image.data) if floats else image.data.filled())
@@ -341,6 +344,17 @@ def _is_whole(path: Path, image: Any) -> bool:
         return path.stat().st_size >= 352 + pixels.nbytes  # a header, and what is not compressed
     found = sitk.ReadImage(str(path))
     return np.array_equal(sitk.GetArrayViewFromImage(found), pixels, equal_nan=True)
+
+
+def _as_volumes(series: Image) -> Image:
+    """A series of planes in time as volumes one plane thick: three axes would be read as space."""
+    grid = series.grid
+    affine = np.insert(np.insert(grid.affine, 1, 0, axis=0), 1, 0, axis=1)
+    affine[1, 1] = 1.0
+    shape, units = (grid.shape[0], 1, *grid.shape[1:]), (TIME, grid.units[1], *grid.units[1:])
+    return replace(
+        series, data=series.data[:, None], grid=replace(grid, shape=shape, affine=affine, units=units)
+    )
 
 
 def _write_plain(image: Image, path: Path) -> None:
@@ -394,8 +408,8 @@ def _refused_pixels(data: Array, grid: Grid) -> str | None:
     """Why ITK's formats cannot hold the pixels or their units."""
     if np.iscomplexobj(data):
         return "this format cannot hold complex pixels; write .tif instead."
-    if grid.units != ("pixel",) * grid.ndim:
-        for unit in grid.units:
-            if unit != TIME:
-                unit_factor(unit, "millimeter")
+    space = grid.units[1:] if grid.units[0] == TIME else grid.units
+    if set(space) != {"pixel"}:
+        for unit in space:
+            unit_factor(unit, "millimeter")
     return None

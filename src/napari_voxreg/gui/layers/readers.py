@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from napari.utils.notifications import show_warning
 
-from ...core.geometry import Array, Grid, Image
+from ...core.geometry import Array, Image
 from ...core.pixels import with_nan
 from ...images.preprocess import some_pixels
 from ...io.dicom import is_dicom

@@ -20,7 +20,8 @@ from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
 from ...core.pixels import with_opacity
 
 AXES = ("z", "y", "x")
-STEPPED = frozenset({"t", "time", "frame", "c", "channel"})
+CHANNELS = frozenset({"c", "channel"})
+STEPPED = CHANNELS | {"t", "time", "frame"}
 APPEARANCE = ("colormap", "contrast_limits", "gamma")
 CRS, NOTES = "voxreg crs", "voxreg notes"  # of a layer's metadata: `Grid.crs` and `Image.notes`
 
