@@ -74,7 +74,7 @@ def test_of_colours_only_those_without_any_data_are_masked(tmp_path: Path) -> No
     assert np.array_equal(np.isfinite(driving_channel(image).data), KNOWN)
 
 
-@pytest.mark.parametrize("ending", [".mha", ".nii.gz", ".nrrd"])
+@pytest.mark.parametrize("ending", [".mha", ".nii", ".nii.gz", ".nrrd"])
 def test_other_formats_hold_nan(tmp_path: Path, ending: str) -> None:
     data = np.ma.array(np.where(KNOWN, 5.0, -9999).astype("f4"), mask=~KNOWN)
     data[8, 8] = 7

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .pixels import with_opacity
+from .planes import plane_frame
 
 Array = npt.NDArray[Any]
 SHORT_UNITS = {
@@ -231,29 +232,14 @@ class Grid:
         return bool(np.abs(linear[np.ix_(list(thin), kept)]).max() > 1e-9 * np.abs(linear).max())
 
     def plane(self, thin: int) -> Array:
-        """The frame of a single slice: from places in its plane and a distance from it to the world, (4, 4).
-
-        The places count from the world's origin along two of the world's axes, in their order; those of an
-        oblique slice after the smallest rotation that brings them into its plane. So parallel slices have the
-        same places.
+        """From places in the plane of a single slice and a distance from it to the world, (4, 4).
 
         Parameters
         ----------
         thin : int
-            The array axis of one pixel of a 3D grid.
+            The array axis of one pixel of a 3D grid. See `plane_frame` for the places.
         """
-        first, second = np.delete(self.direction, thin, axis=1).T
-        normal = np.cross(first, second) / np.linalg.norm(np.cross(first, second))
-        # Of axes that are equally near the first counts, whatever the last digits are.
-        axis = int(np.flatnonzero(np.abs(normal) > np.abs(normal).max() - 1e-3)[0])
-        normal = normal * np.sign(normal[axis])
-        cross = np.outer(normal, np.eye(3)[axis])
-        cross -= cross.T
-        rotation = np.eye(3) + cross + cross @ cross / (1 + normal[axis])
-        frame = np.eye(4)
-        frame[:3, :3] = np.column_stack([np.delete(rotation, axis, axis=1), normal])
-        frame[:3, 3] = normal * (normal @ self.origin)
-        return frame
+        return plane_frame(*np.delete(self.direction, thin, axis=1).T, self.origin)
 
     def without(self, axes: Sequence[int]) -> Grid:
         """The grid without the given array axes, in the world without the axes of the same numbers.

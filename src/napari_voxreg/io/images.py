@@ -18,7 +18,7 @@ from ..core.geometry import Array, Grid, Image, unit_factor
 from ..core.pixels import with_nan, with_opacity
 from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
-from .nifti import blank_placement, placed, read_header
+from .nifti import blank_placement, placed, read_header, with_lost
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _read_nifti(path: Path, name: str) -> Image:
                 shutil.copyfile(path, unplaced)
             blank_placement(unplaced)
             image = _as_image(sitk.ReadImage(str(unplaced)), name)
-    return placed(image, header, name)
+    return placed(with_lost(image, path, header), header, name)
 
 
 def _read_plain(path: Path) -> Image:

@@ -18,6 +18,7 @@ from ..core.geometry import Array, Image
 SIZE = 348  # bytes; nifti1.h says where the fields stand
 FIELDS = {
     "dim": ("8i2", 40),
+    "datatype": ("i2", 70),
     "bitpix": ("i2", 72),
     "pixdim": ("8f4", 76),
     "vox_offset": ("f4", 108),
@@ -109,6 +110,21 @@ def placed(image: Image, header: Any, name: str) -> Image:
     # Where both agree, ITK's numbers are kept, which are rounded less.
     apart = np.abs(own.corners() - image.grid.corners()).max()
     return image if apart <= ROUNDING * own.spacing.min() else image.with_grid(own)
+
+
+def with_lost(image: Image, path: Path, header: Any) -> Image:
+    """An image with the NaN and infinities of its .nii file, which ITK reads as 0."""
+    floats = {16: "f4", 64: "f8"}.get(int(header["datatype"]))
+    if floats is None or image.channels is not None:
+        return image
+    layout = np.dtype(floats).newbyteorder(header.dtype["bitpix"].byteorder)
+    stored = np.memmap(path, layout, "r", int(header["vox_offset"]), image.data.shape)
+    lost = ~np.isfinite(stored)
+    if not lost.any():
+        return image
+    data = image.data.copy()
+    data[lost] = stored[lost]
+    return replace(image, data=data)
 
 
 def _qform(header: Any, pixdim: Array) -> Array:
