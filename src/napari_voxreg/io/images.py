@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import logging
 import math
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ import numpy as np
 
 from ..core.geometry import Array, Grid, Image, unit_factor
 from .files import replace_file
+from .headers import Refused, check_image, copy_nifti, read_picture
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
 
 log = logging.getLogger(__name__)
@@ -201,8 +201,12 @@ def name_of(path: Path) -> str:
 def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
     """Read, and report whatever a damaged file causes in a library in one sentence."""
     try:
+        if not path.is_dir():
+            check_image(path, ending_of(path))
         return replace(image := read(path), name=image.name or name_of(path))
-    except (ValueError, RuntimeError, OSError, EOFError, ArithmeticError, LookupError, SyntaxError) as error:
+    except Refused:
+        raise
+    except Exception as error:
         if "orthonormal" in str(error):
             raise ValueError(
                 f"{path.name} has axes that are not at right angles, which NIfTI readers refuse; "
@@ -222,7 +226,7 @@ def _read_medical(path: Path) -> Image:
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder) / "image.nii"
             with gzip.open(path) as packed, plain.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, 1 << 20)
+                copy_nifti(packed, unpacked)
             return _read_medical(plain)
     if ending == ".nii":
         _check_size(path)
@@ -245,9 +249,7 @@ def _check_size(path: Path) -> None:
 
 
 def _read_plain(path: Path) -> Image:
-    import imageio.v3 as iio
-
-    data = np.asarray(iio.imread(path, index=0))
+    data = read_picture(path)
     return Image(data, Grid.from_spacing(data.shape[:2]))
 
 
