@@ -64,6 +64,14 @@ def check_regular(path: Path, kind: str = "file") -> None:
         raise ValueError(f"{path.name} is not a regular file; choose another one.")
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder; no for a name that none can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def check_claim(name: str, claimed: int, stored: int) -> None:
     """Refuse contents that would unpack to far more than any image does, before memory is taken for them.
 

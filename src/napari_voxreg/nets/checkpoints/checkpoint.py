@@ -136,7 +136,7 @@ def load_weights(path: str | Path) -> Loaded:
         raise ValueError(f"{path.name} does not match the sha256 in its card; copy both again.")
     with reading(path, "it is truncated or damaged, copy it again"):
         weights = safetensors.torch.load(content)
-    net = _filled(card["architecture"], card["arguments"], weights, path.name)
+    net = filled(card["architecture"], card["arguments"], weights, path.name)
     return Loaded(net, card, _sentence(net, f"{card['architecture']} of napari-voxreg"))
 
 
@@ -224,7 +224,7 @@ def _unpickled(path: Path) -> Any:
 
 def _loaded(converted: ConvertedCheckpoint, name: str) -> Loaded:
     """A VoxelMorph with the weights of another program."""
-    net = _filled("voxelmorph", converted.arguments, converted.weights, name)
+    net = filled("voxelmorph", converted.arguments, converted.weights, name)
     card = {"architecture": "voxelmorph", "arguments": net.arguments, "layout": converted.layout}
     return Loaded(net, card, _sentence(net, f"VoxelMorph ({converted.layout} layout)"))
 
@@ -237,7 +237,7 @@ def _architecture(net: Network) -> str:
     raise ValueError(f"{type(net).__name__} is none of the architectures that can be saved.")
 
 
-def _filled(
+def filled(
     architecture: str, arguments: Mapping[str, Any], weights: Mapping[str, Tensor], name: str
 ) -> Network:
     """A network in evaluation mode with exactly these weights."""
