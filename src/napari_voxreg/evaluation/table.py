@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..core.params import Params
 from ..io.files import replace_file
+from ..io.guards import check_regular, reading
 from ..io.pairs import Pair
 from ..registration.result import Result
 from .rows import COLUMNS, MEASURES, Row
@@ -45,7 +46,11 @@ class Table:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / TABLE
         if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
+            check_regular(path)
+            with (
+                reading(path, "it is no table of evaluations; choose another folder"),
+                path.open(newline="", encoding="utf-8") as file,
+            ):
                 reader = csv.DictReader(file)
                 if reader.fieldnames is None or set(_HEAD) - set(reader.fieldnames):
                     raise ValueError(f"{path} is no table of evaluations; choose another folder.")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..core.geometry import Grid
+from ..io.guards import user_path
 from ..io.pairs import Pair, PairSet, read_pair
 from . import runs
 from .distributed import Processes, SingleProcess
@@ -68,7 +69,7 @@ def train_pairs(
     OSError
         If the disk is full, or the folder cannot be written; what was saved before stays.
     """
-    folder, options = Path(folder).expanduser().absolute(), options.settled()
+    folder, options = user_path(folder).absolute(), options.settled()
     processes = processes or SingleProcess()
     if not pairs.training:
         raise ValueError("There are no pairs to train on; choose a smaller fraction for validation.")
@@ -119,17 +120,18 @@ def resume(
     OSError
         As `train_pairs`.
     """
-    folder, processes = Path(folder).expanduser().absolute(), processes or SingleProcess()
+    folder, processes = user_path(folder).absolute(), processes or SingleProcess()
     runs.read_run(folder)  # refuses what is none
     with _full_disk_reported(folder), locked(folder, processes, ENDING):
         info = runs.read_run(folder)  # as the last training has left it
         options, pairs = info.options.changed(**changes), runs.read_pairs(folder)
-        device = processes.device(options.device)
-        state = read_state(folder / runs.STATE, device) if info.resumable else None
+        processes.device(options.device)  # refuses an absent one before anything is written
+        state = read_state(folder / runs.STATE) if info.resumable else None
         if state is None:
             net, place = first_network(options, info.ndim), Place()
         else:
-            net, place = same_network(options, state["arguments"]), place_from(state)
+            with runs.damaged(folder / runs.STATE, f"start another run from {folder}'s weights"):
+                net, place = same_network(options, state), place_from(state)
         if processes.rank == 0:
             runs.write_options(folder, options, info.shape)
         return Session(folder, pairs, options, info.shape, net, place, processes, report, control).run(state)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.geometry import Array, Grid
+from ..core.geometry import Array, Grid, is_plain_unit
 
 
 def array_to_record(array: Array) -> dict[str, Any]:
@@ -45,6 +45,10 @@ def grid_from_record(record: Mapping[str, Any]) -> Grid:
     if not all(type(n) is int for n in shape):
         raise ValueError(f"A grid's shape must be whole numbers, not {str(shape)[:60]}.")
     try:
-        return Grid(tuple(shape), np.array(affine, dtype=float), tuple(units), crs)
-    except TypeError as error:
+        grid = Grid(tuple(shape), np.array(affine, dtype=float), tuple(units), crs)
+    except (TypeError, OverflowError) as error:
         raise ValueError(f"A grid's affine must be numbers, not {str(affine)[:60]}.") from error
+    for unit in units:
+        if not is_plain_unit(unit):
+            raise ValueError(f"{str(unit)[:40]!r} is not the name of a unit; write one such as millimeter.")
+    return grid

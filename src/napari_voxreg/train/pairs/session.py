@@ -36,7 +36,7 @@ from ..events import (
 )
 from ..optim import averaging, descend
 from ..options import TrainOptions
-from ..state import Place, Sums, save_state
+from ..state import Place, Sums, load_optimizer, save_state
 from ..tensorboard import EventsFile
 from .data import Batch, Draw, Feed, PairData, Plan, Store, in_order, seed_of, together
 from .pair_losses import Cost
@@ -126,7 +126,8 @@ class Session:
             self.net.load_state_dict(state["net"])
             self.averaged.load_state_dict(state["averaged"])
             self.averages.n_averaged.fill_(self._steps_done() + 1)
-            self.optimizer.load_state_dict(state["optimizer"])
+            with runs.damaged(self.folder / runs.STATE, f"start another run from {self.folder}'s weights"):
+                load_optimizer(self.optimizer, state["optimizer"])
         place, options = self.place, self.options
         self._began()
         try:
