@@ -66,7 +66,7 @@ def check_image(path: Path, ending: str) -> None:
     _check(path, claimed, stored)
 
 
-def copy_nifti(packed: BinaryIO, unpacked: BinaryIO) -> None:
+def copy_nifti(packed: gzip.GzipFile, unpacked: BinaryIO) -> None:
     """Unpack a NIfTI file as far as its header says, and one block more to notice that it is damaged."""
     head = packed.read(540)
     unpacked.write(head)

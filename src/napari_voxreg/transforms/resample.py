@@ -83,8 +83,8 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
             return _resample(plain, transform, grid, order, fill)
         found = _resample(plain, transform, grid, order, None if fill is None else np.nan)
         empty = np.isnan(found)
-        whole = found if data.dtype.kind in "fc" else np.rint(found)
-        pixels = np.where(empty, data.fill_value, whole).astype(data.dtype)
+        rounded = found if data.dtype.kind in "fc" else np.rint(found)
+        pixels = np.where(empty, data.fill_value, rounded).astype(data.dtype)
         return np.ma.array(pixels, mask=empty, fill_value=data.fill_value)
     if np.iscomplexobj(data):
         parts = [_resample(image.with_data(p), transform, grid, order, fill) for p in (data.real, data.imag)]

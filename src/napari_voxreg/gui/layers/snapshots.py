@@ -113,8 +113,8 @@ class LayerSnapshot:
     def mask(self, grid: Grid) -> Image:
         """Where the pixels are not zero, on the layer's own grid; `grid` is not needed."""
         image = self.image()
-        data = np.ma.filled(image.data != 0, False)
-        return image.with_data(data if image.channels is None else data.any(axis=-1))
+        data: Array = np.asarray(np.ma.filled(image.data != 0, False))
+        return image.with_data(data if image.channels is None else np.any(data, axis=-1))
 
     def _factors(self, level: int) -> Array:
         """Fine pixels per pixel of a level, along each axis of the layer."""
