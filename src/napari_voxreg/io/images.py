@@ -19,7 +19,7 @@ from ..core.pixels import with_nan, with_opacity
 from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
 from .nifti import blank_placement, placed, read_header, with_lost
-from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
+from .tiff import TIME, UnclearAxes, read_tiff, tiff_refusal, write_tiff
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -242,7 +242,7 @@ def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
     """Read, and report whatever a damaged file causes in a library in one sentence."""
     try:
         return replace(image := read(path), name=image.name or name_of(path))
-    except DiskFull:  # that of the temporary files
+    except (DiskFull, UnclearAxes):  # the disk is that of the temporary files
         raise
     except (ValueError, RuntimeError, OSError, EOFError, ArithmeticError, LookupError, SyntaxError) as error:
         raise ValueError(f"{path.name} cannot be read; it may be damaged or cut off.") from error
