@@ -317,7 +317,7 @@ def _with_data(image: Image, mask: Image | None, which: str) -> tuple[Image, Ima
     both = known.with_data(counted.data & known.data)
     if not both.data.any():
         raise ValueError(
-            f"The {which} mask covers no pixel with data of its image; draw it elsewhere or choose none."
+            f"The {which} mask covers no pixel with data of its image; use another mask or none."
         )
     return image, both, None if (known.data | ~counted.data).all() else known
 
