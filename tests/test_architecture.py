@@ -206,14 +206,14 @@ def test_nothing_is_swallowed_or_printed(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
 def test_files_and_functions_stay_short(file: Path) -> None:
-    """The aim is 400 and 60 lines; a quarter more is where splitting can wait no longer."""
+    """The aim is 400 and 60 lines; an eighth or a tenth more is where splitting can wait no longer."""
     text = file.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 500
+    assert len(text.splitlines()) <= 450
     for node in ast.walk(parsed(file)):
         if isinstance(node, ast.FunctionDef):
             documented = ast.get_docstring(node, clean=False)
             lines = (node.end_lineno or 0) - node.lineno - len((documented or "").splitlines())
-            assert lines <= 75, f"{node.name} has {lines} lines"
+            assert lines <= 66, f"{node.name} has {lines} lines"
 
 
 def test_folders_stay_small() -> None:

@@ -25,7 +25,14 @@ from napari_voxreg.weights import shipped
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WINDOWS = ("layers.md", "panel.md")  # their examples have a viewer
-SLOW = ("clusters.md", "training.md")  # they train several networks
+SLOW = (
+    "README.md",
+    "clusters.md",
+    "evaluation.md",
+    "panel.md",
+    "samples.md",
+    "training.md",
+)  # over ten seconds each
 # How the commands begin that are not run, and why.
 NOT_RUN = {
     "make ": "works on a checkout",

@@ -54,7 +54,7 @@ def test_before_and_after_of_every_pair_in_order(monkeypatch: pytest.MonkeyPatch
     for ending, magic in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
         path = figures.save(figure, tmp_path / "new" / f"plot{ending}")
         assert path.read_bytes().startswith(magic)
-    with pytest.raises(ValueError, match=r"plot\.bmp is no figure"):
+    with pytest.raises(ValueError, match=r"plot\.bmp cannot be written as a figure"):
         figures.save(figure, tmp_path / "plot.bmp")
 
 

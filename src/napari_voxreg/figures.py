@@ -15,6 +15,7 @@ import numpy as np
 
 from .core.geometry import Array
 from .evaluation import MEASURES, Measure, Row, open_row, ranked
+from .images.nodata import without_nodata
 from .images.preprocess import driving_channel, unit_range
 from .io.files import replace_file
 from .transforms import warp
@@ -57,8 +58,9 @@ def save(figure: Figure, path: Path | str) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
-        raise ValueError(f"{path.name} is no figure; give a name that ends in {', '.join(ENDINGS)}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+        raise ValueError(
+            f"{path.name} cannot be written as a figure; give a name that ends in {', '.join(ENDINGS)}."
+        )
     replace_file(path, lambda target: figure.savefig(target, dpi=150))
     return path
 
@@ -341,7 +343,7 @@ def _measure(key: str) -> Measure:
 def _images(row: Row) -> tuple[Array, ...]:
     """Fixed, moving on the fixed grid, registered (in [0, 1], nan outside), and fixed minus either."""
     pair, result = open_row(row)
-    fixed, moving = driving_channel(pair.fixed), driving_channel(pair.moving)
+    fixed, moving = (without_nodata(driving_channel(image))[0] for image in (pair.fixed, pair.moving))
     moving = moving.with_data(unit_range(moving.data))
     target = _plane(unit_range(fixed.data))
     before, after = (

@@ -66,6 +66,7 @@ def test_clusters_are_listed_and_drawn(folder: Path, capsys: pytest.CaptureFixtu
     assert sum(row[1] == "val" for row in rows) == 4
 
 
+@pytest.mark.slow
 def test_models_are_trained_judged_and_not_trained_again(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

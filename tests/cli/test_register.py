@@ -105,7 +105,10 @@ def test_a_device_that_is_not_there_is_refused(
 
 @pytest.mark.parametrize(
     ("method", "sentence"),
-    [("affine", "Affine (SimpleITK) runs on the CPU."), ("elastix", "elastix runs on the CPU.")],
+    [
+        ("affine", "Affine (SimpleITK) runs on the CPU."),
+        pytest.param("elastix", "elastix runs on the CPU.", marks=pytest.mark.slow),
+    ],
 )
 def test_methods_that_need_no_device_say_so(
     method: str, sentence: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -113,7 +113,7 @@ def test_within_chance_nobody_wins() -> None:
     assert none.better == "" and math.isnan(none.gain) and "cannot be compared" in none.sentence
 
 
-def test_without_a_known_answer_the_gain_beyond_smoothing_counts_and_failed_pairs_do_not() -> None:
+def test_without_known_correspondence_the_gain_beyond_smoothing_counts_and_failed_pairs_do_not() -> None:
     everyone, own = rows([1.0] * 4, 0.5), rows([1.0] * 4, 0.7)
     for row in (*everyone, *own):
         del row.before["end_point_error"], row.after["end_point_error"]  # type: ignore[attr-defined]

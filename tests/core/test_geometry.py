@@ -3,7 +3,7 @@ import pytest
 import SimpleITK as sitk
 
 from napari_voxreg import Grid, Image
-from napari_voxreg.core.geometry import as_image, short_unit, unit_factor
+from napari_voxreg.core.geometry import apply_affine, as_image, short_unit, unit_factor
 from napari_voxreg.transforms.itk import grid_from_itk, image_from_itk, image_to_itk
 
 
@@ -49,13 +49,23 @@ def test_units_have_short_names():
     assert short_unit("US_survey_foot") == "US_survey_foot"
 
 
-def test_thin_axes_go_and_oblique_ones_stay():
+def test_thin_axes_go_in_any_orientation():
     assert Grid.from_spacing((1, 8, 9)).thin_axes() == (0,)
     flat = Grid.from_spacing((1, 8, 9), (5, 2, 3), (7, 1, 2)).without((0,))
     assert flat.shape == (8, 9) and flat.spacing.tolist() == [2, 3] and flat.origin.tolist() == [1, 2]
     tilted = np.eye(4)
     tilted[0, 1] = 0.2
-    assert Grid((1, 8, 9), tilted, ("pixel",) * 3).thin_axes() == ()
+    oblique = Grid((1, 8, 9), tilted, ("pixel",) * 3)
+    assert (
+        oblique.thin_axes() == (0,)
+        and oblique.oblique((0,))
+        and not Grid.from_spacing((1, 8, 9)).oblique((0,))
+    )
+    assert oblique.without((0,)).spacing == pytest.approx([np.sqrt(1.04), 1])
+    corners = oblique.without((0,)).corners()
+    assert oblique.flat_points(oblique.corners())[:4] == pytest.approx(corners)
+    assert apply_affine(oblique.plane(0), np.c_[corners, np.zeros(4)]) == pytest.approx(oblique.corners()[:4])
+    assert Grid((1, 8, 9), tilted, ("pixel", "pixel", "mm")).thin_axes() == ()  # a plane mixes its units
     assert Grid.from_spacing((1, 1, 9)).thin_axes() == ()
 
 
@@ -80,6 +90,10 @@ def test_contains_half_a_pixel_beyond_the_outer_centres():
         (lambda: Grid((4, 4), np.eye(3), ("mm",)), "2 units"),
         (lambda: Image(np.zeros((3, 4)), Grid.from_spacing((4, 4))), "does not fit"),
         (lambda: as_image(np.zeros(5)), "two or three axes"),
+        (lambda: as_image(np.zeros((3, 10, 60, 70))), r"Which axis .* \(3, 10, 60, 70\) is time or channels"),
+        (lambda: as_image(np.zeros((2, 5, 40, 41))), "Which axis"),
+        (lambda: as_image(np.zeros((10, 60, 70, 5))), "Which axis"),
+        (lambda: as_image(np.zeros((2, 3, 10, 60, 3))), "Which axis"),
     ],
 )
 def test_bad_values_are_refused(make, message):
@@ -90,7 +104,9 @@ def test_bad_values_are_refused(make, message):
 def test_plain_arrays_become_images():
     assert as_image(np.zeros((9, 8, 3))).channels == 3
     assert as_image(np.zeros((9, 8, 7))).ndim == 3
-    assert as_image(np.zeros((9, 8, 7, 2))).channels == 2
+    for channels in (1, 2, 3, 4):
+        image = as_image(np.zeros((9, 8, 7, channels)))
+        assert image.channels == channels and image.grid.shape == (9, 8, 7)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.float16, np.int16, np.uint8, np.float64, ">f4"])

@@ -80,7 +80,7 @@ def speckled(rng, scene, looks=1):
 # Scores ------------------------------------------------------------------------------------------------
 
 
-def test_the_right_answer_scores_well_on_all_there_is_to_know(known):
+def test_the_right_transform_scores_well_on_all_there_is_to_know(known):
     known(Affine.translation(SHIFT))
     rng = np.random.default_rng(0)
     points = rng.uniform(5, 30, (6, 2))
@@ -400,7 +400,7 @@ def test_a_summary_counts_means_and_improvement():
     assert text(second).startswith("other with w.pt: 1 pair, 1 without")
 
 
-def test_the_ranking_prefers_a_known_answer():
+def test_the_ranking_prefers_known_correspondence():
     rows = [row_of(0.1, 0.1, after, name) for after, name in ((0.3, "x"), (0.9, "y"), (0.5, "z"))]
     by, order = ranked([*rows, Row("bad", "m", "", "", "s", "failed", "no")])
     assert "beyond smoothing" in by and [row.name for row in order] == ["y", "z", "x"]

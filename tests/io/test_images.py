@@ -164,7 +164,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise RuntimeError("disk full")
 
     monkeypatch.setattr(sitk, "WriteImage", broken)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(OSError, match="disk full"):
         write_image(Image(-PLANE, turned(2)), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.mha"]

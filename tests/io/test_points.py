@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_voxreg import Grid, Image, register
+from napari_voxreg.io.images import write_image
+from napari_voxreg.io.pairs import open_pairs
+from napari_voxreg.io.pairs.reading import read_pair
 from napari_voxreg.io.points import read_points
 
 
@@ -23,3 +27,71 @@ def test_points_are_read_from_any_plain_table(tmp_path: Path) -> None:
         read_points(plain)
     with pytest.raises(ValueError, match="no file"):
         read_points(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("x,y\n20,30\n", [30, 20]),
+        ("y,x\n30,20\n", [30, 20]),
+        ("X,Y,Z\n1,2,3\n", [3, 2, 1]),
+        ("z,x,y\n3,1,2\n", [3, 2, 1]),
+        ("column,row\n20,30\n", [30, 20]),
+        ("Plane,Row,Col\n3,2,1\n", [3, 2, 1]),
+        ("x,y,z,t,label\n1,2,3,0,7\n", [3, 2, 1]),  # ANTs
+        (" ,Area,X,Y,XM\n1,40,20,30,9\n", [30, 20]),  # ImageJ's results
+        ("index,axis-1,axis-0\n0,20,30\n", [30, 20]),
+        ("index,axis-0,axis-1,axis-2\n0,3,2,1\n", [3, 2, 1]),
+        ("x [µm],y [µm]\n20,30\n", [30, 20]),
+        ("x (mm);y (mm)\n20;30\n", [30, 20]),
+        ("Image\tName\tCentroid X µm\tCentroid Y µm\na.tif\tcell\t20\t30\n", [30, 20]),  # QuPath
+        ("name,pos_x,pos_y\na,20,30\n", [30, 20]),
+        ('"x","y"\n"20","30"\n', [30, 20]),
+        ("30\t20\n", [30, 20]),
+    ],
+)
+def test_columns_are_found_by_their_names(tmp_path, table, expected):
+    path = tmp_path / "p.csv"
+    path.write_text(table, encoding="utf-8")
+    assert read_points(path).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("a,b\n1,2\n", "headings a, b, which name no coordinates"),
+        ("x,label\n1,2\n", "name no coordinates"),
+        ("x,row\n1,2\n", "name no coordinates"),
+        ("x,z\n1,2\n", "name no coordinates"),
+        ("x,y,Centroid X µm\n1,2,3\n", "2 columns for x; leave one"),
+        ("x,y\n1,two\n", "not a table of points"),
+    ],
+)
+def test_headings_that_name_no_coordinates_are_refused(tmp_path, table, words):
+    path = tmp_path / "p.csv"
+    path.write_text(table, encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"p\.csv .*{words}"):
+        read_points(path)
+
+
+def test_landmarks_of_other_programs_confirm_an_exact_shift(tmp_path):
+    rng = np.random.default_rng(0)
+    fixed = np.kron(rng.random((30, 35)), np.ones((4, 4)))
+    moving = np.roll(fixed, (3, -4), (0, 1))
+    (tmp_path / "f.csv").write_text("x,y\n20,30\n100,40\n60,90\n")
+    (tmp_path / "m.csv").write_text("X,Y\n16,33\n96,43\n56,93\n")
+    landmarks = read_points(tmp_path / "f.csv"), read_points(tmp_path / "m.csv")
+    result = register(fixed, moving, method="translation", landmarks=landmarks)
+    assert result.after.landmark_error < 0.5
+    assert result.verdict.outcome == "better"
+
+
+def test_a_table_of_pairs_reads_its_landmarks_by_name(tmp_path):
+    for name in ("a", "b"):
+        pixels = np.random.default_rng(0).random((20, 30)).astype(np.float32)
+        write_image(Image(pixels, Grid.from_spacing((20, 30))), tmp_path / f"{name}.tif")
+        (tmp_path / f"{name}.csv").write_text("x,y\n25,3\n1,2\n")
+    table = "fixed,moving,fixed_landmarks,moving_landmarks\na.tif,b.tif,a.csv,b.csv\n"
+    (tmp_path / "pairs.csv").write_text(table)
+    (pair,) = open_pairs(tmp_path / "pairs.csv").all
+    assert read_pair(pair).fixed_landmarks.tolist() == [[3, 25], [2, 1]]

@@ -57,7 +57,7 @@ def test_what_is_there_is_installed(needs):
     assert installed(replace(METHODS["elastix"], needs=needs))
 
 
-def test_the_answer_follows_an_installation_without_a_restart(tmp_path, monkeypatch):
+def test_availability_follows_an_installation_without_a_restart(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     method = replace(METHODS["elastix"], needs="fresh_package.part")
     assert not installed(method)

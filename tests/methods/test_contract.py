@@ -63,6 +63,17 @@ QUICK = {
     "affinenet": {"steps": 4},
 }
 CELLS = [(name, d) for name in METHODS for d in METHODS[name].ndims]
+# Over 20 seconds each. Their 2D siblings are quick, and the known motion on a plain grid is always run.
+LONG = {(name, 3) for name in ("affinenet", "auto", "avsm", "bspline", "elastix", "pyramid", "voxelmorph")}
+
+
+def _marks(cell: tuple[str, int]) -> tuple[pytest.MarkDecorator, ...]:
+    return (pytest.mark.slow,) if cell in LONG else ()
+
+
+METHOD_CELLS = [pytest.param(*cell, marks=_marks(cell)) for cell in CELLS]
+GRID_CELLS = [pytest.param(*cell, "plain") for cell in CELLS]
+GRID_CELLS += [pytest.param(*cell, "awkward", marks=_marks(cell)) for cell in CELLS]
 
 
 @dataclass(frozen=True)
@@ -194,8 +205,7 @@ def test_every_method_has_one_bound():
     }
 
 
-@pytest.mark.parametrize("geometry", ["plain", "awkward"])
-@pytest.mark.parametrize(("name", "d"), CELLS)
+@pytest.mark.parametrize(("name", "d", "geometry"), GRID_CELLS)
 class TestEveryCell:
     def test_known_motion_is_recovered(self, name, d, geometry):
         run = known(name, d, geometry)
@@ -232,7 +242,7 @@ class TestEveryCell:
         assert np.abs(resampled - shown).max() <= 1e-3 * np.ptp(run.case.moving.data)
 
 
-@pytest.mark.parametrize(("name", "d"), CELLS)
+@pytest.mark.parametrize(("name", "d"), METHOD_CELLS)
 class TestEveryMethod:
     def test_identity_stays_near_identity(self, name, d):
         case = _case(name, d, "awkward")
@@ -295,7 +305,10 @@ def _deformation(grid: Grid) -> StationaryVelocity:
     return StationaryVelocity(np.stack([1.5 * bump, -2.0 * bump], axis=-1), grid)
 
 
-@pytest.mark.parametrize("name", [name for name, d in CELLS if d == 2])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name == "elastix" else ()) for name, d in CELLS if d == 2],
+)
 def test_an_initial_transform_that_deforms_is_chained_once(name, tmp_path):
     # The moving image is deformed and carried 500 away; the method has to find what it found without that.
     case = known(name, 2, "plain").case

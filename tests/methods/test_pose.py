@@ -91,6 +91,7 @@ class TestSizes:
         assert error(find(fixed, moving).transform, truth, fixed.grid, moving.grid) < 0.4
 
     @pytest.mark.timeout(60)
+    @pytest.mark.slow
     def test_thousands_of_pixels(self):
         fixed, moving = pair()
         block = np.ones((19, 19), np.uint8)
@@ -111,6 +112,7 @@ class TestSizes:
         assert pose.reliable
         assert error(pose.transform, truth, grid, grid) < 1.5
 
+    @pytest.mark.slow
     def test_a_small_part_of_the_other_image(self):
         whole = scene(3).data[80:380, 80:380]
         part = np.exp(-0.4 * whole[60:245, 100:285])
@@ -134,12 +136,11 @@ class TestSizes:
 @pytest.mark.parametrize(
     "changed",
     [
-        lambda x: (30000 + 200 * x).astype(np.uint16),
-        lambda x: -1000 - 50 * x,
-        lambda x: 1 + 1e-6 * x.astype(np.float64),
-        lambda x: 1 - x,
+        pytest.param(lambda x: (30000 + 200 * x).astype(np.uint16), marks=pytest.mark.slow, id="uint16"),
+        pytest.param(lambda x: -1000 - 50 * x, marks=pytest.mark.slow, id="negative"),
+        pytest.param(lambda x: 1 + 1e-6 * x.astype(np.float64), id="tiny"),
+        pytest.param(lambda x: 1 - x, id="inverted"),
     ],
-    ids=["uint16", "negative", "tiny", "inverted"],
 )
 def test_any_intensities(changed):
     fixed, moving = pair()
@@ -156,6 +157,7 @@ def test_images_far_apart_are_found_through_register():
     assert error(result.transform, truth, fixed.grid, result.moving) < 0.3
 
 
+@pytest.mark.slow
 def test_landmarks_lead_where_the_search_does_not_reach():
     # Three times as large: beyond all scales that are searched.
     fixed, _ = pair()
@@ -172,7 +174,14 @@ def test_landmarks_lead_where_the_search_does_not_reach():
 
 
 class TestNothingToGoBy:
-    @pytest.mark.parametrize("what", ["gradient", "disc", "edge"])
+    @pytest.mark.parametrize(
+        "what",
+        [
+            pytest.param("gradient", marks=pytest.mark.slow),
+            pytest.param("disc", marks=pytest.mark.slow),
+            "edge",
+        ],
+    )
     def test_no_texture(self, what):
         row, column = np.indices((200, 200)).astype(float)
         fixed, moving = {
@@ -183,7 +192,14 @@ class TestNothingToGoBy:
         pose = find(fixed, moving)
         assert stays(pose)
 
-    @pytest.mark.parametrize("what", ["checkerboard", "grid", "cells"])
+    @pytest.mark.parametrize(
+        "what",
+        [
+            "checkerboard",
+            pytest.param("grid", marks=pytest.mark.slow),
+            pytest.param("cells", marks=pytest.mark.slow),
+        ],
+    )
     def test_repeated_texture(self, what):
         row, column = np.indices((240, 240))
         cell = gaussian_filter(np.random.default_rng(7).normal(size=(60, 60)), 4, mode="wrap")
@@ -197,6 +213,7 @@ class TestNothingToGoBy:
         assert not pose.reliable
         assert any("equally good" in note or "equally well" in note for note in pose.notes)
 
+    @pytest.mark.slow
     def test_a_mirror_image(self):
         fixed, moving = pair()
         pose = find(fixed, np.ascontiguousarray(moving.data.T))
@@ -220,7 +237,7 @@ class TestVolumes:
         matrix[:3, 3] = -matrix[:3, :3] @ [0, 80, 80] + np.array([0, 80, 80]) + [4, 10, -8]
         return Affine(matrix)
 
-    @pytest.mark.parametrize("planes", [2, 5])
+    @pytest.mark.parametrize("planes", [2, pytest.param(5, marks=pytest.mark.slow)])
     def test_a_few_planes(self, planes):
         truth = self.moved()
         thin = warp(self.scene(), None, Grid.from_spacing((planes, 60, 60), (4, 2, 2), (50, 20, 20)))

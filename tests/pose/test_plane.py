@@ -66,8 +66,8 @@ def error(found: Transform, truth: Transform, moving: Grid) -> float:
 @pytest.mark.parametrize(
     ("angle", "scale", "translation"),
     [
-        (140.0, 1.0, (12.0, -20.0)),
-        (-35.0, 0.6, (5.0, 9.0)),
+        pytest.param(140.0, 1.0, (12.0, -20.0), marks=pytest.mark.slow),
+        pytest.param(-35.0, 0.6, (5.0, 9.0), marks=pytest.mark.slow),
         (75.0, 1.6, (0.0, 0.0)),
         (4.0, 1.05, (50.0, -45.0)),
     ],
@@ -81,6 +81,7 @@ def test_any_rotation_scale_and_translation_is_found(angle, scale, translation):
     assert error(pose.transform, truth, moving.grid) < 0.4
 
 
+@pytest.mark.slow
 def test_unrelated_images_have_no_reliable_pose():
     fixed, _ = pair(Affine.identity(2), seed=1)
     _, moving = pair(Affine.identity(2), seed=2)
@@ -105,7 +106,7 @@ def test_an_aligned_pair_stays_where_it_is():
     assert np.array_equal(pose.transform.matrix, np.eye(3))
 
 
-@pytest.mark.parametrize("what", ["ramp", "stripes"])
+@pytest.mark.parametrize("what", [pytest.param("ramp", marks=pytest.mark.slow), "stripes"])
 def test_what_fits_anywhere_is_not_reliable(what):
     row, column = np.indices(SHAPE).astype(float)
     data = row + 2 * column if what == "ramp" else np.sin(row / 3) * np.sin(column / 3)
@@ -131,6 +132,7 @@ def test_masked_pixels_do_not_vote():
     assert error(pose.transform, truth, Grid.from_spacing((160, 90))) < 0.5
 
 
+@pytest.mark.slow
 def test_the_same_scene_at_an_eighth_of_the_pixels_is_found():
     fixed, moving = pair(rotated(20.0, 1.0, (4.0, 4.0)))
     large = warp(moving, Affine(np.diag([0.2, 0.2, 1.0])), Grid.from_spacing((800, 950)))

@@ -86,7 +86,9 @@ NEAR = motion((35, -15, -40), 1.25, (-40, 25, 60))
 
 
 class TestWhatItFinds:
-    @pytest.mark.parametrize(("truth", "brightness"), [(FAR, T1), (NEAR, T2)])
+    @pytest.mark.parametrize(
+        ("truth", "brightness"), [(FAR, T1), pytest.param(NEAR, T2, marks=pytest.mark.slow)]
+    )
     def test_a_head_from_any_side(self, truth, brightness):
         moving = head(box((200, 230, 200), middle=truth.matrix[:3, 3] + (15, -10, 12)), truth, brightness, 1)
         pose = find(plain(), moving)
@@ -102,6 +104,7 @@ class TestWhatItFinds:
         back = pose.transform(FAR(points))
         assert np.linalg.norm(back - points, axis=1).mean() < 0.5 * SPACING
 
+    @pytest.mark.slow
     def test_halves_that_overlap_in_a_third(self):
         moving = head(box((200, 230, 200), middle=NEAR.matrix[:3, 3]), NEAR, T1, 1)
         fixed = cut(plain(), 1, 0.0, 0.66)
@@ -109,6 +112,7 @@ class TestWhatItFinds:
         assert pose.reliable
         assert error(pose, NEAR, fixed) < 0.5 * SPACING
 
+    @pytest.mark.slow
     def test_awkward_grids(self):
         rotation = Rotation.from_euler("xyz", (70, 10, -35), degrees=True).as_matrix()
         fixed = head(box((200, 230, 200), (8.0, 1.6, 1.6), direction=rotation))
@@ -137,6 +141,7 @@ class TestWhatItFinds:
         assert np.allclose(gram, np.eye(3) * gram[0, 0], atol=1e-4)
         assert abs(gram[0, 0] ** 0.5 - 1.03) < 0.01
 
+    @pytest.mark.slow
     def test_landmarks_lead_where_the_search_does_not_reach(self):
         upside_down = motion((180, 0, 0), 1.0, (20, 0, 0))
         moving = head(box(), upside_down, T1, 1)
@@ -180,6 +185,7 @@ class TestWhatItKeeps:
 
 
 class TestWhatItRefuses:
+    @pytest.mark.slow
     def test_unrelated_volumes(self):
         noise = gaussian_filter(np.random.default_rng(1).normal(size=(40, 44, 42)), 2).astype(np.float32)
         pose = find(plain(), Image(noise, box((160, 176, 168))))

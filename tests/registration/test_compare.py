@@ -138,7 +138,7 @@ def test_the_usual_methods_work_on_as_many_axes(ndim):
     assert all(ndim in METHODS[name].ndims for name in usual)
 
 
-def test_real_methods_on_a_real_shift():
+def test_real_methods_on_a_real_translation():
     rows = compare(*_pair(), methods=("translation", "rigid"))
     assert [row.outcome for row in rows] == ["", "better", "better"]
     for row in rows[1:]:

@@ -409,7 +409,7 @@ def test_it_shows_before_and_after_in_a_notebook(ndim):
     assert np.corrcoef(plane.ravel(), after[..., 0].ravel())[0, 1] > 0.98
 
 
-def test_pictures_are_small_and_any_pixels_will_do():
+def test_previews_are_small_and_any_pixels_will_do():
     rng = np.random.default_rng(0)
     fixed = Image(rng.integers(0, 255, (700, 900, 3)).astype(np.uint8), Grid.from_spacing((700, 900)))
     moving = Image(rng.normal(size=(40, 40)) + 1e4, Grid.from_spacing((40, 40), 20.0))

@@ -28,13 +28,13 @@ def test_soft_argmax_is_where_the_scores_are_high(ndim: int) -> None:
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
-def test_all_shifts_at_once_give_the_same_as_one_by_one(ndim: int) -> None:
+def test_all_translations_at_once_give_the_same_as_one_by_one(ndim: int) -> None:
     here, there = (torch.randn(2, 5, *(6, 7, 8)[:ndim]) for _ in "ab")
     assert torch.allclose(_all_at_once(here, there, 2), _one_by_one(here, there, 2), atol=1e-5)
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
-def test_correlation_is_the_product_with_every_shift(ndim: int) -> None:
+def test_correlation_is_the_product_with_every_translation(ndim: int) -> None:
     here, there = (torch.randn(2, 5, *(6, 7, 8)[:ndim]) for _ in "ab")
     found = correlation(here, there, 1)
     assert found.shape == (2, 3**ndim, *here.shape[2:])

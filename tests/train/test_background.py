@@ -138,6 +138,7 @@ time.sleep(100)
 """
 
 
+@pytest.mark.slow
 def test_it_saves_and_ends_when_its_parent_is_killed(some_pairs, tmp_path: Path) -> None:
     some_pairs()
     words = [sys.executable, "-c", ORPHAN, str(tmp_path / "in"), str(tmp_path / "run")]

@@ -254,7 +254,7 @@ def test_a_full_disk_is_one_sentence_and_earlier_files_stay_whole(some_pairs, tm
     assert curve(folder) == curve(tmp_path / "whole")
 
 
-def test_a_picture_that_cannot_be_read_is_named_counted_and_left_out(
+def test_an_image_that_cannot_be_read_is_named_counted_and_left_out(
     some_pairs, tmp_path: Path, monkeypatch
 ) -> None:
     """Damaged before the first step, and in the middle of a run."""
@@ -282,7 +282,7 @@ def test_a_picture_that_cannot_be_read_is_named_counted_and_left_out(
     assert sorted(card["left out"]) == ["01", "02"]
 
 
-def test_no_picture_that_can_be_read_is_one_sentence(some_pairs, tmp_path: Path) -> None:
+def test_no_image_that_can_be_read_is_one_sentence(some_pairs, tmp_path: Path) -> None:
     pairs = some_pairs()
     for pair in pairs.training:
         pair.fixed.write_bytes(b"no picture")

@@ -8,7 +8,7 @@ def _ramp(dtype=np.float32) -> Image:
     return Image(np.arange(30).reshape(5, 6).astype(dtype), Grid.from_spacing((5, 6)))
 
 
-def test_a_shift_moves_pixels_the_itk_way():
+def test_a_translation_moves_pixels_as_in_itk():
     image = _ramp()
     moved = warp(image, Affine.translation([1.0, 0.0]), image.grid)
     assert np.array_equal(moved.data[:4], image.data[1:]) and np.all(moved.data[4] == 0)

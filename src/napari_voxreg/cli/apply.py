@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..io.images import read_image, write_image
-from ..io.series import warp_series
+from ..io.images import check_format, read_image, write_image
+from ..io.series import planned_series, warp_series
 from ..io.transforms import fixed_grid, load_record, load_transform
 from .options import add_verbose
 
@@ -34,5 +34,9 @@ def run(options: argparse.Namespace) -> None:
             "give a transform that napari-voxreg has written, with its .json."
         )
     image = read_image(options.image)
-    warped = warp_series(image, transform, fixed_grid(record), order=0 if options.labels else 1)
+    grid = fixed_grid(record)
+    check_format(planned_series(image, grid), options.output)
+    warped = warp_series(image, transform, grid, order=0 if options.labels else 1)
+    for note in image.notes:
+        print(note)
     print(f"Wrote {write_image(warped, options.output)}.")

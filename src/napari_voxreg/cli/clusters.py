@@ -90,7 +90,6 @@ def run(options: argparse.Namespace) -> None:
 
 def _write(found: Survey, clusters: Sequence[Cluster], folder: Path) -> list[str]:
     """Write the list and the figures; returns their names."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / LIST, csv_text(clusters))
     figures.save(figures.elbow(found.inertias, found.suggested, len(clusters)), folder / ELBOW)
     figures.save(figures.members(clusters), folder / GALLERY)

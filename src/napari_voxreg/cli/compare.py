@@ -54,7 +54,6 @@ def run(options: argparse.Namespace) -> None:
 
 def _write(rows: Sequence[Row], folder: Path) -> None:
     """The transforms and the table."""
-    folder.mkdir(parents=True, exist_ok=True)
     for row in rows:
         if row.result is not None:
             row.result.save(folder / row.method)

@@ -41,7 +41,10 @@ def add_pair_options(parser: argparse.ArgumentParser) -> None:
     for which in ("fixed", "moving"):
         text = f"mask of the {which} image: only its non-zero pixels count"
         add(f"--{which}-mask", type=Path, metavar="FILE", help=text)
-    text = "corresponding landmarks: one a line, world coordinates in array-axis order, separated by commas"
+    text = (
+        "corresponding landmarks: tables of world coordinates, one point a line, columns named x, y (and z) "
+        "or row, column; without headings in array-axis order"
+    )
     add("--landmarks", type=Path, nargs=2, metavar=("FIXED.csv", "MOVING.csv"), help=text)
     add_run_options(parser)
 

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..io.images import read_image, write_like
-from ..io.series import is_series, time_point, warp_series
+from ..io.images import format_like, read_image, write_like
+from ..io.series import is_series, planned_series, time_point, warp_series
 from ..io.transforms import load_transform
 from ..registration.register import DEFAULT_METHOD, register
 from ..registration.result import Result
@@ -42,6 +42,9 @@ def run(options: argparse.Namespace) -> None:
     inputs = pair_inputs(options)
     fixed, moving = read_image(options.fixed), read_image(options.moving)
     still, first = time_point(fixed), time_point(moving)
+    # A slice keeps its thickness where both have one.
+    grid = still.grid if still.ndim == first.ndim else still.grid.without(still.grid.thin_axes())
+    format_like(planned_series(moving, grid), options.moving)
     with progress_bar() as progress:
         result = register(
             still,
@@ -53,8 +56,6 @@ def run(options: argparse.Namespace) -> None:
             **inputs,
         )
     saved = result.save(options.output)
-    # A slice keeps its thickness where both have one.
-    grid = still.grid if still.ndim == first.ndim else result.fixed
     warped = warp_series(moving, load_transform(saved), grid)
     image = write_like(warped, options.output / "warped", options.moving)
     print(_report(result))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.geometry import Array, Grid, Image
 from ..core.progress import Progress, silent, subprogress
+from ..images.nodata import without_nodata
 from ..images.preprocess import block_mean, driving_channel, unit_range
 from ..io.pairs import Pair, PairSet
 from ..io.pairs.reading import read_flat
@@ -242,9 +243,7 @@ def _described(
 
 def _read(pair: Pair, side: str) -> Image:
     """One image of a pair, one channel, in [0, 1]."""
-    image = driving_channel(read_flat(getattr(pair, side)))
-    if not np.isfinite(image.data).all():
-        raise ValueError(f"{image.name} has pixels that are not finite; fill them.")
+    image, _ = without_nodata(driving_channel(read_flat(getattr(pair, side))))
     return image.with_data(unit_range(image.data))
 
 

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .pixels import with_opacity
+from .planes import plane_frame
+
 Array = npt.NDArray[Any]
 LONGEST_UNIT = 32  # characters of a unit's name
 SHORT_UNITS = {
@@ -40,6 +43,8 @@ class Grid:
         rotation and shear included.
     units : tuple of str
         Unit of each world axis, in any spelling that pint knows ("mm", "micrometer", "pixel").
+    crs : str or None
+        The coordinate reference system of a map, "EPSG:32633" say; None where it is not known.
 
     Raises
     ------
@@ -50,6 +55,7 @@ class Grid:
     shape: tuple[int, ...]
     affine: Array
     units: tuple[str, ...]
+    crs: str | None = None
 
     def __post_init__(self) -> None:
         d = len(self.shape)
@@ -155,6 +161,7 @@ class Grid:
         return (
             self.shape == other.shape
             and self.units == other.units
+            and (self.crs == other.crs or None in (self.crs, other.crs))
             and np.allclose(self.corners(), other.corners(), rtol=0, atol=tolerance)
         )
 
@@ -168,14 +175,14 @@ class Grid:
         affine = self.affine.copy()
         affine[:-1, :-1] *= steps
         shape = tuple(-(-n // int(s)) for n, s in zip(self.shape, steps, strict=True))
-        return Grid(shape, affine, self.units)
+        return replace(self, shape=shape, affine=affine)
 
     def blocks(self, steps: Sequence[int]) -> Grid:
         """The grid of blocks of so many pixels along each axis, its nodes in their middle."""
         affine = self.coarsened(steps).affine.copy()
         affine[:-1, -1] = self.to_world([[(s - 1) / 2 for s in steps]])[0]
         shape = tuple(-(-n // s) for n, s in zip(self.shape, steps, strict=True))
-        return Grid(shape, affine, self.units)
+        return replace(self, shape=shape, affine=affine)
 
     def in_units(self, units: Sequence[str]) -> Grid:
         """The same grid with its world axes measured in other units.
@@ -186,24 +193,78 @@ class Grid:
             If a unit cannot be converted (pixel to millimetre, say).
         """
         factors = [unit_factor(a, b) for a, b in zip(self.units, units, strict=True)]
-        return replace(self.moved(np.diag([*factors, 1.0])), units=tuple(units))
+        # A reference system defines its units; in others the numbers are no longer its coordinates.
+        crs = self.crs if set(factors) == {1.0} else None
+        return replace(self.moved(np.diag([*factors, 1.0])), units=tuple(units), crs=crs)
+
+    def in_world_of(self, other: Grid) -> Grid:
+        """The same grid in the units and the coordinate reference system of another.
+
+        Raises
+        ------
+        ValueError
+            If the reference systems differ, one counts in degrees and the other in lengths, or the units
+            cannot be converted; in one sentence with the remedy.
+        """
+        a, b = self.units[-1], other.units[-1]
+        angular = a == "degree", b == "degree"
+        unlike = self.crs != other.crs and None not in (self.crs, other.crs)
+        if unlike or (any(angular) and not all(angular) and "pixel" not in (a, b)):
+            # Pixels of equal size in metres are better than those of equal angles.
+            target = (self.crs if angular[1] else other.crs) or other.crs or "EPSG:n"
+            raise ValueError(
+                f"One image lies in {other.crs or b} and the other in {self.crs or a}; "
+                f"reproject one first, for example with gdalwarp -t_srs {target}."
+            )
+        return replace(self.in_units(other.units), crs=other.crs or self.crs)
 
     def thin_axes(self) -> tuple[int, ...]:
-        """Axes of one pixel, where at least two others are thicker and none mixes with them in the world."""
+        """Axes of one pixel, where at least two others are thicker: a single slice, in any orientation."""
         thin = tuple(k for k, n in enumerate(self.shape) if n == 1)
-        kept = [k for k in range(self.ndim) if k not in thin]
-        if not thin or len(kept) < 2:
+        if not thin or self.ndim - len(thin) < 2:
             return ()
+        # Other slices than those of a volume are in no plane that could be rotated onto the axes.
+        single = self.ndim == 3 and len(thin) == 1 and len(set(self.units)) == 1
+        return thin if single or not self.oblique(thin) else ()
+
+    def oblique(self, thin: Sequence[int]) -> bool:
+        """Whether the one-pixel array axes and the world axes of the same numbers mix with the others."""
+        kept = [k for k in range(self.ndim) if k not in thin]
         linear = self.affine[:-1, :-1]
-        # An oblique slice cannot drop a world axis without distorting what is left.
-        mixes = np.abs(linear[np.ix_(thin, kept)]).max() > 1e-9 * np.abs(linear).max()
-        return () if mixes else thin
+        return bool(np.abs(linear[np.ix_(list(thin), kept)]).max() > 1e-9 * np.abs(linear).max())
+
+    def plane(self, thin: int) -> Array:
+        """From places in the plane of a single slice and a distance from it to the world, (4, 4).
+
+        Parameters
+        ----------
+        thin : int
+            The array axis of one pixel of a 3D grid. See `plane_frame` for the places.
+        """
+        return plane_frame(*np.delete(self.direction, thin, axis=1).T, self.origin)
 
     def without(self, axes: Sequence[int]) -> Grid:
-        """The grid without the given array axes and the world axes of the same numbers."""
+        """The grid without the given array axes, in the world without the axes of the same numbers.
+
+        A single slice that is oblique to these is a grid in its `plane`.
+        """
         kept = [k for k in range(self.ndim) if k not in axes]
-        affine = self.affine[np.ix_([*kept, self.ndim], [*kept, self.ndim])]
-        return Grid(tuple(self.shape[k] for k in kept), affine, tuple(self.units[k] for k in kept))
+        affine = self.affine
+        if len(axes) == 1 and self.ndim == 3 and self.oblique(axes):
+            affine = np.linalg.inv(self.plane(axes[0])) @ affine
+            rows = [0, 1]
+        else:
+            rows = kept
+        affine = affine[np.ix_([*rows, self.ndim], [*kept, self.ndim])]
+        units = tuple(self.units[k] for k in kept)
+        return replace(self, shape=tuple(self.shape[k] for k in kept), affine=affine, units=units)
+
+    def flat_points(self, points: npt.ArrayLike) -> Array:
+        """World points (N, d) in the world of ``without(thin_axes())``, (N, d - thin)."""
+        thin, points = self.thin_axes(), np.asarray(points, dtype=float)
+        if len(thin) == 1 and self.ndim == 3 and self.oblique(thin):
+            return apply_affine(np.linalg.inv(self.plane(thin[0])), points)[:, :2]
+        return np.delete(points, thin, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,11 +274,15 @@ class Image:
     Parameters
     ----------
     data : ndarray
-        Shape ``grid.shape``, or ``grid.shape + (channels,)``. Never modified.
+        Shape ``grid.shape``, or ``grid.shape + (channels,)``. Never modified. What a masked array masks, and
+        NaN and infinities, are pixels without data.
     grid : Grid
         Where the pixels lie.
     name : str
         What to call the image in messages and records.
+    notes : tuple of str
+        What its file says that a user should know: that its header contradicts itself, say. They become notes
+        of the `Result`.
 
     Raises
     ------
@@ -228,6 +293,7 @@ class Image:
     data: Array
     grid: Grid
     name: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = tuple(np.shape(self.data))
@@ -275,16 +341,29 @@ class Image:
 def as_image(image: Image | npt.ArrayLike, name: str = "") -> Image:
     """Take an image as it is, or a plain array as an image with unit spacing.
 
-    An array whose last of three axes, or of four, has three or four entries is taken as RGB(A); build an
-    `Image` where that guess is wrong.
+    An array whose last of three axes has three or four entries is taken as RGB(A), and the last of four axes
+    with up to four entries as channels; build an `Image` where that guess is wrong. The mask of a masked
+    array is kept.
+
+    Raises
+    ------
+    ValueError
+        If the array has too few axes, or so many that one of them must be time or channels.
     """
     if isinstance(image, Image):
         return image
-    data = np.asarray(image)
+    data = np.asanyarray(image)
     if data.ndim < 2:
         raise ValueError(f"An image needs two or three axes; this array has the shape {data.shape}.")
+    if data.ndim > 4 or (data.ndim == 4 and data.shape[-1] > 4):
+        raise ValueError(
+            f"Which axis of the array of shape {data.shape} is time or channels; "
+            "give one time point, and channels, four at most, as the last axis?"
+        )
     coloured = data.ndim == 4 or (data.ndim == 3 and data.shape[-1] in (3, 4) and min(data.shape[:2]) > 4)
     shape = data.shape[:-1] if coloured else data.shape
+    if coloured and data.ndim == 3 and data.shape[-1] == 4:
+        data = with_opacity(data)
     return Image(data, Grid.from_spacing(shape), name)
 
 

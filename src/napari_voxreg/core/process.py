@@ -9,27 +9,27 @@ the user's own ``__main__`` is not imported again.
 from __future__ import annotations
 
 import atexit
+import base64
 import contextlib
 import ctypes
 import faulthandler
 import importlib
 import json
 import logging
-import mmap
 import os
 import pickle
 import queue
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from .disk import scratch_folder
+from .exchange import portable, read_value, write_value
 from .progress import Cancelled, Progress, silent
 
 T = TypeVar("T")
@@ -37,7 +37,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 BEAT = 0.1  # seconds between two calls of the caller's progress, through which a cancel is noticed
-LARGE = 2**16  # bytes from which a buffer gets a file of its own
 LAST_WORDS = 2000  # characters of the child's stderr that are shown when it dies
 
 
@@ -67,6 +66,8 @@ def call(function: Callable[..., T], *args: Any, progress: Progress = silent, **
         If the function or an argument cannot be sent.
     Cancelled
         If `progress` raised it, or if `shutdown` was called meanwhile.
+    DiskFull
+        If the arguments or the value do not fit on the disk of the temporary files.
     MethodUnavailable
         If the child dies, with its last output, or cannot be started; the next call has a new child.
     Exception
@@ -79,25 +80,24 @@ def call(function: Callable[..., T], *args: Any, progress: Progress = silent, **
         )
     while not _one_call.acquire(timeout=BEAT):
         progress(None, "waiting for another run to finish")
-    folder = Path(tempfile.mkdtemp(prefix="napari-voxreg-"))
     try:
-        _write((function, args, kwargs), folder, "call")
-        child = _current()
-        try:
-            here = {"path": _path(), "cwd": os.getcwd(), "level": log.getEffectiveLevel()}  # noqa: PTH109
-            child.send({"call": str(folder), **here})
-            child.wait(progress)
-        except BaseException:
-            # The child is dead or busy with work that nobody waits for.
-            _replace(child)
-            raise
-        value, error = _read(folder, "value")
-        if error is not None:
-            raise error
-        return value
+        with scratch_folder() as folder:
+            write_value((function, args, kwargs), folder, "call")
+            child = _current()
+            try:
+                here = {"path": _path(), "cwd": os.getcwd(), "level": log.getEffectiveLevel()}  # noqa: PTH109
+                child.send({"call": str(folder), **here})
+                error = child.wait(progress)
+            except BaseException:
+                # The child is dead or busy with work that nobody waits for.
+                _replace(child)
+                raise
+            if error is not None:
+                raise error
+            value: T = read_value(folder, "value")
+            return value
     finally:
         _one_call.release()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def warm(*modules: str) -> None:
@@ -182,7 +182,9 @@ def settle() -> BinaryIO:
     faulthandler.enable()  # a crash leaves last words
     reports = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the parent's business
+    # Ctrl-C in the terminal and the end of a batch job reach this process, too: the parent's business.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(5)
     return reports
@@ -229,8 +231,8 @@ class _Child:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
 
-    def wait(self, progress: Progress) -> None:
-        """Pass reports on until the present call is done."""
+    def wait(self, progress: Progress) -> Exception | None:
+        """Pass reports on until the present call is done; returns what it raised."""
         fraction, words = None, "starting"
         while True:
             metric = None
@@ -241,7 +243,9 @@ class _Child:
             if message is None:
                 raise self._death()
             if "done" in message:
-                return
+                text = message["done"]
+                error: Exception | None = None if text is None else pickle.loads(base64.b64decode(text))
+                return error
             if "log" in message:
                 name, level, text = message["log"]
                 logging.getLogger(name).log(level, "%s", text)
@@ -259,6 +263,17 @@ class _Child:
         return MethodUnavailable(
             f"The child process died ({cause}); nothing is lost, and the next run gets a new one.{output}"
         )
+
+    def abandon(self) -> None:
+        """Let go of the pipes in a forked process: the child goes on with the parent, which owns it."""
+        if self._process is None:
+            return
+        null = os.open(os.devnull, os.O_RDWR)
+        # Closing them would wait for locks of threads that were not forked.
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None  # they are pipes
+            os.dup2(null, pipe.fileno(), inheritable=False)
+        os.close(null)
 
     def kill(self) -> None:
         """End the process now and wait until it is gone."""
@@ -281,7 +296,22 @@ _one_call = threading.Lock()
 _state = threading.RLock()
 _child: _Child | None = None
 _modules: dict[str, None] = {}  # in the order in which they were first requested
+_abandoned: list[_Child] = []  # of the processes from which this one was forked, kept from the collector
 atexit.register(shutdown)
+
+
+def _forked() -> None:
+    """Start afresh in a forked process: the child answers its parent alone, and locks may be held."""
+    global _one_call, _state, _child
+    _one_call, _state = threading.Lock(), threading.RLock()
+    if _child is not None:
+        _child.abandon()
+        _abandoned.append(_child)
+        _child = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _current() -> _Child:
@@ -310,43 +340,6 @@ def _path() -> list[str]:
     return [entry or str(Path.cwd()) for entry in sys.path]
 
 
-def _write(value: object, folder: Path, name: str) -> None:
-    """Pickle a value into a folder; large buffers go into files of their own."""
-    count = 0
-
-    def aside(buffer: pickle.PickleBuffer) -> bool:
-        nonlocal count
-        with buffer.raw() as raw:
-            if raw.nbytes < LARGE:
-                return True  # stays in the pickle
-            (folder / f"{name}.{count}").write_bytes(raw)
-        count += 1
-        return False
-
-    try:
-        pickled = pickle.dumps(value, protocol=5, buffer_callback=aside)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(f"This cannot be sent to or from the child process: {error}.") from error
-    (folder / name).write_bytes(pickled)
-
-
-def _read(folder: Path, name: str, mapped: bool = False) -> Any:
-    """Undo `_write`, with the large buffers in memory or mapped (private: changes stay with the reader)."""
-    buffers: list[Any] = []
-    while (file := folder / f"{name}.{len(buffers)}").exists():
-        with file.open("rb") as opened:
-            if mapped:
-                buffers.append(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY))
-            else:
-                buffers.append(bytearray(file.stat().st_size))
-                opened.readinto(buffers[-1])
-    if mapped and os.name == "posix":
-        # Should both processes be killed, at least no large file stays behind.
-        for k in range(len(buffers)):
-            (folder / f"{name}.{k}").unlink()
-    return pickle.loads((folder / name).read_bytes(), buffers=buffers)
-
-
 def _serve(parent: int) -> None:
     """The child's life: take requests in order until the parent is gone."""
     reports = settle()
@@ -373,9 +366,9 @@ def _serve(parent: int) -> None:
 
 
 def _run_call(folder: Path, level: int, reports: BinaryIO) -> None:
-    """Do one call and leave its value or its exception in the folder.
+    """Do one call and leave its value in the folder.
 
-    What the package logs meanwhile, from `level` on, is reported to the parent.
+    An exception is reported, for the disk may be full; so is what the package logs, from `level` on.
     """
     one_line = threading.Lock()
 
@@ -392,13 +385,14 @@ def _run_call(folder: Path, level: int, reports: BinaryIO) -> None:
     logger, handler = logging.getLogger("napari_voxreg"), _ToParent(send)
     logger.setLevel(level)
     logger.addHandler(handler)
+    failure = None
     try:
-        function, args, kwargs = _read(folder, "call", mapped=True)
-        _write((function(*args, progress=progress, **kwargs), None), folder, "value")
+        function, args, kwargs = read_value(folder, "call", mapped=True)
+        write_value(function(*args, progress=progress, **kwargs), folder, "value")
     except Exception as error:  # noqa: BLE001 (it is raised in the parent)
-        _write((None, _portable(error)), folder, "value")
+        failure = base64.b64encode(pickle.dumps(portable(error))).decode()
     logger.removeHandler(handler)
-    send({"done": True})
+    send({"done": failure})
 
 
 class _ToParent(logging.Handler):
@@ -410,17 +404,6 @@ class _ToParent(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._send({"log": (record.name, record.levelno, record.getMessage())})
-
-
-def _portable(error: Exception) -> Exception:
-    """The exception, or its text where its class does not survive a pickle, with the traceback as a note."""
-    where = "In the child process:\n" + "".join(traceback.format_exception(error))
-    try:
-        copy: Exception = pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 (classes may fail in any way here)
-        copy = RuntimeError(f"{type(error).__name__}: {error}")
-    copy.add_note(where)
-    return copy
 
 
 def _die_with(parent: int) -> None:

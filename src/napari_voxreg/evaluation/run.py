@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +125,7 @@ def evaluate(
         if arrived is not None:
             arrived(row)
     notes = pairs.notes if isinstance(pairs, PairSet) else ()
-    return Evaluation(tuple(rows), (*notes, *_notes(rows, kept)))
+    return Evaluation(tuple(rows), (*notes, *_notes(rows, kept), *_on_images(run.notes)))
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ class _Run:
     channel: int | str | None
     seed: int
     device: str
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # on the images, by the pair's name
 
     def __call__(self, pair: Pair, content: str, progress: Progress) -> Row:
         """Read, register and measure a pair; whatever goes wrong becomes its row."""
@@ -169,6 +170,8 @@ class _Run:
             seed=self.seed,
             device=self.device,
         )
+        if prepared.notes:
+            self.notes[pair.name] = prepared.notes
         result = prepared.run(self.method, self.params, subprogress(progress, 0.02, 0.9))
         found = measure(prepared, loaded, result, subprogress(progress, 0.9, 1.0))
         return self._named(
@@ -211,6 +214,15 @@ def _notes(rows: Sequence[Row], kept: int) -> list[str]:
         rest = f" Also skipped: {others}." if others else ""
         notes.append(f"{len(failed)} of {len(rows)} pairs could not be evaluated; {first}{rest}")
     return notes
+
+
+def _on_images(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """The notes on the images of the first pair that has some, and how many others have."""
+    if not notes:
+        return []
+    name, first = next(iter(notes.items()))
+    rest = f" So it is in {len(notes) - 1} more." if len(notes) > 1 else ""
+    return [f"{name}: {' '.join(first)}{rest}"]
 
 
 def _counted(progress: Progress, pair: Pair, number: int, total: int) -> Progress:

@@ -1,10 +1,16 @@
-"""Writing files so that a half-written one is never left."""
+"""Writing files: whole or not at all, and refused before the work where they cannot be written."""
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from ..core.disk import FULL, DiskFull, check_utf8, disk_full, scratch_folder
+from ..core.progress import Cancelled
+
+BLOCK = 4096  # bytes, by which disks give space
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -13,12 +19,106 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     Parameters
     ----------
     path : Path
-        The target; its folder must exist. What stood there stays until the new file is complete.
+        The target; its folder is made if need be. What stood there stays until the new file is complete.
     write : callable
         Writes the file at the path that it is given.
+
+    Raises
+    ------
+    DiskFull
+        If the disk is full, whatever error the library makes of it.
+    OSError
+        If the file cannot be written, in one sentence that names it.
+    ValueError
+        If its name is not UTF-8.
     """
-    # A folder of our own beside the target: same file system, and files made in it get the usual permissions.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-        temporary = Path(folder) / path.name
-        write(temporary)
-        temporary.replace(path)
+    check_utf8(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A folder of our own beside the target: same file system, and files in it get the usual permissions.
+        with scratch_folder(path.parent) as folder:
+            temporary = folder / path.name
+            try:
+                write(temporary)
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())  # some disks say only now that they are full
+            except Cancelled:
+                raise
+            except Exception as error:
+                if _is_about_space(error, folder):
+                    raise disk_full(path.parent) from error
+                raise
+            temporary.replace(path)
+    except DiskFull:
+        raise
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.strerror is not None:
+            raise OSError(f"{path} cannot be written: {error.strerror}; choose another folder.") from error
+        reason = " ".join(str(error).split())
+        raise OSError(f"{path} was not written ({reason}); check the space on its disk.") from error
+
+
+def check_outputs(*paths: Path) -> None:
+    """Refuse files that could not be written, before any work is done for them; makes no folder.
+
+    Parameters
+    ----------
+    *paths : Path
+        Files to be written; their folders need not exist yet.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be written there, in one sentence that names the place.
+    DiskFull
+        If the disk has no space left.
+    """
+    for path in paths:
+        check_utf8(path)
+        try:
+            if path.is_dir():
+                raise ValueError(f"{path} is a folder; choose another name or move it away.")
+            place = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+            if not place.is_dir():
+                raise ValueError(f"{place} is not a folder; choose another one for the output.")
+            with tempfile.TemporaryFile(dir=place) as probe:
+                probe.write(bytes(BLOCK))
+        except OSError as error:
+            if error.errno in FULL:
+                raise disk_full(place) from error
+            raise ValueError(
+                f"{path} cannot be written: {error.strerror}; choose another folder for the output."
+            ) from error
+
+
+def check_inputs_kept(inputs: Sequence[Path | None], outputs: Sequence[Path]) -> None:
+    """Refuse to write over a file that is read.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names the file.
+    """
+    for path in outputs:
+        if path.exists() and any(x is not None and x.exists() and path.samefile(x) for x in inputs):
+            raise ValueError(f"{path} is an input and would be written over; choose another output.")
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk of a folder has no space for one more block."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(BLOCK))
+    except OSError as failure:
+        return failure.errno in FULL
+    return False
+
+
+def _is_about_space(error: Exception, folder: Path) -> bool:
+    """Whether a full disk is behind an error of a library, which often names no reason.
+
+    What it wrote is still in the folder and fills the disk.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL
+    return is_full(folder)

@@ -99,6 +99,5 @@ def write_flo(path: Path | str, displacement: Array) -> Path:
     known = (np.abs(flow) <= LARGEST).all(axis=-1, keepdims=True)
     values = np.where(known, flow[..., ::-1], UNKNOWN).astype("<f4")
     content = MAGIC + np.array([width, height], "<i4").tobytes() + values.tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda target: target.write_bytes(content))
     return path

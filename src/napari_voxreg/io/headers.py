@@ -79,7 +79,7 @@ def copy_nifti(packed: BinaryIO, unpacked: BinaryIO) -> None:
 
 
 def read_picture(path: Path) -> Array:
-    """The pixels of a PNG, JPEG or BMP file, of any size that its bytes can hold.
+    """The pixels of a PNG, JPEG or BMP file, of any size that its bytes can hold; inks (CMYK) as colours.
 
     Raises
     ------
@@ -91,11 +91,11 @@ def read_picture(path: Path) -> Array:
     with _any_size():
         with Image.open(path, formats=PICTURES) as picture:
             width, height = picture.size
-            pixel = (
-                4 if picture.mode in ("I", "F") else 2 if ";16" in picture.mode else len(picture.getbands())
-            )
+            mode = picture.mode
+            pixel = 4 if mode in ("I", "F") else 2 if ";16" in mode else len(picture.getbands())
         _check(path, width * height * pixel, path.stat().st_size)
-        return np.asarray(iio.imread(path, index=0, plugin="pillow"))
+        inks = {"mode": "RGB"} if mode == "CMYK" else {}
+        return np.asarray(iio.imread(path, index=0, plugin="pillow", **inks))
 
 
 @contextmanager

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import gzip
 import logging
-import math
-import tempfile
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.disk import DiskFull, check_utf8, full_disk_named, scratch_folder
 from ..core.geometry import Array, Grid, Image, unit_factor
-from .files import replace_file
+from ..core.pixels import with_nan, with_opacity
+from .dicom import Slices, is_dicom, sorted_slices
+from .files import is_full, replace_file
 from .headers import Refused, check_image, copy_nifti, read_picture
+from .nifti import blank_placement, placed, read_header, with_lost
 from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 log = logging.getLogger(__name__)
 
 MEDICAL = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
 TIFF = (".tif", ".tiff", ".gtif", ".gtiff", ".geotiff")
 PLAIN = (".png", ".jpg", ".jpeg", ".bmp")  # without geometry
-WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
+WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", *TIFF, ".png", ".jpg", ".jpeg")
 
 
 def read_image(path: Path | str) -> Image:
@@ -33,13 +40,15 @@ def read_image(path: Path | str) -> Image:
     ----------
     path : path
         NIfTI, NRRD, MetaImage or DICOM (in millimetres, in ITK's world: left, posterior, superior), a folder
-        with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels).
+        with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels). DICOM files need no
+        ending.
 
     Returns
     -------
     Image
-        Pixels as stored: NaN and complex numbers are kept. A series in time has its time axis first, with the
-        unit second.
+        Pixels as stored: NaN is kept, and complex numbers in TIFF. Pixels without data are masked: GDAL's
+        nodata and fully transparent ones. Inks (CMYK) become red, green and blue. A series in time has its
+        time axis first, with the unit second. What its file says that a user should know is in its notes.
 
     Raises
     ------
@@ -48,12 +57,15 @@ def read_image(path: Path | str) -> Image:
     """
     image = read_unlogged(path)
     log.info("read %s: %s", path, _geometry(image))
+    for note in image.notes:
+        log.info(note)
     return image
 
 
 def read_unlogged(path: Path | str) -> Image:
     """`read_image` without a record in the log, for whoever reads the same files over and over."""
     path = Path(path)
+    check_utf8(path)
     if path.is_dir():
         found = read_series(path)
         if len(found) > 1:
@@ -71,7 +83,12 @@ def read_unlogged(path: Path | str) -> Image:
         return _guarded(read_tiff, path)
     if ending in PLAIN:
         return _guarded(_read_plain, path)
-    raise ValueError(f"{path.name} cannot be read; its name must end in {', '.join(MEDICAL + TIFF + PLAIN)}.")
+    if is_dicom(path):  # as scanners and archives name them: no ending, or a number
+        return replace(_guarded(_read_medical, path), name=path.name)
+    raise ValueError(
+        f"{path.name} cannot be read; its name must end in {', '.join(MEDICAL + TIFF + PLAIN)}, "
+        "unless it is DICOM."
+    )
 
 
 def read_series(folder: Path | str) -> list[Image]:
@@ -80,7 +97,8 @@ def read_series(folder: Path | str) -> list[Image]:
     Raises
     ------
     ValueError
-        If there are none, or one cannot be read.
+        If there are none, one cannot be read, or its slices do not lie on an even grid: some are missing,
+        or several lie at one place.
     """
     import SimpleITK as sitk
 
@@ -89,14 +107,15 @@ def read_series(folder: Path | str) -> list[Image]:
     if not series:
         raise ValueError(f"The folder {folder.name} holds no DICOM files; give the folder with the slices.")
 
-    def read(path: Path, identifier: str) -> Image:
+    def read(path: Path, slices: Slices) -> Image:
         from ..transforms.itk import image_from_itk
 
         reader = sitk.ImageSeriesReader()
-        reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path), identifier))
-        return image_from_itk(reader.Execute())
+        reader.SetFileNames(slices.files)
+        return slices.placed(image_from_itk(reader.Execute()))
 
-    images = [_guarded(partial(read, identifier=identifier), folder) for identifier in series]
+    files = [sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), one) for one in series]
+    images = [_guarded(partial(read, slices=sorted_slices(names, folder.name)), folder) for names in files]
     if len(images) == 1:
         return [replace(images[0], name=folder.name)]
     return [replace(image, name=f"{folder.name} {k}") for k, image in enumerate(images, start=1)]
@@ -105,15 +124,16 @@ def read_series(folder: Path | str) -> list[Image]:
 def write_image(image: Image, path: Path | str) -> Path:
     """Write an image so that `read_image` gives it back with its geometry.
 
-    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers. TIFF in metres
-    becomes a GeoTIFF, other lengths go to OME tags. The file is complete or not there at all.
+    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers. TIFF in metres,
+    feet or degrees becomes a GeoTIFF, other lengths go to OME tags. Of a series of planes in time, NIfTI,
+    NRRD and MetaImage give back volumes one plane thick. The file is complete or not there at all.
 
     Parameters
     ----------
     image : Image
         What to write.
     path : path
-        Ending in .nii, .nii.gz, .nrrd, .mha, .tif, .tiff, .png, .jpg or .jpeg.
+        Ending in .nii, .nii.gz, .nrrd, .mha, .tif, .tiff, .gtif, .gtiff, .geotiff, .png, .jpg or .jpeg.
 
     Returns
     -------
@@ -127,23 +147,55 @@ def write_image(image: Image, path: Path | str) -> Path:
         and NRRD would silently make orthogonal.
     """
     path = Path(path)
-    reason = _refusal(image, ending_of(path))
-    if reason:
-        raise ValueError(f"{path.name} cannot be written: {reason}")
+    check_format(image, path)
     ending = ending_of(path)
     write: Callable[[Image, Path], None] = _write_medical
     if ending in TIFF:
         write = write_tiff
     elif ending in PLAIN:
         write = _write_plain
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda target: write(image, target))
     log.info("wrote %s: %s", path, _geometry(image))
     return path
 
 
+def check_format(image: Image, path: Path | str) -> None:
+    """Refuse, with a `ValueError`, a file's name whose format cannot hold an image; see `write_image`.
+
+    Parameters
+    ----------
+    image : Image
+        Only the shape, the type and the grid of its pixels count (see `planned_series`).
+    path : path
+        Where it is to be written.
+    """
+    path = Path(path)
+    reason = _refusal(image, ending_of(path))
+    if reason:
+        raise ValueError(f"{path.name} cannot be written: {reason}")
+
+
+def format_like(image: Image, like: Path | str) -> str:
+    """The ending in which `write_like` writes an image.
+
+    Raises
+    ------
+    ValueError
+        If neither the format of the other file nor .mha nor .tif can hold the image.
+    """
+    own = ending_of(Path(like))
+    lost = image.grid.crs is not None and own not in TIFF  # only TIFF says where on the earth a map lies
+    for ending in (".tif", own, ".mha") if lost else (own, ".mha", ".tif"):
+        if ending in WRITTEN and can_write(image, f"image{ending}"):
+            return ending
+    raise ValueError(
+        f"The warped image cannot be written as {own}: {_refusal(image, '.mha')} "
+        "Convert the moving image first."
+    )
+
+
 def write_like(image: Image, stem: Path | str, like: Path | str) -> Path:
-    """Write an image in the format of another file, or as .mha where that format cannot hold it.
+    """Write an image in the format of another file, or as .mha or .tif where that cannot hold it.
 
     Parameters
     ----------
@@ -154,10 +206,8 @@ def write_like(image: Image, stem: Path | str, like: Path | str) -> Path:
     like : path
         The file whose ending is taken.
     """
-    stem, ending = Path(stem), ending_of(Path(like))
-    if ending not in WRITTEN or _refusal(image, ending):
-        ending = ".mha"
-    return write_image(image, stem.with_name(stem.name + ending))
+    stem = Path(stem)
+    return write_image(image, stem.with_name(stem.name + format_like(image, like)))
 
 
 def _geometry(image: Image) -> str:
@@ -178,15 +228,6 @@ def can_write(image: Image, path: Path | str) -> bool:
         return False
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do; no for one that cannot be opened."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
 def ending_of(path: Path) -> str:
     """A file's ending in small letters, ``.nii.gz`` as one."""
     name = path.name.lower()
@@ -204,52 +245,64 @@ def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
         if not path.is_dir():
             check_image(path, ending_of(path))
         return replace(image := read(path), name=image.name or name_of(path))
-    except Refused:
+    except (Refused, DiskFull):  # the disk of the temporary files
         raise
     except Exception as error:
-        if "orthonormal" in str(error):
-            raise ValueError(
-                f"{path.name} has axes that are not at right angles, which NIfTI readers refuse; "
-                "convert it to .mha."
-            ) from error
         raise ValueError(f"{path.name} cannot be read; it may be damaged or cut off.") from error
 
 
 def _read_medical(path: Path) -> Image:
     import SimpleITK as sitk
 
-    from ..transforms.itk import image_from_itk
-
     ending = ending_of(path)
     if ending == ".nii.gz":
         # ITK accepts a truncated file, and reads the pixels of a NAME.nii that is beside NAME.nii.gz.
-        with tempfile.TemporaryDirectory() as folder:
-            plain = Path(folder) / "image.nii"
-            with gzip.open(path) as packed, plain.open("wb") as unpacked:
+        with scratch_folder() as folder:
+            plain = folder / "image.nii"
+            with full_disk_named(folder.parent), gzip.open(path) as packed, plain.open("wb") as unpacked:
                 copy_nifti(packed, unpacked)
-            return _read_medical(plain)
+            return _read_nifti(plain, path.name)
     if ending == ".nii":
-        _check_size(path)
-    image = image_from_itk(sitk.ReadImage(str(path)))
+        return _read_nifti(path, path.name)
+    return _as_image(sitk.ReadImage(str(path)), path.name)
+
+
+def _as_image(found: sitk.Image, name: str) -> Image:
+    """What ITK has read, with its time axis marked as such and complex pixels as their magnitude."""
+    from ..transforms.itk import image_from_itk
+
+    image = image_from_itk(found)
     if image.ndim == 4:
-        return image.with_grid(replace(image.grid, units=(TIME, *image.grid.units[1:])))
+        image = image.with_grid(replace(image.grid, units=(TIME, *image.grid.units[1:])))
+    if np.iscomplexobj(image.data):
+        note = f"{name} has complex pixels; their magnitude is taken."
+        image = replace(image, data=np.abs(image.data), notes=(note,))
     return image
 
 
-def _check_size(path: Path) -> None:
-    """Refuse a NIfTI file that is shorter than its header states; ITK leaves the missing pixels undefined."""
+def _read_nifti(path: Path, name: str) -> Image:
+    """A .nii file, which lies where its header says, not where ITK puts it."""
     import SimpleITK as sitk
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    pixels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
-    if path.stat().st_size < pixels * int(reader.GetMetaData("bitpix")) // 8:
-        raise ValueError("shorter than its header states")
+    header = read_header(path)
+    try:
+        image = _as_image(sitk.ReadImage(str(path)), name)
+    except RuntimeError as error:
+        if "orthonormal" not in str(error):
+            raise
+        with scratch_folder() as folder:
+            unplaced = folder / "image.nii"
+            with full_disk_named(folder.parent):
+                shutil.copyfile(path, unplaced)
+            blank_placement(unplaced)
+            image = _as_image(sitk.ReadImage(str(unplaced)), name)
+    return placed(with_lost(image, path, header), header, name)
 
 
 def _read_plain(path: Path) -> Image:
     data = read_picture(path)
+    if data.ndim == 3 and data.shape[-1] in (2, 4):
+        data = with_opacity(data)
     return Image(data, Grid.from_spacing(data.shape[:2]))
 
 
@@ -258,16 +311,70 @@ def _write_medical(image: Image, path: Path) -> None:
 
     from ..transforms.itk import image_to_itk
 
-    if image.grid.units != ("pixel",) * image.ndim:
-        spatial = tuple(unit if unit == TIME else "millimeter" for unit in image.grid.units)
-        image = image.with_grid(image.grid.in_units(spatial))
-    sitk.WriteImage(image_to_itk(image), str(path), useCompression=True)
+    if image.grid.units[0] == TIME and image.ndim == 3:
+        image = _as_volumes(image)
+    units = tuple(unit if unit in (TIME, "pixel") else "millimeter" for unit in image.grid.units)
+    image = image.with_grid(image.grid.in_units(units))
+    if isinstance(image.data, np.ma.MaskedArray):
+        floats = image.data.dtype.kind == "f"
+        image = image.with_data(with_nan(image.data) if floats else image.data.filled())
+    written = image_to_itk(image)
+    sitk.WriteImage(written, str(path), useCompression=True)
+    if not _is_whole(path, written):
+        raise OSError("it was cut off")
+
+
+def _is_whole(path: Path, image: Any) -> bool:
+    """Whether ITK has written all of an image, for it does not report what a full disk cut off."""
+    import SimpleITK as sitk
+
+    if is_full(path.parent):
+        return False
+    if ending_of(path) == ".nii.gz":
+        try:
+            with gzip.open(path) as packed:
+                while packed.read(1 << 20):
+                    continue
+        except EOFError:
+            return False
+        return True
+    pixels = sitk.GetArrayViewFromImage(image)
+    if ending_of(path) == ".nii":
+        return path.stat().st_size >= 352 + pixels.nbytes  # a header, and what is not compressed
+    found = sitk.ReadImage(str(path))
+    return np.array_equal(sitk.GetArrayViewFromImage(found), pixels, equal_nan=True)
+
+
+def _as_volumes(series: Image) -> Image:
+    """A series of planes in time as volumes one plane thick: three axes would be read as space."""
+    grid = series.grid
+    affine = np.insert(np.insert(grid.affine, 1, 0, axis=0), 1, 0, axis=1)
+    affine[1, 1] = 1.0
+    shape, units = (grid.shape[0], 1, *grid.shape[1:]), (TIME, grid.units[1], *grid.units[1:])
+    return replace(
+        series, data=series.data[:, None], grid=replace(grid, shape=shape, affine=affine, units=units)
+    )
 
 
 def _write_plain(image: Image, path: Path) -> None:
     import imageio.v3 as iio
 
-    iio.imwrite(path, image.data)
+    data = image.data
+    if isinstance(data, np.ma.MaskedArray):
+        data = _with_transparency(data, image.channels) if ending_of(path) == ".png" else data.filled()
+    # Through memory: written straight to the file, a cut-off JPEG is not reported.
+    path.write_bytes(iio.imwrite("<bytes>", data, extension=ending_of(path)))
+
+
+def _with_transparency(data: np.ma.MaskedArray[Any, Any], channels: int | None) -> Array:
+    """Grey or colours and their opacity, none where they are masked."""
+    plain: Array = data.filled(0)
+    if channels == 4 or data.dtype != np.uint8 or not np.ma.is_masked(data):
+        return plain
+    empty = np.ma.getmaskarray(data)
+    colours = plain[..., None] if channels is None else plain
+    opacity = np.where(empty if channels is None else empty.all(axis=-1), 0, 255).astype(np.uint8)
+    return np.concatenate([colours, opacity[..., None]], axis=-1)
 
 
 def _refusal(image: Image, ending: str) -> str | None:
@@ -287,6 +394,12 @@ def _refusal(image: Image, ending: str) -> str | None:
         return "PNG, JPEG and BMP keep no spacing or origin; write .mha instead."
     if image.data.dtype != np.uint8 and not (image.data.dtype == np.uint16 and ending == ".png"):
         return f"{ending} cannot hold {image.data.dtype} pixels; write .tif or .mha instead."
+    most = {".png": (None, 3, 4)}.get(ending, (None, 3)) if image.data.dtype == np.uint8 else (None,)
+    if image.channels not in most:
+        return (
+            f"{ending} cannot hold {image.channels} channels of {image.data.dtype} pixels; "
+            "write .tif or .mha instead."
+        )
     return None
 
 
@@ -294,8 +407,8 @@ def _refused_pixels(data: Array, grid: Grid) -> str | None:
     """Why ITK's formats cannot hold the pixels or their units."""
     if np.iscomplexobj(data):
         return "this format cannot hold complex pixels; write .tif instead."
-    if grid.units != ("pixel",) * grid.ndim:
-        for unit in grid.units:
-            if unit != TIME:
-                unit_factor(unit, "millimeter")
+    space = grid.units[1:] if grid.units[0] == TIME else grid.units
+    if set(space) != {"pixel"}:
+        for unit in space:
+            unit_factor(unit, "millimeter")
     return None

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..core.geometry import Array
+
+# The names of the columns that are coordinates, in array-axis order; those of one set make a point.
+NAMES = (("plane", "row", "column"), ("z", "y", "x"))
+SYNONYMS = {"col": "column", "slice": "plane"}
+# "Centroid X µm", "x [mm]", "pos_y", "Z (px)": a name, words for a centre before it and a unit after it.
+HEADING = re.compile(
+    r"(?:(?:centroid|centre|center|position|pos|coordinate|coord)[ _-]?)?"
+    r"(plane|slice|row|column|col|[xyz]|axis-\d)"
+    r"(?:[ _-]?(?:centroid|centre|center|position|pos|coordinate|coord))?"
+    r"(?:[ _]*[\[(][^\])]*[\])]|[ _](?:px|pixels?|voxels?|[nµ\u03bcumc]?m|microns?|inch))?",
+    re.IGNORECASE,
+)
 
 
 def read_points(path: Path | str) -> Array:
@@ -16,30 +30,36 @@ def read_points(path: Path | str) -> Array:
     Parameters
     ----------
     path : path
-        Comma-separated numbers in array-axis order, with or without a line of headings. Of a table with
-        headings ``axis-0``, ``axis-1``, ... (napari's own) only those columns count.
+        Numbers between commas, semicolons or tabs. Without a line of headings they are in array-axis order,
+        (row, column) or (plane, row, column). With one, the columns are found by their names, whatever their
+        order: x, y (and z); row, column (and plane); axis-0, axis-1, ... (napari's). Capitals, a unit
+        ("x [µm]") and the words centroid or position do not matter; other columns are left out. A unit is not
+        converted: coordinates are in the units of their image.
 
     Returns
     -------
     ndarray, shape (N, d), float64
+        In array-axis order.
 
     Raises
     ------
     ValueError
-        If the file is missing, or holds something else.
+        If the file is missing, or holds something else, or headings that name no coordinates.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"There is no file of points at {path}.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+            first = file.readline()
+            file.seek(0)
+            between = next((mark for mark in "\t;" if mark in first), ",")
+            rows = [row for row in csv.reader(file, delimiter=between) if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path.name} is not a text table of points; save them as CSV.") from error
     columns = None
-    if rows and not _is_number(rows[0][0]):
-        head = [cell.strip() for cell in rows.pop(0)]
-        columns = [k for k, name in enumerate(head) if name.startswith("axis-")] or None
+    if rows and not all(_is_number(cell) for cell in rows[0]):
+        columns = _coordinates([cell.strip() for cell in rows.pop(0)], path.name)
     try:
         numbers = [[float(row[k]) for k in columns or range(len(row))] for row in rows]
         points = np.array(numbers, dtype=float)
@@ -48,6 +68,26 @@ def read_points(path: Path | str) -> Array:
             f"{path.name} is not a table of points; write one point a line, as numbers between commas."
         ) from error
     return points.reshape(len(rows), -1) if rows else np.empty((0, 0))
+
+
+def _coordinates(head: Sequence[str], table: str) -> list[int]:
+    """The numbers of the columns that hold coordinates, in array-axis order."""
+    found: dict[str, list[int]] = {}
+    for k, heading in enumerate(head):
+        if match := HEADING.fullmatch(heading):
+            name = match[1].lower()
+            found.setdefault(SYNONYMS.get(name, name), []).append(k)
+    axes = sorted(name for name in found if name.startswith("axis-"))
+    for names in (axes, *NAMES):
+        wanted = [name for name in names if name in found]
+        if len(wanted) >= 2 and wanted == list(names[-len(wanted) :]):
+            if twice := next((name for name in wanted if len(found[name]) > 1), None):
+                raise ValueError(f"{table} has {len(found[twice])} columns for {twice}; leave one of them.")
+            return [found[name][0] for name in wanted]
+    raise ValueError(
+        f"{table} has the headings {', '.join(head)[:80]}, which name no coordinates; call the columns x, y "
+        "(and z) or row, column (and plane), or leave out the line of headings."
+    )
 
 
 def _is_number(text: str) -> bool:

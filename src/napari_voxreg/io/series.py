@@ -43,14 +43,28 @@ def warp_series(image: Image, transform: Transform, grid: Grid, *, order: Litera
         frames.append(warp(frame, transform, grid, order=order))
     if not is_series(image):
         return frames[0]
-    data = np.stack([frame.data for frame in frames])
-    return Image(data, _with_time(grid, image.grid), image.name)
+    masked = any(isinstance(frame.data, np.ma.MaskedArray) for frame in frames)
+    data = (np.ma.stack if masked else np.stack)([frame.data for frame in frames])
+    return Image(data, _with_time_of(image, grid), image.name)
 
 
-def _with_time(grid: Grid, series: Grid) -> Grid:
+def planned_series(image: Image, grid: Grid) -> Image:
+    """What `warp_series` will give but for the pixels, to check where it can be written before any work."""
+    grid = _with_time_of(image, grid) if is_series(image) else grid
+    channels = () if image.channels is None else (image.channels,)
+    return Image(np.broadcast_to(np.zeros((), image.data.dtype), (*grid.shape, *channels)), grid, image.name)
+
+
+def _with_time_of(series: Image, grid: Grid) -> Grid:
     """A grid in space with the time axis of a series before it."""
+    affine = series.grid.affine
+    return with_time(grid, series.grid.shape[0], affine[0, 0], affine[0, -1])
+
+
+def with_time(grid: Grid, count: int, step: float, start: float) -> Grid:
+    """A grid in space with a time axis before it: so many steps of so many seconds from the start on."""
     d = grid.ndim + 1
     affine: Array = np.eye(d + 1)
     affine[1:, 1:] = grid.affine
-    affine[0, 0], affine[0, d] = series.affine[0, 0], series.affine[0, -1]
-    return Grid((series.shape[0], *grid.shape), affine, (series.units[0], *grid.units))
+    affine[0, 0], affine[0, d] = step, start
+    return Grid((count, *grid.shape), affine, (TIME, *grid.units), grid.crs)

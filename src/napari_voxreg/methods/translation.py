@@ -37,8 +37,10 @@ def run(task: Task, params: PhaseCorrelation, progress: Progress) -> Outcome:
     fixed, grid = task.fixed, task.fixed.grid
     progress(0.0, "resampling")
     image, covered = on_fixed_grid(replace(task, fixed_mask=None))
+    masks = None
     if task.fixed_mask is not None or task.moving_mask is not None:
         valid = np.ones(grid.shape, bool) if task.fixed_mask is None else task.fixed_mask.data
+        masks = valid, covered
         progress(0.2, "masked correlation")
         translation = phase_cross_correlation(
             fixed.data, image, reference_mask=valid, moving_mask=covered, overlap_ratio=LEAST_OVERLAP
@@ -46,7 +48,7 @@ def run(task: Task, params: PhaseCorrelation, progress: Progress) -> Outcome:
     else:
         translation = _whole_pixels(fixed.data, image, covered, progress)
     progress(0.8, "refining the translation")
-    translation = _refined(fixed.data, image, np.rint(translation).astype(int), params.precision)
+    translation = _refined(fixed.data, image, np.rint(translation).astype(int), params.precision, masks)
     # This translation moves the moving image onto the fixed one; the transform maps points the other way.
     return Outcome(Affine.translation(-grid.affine[:-1, :-1] @ translation))
 
@@ -75,14 +77,20 @@ def _whole_pixels(fixed: Array, moving: Array, covered: Array, progress: Progres
     return best
 
 
-def _refined(fixed: Array, moving: Array, translation: Array, precision: int) -> Array:
-    """The translation to a fraction of a pixel, from the pixels that overlap after the whole one."""
+def _refined(
+    fixed: Array, moving: Array, translation: Array, precision: int, masks: tuple[Array, Array] | None
+) -> Array:
+    """The translation to a fraction of a pixel, from the pixels that count in both after the whole one."""
     from skimage.registration import phase_cross_correlation
 
     pair = _overlapping(fixed, moving, translation)
     if pair is None or precision == 1:
         return translation
-    a, b = (_tapered(p, np.ones(p.shape, bool)) for p in pair)
+    counted = np.ones(pair[0].shape, bool)
+    shared = None if masks is None else _overlapping(*masks, translation)
+    if shared is not None and (shared[0] & shared[1]).any():
+        counted = shared[0] & shared[1]
+    a, b = (_tapered(p, counted) * _fading(counted) for p in pair)
     rest = phase_cross_correlation(a, b, upsample_factor=precision, normalization=None)[0]
     return translation + rest if np.abs(rest).max() <= 1.5 else translation
 
@@ -110,6 +118,16 @@ def _tapered(data: Array, covered: Array) -> Array:
         window = tukey(n, 0.2) if n > 8 else np.ones(n)
         result = result * window.reshape([-1 if k == axis else 1 for k in range(data.ndim)])
     return result
+
+
+def _fading(counted: Array) -> Array | float:
+    """1 well inside the pixels that count, falling to 0 towards their border, an edge in both images."""
+    from scipy.ndimage import distance_transform_edt
+
+    if counted.all():
+        return 1.0
+    inside: Array = distance_transform_edt(counted) / (0.1 * min(counted.shape))
+    return 0.5 - 0.5 * np.cos(np.pi * np.minimum(inside, 1))
 
 
 METHOD = Method(

@@ -50,6 +50,8 @@ class Row:
         All about the run.
     failure : str
         One sentence, if the method failed.
+    notes : tuple of str
+        In the first row: what a user should know of the images and their files.
     """
 
     method: str
@@ -57,6 +59,7 @@ class Row:
     lncc: float = math.nan
     result: Result | None = None
     failure: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> str:
@@ -186,7 +189,7 @@ def compare(
         if arrived is not None:
             arrived(row)
 
-    add(Row(BEFORE, before, pair.metrics.lncc(None)))
+    add(Row(BEFORE, before, pair.metrics.lncc(None), notes=pair.notes))
     for k, name in enumerate(names):
         start, stop = (0.04 + 0.96 * step / len(names) for step in (k, k + 1))
         add(_row(name, pair, _titled(METHODS[name].title, subprogress(report, start, stop))))
@@ -240,7 +243,7 @@ def to_dataframe(rows: Sequence[Row]) -> pandas.DataFrame:
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
-    """Sentences below the table: which method is best and by what, and why others have no result."""
+    """Sentences below the table: the best method and by what, why others have none, notes on the images."""
     top = best(rows)
     done = [row for row in rows if row.result is not None]
     sentences = []
@@ -249,7 +252,8 @@ def remarks(rows: Sequence[Row]) -> list[str]:
         sentences.append(f"* best by {by}: {METHODS[top.method].title}.")
     elif done:
         sentences.append("No method made it better.")
-    return [*sentences, *(f"{row.method} failed: {row.failure}" for row in rows if row.failure)]
+    failures = (f"{row.method} failed: {row.failure}" for row in rows if row.failure)
+    return [*sentences, *failures, *(note for row in rows for note in row.notes)]
 
 
 def _row(name: str, pair: PreparedPair, progress: Progress) -> Row:
@@ -262,7 +266,7 @@ def _row(name: str, pair: PreparedPair, progress: Progress) -> Row:
         return Row(name, failure=str(error).split("\n")[0])
     except Exception as error:  # noqa: BLE001 - a defect of one method must not lose the others' rows
         return Row(name, failure=f"{type(error).__name__}: {error}".split("\n")[0])
-    return Row(name, result.after, pair.metrics.lncc(result.transform), result)
+    return Row(name, result.after, pair.lncc(result), result)
 
 
 def _titled(title: str, progress: Progress) -> Progress:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..core.geometry import Array, Grid, Image
+from ..images.nodata import without_nodata
 from ..images.preprocess import driving_channel, range_of
 from ..metrics.pair import Scores
 from ..transforms import Transform, warp
@@ -69,7 +70,7 @@ def _overlay(fixed: Image, moving: Image, transform: Transform | None) -> str:
 
 def _sampled(image: Image, transform: Transform | None, plane: Grid) -> Array:
     """An image on a plane, in [0, 1] by the percentiles of the whole image."""
-    image = driving_channel(image)
+    image, _ = without_nodata(driving_channel(image))
     low, extent = range_of(image.data)
     pixels = warp(image, transform, plane, fill=low).data.reshape(plane.shape[-2:])
     return np.clip((pixels - low) / extent, 0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.geometry import Image, as_image, unit_factor
+from ..core.geometry import Grid, Image, as_image, unit_factor
 from ..core.params import Params
 from ..core.process import call
 from ..core.progress import Progress, logged, silent, subprogress
+from ..images.nodata import nodata_note, without_nodata
 from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
 from ..methods import METHODS
@@ -27,6 +28,7 @@ from ..metrics.verdict import judge
 from ..transforms import Affine, Transform
 from .initial import INITIAL_TRANSFORMS, initial_transform
 from .result import Result
+from .slices import Slices
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +48,17 @@ class PreparedPair:
         The initial transform of all methods; None for the current positions.
     given : tuple
         The fixed and the moving image as they were given.
+    notes : tuple of str
+        What a user should know of the images and their files; the first notes of each result.
+    slices : Slices or None
+        Single slices that are oblique to their arrays' axes; the task is in their planes.
     """
 
     task: Task
     initial: Transform | None
     given: tuple[Any, Any]
+    notes: tuple[str, ...] = ()
+    slices: Slices | None = None
     _before: Scores | None = field(default=None, init=False, repr=False)
 
     @cached_property
@@ -105,7 +113,7 @@ class PreparedPair:
         outcome = self._outcome(chosen, params, subprogress(progress, 0.07, 0.88))
         seconds = time.perf_counter() - began
         after = self.metrics.scores(outcome.transform, subprogress(progress, 0.88, 0.97))
-        notes = outcome.notes
+        notes = (*self.notes, *outcome.notes)
         if task.landmarks is not None and not chosen.landmarks:
             notes += (f"{chosen.title} is not guided by landmarks; they decide the verdict.",)
         if not chosen.device and task.device not in ("auto", "cpu"):
@@ -114,7 +122,7 @@ class PreparedPair:
         progress(1.0, verdict.sentence)
         for line in (*notes, f"{method} took {seconds:.1f} s. {verdict.sentence}"):
             log.info(line)
-        return Result(
+        result = Result(
             transform=outcome.transform,
             fixed=task.fixed.grid,
             moving=task.moving.grid,
@@ -134,6 +142,12 @@ class PreparedPair:
             device=outcome.device,
             weights=outcome.weights,
         )
+        return result if self.slices is None else self.slices.result(result)
+
+    def lncc(self, result: Result) -> float:
+        """The LNCC of a result on this pair; see `PairMetrics.lncc`."""
+        transform = result.transform
+        return self.metrics.lncc(transform if self.slices is None else self.slices.flat(transform))
 
     def _outcome(self, method: Method, params: Params, progress: Progress) -> Outcome:
         """A method's outcome with the initial transform, which is applied and chained here only."""
@@ -187,6 +201,7 @@ def prepare(
         _mask(mask, image, which)
         for mask, image, which in zip((fixed_mask, moving_mask), images, ("fixed", "moving"), strict=True)
     ]
+    grids = images[0].grid, images[1].grid
     (fixed, fixed_mask), (moving, moving_mask) = (
         _flat(image, mask) for image, mask in zip(images, masks, strict=True)
     )
@@ -197,21 +212,26 @@ def prepare(
         )
     if fixed.ndim not in (2, 3):
         raise ValueError(f"Images with {fixed.ndim} axes cannot be registered; choose 2D or 3D ones.")
-    factors = [unit_factor(a, b) for a, b in zip(moving.grid.units, fixed.grid.units, strict=True)]
-    moving = moving.with_grid(moving.grid.in_units(fixed.grid.units))
-    fixed, moving = driving_channel(fixed, channel), driving_channel(moving, channel)
-    _check_pixels(fixed, "fixed")
-    _check_pixels(moving, "moving")
+    notes = _reading_notes(images, masks)
+    own = moving.grid
+    moving = moving.with_grid(own.in_world_of(fixed.grid))
+    factors = [unit_factor(a, b) for a, b in zip(own.units, fixed.grid.units, strict=True)]
+    fixed, fixed_mask, without = _with_data(driving_channel(fixed, channel), fixed_mask, "fixed")
+    moving, moving_mask, without_too = _with_data(driving_channel(moving, channel), moving_mask, "moving")
     task = Task(
         fixed,
         moving,
-        _mask_for(fixed_mask, fixed, "fixed"),
-        _mask_for(moving_mask, moving, "moving"),
-        None if landmarks is None else _landmarks(landmarks, factors),
+        fixed_mask,
+        moving_mask,
+        None if landmarks is None else _landmarks(landmarks, factors, grids),
         seed,
         device,
     )
-    return PreparedPair(task, _initial(initial, task), given)
+    notes += nodata_note(("fixed", without), ("moving", without_too))
+    slices = None
+    if grids[0].ndim == grids[1].ndim:
+        slices = Slices.of(grids[0], grids[1].in_world_of(grids[0]))
+    return PreparedPair(task, _initial(initial, task, slices), given, notes, slices)
 
 
 def method_named(name: str) -> Method:
@@ -229,6 +249,19 @@ def check_device(device: str, methods: Iterable[Method], progress: Progress) -> 
         devices.check_device(device, progress)
     else:
         devices.check_name(device)
+
+
+def _reading_notes(images: Sequence[Image], masks: Sequence[Image | None]) -> tuple[str, ...]:
+    """What the files of a pair and its masks say that a user should know, each sentence once."""
+    given = [*images, *(mask for mask in masks if mask is not None)]
+    notes = [note for image in given for note in image.notes]
+    known, unknown = sorted(images, key=lambda image: image.grid.crs is None)
+    if known.grid.crs is not None and unknown.grid.crs is None:
+        notes.append(
+            f"{unknown.name} names no coordinate reference system; it is taken to be that of {known.name}, "
+            f"{known.grid.crs}."
+        )
+    return tuple(dict.fromkeys(notes))
 
 
 def _flat(image: Image, mask: Image | None) -> tuple[Image, Image | None]:
@@ -256,7 +289,7 @@ def _mask_for(mask: Image | None, image: Image, which: str) -> Image | None:
     """The mask on its image's grid, with something in it."""
     if mask is None:
         return None
-    mask = mask.with_grid(mask.grid.in_units(image.grid.units))
+    mask = mask.with_grid(mask.grid.in_world_of(image.grid))
     if mask.ndim != image.ndim:
         raise ValueError(
             f"The {which} mask is {mask.ndim}D and its image {image.ndim}D; draw it on the image."
@@ -269,24 +302,34 @@ def _mask_for(mask: Image | None, image: Image, which: str) -> Image | None:
     return sampled
 
 
-def _check_pixels(image: Image, which: str) -> None:
-    """Refuse pixels that are not finite, and images without contrast."""
-    low, high = float(image.data.min()), float(image.data.max())
-    if not np.isfinite([low, high]).all():
-        count = int(image.data.size - np.count_nonzero(np.isfinite(image.data)))
+def _with_data(image: Image, mask: Image | None, which: str) -> tuple[Image, Image | None, Image | None]:
+    """The image with finite pixels, its mask without those that had no data, and where they were.
+
+    The last is None if all that the mask counts had data.
+    """
+    counted = _mask_for(mask, image, which)
+    image, known = without_nodata(image)
+    shown = image.data if known is None else image.data[known.data]
+    if shown.min() == shown.max():
+        raise ValueError(f"The {which} image is constant; choose one with something in it.")
+    if known is None or counted is None:
+        return image, counted or known, known
+    both = known.with_data(counted.data & known.data)
+    if not both.data.any():
         raise ValueError(
-            f"The {which} image has {count} NaN or infinite pixels; "
-            "replace them first, with numpy.nan_to_num say."
+            f"The {which} mask covers no pixel with data of its image; draw it elsewhere or choose none."
         )
-    if low == high:
-        raise ValueError(
-            f"The {which} image is constant ({low:g} everywhere); choose one with something in it."
-        )
+    return image, both, None if (known.data | ~counted.data).all() else known
 
 
-def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike], factors: list[float]) -> Landmarks:
+def _landmarks(
+    landmarks: tuple[npt.ArrayLike, npt.ArrayLike], factors: list[float], grids: tuple[Grid, Grid]
+) -> Landmarks:
     """Corresponding points as float arrays (N, d), the moving ones times a factor for each axis."""
-    fixed, moving = (np.asarray(points, dtype=float) for points in landmarks)
+    fixed, moving = (
+        grid.flat_points(points) if np.shape(points)[1:] == (grid.ndim,) else np.asarray(points, dtype=float)
+        for points, grid in zip(landmarks, grids, strict=True)
+    )
     if len(fixed) != len(moving):
         raise ValueError(
             f"There are {len(fixed)} fixed and {len(moving)} moving landmarks; "
@@ -302,10 +345,15 @@ def _landmarks(landmarks: tuple[npt.ArrayLike, npt.ArrayLike], factors: list[flo
     return fixed, moving * factors
 
 
-def _initial(initial: str | Transform | Result | None, task: Task) -> Transform | None:
+def _initial(initial: str | Transform | Result | None, task: Task, slices: Slices | None) -> Transform | None:
     """The initial transform."""
     if isinstance(initial, str):
-        return initial_transform(initial, task.fixed, task.moving, task.landmarks)
+        return initial_transform(
+            initial,
+            _shown(task.fixed, task.fixed_mask),
+            _shown(task.moving, task.moving_mask),
+            task.landmarks,
+        )
     transform = initial.transform if isinstance(initial, Result) else initial
     if transform is None:
         return None
@@ -314,9 +362,16 @@ def _initial(initial: str | Transform | Result | None, task: Task) -> Transform 
             f"{initial!r} is not a valid initial transform; pass a Transform, a Result, or one of "
             f"{', '.join(INITIAL_TRANSFORMS)}."
         )
+    if slices is not None and transform.ndim == 3:
+        return slices.flat(transform)
     if transform.ndim != task.fixed.ndim:
         raise ValueError(f"The initial transform is {transform.ndim}D and the images {task.fixed.ndim}D.")
     return transform
+
+
+def _shown(image: Image, mask: Image | None) -> Image:
+    """The image, at its minimum outside its mask, where it has no mass."""
+    return image if mask is None else image.with_data(np.where(mask.data, image.data, image.data.min()))
 
 
 def _digest(image: Any) -> str:

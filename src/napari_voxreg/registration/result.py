@@ -123,7 +123,7 @@ class Result:
                 f"The fixed image, {first.grid.shape} pixels, is not on the result's fixed grid, "
                 f"{self.fixed.shape} pixels; give the image that was registered."
             )
-        second = second.with_grid(second.grid.in_units(self.fixed.units))
+        second = second.with_grid(second.grid.in_world_of(self.fixed))
         grid = second.grid if self.moving is None else self.moving
         return replace(self, moving=grid, fixed_image=first, moving_image=second)
 
@@ -163,7 +163,6 @@ class Result:
             Of ``transform.h5``.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
             replace_file(folder / name, partial(Path.write_bytes, data=content))
         extras = _save_extras(self.extras, folder / EXTRAS, self.fixed)

@@ -26,8 +26,9 @@ def array_from_record(record: Mapping[str, Any]) -> Array:
 
 
 def grid_to_record(grid: Grid) -> dict[str, Any]:
-    """A grid's shape, affine and units."""
-    return {"shape": list(grid.shape), "affine": grid.affine.tolist(), "units": list(grid.units)}
+    """A grid's shape, affine and units, and its coordinate reference system if it has one."""
+    crs = {} if grid.crs is None else {"crs": grid.crs}
+    return {"shape": list(grid.shape), "affine": grid.affine.tolist(), "units": list(grid.units), **crs}
 
 
 def grid_from_record(record: Mapping[str, Any]) -> Grid:
@@ -41,12 +42,15 @@ def grid_from_record(record: Mapping[str, Any]) -> Grid:
     shape, affine, units = (record.get(key) for key in ("shape", "affine", "units"))
     if not (isinstance(shape, list) and isinstance(affine, list) and isinstance(units, list)):
         raise ValueError(f"A grid needs the lists shape, affine and units, not {str(record)[:60]}.")
+    crs = record.get("crs")
+    if not isinstance(crs, str | None):
+        raise ValueError(f"A grid's crs must be text such as EPSG:32633, not {str(crs)[:60]}.")
     if not all(type(n) is int for n in shape):
         raise ValueError(f"A grid's shape must be whole numbers, not {str(shape)[:60]}.")
     if math.prod(shape) > MOST_PIXELS:
         raise ValueError(f"A grid of {str(shape)[:60]} pixels is larger than any image that can be read.")
     try:
-        grid = Grid(tuple(shape), np.array(affine, dtype=float), tuple(units))
+        grid = Grid(tuple(shape), np.array(affine, dtype=float), tuple(units), crs)
     except (TypeError, OverflowError) as error:
         raise ValueError(f"A grid's affine must be numbers, not {str(affine)[:60]}.") from error
     for unit in units:

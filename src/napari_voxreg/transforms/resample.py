@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid, Image, as_image
+from ..core.pixels import with_nan
 from .affine import Affine
 from .base import Transform
 
@@ -39,7 +40,8 @@ def warp(
     Returns
     -------
     Image
-        On `grid`, with the image's channels and data type; integers are rounded and clipped.
+        On `grid`, with the image's channels and data type; integers are rounded and clipped. Of a masked
+        array, pixels that a masked one contributes to are masked, and those that come from outside.
 
     Raises
     ------
@@ -58,14 +60,16 @@ def warp(
     thin = grid.thin_axes()
     if transform is not None and transform.ndim < grid.ndim and len(thin) == grid.ndim - transform.ndim:
         # A transform found for a thin stack has an axis less; the stack's thickness comes back after it.
-        flat = warp(image.without(thin), transform, grid.without(thin), order=order, fill=fill)
+        flat = warp(
+            image.without(image.grid.thin_axes()), transform, grid.without(thin), order=order, fill=fill
+        )
         return Image(np.expand_dims(flat.data, thin), grid, image.name)
     if transform is None:
         transform = Affine.identity(grid.ndim)
     if transform.ndim != grid.ndim:
         raise ValueError(f"A {transform.ndim}D transform cannot warp a {grid.ndim}D image.")
-    if image.grid.units != grid.units:
-        image = image.with_grid(image.grid.in_units(grid.units))
+    if (image.grid.units, image.grid.crs) != (grid.units, grid.crs):
+        image = image.with_grid(image.grid.in_world_of(grid))
     return Image(_resample(image, transform, grid, order, fill), grid, image.name)
 
 
@@ -74,6 +78,15 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
     from .itk import image_to_itk, resample
 
     data = image.data
+    if isinstance(data, np.ma.MaskedArray):
+        plain = image.with_data(with_nan(data))
+        if not np.ma.is_masked(data):
+            return _resample(plain, transform, grid, order, fill)
+        found = _resample(plain, transform, grid, order, None if fill is None else np.nan)
+        empty = np.isnan(found)
+        whole = found if data.dtype.kind in "fc" else np.rint(found)
+        pixels = np.where(empty, data.fill_value, whole).astype(data.dtype)
+        return np.ma.array(pixels, mask=empty, fill_value=data.fill_value)
     if np.iscomplexobj(data):
         parts = [_resample(image.with_data(p), transform, grid, order, fill) for p in (data.real, data.imag)]
         return (parts[0] + 1j * parts[1]).astype(data.dtype)

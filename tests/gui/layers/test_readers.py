@@ -129,7 +129,7 @@ def test_colours_and_shear_are_saved(viewer, tmp_path):
         layer.save(str(tmp_path / "a.nrrd"), plugin="napari-voxreg")
 
 
-def test_pictures_are_still_saved_by_napari(viewer, tmp_path):
+def test_png_files_are_still_saved_by_napari(viewer, tmp_path):
     layer = viewer.add_image(RNG.integers(0, 255, (20, 16), dtype=np.uint8))
     for ending in (".tif", ".png"):
         assert layer.save(str(tmp_path / f"a{ending}"))

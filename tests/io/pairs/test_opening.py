@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +213,79 @@ def test_names_are_read_as_the_preview_shows() -> None:
     ]
     (part,) = read_names([Path("2019-e7.png")], r"(?P<date>\d+)-(?P<id>\w+)\.")
     assert (part.patient, part.date) == ("e7", "2019")
+
+
+@pytest.mark.parametrize("date", ["2014-01-02", "20140102", "2014_01_02", "2014.01.02"])
+@pytest.mark.parametrize("side", ["L", "r", "OD", "os", "Left", "right"])
+def test_patient_side_and_date_are_read_in_any_order(side: str, date: str) -> None:
+    for patient in ("156518", "P001", "sub-04", "smith", "20191231"):
+        for order in permutations((patient, side, date)):
+            (parts,) = read_names([Path("_".join(order) + ".png")])
+            if patient == "20191231" and "-" not in date:
+                continue  # two dates
+            assert (parts.patient, parts.laterality, parts.date) == (patient, side.upper(), date), order
+    for name in (f"156518{side}_{date}.png", f"{date}-{side}-156518_001.tif", f"156518_{date}{side}.png"):
+        assert read_names([Path(name)])[0].laterality == side.upper()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_left_eyes_are_never_paired_with_right_ones(tmp_path: Path, order: tuple[int, ...]) -> None:
+    eyes = [
+        (patient, side, date)
+        for patient in ("156518", "123456")
+        for side in ("L", "R", "OD")
+        for date in ("2014-01-02", "2015-02-03")
+        if (side, date) != ("R", "2015-02-03") and (side, date) != ("OD", "2014-01-02")
+    ]
+    source = folder(tmp_path, *("_".join(eye[k] for k in order) + ".png" for eye in eyes))
+    found = open_pairs(source, validation=0)
+    assert len(found.all) == 4 and found.notes == ()
+    for one, other in stems(found.all):
+        assert ("L" in one.split("_")) == ("L" in other.split("_"))
+        assert ("156518" in one) == ("156518" in other) and "2014-01-02" in one
+
+
+def test_names_without_dates_keep_the_sides_apart(tmp_path: Path) -> None:
+    source = folder(tmp_path, *(f"{k}_{side}.png" for k in (1, 2, 3) for side in "LR"))
+    assert stems(open_pairs(source, validation=0).all) == {
+        (f"{k}_{side}", f"{k + 1}_{side}") for k in (1, 2) for side in "LR"
+    }
+
+
+def test_what_a_pattern_leaves_unread_is_said(tmp_path: Path) -> None:
+    source = folder(
+        tmp_path, *(f"17_{day}_{side}.png" for day in ("2014-01-02", "2015-01-02") for side in "LR")
+    )
+    for pattern, word in (
+        (r"(?P<id>17)_(?P<date>[-\d]+)", "No side was read in the names of 4 images"),
+        (r"(?P<id>17)_(?P<date>[-\d]+)_(?P<laterality>L)?", "No side was read in the names of 2 images"),
+        (r"(?P<date>2\d{3}-[-\d]+)_(?P<laterality>[LR])", "No patient was read"),
+        (r"(?P<id>17)_.*_(?P<laterality>[LR])", "No date was read"),
+    ):
+        assert any(word in note for note in open_pairs(source, pattern=pattern, validation=0).notes), pattern
+    whole = r"(?P<id>17)_(?P<date>[-\d]+)_(?P<laterality>[LR])"
+    assert open_pairs(source, pattern=whole, validation=0).notes == ()
+    picture(source / "17_2016-01-02.png")
+    assert any("No side" in note and "2016" in note for note in open_pairs(source, validation=0).notes)
+
+
+def test_a_pattern_keeps_others_out_with_a_template_too(tmp_path: Path) -> None:
+    source = folder(
+        tmp_path, *(f"{k}_2014-01-0{day}_{side}.png" for k in (1, 2) for day in (1, 2) for side in "LR")
+    )
+    template = "1_2014-01-01_L.png"
+    found = open_pairs(source, template=template, pattern="^(?P<id>1)_.*_(?P<laterality>L)", validation=0)
+    assert stems(found.all) == {("1_2014-01-01_L", "1_2014-01-02_L")}
+    assert len(found.notes) == 1 and "6 images" in found.notes[0]
+    found = open_pairs(source, pairing="all", pattern="^(?P<id>1)_.*_(?P<laterality>L)", validation=0)
+    assert len(found.all) == 1
+    found = open_pairs(source, template=template, validation=0)
+    assert len(found.all) == 7 and any("4 images" in note and "another side" in note for note in found.notes)
+
+
+def test_two_folders_of_different_eyes_are_noticed(tmp_path: Path) -> None:
+    one, other = folder(tmp_path / "a", "1_L.png", "2_L.png"), folder(tmp_path / "b", "1_L.png", "2_R.png")
+    assert any("2_L.png is paired with 2_R.png" in note for note in open_pairs(one, other).notes)
 
 
 def test_visits_are_paired_with_the_next_of_the_same_eye(tmp_path: Path) -> None:

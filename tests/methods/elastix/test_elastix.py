@@ -88,7 +88,7 @@ LINEAR = {
 
 
 @pytest.mark.parametrize("preset", list(LINEAR))
-def test_linear_presets_find_their_motion_on_a_turned_flipped_and_sheared_grid(preset):
+def test_linear_presets_find_their_motion_on_a_rotated_flipped_and_sheared_grid(preset):
     truth = LINEAR[preset]
     fixed, moving = pair(truth)
     outcome = run(fixed, moving, preset)

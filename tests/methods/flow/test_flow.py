@@ -73,7 +73,7 @@ def test_a_known_motion_is_recovered_in_world_units(method, grid):
     assert before > 1 and after < 0.5 * min(1, before), (before, after)
 
 
-def test_a_finer_shifted_moving_grid_is_honoured(method):
+def test_a_finer_translated_moving_grid_is_honoured(method):
     grid = Grid.from_spacing((96, 110), 0.5)
     fixed, moving, truth = moved_pair(grid)
     finer = Grid.from_spacing((250, 260), 0.25, (-3, -4))
@@ -162,7 +162,7 @@ class TestInverseSearch:
         darker = moving.with_data(shade * moving.data + 0.1)
         assert error(run(METHODS["flow"], fixed, darker).transform, truth, grid) < 0.3
 
-    def test_small_and_thin_pictures(self):
+    def test_small_and_thin_images(self):
         for shape in ((5, 70), (12, 12)):
             grid = Grid.from_spacing(shape)
             image = Image(texture(shape), grid)

@@ -17,6 +17,7 @@ from napari_voxreg.train.synthetic.synthetic_pairs import Motion
 from napari_voxreg.transforms import displacement_on
 
 AFFINE = ("affine2d", "affine3d")
+QUICK = ("pyramid2d", "voxelmorph2d")  # most processors compute bfloat16 slowly
 
 
 def test_they_are_those_of_the_recipes_and_take_less_than_40_megabytes() -> None:
@@ -42,7 +43,7 @@ def test_the_error_on_unseen_pairs_falls_by_a_third_and_there_is_hardly_any_fold
     assert found.folds < 1e-3
 
 
-@pytest.mark.parametrize("name", AFFINE)
+@pytest.mark.parametrize("name", ["affine2d", pytest.param("affine3d", marks=pytest.mark.slow)])
 def test_seven_passes_align_pairs_with_large_motion(name: str) -> None:
     net = open_checkpoint(shipped(name)).net
     shape, count = ((96, 96), 16) if net.ndim == 2 else ((48, 48, 48), 4)
@@ -55,7 +56,10 @@ def test_seven_passes_align_pairs_with_large_motion(name: str) -> None:
     assert near >= 0.75 * count
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=[] if x in QUICK else [pytest.mark.slow], id=x) for x in shipped_names()],
+)
 def test_bfloat16_gives_nearly_the_same_field_and_repeating_gives_the_same(name: str) -> None:
     recipe, net = RECIPES[name], open_checkpoint(shipped(name)).net
     (batch,) = unseen(2, recipe.shape, recipe.motion.times(0.5), batch=2)

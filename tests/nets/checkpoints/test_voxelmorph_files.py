@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter, map_coordinates
 from torch.nn import functional as F
 
-from napari_voxreg.nets.checkpoints.checkpoint import open_checkpoint, recognise
+from napari_voxreg.nets.checkpoints.checkpoint import open_checkpoint
 
 SHAPES = {2: (32, 48), 3: (16, 32, 16)}
 
@@ -149,7 +149,7 @@ def test_torch_02(tmp_path, ndim, half):
     images = pair(ndim)
     check(tmp_path / "a.pt", forward(*images), images, steps=5, half=half)
     count = sum(value.numel() for value in state.values())
-    assert recognise(tmp_path / "a.pt") == (
+    assert open_checkpoint(tmp_path / "a.pt").description == (
         f"VoxelMorph (torch 0.2 layout), {ndim}D, diffeomorphic at half resolution, {count:,} parameters"
     )
 
@@ -212,7 +212,7 @@ def test_legacy_torch(tmp_path, ndim, second):
     grid = {"spatial_transform.grid": torch.zeros(1, ndim, *SHAPES[ndim])}
     torch.save(state | grid, tmp_path / "c.ckpt", _use_new_zipfile_serialization=False)
     check(tmp_path / "c.ckpt", convolved(x, state, "flow")[0], (fixed, moving), steps=0, half=False)
-    assert "legacy torch layout" in recognise(tmp_path / "c.ckpt")
+    assert "legacy torch layout" in open_checkpoint(tmp_path / "c.ckpt").description
 
 
 def release_03(ndim):
@@ -243,7 +243,7 @@ def test_torch_03(tmp_path, ndim):
     flow = convolved(convolved(x, state, name("out_layer")), state, "flow_layer.conv0")[0]
     torch.save(state, tmp_path / "d.pt")
     check(tmp_path / "d.pt", flow, (fixed, moving), steps=5, half=False)
-    assert "torch 0.3 layout" in recognise(tmp_path / "d.pt")
+    assert "torch 0.3 layout" in open_checkpoint(tmp_path / "d.pt").description
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -348,7 +348,7 @@ def test_legacy_keras(tmp_path, ndim, first):
     flow = np.moveaxis(model.conv(x, ndim, "flow", gain=0.6), -1, 0)
     model.write(tmp_path / "f.h5", {"class_name": "Model", "config": {"layers": []}})
     check(tmp_path / "f.h5", flow, images, steps=0, half=False)
-    assert "legacy Keras layout), " in recognise(tmp_path / "f.h5")
+    assert "legacy Keras layout), " in open_checkpoint(tmp_path / "f.h5").description
 
 
 def test_sar_voxelmorph_has_its_own_black(tmp_path):
@@ -357,7 +357,7 @@ def test_sar_voxelmorph_has_its_own_black(tmp_path):
     flow = np.moveaxis(model.conv(x, 2, "disp", gain=0.6), -1, 0)
     model.write(tmp_path / "g.h5", group="")
     check(tmp_path / "g.h5", flow, images, steps=0, half=False)
-    assert recognise(tmp_path / "g.h5").startswith(
+    assert open_checkpoint(tmp_path / "g.h5").description.startswith(
         "VoxelMorph (SAR-VoxelMorph layout), 2D, displacement at full"
     )
 
@@ -372,7 +372,7 @@ def test_miccai_keras_squares_an_undivided_field_in_column_row_order(tmp_path, n
     flow = np.moveaxis(flow, -1, 0)
     flow[:2] = flow[1::-1].copy()
     check(tmp_path / "h.h5", 2**7 * flow, images, steps=7, half=True)
-    assert "probabilistic, diffeomorphic at half resolution" in recognise(tmp_path / "h.h5")
+    assert "probabilistic, diffeomorphic at half resolution" in open_checkpoint(tmp_path / "h.h5").description
 
 
 def test_a_legacy_model_may_say_that_its_field_is_in_column_row_order(tmp_path):
@@ -419,7 +419,7 @@ def test_keras_02(tmp_path, ndim, half, group):
     config = {"class_name": "VxmDense", "config": {"int_steps": 7, "int_downsize": None, "int_resolution": 2}}
     model.write(tmp_path / "j.h5", config if group else None, group)
     check(tmp_path / "j.h5", flow, images, steps=7, half=half)
-    assert "Keras 0.2 layout" in recognise(tmp_path / "j.h5")
+    assert "Keras 0.2 layout" in open_checkpoint(tmp_path / "j.h5").description
 
 
 def test_the_forerunner_of_keras_02_has_strides_instead_of_pooling(tmp_path):

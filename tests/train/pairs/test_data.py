@@ -39,7 +39,7 @@ def test_training_sees_a_pair_as_networks_do_later(shape: tuple[int, ...]) -> No
     assert covering(fixed, grid.shape).same_as(grid)
 
 
-def test_pictures_of_other_sizes_fit_the_same_shape() -> None:
+def test_images_of_other_sizes_fit_the_same_shape() -> None:
     for shape in ((100, 60), (20, 300), (64, 64), (10, 12)):
         fixed = Grid.from_spacing(shape, 2.0)
         grid = covering(fixed, (64, 48))
@@ -80,13 +80,19 @@ def test_members_that_a_pair_lacks_do_not_count(some_pairs) -> None:
     assert set(whole["fixed_labels"].unique().tolist()) == {1, 2}
 
 
-def test_pixels_that_are_not_finite_are_refused() -> None:
+def test_pixels_without_data_do_not_count() -> None:
     data = smooth((32, 32))
     bad = data.copy()
-    bad[3, 3] = np.nan
+    bad[:4] = np.nan
     grid = Grid.from_spacing((32, 32))
-    with pytest.raises(ValueError, match="moon has pixels that are not finite"):
-        prepare(Pair("p", Image(data, grid), Image(bad, grid, "moon")), (32, 32), frozenset())
+    tensors = prepare(Pair("p", Image(data, grid), Image(bad, grid, "moon")), (32, 32), ALL).tensors
+    assert torch.isfinite(tensors["moving"]).all()
+    assert not tensors["moving_mask"][0, :4].any() and tensors["moving_mask"][0, 4:].all()
+    assert tensors["fixed_mask"].all()
+    assert torch.allclose(tensors["moving"][0, 4:], tensors["fixed"][0, 4:], atol=0.05)
+    with pytest.raises(ValueError, match="moon has no pixel with data"):
+        nothing = Image(np.full_like(data, np.nan), grid, "moon")
+        prepare(Pair("p", Image(data, grid), nothing), (32, 32), frozenset())
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -131,7 +137,7 @@ def test_the_same_seed_changes_alike_and_each_option_changes_something() -> None
 @pytest.mark.parametrize(
     ("pairs", "batch", "steps"), [(10, 4, 0), (10, 3, 7), (3, 8, 0), (1, 4, 0), (8, 4, 0)]
 )
-def test_every_pair_has_its_turn(pairs: int, batch: int, steps: int) -> None:
+def test_every_pair_is_used(pairs: int, batch: int, steps: int) -> None:
     plan = Plan(pairs, batch, steps, seed=5)
     epoch = list(plan.epoch(1))
     assert len(epoch) == plan.length == (steps or -(-pairs // min(batch, pairs)))

@@ -58,7 +58,6 @@ def opened(row: Row) -> tuple[Result, list[LayerData]]:
 
 def save(rows: Sequence[Row], folder: Path) -> Path:
     """Write the summary, before and after of every pair, the best and the worst into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     page = markdown(summaries(rows))
     replace_file(folder / "summary.md", partial(Path.write_text, data=page, encoding="utf-8"))
     figures.save(figures.before_after(rows), folder / "before-after.png")

@@ -10,7 +10,8 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QMainWindow, QWidget
 
-from ...io.images import MEDICAL, TIFF, ending_of, is_dicom
+from ...io.dicom import is_dicom
+from ...io.images import MEDICAL, PLAIN, TIFF, ending_of
 from ...io.tiff import is_map_or_complex
 
 
@@ -78,4 +79,6 @@ def carries_geometry(path: Path) -> bool:
         files = (entry for entry in sorted(path.iterdir()) if entry.is_file())
         return any(is_dicom(entry) for entry in islice(files, 5))
     ending = ending_of(path)
-    return ending in MEDICAL or (ending in TIFF and is_map_or_complex(path))
+    if ending in TIFF + PLAIN:
+        return ending in TIFF and is_map_or_complex(path)
+    return ending in MEDICAL or is_dicom(path)

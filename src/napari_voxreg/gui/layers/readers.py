@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
-from ...core.geometry import Array, Grid, Image
+from ...core.geometry import Array, Image
+from ...core.pixels import with_nan
+from ...images.preprocess import some_pixels
+from ...io.dicom import is_dicom
 from ...io.images import MEDICAL, TIFF, ending_of, read_image, read_series
 from ...io.tiff import TIME
-from .snapshots import AXES, grid_kwargs
+from .snapshots import AXES, NOTES, about, grid_kwargs
 
 LayerData = tuple[Any, dict[str, Any], str]
 SPECKLE = 0.15  # relative standard deviation among neighbours; optical images and terrain stay well below
@@ -22,9 +26,21 @@ FLOOR = 1e-6  # amplitude, relative to the brightest pixel's, that counts as zer
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
     """The reader for napari; None for files that other readers open better."""
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    if not all(one.is_dir() or ending_of(one) in MEDICAL + TIFF for one in paths):
+    if not all(one.is_dir() or ending_of(one) in MEDICAL + TIFF or is_dicom(one) for one in paths):
         return None
-    return lambda given: read_layers([Path(given)] if isinstance(given, str) else [Path(p) for p in given])
+
+    def read(given: Any) -> list[LayerData]:
+        layers = read_layers([Path(given)] if isinstance(given, str) else [Path(p) for p in given])
+        for note in notes_of(layers):
+            show_warning(note)
+        return layers
+
+    return read
+
+
+def notes_of(layers: Sequence[LayerData]) -> list[str]:
+    """What the layers' files say that a user should know, each sentence once."""
+    return list(dict.fromkeys(note for _, kwargs, _ in layers for note in kwargs["metadata"].get(NOTES, ())))
 
 
 def read_layers(paths: Sequence[Path | str]) -> list[LayerData]:
@@ -59,33 +75,43 @@ def image_layers(image: Image, **keywords: Any) -> list[LayerData]:
     ----------
     image : Image
         Complex pixels, and maps with speckle, are converted to decibel; the stored values are kept in the
-        layer's ``metadata["linear"]``.
+        layer's ``metadata["linear"]``. Masked pixels become NaN, or transparent where there are colours.
     **keywords
         More keyword arguments for the layers.
     """
     image = _upright(image)
     kwargs = {**_placement(image), "name": image.name, **keywords}
+    kwargs["metadata"] = {**about(image), **kwargs.get("metadata", {})}
+    if image.channels in (3, 4) and image.data.dtype in (np.uint8, np.uint16):
+        return [(_colours(image.data), {**kwargs, "rgb": True}, "image")]
+    image = image.with_data(with_nan(image.data))
     if _is_radar(image):
         decibel = _decibel(image.data)
-        limits = tuple(float(x) for x in np.nanpercentile(decibel[::3, ::3], (1.0, 99.7)))
-        kwargs["metadata"] = {**kwargs.get("metadata", {}), "linear": image.data, "unit": "dB"}
+        limits = tuple(float(x) for x in np.nanpercentile(some_pixels(decibel), (1.0, 99.7)))
+        kwargs["metadata"] |= {"linear": image.data, "unit": "dB"}
         kwargs["contrast_limits"] = limits if limits[0] < limits[1] else (limits[0] - 1, limits[0] + 1)
         kwargs["name"] = f"{image.name} (dB)"
         return [(decibel, kwargs, "image")]
     if image.channels is None:
         return [(image.data, {**kwargs, "rgb": False}, "image")]
-    if image.channels in (3, 4) and image.data.dtype in (np.uint8, np.uint16):
-        return [(image.data, {**kwargs, "rgb": True}, "image")]
     return [
         (image.data[..., c], {**kwargs, "name": f"{image.name} {c + 1}", "rgb": False}, "image")
         for c in range(image.channels)
     ]
 
 
+def _colours(data: Array) -> Array:
+    """Red, green and blue, with an opacity where pixels are masked."""
+    if not np.ma.is_masked(data) or data.shape[-1] == 4:
+        return np.ma.filled(data, 0)
+    opacity = np.where(np.ma.getmaskarray(data).all(axis=-1, keepdims=True), 0, np.iinfo(data.dtype).max)
+    return np.concatenate([np.ma.filled(data, 0), opacity.astype(data.dtype)], axis=-1)
+
+
 def labels_layers(labels: Image, **keywords: Any) -> list[LayerData]:
     """Integer labels as a Labels layer."""
     labels = _upright(labels)
-    return [(labels.data, {**_placement(labels), "name": labels.name, **keywords}, "labels")]
+    return [(np.ma.filled(labels.data, 0), {**_placement(labels), "name": labels.name, **keywords}, "labels")]
 
 
 def _upright(image: Image) -> Image:
@@ -109,7 +135,7 @@ def _upright(image: Image) -> Image:
             affine[:, d] += affine[:, axis] * (data.shape[axis] - 1)
             affine[:, axis] *= -1
             data = np.flip(data, axis)
-    return replace(image, data=data, grid=Grid(data.shape[:d], affine, image.grid.units))
+    return replace(image, data=data, grid=replace(image.grid, shape=data.shape[:d], affine=affine))
 
 
 def _placement(image: Image) -> dict[str, Any]:
@@ -139,11 +165,13 @@ def _speckle(data: Array) -> float:
 
     middle = tuple(slice(max(0, n // 2 - 256), n // 2 + 256) for n in data.shape)
     pixels = data[middle].astype(np.float64)
-    if not np.isfinite(pixels).all() or pixels.min() < 0:
+    known = np.isfinite(pixels)
+    pixels[~known] = 0
+    if pixels.min() < 0:
         return 0.0
     mean = uniform_filter(pixels, 5)
     variance = np.clip(uniform_filter(pixels**2, 5) - mean**2, 0, None)
-    lit = mean > 0
+    lit = (mean > 0) & (uniform_filter(known.astype(np.float64), 5) > 0.99)
     return float(np.median(np.sqrt(variance[lit]) / mean[lit])) if lit.any() else 0.0
 
 

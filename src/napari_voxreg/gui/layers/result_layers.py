@@ -12,12 +12,13 @@ from napari.utils import Colormap
 
 from ...core.geometry import Array, Grid, Image, short_unit
 from ...core.progress import Progress, silent, subprogress
+from ...images.nodata import without_nodata
 from ...images.preprocess import driving_channel
 from ...metrics.pair import PairMetrics
 from ...registration.result import Result
 from ...transforms import Transform, displacement_on, jacobian_determinant, warp
 from .drawings import Tile, arrow_length, arrows, deformed_grid, tiles
-from .snapshots import LayerSnapshot
+from .snapshots import CRS, LayerSnapshot
 
 LayerData = tuple[Any, dict[str, Any], str]
 NAME = 24  # characters of a layer's name kept in the names of its results
@@ -117,7 +118,10 @@ def result_layers(
             layers.append(_jacobian(displacement, place))
     if show.ssim:
         target = _flat(fixed.image(), grid.ndim)
-        pair = PairMetrics(driving_channel(target, channel), driving_channel(_like(source, grid), channel))
+        (below, known), (above, known_too) = (
+            without_nodata(driving_channel(image, channel)) for image in (target, _like(source, grid))
+        )
+        pair = PairMetrics(below, above, known, known_too)
         layers.extend(_similarity(result, pair, place, subprogress(progress, 0.4, 0.8)))
     progress(0.8, "drawing the deformation")
     if show.grid:
@@ -140,6 +144,7 @@ class _Placement:
         self.through = tuple(fixed.current[axis] for axis in self.axes)
         self.name = pair_name(moving.name, fixed.name)
         self.placement = fixed.placement
+        self.crs = {} if whole.crs is None else {CRS: whole.crs}
         self.metadata = {**result.to_dict(), "units": list(self.grid.units)}
         self.one_map = show.magnitude + show.jacobian + show.ssim == 1 and not show.warped
         self.one_drawing = not show.arrows
@@ -158,7 +163,7 @@ class _Placement:
         """Keyword arguments that all result layers have, with more."""
         return {
             "name": f"{self.name} {what}".rstrip(),
-            "metadata": {"voxreg": {**self.metadata, "layer": what or "warped"}},
+            "metadata": {"voxreg": {**self.metadata, "layer": what or "warped"}, **self.crs},
             **self.placement,
             **more,
         }
@@ -177,7 +182,7 @@ def _warped(
 ) -> LayerData:
     """The moving layer with its appearance, on the fixed grid."""
     order: Literal[0, 1] = 0 if moving.labels else 1
-    data = place.array(warp(source, transform, place.grid, order=order).data)
+    data = place.array(np.ma.filled(warp(source, transform, place.grid, order=order).data))
     keywords = place.keywords(what, **moving.appearance, **more)
     if moving.labels:
         return data, keywords, "labels"
@@ -309,7 +314,7 @@ def _flat(image: Image, ndim: int) -> Image:
 
 def _like(image: Image, grid: Grid) -> Image:
     """An image in the units of a grid."""
-    return image.with_grid(image.grid.in_units(grid.units))
+    return image.with_grid(image.grid.in_world_of(grid))
 
 
 def pair_name(moving: str, fixed: str) -> str:

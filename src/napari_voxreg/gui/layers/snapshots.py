@@ -17,10 +17,13 @@ from napari.layers import Labels, Layer, Points, Shapes
 from napari.utils.transforms import CompositeAffine
 
 from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
+from ...core.pixels import with_opacity
 
 AXES = ("z", "y", "x")
-STEPPED = frozenset({"t", "time", "frame", "c", "channel"})
+CHANNELS = frozenset({"c", "channel"})
+STEPPED = CHANNELS | {"t", "time", "frame"}
 APPEARANCE = ("colormap", "contrast_limits", "gamma")
+CRS, NOTES = "voxreg crs", "voxreg notes"  # of a layer's metadata: `Grid.crs` and `Image.notes`
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,10 @@ class LayerSnapshot:
         Keyword arguments that place a layer of n axes, one pixel long along those that are not spatial.
     appearance : mapping
         Colormap, and the contrast limits and gamma of an Image layer.
+    crs : str or None
+        The coordinate reference system of a map.
+    notes : tuple of str
+        What the layer's file says that a user should know.
     """
 
     name: str
@@ -59,6 +66,8 @@ class LayerSnapshot:
     labels: bool
     placement: Mapping[str, Any]
     appearance: Mapping[str, Any]
+    crs: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ndim(self) -> int:
@@ -86,7 +95,7 @@ class LayerSnapshot:
         coarse = np.diag([*factors, 1.0])
         coarse[:-1, -1] = (factors - 1) / 2
         shape = tuple(self.levels[level].shape[k] for k in axes)
-        return Grid(shape, world @ coarse, tuple(self.units[k] for k in axes))
+        return Grid(shape, world @ coarse, tuple(self.units[k] for k in axes), self.crs)
 
     def image(self, level: int = 0) -> Image:
         """The pixels of a level; lazy data is computed here."""
@@ -96,12 +105,15 @@ class LayerSnapshot:
         for axis, index in self.steps.items():
             coarse = round((index + 0.5) / factors[axis] - 0.5)
             at[axis] = min(max(coarse, 0), pixels.shape[axis] - 1)
-        return Image(np.asarray(pixels[tuple(at)]), self.grid(level), self.name)
+        data: Array = np.asarray(pixels[tuple(at)])
+        if self.rgb and data.shape[-1] == 4:
+            data = with_opacity(data)
+        return Image(data, self.grid(level), self.name, self.notes)
 
     def mask(self, grid: Grid) -> Image:
         """Where the pixels are not zero, on the layer's own grid; `grid` is not needed."""
         image = self.image()
-        data = image.data != 0
+        data = np.ma.filled(image.data != 0, False)
         return image.with_data(data if image.channels is None else data.any(axis=-1))
 
     def _factors(self, level: int) -> Array:
@@ -200,6 +212,8 @@ def snapshot(layer: ImageLayer | Labels, viewer: ViewerModel | None = None) -> L
         appearance={"colormap": layer.colormap}
         if labels
         else {name: getattr(layer, name) for name in APPEARANCE},
+        crs=layer.metadata.get(CRS),
+        notes=tuple(layer.metadata.get(NOTES, ())),
     )
 
 
@@ -257,7 +271,7 @@ def points_from_layer(layer: Points, grid: Grid) -> Array:
         grid = flat
     world = apply_affine(data_to_world(layer), np.reshape(layer.data, (-1, layer.ndim)))
     units = tuple(str(unit) for unit in layer.units)
-    return np.delete(_world_on(world, units, grid), grid.thin_axes(), axis=1)
+    return grid.flat_points(_world_on(world, units, grid))
 
 
 def data_to_world(layer: Layer) -> Array:
@@ -289,6 +303,12 @@ def grid_kwargs(grid: Grid) -> dict[str, Any]:
     affine[:d, :d] = direction
     affine[:d, d] = grid.origin
     return {"scale": scale, "affine": affine, **common}
+
+
+def about(image: Image) -> dict[str, Any]:
+    """What a layer's metadata keep of an image: its reference system and its notes, where it has them."""
+    crs = {} if image.grid.crs is None else {CRS: image.grid.crs}
+    return {**crs, NOTES: image.notes} if image.notes else crs
 
 
 def like_layer(layer: Layer) -> dict[str, Any]:

@@ -92,5 +92,5 @@ def common_ndim(pair: PairBox) -> int:
             f"Fixed is {first.ndim}D and moving {second.ndim}D; "
             "choose two images with the same number of axes."
         )
-    second.in_units(first.units)  # refuses units that cannot be converted
+    second.in_world_of(first)  # refuses other reference systems, and units that cannot be converted
     return first.ndim

@@ -9,7 +9,7 @@ import napari.viewer
 from napari.layers import Image, Layer
 
 from ..background.worker import Runner
-from ..layers.readers import read_layers
+from ..layers.readers import notes_of, read_layers
 from ..layers.result_layers import LayerData
 from ..widgets.layer_box import LayerBox
 
@@ -46,7 +46,7 @@ class FileOpener:
             images = [layer for layer in layers if isinstance(layer, Image)]
             if images and box is not None:
                 box.choose(images[0])
-            self._say("")
+            self._say(" ".join(notes_of(data)))
 
         self._readers.setdefault(box, Runner()).start(
             lambda progress: read_layers(paths),

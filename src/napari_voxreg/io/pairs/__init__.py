@@ -4,7 +4,7 @@
 writes a set into one file. `docs/pairs.md` lists the possible sources.
 """
 
-from .names import PATTERN, Pairing, list_images, read_names
+from .names import Pairing, list_images, read_names
 from .opening import open_pairs
 from .packing import pack
 from .reading import LoadedPair, content_hash, read_pair
@@ -13,7 +13,6 @@ from .values import ROLES, NameParts, Pair, PairSet, Source, Stored, name_of_sou
 
 __all__ = [
     "FRACTION",
-    "PATTERN",
     "ROLES",
     "LoadedPair",
     "NameParts",

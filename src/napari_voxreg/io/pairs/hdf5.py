@@ -3,7 +3,8 @@
 A pair file has the attributes ``format`` and ``version`` and three groups:
 
 - ``images``: one dataset an image, mask or label image, once however many pairs it is in, with the
-  attributes ``affine`` (d + 1, d + 1), ``units`` (d), ``name`` and ``sha256`` (of the file it was);
+  attributes ``affine`` (d + 1, d + 1), ``units`` (d), ``name``, ``sha256`` (of the file it was) and, of a
+  map, ``crs``;
 - ``arrays``: landmarks (N, d) in world units, displacements (d, \\*shape) in pixels, with ``sha256``;
 - ``pairs``: one dataset of strings a column, of equal length: ``name``, ``set`` (train or val),
   ``fixed_patient``, ``moving_patient``, and for each member of a pair the path of its dataset, empty where
@@ -66,7 +67,7 @@ def read_stored_image(stored: Stored) -> Image:
                 raise ValueError(
                     f"{stored.file.name} is damaged: a unit is no name of one; pack the pairs again."
                 )
-            grid = Grid(dataset.shape[: len(units)], affine, tuple(units))
+            grid = Grid(dataset.shape[: len(units)], affine, tuple(units), dataset.attrs.get("crs"))
             return Image(array_in(dataset), grid, str(dataset.attrs["name"]))
         data = array_in(dataset, stored.index)
     return as_image(np.squeeze(data), f"{stored.dataset}[{stored.index}]")

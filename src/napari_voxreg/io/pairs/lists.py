@@ -12,6 +12,7 @@ from typing import Any
 from ...core.geometry import Image
 from ..guards import check_regular, exists, reading, user_path
 from ..images import name_of
+from .name_parts import parts_of, side_of
 from .names import compiled, list_images, natural_key, read_names
 from .values import ROLES, Found, Pair, Source, identity, pair_name, plural
 
@@ -53,6 +54,11 @@ def from_folders(fixed: Path, moving: Path, pattern: str | None = None) -> Found
                 f"The numbers in the names differ in {plural(len(odd), 'pair')} (first: {first}); "
                 "if these do not belong together, give a pattern."
             )
+        for one, other in zip(ones, others, strict=True):
+            sides = {side_of(parts_of(name_of(image))[1]) for image in (one, other)} - {""}
+            if len(sides) > 1:
+                notes.append(f"{one.name} is paired with {other.name}, another side; give a pattern.")
+                break
         matched = list(zip(ones, others, strict=True))
     else:
         matched, notes = _by_key(fixed, moving, _keys(ones, pattern), _keys(others, pattern), pattern)

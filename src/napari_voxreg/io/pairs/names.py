@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ...core.geometry import Image
-from ..images import MEDICAL, PLAIN, TIFF, ending_of, is_dicom, name_of
+from ..dicom import is_dicom
+from ..images import MEDICAL, PLAIN, TIFF, ending_of, name_of
+from .name_parts import parts_of, side_of
 from .values import Found, NameParts, Pair, identity, name_of_source, pair_name, plural
 
 Pairing = Literal["consecutive", "all", "template"]
 Two = tuple[NameParts, NameParts]  # fixed, moving
 
-PATTERN = (
-    r"^(?P<id>[a-z]*[-_]?\d+)[-_]"
-    r"(?:(?P<laterality>od|os|ou|re|le|right|left|r|l)[-_])?"
-    r"(?P<date>\d{4}[-_.]?\d{2}[-_.]?\d{2})"
-)
-"""Reads P001_OD_2019-03-01.png, 17_left_20190301.tif, sub-04_2019-03-01.nii.gz; case does not matter."""
+UNREAD = {
+    "id": ("patient", "different patients may be paired"),
+    "laterality": ("side", "left and right may be paired"),
+    "date": ("date", "they follow each other by name"),
+}
+"""The groups of a pattern: what each reads, and what may happen without it."""
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:
@@ -60,16 +62,17 @@ def compiled(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"The pattern {pattern!r} is no regular expression: {error}; correct it.") from error
 
 
-def read_names(sources: Sequence[Path | Image], pattern: str = PATTERN) -> tuple[NameParts, ...]:
+def read_names(sources: Sequence[Path | Image], pattern: str | None = None) -> tuple[NameParts, ...]:
     """Read patient, laterality and date out of names: the preview of a pairing.
 
     Parameters
     ----------
     sources : sequence of Path or Image
         Whose names to read.
-    pattern : str
+    pattern : str, optional
         A regular expression, searched for in the name (with its ending), with the named groups ``id``,
-        ``laterality`` and ``date``, each of which may be missing. Capitals do not matter.
+        ``laterality`` and ``date``, each of which may be missing. Capitals do not matter. By default a date
+        with the year first, a side (L, R, OD, OS, left, right) and a patient are found in any order.
 
     Returns
     -------
@@ -81,6 +84,8 @@ def read_names(sources: Sequence[Path | Image], pattern: str = PATTERN) -> tuple
     ValueError
         If the pattern is no regular expression.
     """
+    if pattern is None:
+        return tuple(_by_default(source) for source in sources)
     expression = compiled(pattern)
     parts = []
     for source in sources:
@@ -110,7 +115,7 @@ def pair_up(
         each image (moving) with the template (fixed). By default "template" if there is one, else
         "consecutive".
     pattern : str, optional
-        See `read_names`; `PATTERN` by default.
+        See `read_names`. Images in whose names it is not found are skipped, whatever the pairing.
     template : Path or Image, optional
         For "template"; one of `sources` or another image.
 
@@ -125,19 +130,25 @@ def pair_up(
         raise ValueError(f"There is no pairing {pairing!r}; choose from: {', '.join(get_args(Pairing))}.")
     if template is not None and pairing != "template":
         raise ValueError(f"The pairing {pairing!r} has no template; leave the template out.")
-    names = read_names(sources, PATTERN if pattern is None else pattern)
+    names = read_names(sources, pattern)
     if pattern is not None and names and not any(parts.read for parts in names):
         raise ValueError(
             f"The pattern {pattern!r} is found in none of {len(names)} names, "
             f"as {name_of_source(names[0].source)}; correct it."
         )
+    chosen = names
     notes: list[str] = []
+    if pattern is not None or pairing == "consecutive":
+        chosen, notes = _chosen(names)
     if pairing == "template":
-        two = _to_template(names, template)
+        two = _to_template(chosen, template)
+        notes += _other_side(two)
     elif pairing == "all":
-        two = list(combinations(names, 2))
+        two = list(combinations(chosen, 2))
     else:
-        two, notes = _consecutive(names)
+        notes += _unread(chosen, pattern)
+        two, alone = _consecutive(chosen)
+        notes += alone
     if not two:
         raise ValueError(
             f"No pair can be made of {plural(len(sources), 'image')} ({pairing}); "
@@ -151,7 +162,7 @@ def pair_up(
 def _is_image(entry: Path) -> bool:
     if entry.is_dir():
         return any(is_dicom(file) for file in sorted(entry.iterdir())[:1] if file.is_file())
-    return ending_of(entry) in MEDICAL + TIFF + PLAIN
+    return ending_of(entry) in MEDICAL + TIFF + PLAIN or is_dicom(entry)
 
 
 def _label(source: Path | Image) -> str:
@@ -178,23 +189,61 @@ def _to_template(names: Sequence[NameParts], template: Path | Image | None) -> l
     return [(fixed, parts) for parts in names if identity(parts.source) != identity(template)]
 
 
-def _consecutive(names: Sequence[NameParts]) -> tuple[list[Two], list[str]]:
-    """Each visit with the next one of the same patient and side."""
-    notes = []
+def _by_default(source: Path | Image) -> NameParts:
+    """What the name says without a pattern."""
+    patient, side, date = parts_of(_label(source))
+    return NameParts(source, bool(date and patient), patient, side.upper(), date)
+
+
+def _chosen(names: Sequence[NameParts]) -> tuple[Sequence[NameParts], list[str]]:
+    """The images whose names could be read, and a note on the others; all where none could be."""
     known = [parts for parts in names if parts.read]
     if not known:
-        known = list(names)
-        notes.append("No patient or date was found in the names; each image is paired with the next by name.")
-    elif len(known) < len(names):
-        first = next(name_of_source(parts.source) for parts in names if not parts.read)
-        left = plural(len(names) - len(known), "image")
-        notes.append(f"The pattern is not in the names of {left}, which are skipped (first: {first}).")
+        return names, [
+            "No patient or date was found in the names; each image is paired with the next by name."
+        ]
+    if len(known) == len(names):
+        return names, []
+    first = next(name_of_source(parts.source) for parts in names if not parts.read)
+    left = plural(len(names) - len(known), "image")
+    return known, [f"The names of {left} could not be read; these are skipped (first: {first})."]
+
+
+def _unread(names: Sequence[NameParts], pattern: str | None) -> list[str]:
+    """A note for each part of the names that decides what is paired but was not read."""
+    notes = []
+    groups = () if pattern is None else compiled(pattern).groupindex
+    for k, (group, harm) in enumerate(UNREAD.items()):
+        missing = [parts for parts in names if not (parts.patient, parts.laterality, parts.date)[k]]
+        # What no name holds need not be read, unless a pattern asks for it.
+        known = len(missing) < len(names) or any(parts_of(_label(parts.source))[k] for parts in missing)
+        if missing and (known or group in groups):
+            where = f"{plural(len(missing), 'image')} (first: {name_of_source(missing[0].source)})"
+            notes.append(f"No {harm[0]} was read in the names of {where}; {harm[1]}.")
+    return notes
+
+
+def _other_side(two: Sequence[Two]) -> list[str]:
+    """A note on images of the other eye than the template's."""
+    sides = [[side_of(parts_of(_label(parts.source))[1]) for parts in pair] for pair in two]
+    other = [
+        pair[1]
+        for pair, (fixed, moving) in zip(two, sides, strict=True)
+        if fixed and moving and fixed != moving
+    ]
+    if not other:
+        return []
+    where = f"{plural(len(other), 'image')} (first: {name_of_source(other[0].source)})"
+    return [f"The names of {where} say another side than the template's; keep them out by a pattern."]
+
+
+def _consecutive(names: Sequence[NameParts]) -> tuple[list[Two], list[str]]:
+    """Each visit with the next one of the same patient and side."""
     visits: dict[tuple[str, str], list[NameParts]] = {}
-    for parts in known:
-        visits.setdefault((parts.patient.casefold(), parts.laterality), []).append(parts)
+    for parts in names:
+        visits.setdefault((parts.patient.casefold(), side_of(parts.laterality)), []).append(parts)
     for series in visits.values():
         series.sort(key=lambda parts: (natural_key(parts.date), natural_key(name_of_source(parts.source))))
     alone = sum(len(series) == 1 for series in visits.values())
-    if alone:
-        notes.append(f"{plural(alone, 'image')} had no second visit of the same patient and side.")
+    notes = [f"{plural(alone, 'image')} had no second visit of the same patient and side."] if alone else []
     return [two for series in visits.values() for two in pairwise(series)], notes

@@ -52,8 +52,8 @@ def open_pairs(
     pattern : str, optional
         A regular expression for file names. Between two folders, its groups determine which images
         belong together. Elsewhere its named groups ``id``, ``laterality`` and ``date`` are read (see
-        `read_names`); for one folder the default is `PATTERN`. A group ``id`` keeps each patient on one side
-        of the split.
+        `read_names`); in one folder it keeps all other images out. A group ``id`` keeps each patient on one
+        side of the split.
     pairing : {"consecutive", "all", "template"}, optional
         How images of one folder, or in memory, are paired (see `pair_up`): "template" if there is one, else
         "consecutive".

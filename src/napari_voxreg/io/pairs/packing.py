@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from ...core.geometry import Array
+from ...core.pixels import with_nan
 from ...core.progress import Progress, silent
 from ..files import replace_file
 from ..points import read_points
@@ -42,14 +43,14 @@ def pack(pairs: PairSet, path: Path | str, progress: Progress = silent) -> Path:
     Raises
     ------
     ValueError
-        If the name has another ending, or a member is missing or damaged; nothing is written then.
+        If the name has another ending or is the set's own file, or a member is missing or damaged; nothing
+        is written then.
     OSError
-        If the disk is full; nothing is left then.
+        If the disk is full or the file cannot be written; nothing is left then.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path.name} cannot hold pairs; give a name that ends in .h5 or .hdf5.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda target: _write(pairs, target, progress))
     return path
 
@@ -100,7 +101,7 @@ def _write(pairs: PairSet, target: Path, progress: Progress) -> None:
             for name, texts in columns.items():
                 file.create_dataset(f"pairs/{name}", data=texts, dtype=h5py.string_dtype())
         if stream.failure is not None:
-            raise OSError(f"{target.name} cannot be written: {stream.failure.strerror}.") from stream.failure
+            raise stream.failure
 
 
 def _stored(file: Any, pair: Pair, role: str, places: dict[Hashable, str]) -> str:
@@ -120,9 +121,12 @@ def _stored(file: Any, pair: Pair, role: str, places: dict[Hashable, str]) -> st
     else:
         place = f"images/{len(places):06d}"
         image = read_source(source)
-        dataset = file.create_dataset(place, data=image.data, **COMPRESSION)
+        # HDF5 holds no mask, but NaN.
+        dataset = file.create_dataset(place, data=with_nan(image.data), **COMPRESSION)
         dataset.attrs["affine"], dataset.attrs["units"] = image.grid.affine, list(image.grid.units)
         dataset.attrs["name"] = image.name
+        if image.grid.crs is not None:
+            dataset.attrs["crs"] = image.grid.crs
     dataset.attrs["sha256"] = member_digest(source)
     places[key] = place
     return place

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tifffile import TiffFile
 
-from ...core.geometry import Array, Image
+from ...core.geometry import Array, Grid, Image
 from ..flo import read_flo
 from ..guards import check_regular, reading
 from ..headers import check_image
@@ -67,13 +67,13 @@ def read_pair(pair: Pair) -> LoadedPair:
     ValueError
         If a file is missing or damaged, or the members do not fit together; the sentence names it.
     """
-    (fixed, kept), (moving, kept_too) = _space(pair.fixed), _space(pair.moving)
+    (fixed, grid), (moving, grid_too) = _space(pair.fixed), _space(pair.moving)
     if fixed.ndim != moving.ndim:
         raise ValueError(
             f"In the pair {pair.name}, the fixed image is {fixed.ndim}D and the moving image {moving.ndim}D; "
             "pair images of one kind."
         )
-    points = _landmarks(pair.fixed_landmarks, kept), _landmarks(pair.moving_landmarks, kept_too)
+    points = _landmarks(pair.fixed_landmarks, grid), _landmarks(pair.moving_landmarks, grid_too)
     if points[0] is not None and points[1] is not None and len(points[0]) != len(points[1]):
         raise ValueError(
             f"The pair {pair.name} has {len(points[0])} fixed and {len(points[1])} moving landmarks; "
@@ -129,10 +129,12 @@ def read_displacement(source: Path | Stored | Array, fixed: Image, moving: Image
                 raise ValueError("no numbers")
     elif source.suffix.lower() in (".h5", ".tfm"):
         there = load_unlogged(source)(fixed.grid.nodes())
-        index = moving.grid.in_units(fixed.grid.units).to_index(there)
+        index = moving.grid.in_world_of(fixed.grid).to_index(there)
         field = index.T.reshape(fixed.ndim, *fixed.grid.shape) - np.indices(fixed.grid.shape)
     else:
-        raise ValueError(f"{source.name} is no displacement; give a .flo, .npy, .h5 or .tfm file.")
+        raise ValueError(
+            f"{source.name} cannot be read as a displacement field; give a .flo, .npy, .h5 or .tfm file."
+        )
     wanted = (fixed.ndim, *fixed.grid.shape)
     if field.shape != wanted:
         raise ValueError(
@@ -238,14 +240,13 @@ def read_flat(source: Source) -> Image:
     return _space(source)[0]
 
 
-def _space(source: Source) -> tuple[Image, list[bool]]:
-    """An image without axes of one pixel, and which of its axes are left."""
+def _space(source: Source) -> tuple[Image, Grid]:
+    """An image without axes of one pixel, and its grid with them."""
     image = read_source(source)
     if image.grid.units[0] == TIME:
         raise ValueError(f"{name_of_source(source)} is a series in time; save its time points as images.")
     thin = image.grid.thin_axes()
-    kept = [k not in thin for k in range(image.ndim)]
-    return image.without(thin) if thin else image, kept
+    return image.without(thin) if thin else image, image.grid
 
 
 def _like(image: Image, source: Source | None, what: str) -> Image | None:
@@ -262,24 +263,25 @@ def _like(image: Image, source: Source | None, what: str) -> Image | None:
 
 
 def _mask(image: Image | None) -> Image | None:
-    return None if image is None else image.with_data(image.data != 0)
+    return None if image is None else image.with_data(np.ma.filled(image.data != 0, False))
 
 
-def _landmarks(source: Path | Stored | Array | None, kept: list[bool]) -> Array | None:
-    """World points without the axes that their image lost."""
+def _landmarks(source: Path | Stored | Array | None, grid: Grid) -> Array | None:
+    """World points on an image, of whose grid only the thick axes are left."""
     if source is None:
         return None
     if isinstance(source, Path):
         points = read_points(source)
     else:
         points = read_stored_array(source) if isinstance(source, Stored) else source
-    if points.ndim == 2 and points.shape[1] == len(kept):
-        return points[:, kept]
-    if points.ndim != 2 or points.shape[1] != sum(kept):
+    if points.ndim == 2 and points.shape[1] == grid.ndim:
+        return grid.flat_points(points)
+    ndim = grid.ndim - len(grid.thin_axes())
+    if points.ndim != 2 or points.shape[1] != ndim:
         name = "array" if isinstance(source, np.ndarray) else name_of_source(source)
         raise ValueError(
-            f"The landmarks {name} have the shape {points.shape}, but their image is {sum(kept)}D; "
-            f"write {sum(kept)} coordinates a line."
+            f"The landmarks {name} have the shape {points.shape}, but their image is {ndim}D; "
+            f"write {ndim} coordinates a line."
         )
     return points
 

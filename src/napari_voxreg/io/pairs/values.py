@@ -207,4 +207,6 @@ def array_digest(*arrays: Array) -> str:
     for array in arrays:
         digest.update(f"{array.shape} {array.dtype.str} ".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
+        if np.ma.is_masked(array):
+            digest.update(np.ma.getmaskarray(array).tobytes())
     return digest.hexdigest()

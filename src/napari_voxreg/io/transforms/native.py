@@ -12,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import h5py
+
+from ...core.disk import check_utf8
 from ...core.geometry import Array, Grid
 from ...transforms import READERS, BSpline, Composite, Displacement, Transform, chain
 from ...transforms.base import Record
@@ -54,12 +57,14 @@ def save_transform(
     path = Path(path)
     if path.suffix != ".h5":
         raise ValueError(f"{path.name} cannot hold a transform; give a name that ends in .h5.")
-    path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(target: Path) -> None:
         import SimpleITK as sitk
 
         sitk.WriteTransform(transform.to_itk(grid), str(target))
+        # ITK does not report all that a full disk cuts off, and HDF5 finds it only in the open file.
+        with h5py.File(target) as file:
+            file.visititems(_read_whole)
 
     replace_file(path, write)
     description = {
@@ -106,6 +111,7 @@ def load_transform(path: Path | str) -> Transform:
 
 def load_unlogged(path: Path | str) -> Transform:
     """`load_transform` without a record in the log, for whoever reads the same files over and over."""
+    check_utf8(Path(path))
     path = _transform_path(Path(path))
     record = load_record(path)
     if record is None:
@@ -171,6 +177,12 @@ def _transform_path(path: Path) -> Path:
         )
     check_regular(path)
     return path
+
+
+def _read_whole(name: str, item: h5py.Dataset | h5py.Group) -> None:
+    """Read what a file of HDF5 holds, and forget it."""
+    if isinstance(item, h5py.Dataset):
+        item[()]
 
 
 def _from_record(record: Record, array: Array | None, side: Path) -> Transform:

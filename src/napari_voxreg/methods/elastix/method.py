@@ -7,13 +7,13 @@ child of `core.process`, and its progress is read from the log that it writes.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ...core import process
+from ...core.disk import scratch_folder
 from ...core.geometry import Grid
 from ...core.process import MethodUnavailable
 from ...core.progress import Progress
@@ -60,8 +60,8 @@ def run(task: Task, params: ElastixParams, progress: Progress) -> Outcome:
             landmarks=task.landmarks is not None,
         )
 
-    with tempfile.TemporaryDirectory(prefix="napari-voxreg-elastix-") as name:
-        folder = Path(name).resolve()
+    with scratch_folder() as temporary:
+        folder = temporary.resolve()
         reader = LogReader(folder / "elastix.log", maps, progress)
         try:
             found = process.call(

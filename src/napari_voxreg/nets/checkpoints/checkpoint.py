@@ -159,11 +159,6 @@ def open_checkpoint(path: str | Path) -> Loaded:
         return _loaded(converted, path.name)
 
 
-def recognise(path: str | Path) -> str:
-    """One sentence for the user on a weights file; raises what `open_checkpoint` raises."""
-    return open_checkpoint(path).description
-
-
 def shipped_names() -> tuple[str, ...]:
     """Names of the weights shipped with the package."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.safetensors")))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...core.geometry import Array, Grid, Image
+from ...images.nodata import without_nodata
 from ...images.preprocess import driving_channel, mask_on
 from ...io.pairs import LoadedPair, Pair, read_pair
 from ...nets.inference.frame import TensorImage, coarsened, moved, network_grid, sampled
@@ -87,33 +88,32 @@ def prepare(pair: Pair, shape: tuple[int, ...], wanted: Collection[str]) -> Prep
     if loaded.fixed.ndim != len(shape):
         raise ValueError(f"The pair {pair.name} is {loaded.fixed.ndim}D and the others are {len(shape)}D.")
     fixed = loaded.fixed
-    moving = loaded.moving.with_grid(loaded.moving.grid.in_units(fixed.grid.units))
+    moving = loaded.moving.with_grid(loaded.moving.grid.in_world_of(fixed.grid))
     grid = covering(fixed.grid, shape)
-    tensors = {
-        "fixed": _toned(fixed, grid, pair.name),
-        "moving": _toned(moving, grid, pair.name),
-    }
+    (fixed, known), (moving, known_too) = (
+        without_nodata(driving_channel(image)) for image in (fixed, moving)
+    )
+    tensors = {"fixed": _toned(fixed, grid), "moving": _toned(moving, grid)}
     units = fixed.grid.units
-    for side, labels, mask in (
-        ("fixed", loaded.fixed_labels, loaded.fixed_mask),
-        ("moving", loaded.moving_labels, loaded.moving_mask),
+    for side, labels, masks in (
+        ("fixed", loaded.fixed_labels, (loaded.fixed_mask, known)),
+        ("moving", loaded.moving_labels, (loaded.moving_mask, known_too)),
     ):
         if LABELS in wanted:
             there = None not in (loaded.fixed_labels, loaded.moving_labels)
             tensors[f"{side}_labels"] = _nearest(labels if there else None, grid, units)
         if MASKS in wanted:
-            inside = np.ones(shape) if mask is None else mask_on(_in_units(mask, units), grid).data
+            inside = np.ones(shape, bool)
+            for mask in masks:
+                inside &= True if mask is None else mask_on(_in_units(mask, units), grid).data
             tensors[f"{side}_mask"] = torch.from_numpy(inside.astype(np.float32))[None]
     if TRUTH in wanted:
         tensors[TRUTH] = _truth(loaded, moving.grid, grid)
     return Prepared(pair.name, grid, tensors)
 
 
-def _toned(image: Image, grid: Grid, name: str) -> Tensor:
+def _toned(image: Image, grid: Grid) -> Tensor:
     """One channel in [0, 1] on a grid, (1, *shape)."""
-    image = driving_channel(image)
-    if not np.isfinite(image.data).all():
-        raise ValueError(f"In the pair {name}, {image.name} has pixels that are not finite; fill them.")
     # Rounded here, so that what comes from the cache is the same.
     return sampled(coarsened(TensorImage.of(image, CPU), grid), grid)[0].half().float()
 

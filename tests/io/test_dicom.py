@@ -1,0 +1,123 @@
+"""Slices of a DICOM series lie where they were taken, or are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from napari_voxreg.io.images import read_image
+from napari_voxreg.io.pairs import open_pairs
+
+C, S = np.cos(0.3), np.sin(0.3)
+UPRIGHT = (1.0, 0, 0, 0, 1, 0)
+TILTED = (1.0, 0, 0, 0, C, S)
+NORMAL = np.cross(TILTED[:3], TILTED[3:])
+
+
+def write(
+    folder: Path,
+    positions: Sequence[Sequence[float]],
+    orientations: Sequence[Sequence[float]] = (UPRIGHT,),
+    ending: str = ".dcm",
+) -> Path:
+    """A series with slices k of value k at these positions (x, y, z), its files out of order."""
+    folder.mkdir()
+    for k, position in enumerate(positions):
+        slice_ = sitk.GetImageFromArray(np.full((20, 24), k, np.int16))
+        slice_.SetSpacing((0.8, 0.7))
+        orientation = orientations[k % len(orientations)]
+        tags = {
+            "0008|0060": "MR",
+            "0008|0018": f"1.2.3.{k + 1}",
+            "0020|000e": "1.2.3",
+            "0020|000d": "1.2",
+            "0020|0013": str(k),
+            "0020|0032": "\\".join(f"{x:.6f}" for x in position),
+            "0020|0037": "\\".join(f"{x:.8f}" for x in orientation),
+        }
+        for tag, value in tags.items():
+            slice_.SetMetaData(tag, value)
+        writer = sitk.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetFileName(str(folder / f"{(7 * k) % 10}{ending}"))
+        writer.Execute(slice_)
+    return folder
+
+
+def planes(image) -> np.ndarray:
+    """Where each plane's first pixel lies, (x, y, z)."""
+    return image.grid.to_world([[k, 0, 0] for k in range(image.grid.shape[0])])[:, ::-1]
+
+
+def stack(*heights: float) -> list[tuple[float, float, float]]:
+    return [(-4.0, 9.0, z) for z in heights]
+
+
+EVEN = {
+    "upright": (stack(0, 3, 6, 9), UPRIGHT),
+    "downwards": (stack(9, 6, 3, 0), UPRIGHT),
+    "oblique": ([tuple(2.5 * k * NORMAL) for k in range(5)], TILTED),
+    "gantry tilted": ([(0.0, 0.8 * k, 3.0 * k) for k in range(5)], UPRIGHT),
+    "two slices": (stack(1, 6), UPRIGHT),
+}
+
+
+@pytest.mark.parametrize("case", EVEN)
+def test_planes_lie_where_the_slices_were_taken(tmp_path, case):
+    positions, orientation = EVEN[case]
+    image = read_image(write(tmp_path / "mr", positions, [orientation]))
+    values = image.data[:, 0, 0]
+    assert sorted(values) == list(range(len(positions)))
+    assert np.allclose(planes(image), np.array(positions)[values], atol=1e-3)
+    assert image.notes == ()
+
+
+UNEVEN = {
+    "one missing": (stack(0, 3, 6, 12, 15), "3 to 6 mm apart"),
+    "two missing": (stack(0, 3, 12, 15), "3 to 9 mm apart"),
+    "uneven": (stack(0, 2, 5, 6, 9), "1 to 3 mm apart"),
+    "missing and oblique": ([tuple(k * NORMAL) for k in (0, 1, 2, 4, 5)], "1 to 2 mm apart"),
+    "two echoes": (stack(0, 0, 3, 3, 6, 6), "3 more slices than places"),
+    "one twice": (stack(0, 3, 6, 6, 9), "1 more slices than places"),
+}
+
+
+@pytest.mark.parametrize("case", UNEVEN)
+def test_a_series_without_an_even_grid_is_refused(tmp_path, case):
+    positions, words = UNEVEN[case]
+    orientation = TILTED if "oblique" in case else UPRIGHT
+    with pytest.raises(ValueError, match=rf"mr .*{words}.*; (add|put)"):
+        read_image(write(tmp_path / "mr", positions, [orientation]))
+
+
+def test_slices_across_each_other_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="mr holds slices of several orientations"):
+        read_image(write(tmp_path / "mr", stack(0, 3, 6, 9), [UPRIGHT, TILTED]))
+
+
+def test_small_unevenness_is_read_and_said(tmp_path):
+    image = read_image(write(tmp_path / "mr", stack(0, 3, 6.1, 9)))
+    assert image.notes == ("The slices of mr lie up to 0.1 mm beside the even grid on which they are read.",)
+    assert np.allclose(planes(image)[:, 2], (0, 3, 6, 9), atol=1e-3)
+
+
+@pytest.mark.parametrize("ending", ["", ".001", ".MR"])
+def test_files_need_no_ending(tmp_path, ending):
+    folder = write(tmp_path / "1.2.840", stack(0, 3, 6), ending=ending)
+    assert read_image(folder).grid.shape == (3, 20, 24)
+    single = read_image(folder / f"0{ending}")
+    assert single.data.shape == (1, 20, 24)
+    assert single.name == f"0{ending}"
+    assert np.allclose(single.grid.spacing[1:], (0.7, 0.8))
+    assert len(open_pairs(folder).all) == 2
+
+
+def test_other_files_without_an_ending_are_refused(tmp_path):
+    (tmp_path / "notes").write_text("x" * 200)
+    with pytest.raises(ValueError, match=r"notes cannot be read; .* unless it is DICOM"):
+        read_image(tmp_path / "notes")

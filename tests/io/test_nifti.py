@@ -1,0 +1,147 @@
+"""NIfTI files lie where nibabel and FSL place them, and what their headers contradict is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from napari_voxreg import register
+from napari_voxreg.io.images import read_image, write_image
+
+nibabel = pytest.importorskip("nibabel")  # comes with the test extra's voxelmorph
+
+SHAPE = (7, 9, 11)
+INDEX = np.array([[0, 0, 0], [6, 0, 0], [0, 8, 0], [0, 0, 10], [6, 8, 10.0]])
+
+
+def matrix(angles: tuple[float, float, float], sizes: tuple[float, ...], at: float = 5.0) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag(sizes)
+    affine[:3, 3] = at, -2 * at, 7.0
+    return affine
+
+
+TILTED = matrix((12, -8, 30), (0.8, 1.2, 3.0))
+TURNED = matrix((0, 0, 10), (0.8, 1.2, 3.0), 9.0)
+SHEARED = TILTED.copy()
+SHEARED[:3, 1] += [0.0, 0.0, 0.3]
+CASES = {
+    "sform alone": (None, 0, TILTED, 1, ""),
+    "qform alone": (TILTED, 1, None, 0, ""),
+    "left-handed": (TILTED @ np.diag([-1.0, 1, 1, 1]), 1, TILTED @ np.diag([-1.0, 1, 1, 1]), 1, ""),
+    "both agree": (TILTED, 1, TILTED, 2, ""),
+    "a standard space beside the scanner's": (TILTED, 1, TURNED, 4, "sform and the qform of x.nii"),
+    "scanner space twice": (TILTED, 1, TURNED, 1, "the sform is used"),
+    "an sform without a code": (TILTED, 1, TURNED, 0, ""),
+    "rounded to three decimals": (None, 0, np.round(TILTED, 3), 1, ""),
+    "sheared": (None, 0, SHEARED, 1, ""),
+}
+
+
+def save(
+    path: Path,
+    qform: np.ndarray | None,
+    q: int,
+    sform: np.ndarray | None,
+    s: int,
+    zooms: tuple[float, ...] | None = None,
+    data: np.ndarray | None = None,
+) -> Path:
+    """A file with these matrices and their codes."""
+    if data is None:
+        data = np.arange(np.prod(SHAPE), dtype="i2").reshape(SHAPE)
+    image = nibabel.Nifti1Image(data, None)
+    image.set_qform(qform, q)
+    image.set_sform(sform, s)
+    if zooms is not None or qform is None:
+        image.header.set_zooms(zooms or np.linalg.norm(sform[:3, :3], axis=0))
+    nibabel.save(image, path)
+    return path
+
+
+def apart(path: Path) -> float:
+    """How far the corners lie from where nibabel places them, mm."""
+    affine = nibabel.load(path).affine
+    expected = (INDEX @ affine[:3, :3].T + affine[:3, 3]) * [-1, -1, 1]
+    return float(np.abs(read_image(path).grid.to_world(INDEX[:, ::-1])[:, ::-1] - expected).max())
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_sform_counts_if_its_code_is_set_else_the_qform(tmp_path, case, ending):
+    *placement, note = CASES[case]
+    path = save(tmp_path / f"x{ending}", *placement)
+    assert apart(path) < 0.01
+    image = read_image(path)
+    assert note in " ".join(image.notes)
+    assert bool(image.notes) == bool(note)
+    assert np.array_equal(image.data.transpose(), np.arange(np.prod(SHAPE)).reshape(SHAPE))
+
+
+def test_the_other_byte_order_is_read_alike(tmp_path):
+    swapped = nibabel.Nifti1Image(np.zeros(SHAPE, "i2"), None, nibabel.Nifti1Header(endianness=">"))
+    swapped.set_sform(SHEARED, 1)
+    nibabel.save(swapped, tmp_path / "y.nii")
+    assert apart(tmp_path / "y.nii") < 0.01
+
+
+def test_a_rounded_matrix_is_squared_up_so_that_nifti_can_hold_the_result(tmp_path):
+    path = save(tmp_path / "x.nii", None, 0, np.round(TILTED, 3), 1)
+    image = read_image(path)
+    again = read_image(write_image(image, tmp_path / "again.nii"))
+    assert again.grid.same_as(image.grid) or np.allclose(again.grid.affine, image.grid.affine, atol=1e-4)
+    assert again.notes == ()
+    sheared = read_image(save(tmp_path / "y.nii", None, 0, SHEARED, 1))
+    with pytest.raises(ValueError, match="not at right angles"):
+        write_image(sheared, tmp_path / "again.nii")
+
+
+def test_pixel_sizes_that_disagree_are_said_in_the_result(tmp_path):
+    plain = TURNED.copy()
+    plain[:3, :3] = np.eye(3)
+    rng = np.random.default_rng(0)
+    data = rng.random((16, 17, 18)).astype("f4")
+    path = save(tmp_path / "x.nii", None, 0, plain, 1, zooms=(0.8, 1.2, 3.0), data=data)
+    image = read_image(path)
+    assert np.allclose(image.grid.spacing, 1)
+    (note,) = image.notes
+    assert "x.nii" in note
+    assert "1 x 1 x 1 in its sform and 0.8 x 1.2 x 3 in pixdim" in note
+    result = register(image, image.with_data(np.roll(image.data, 1, 0)), method="translation")
+    assert result.notes.count(note) == 1
+
+
+def test_micrometres_in_the_header_become_millimetres(tmp_path):
+    image = nibabel.Nifti1Image(np.zeros(SHAPE, "i2"), np.diag([2.0, 3, 4, 1]))
+    image.header.set_xyzt_units("micron")
+    nibabel.save(image, tmp_path / "x.nii")
+    assert np.allclose(read_image(tmp_path / "x.nii").grid.spacing, (0.004, 0.003, 0.002))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_colours_become_channels_and_complex_pixels_their_magnitude(tmp_path, ending):
+    colours = np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    colours["G"] = 90
+    opaque = np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1"), ("A", "u1")])
+    opaque["B"], opaque["A"] = 7, 255
+    for name, data in (("rgb", colours), ("rgba", opaque), ("wave", np.full(SHAPE, 3 + 4j, "c8"))):
+        nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), tmp_path / f"{name}{ending}")
+    rgb, rgba, wave = (read_image(tmp_path / f"{name}{ending}") for name in ("rgb", "rgba", "wave"))
+    assert rgb.data.shape == (*SHAPE[::-1], 3)
+    assert rgb.data[0, 0, 0].tolist() == [0, 90, 0]
+    assert rgba.data[0, 0, 0].tolist() == [0, 0, 7, 255]
+    assert np.allclose(wave.data, 5)
+    assert wave.notes == (f"wave{ending} has complex pixels; their magnitude is taken.",)
+
+
+@pytest.mark.parametrize("kind", ["rgb", "complex"])
+def test_cut_colours_and_complex_pixels_are_refused(tmp_path, kind):
+    data = np.zeros(SHAPE, "c8") if kind == "complex" else np.zeros(SHAPE, [(c, "u1") for c in "RGB"])
+    path = tmp_path / "x.nii"
+    nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="damaged or cut off"):
+        read_image(path)
