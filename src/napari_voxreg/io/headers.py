@@ -23,6 +23,7 @@ from .guards import check_claim, check_regular
 DETACHED = (".mhd", ".mha", ".nhdr", ".nrrd")  # may name files that hold their pixels
 PICTURES = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # PIL knows others, of which some run programs
 HEADER = 4 * 2**20  # bytes in which the header of a MetaImage or NRRD ends
+LONGEST_LINE = 500  # characters in a line of a NRRD header, but for comments: ITK dies of a thousand
 BLOCK = 2**20
 # By the first integer of a NIfTI header: the places of dim, bitpix and vox_offset, and their types.
 NIFTI = {348: (40, "8h", 72, 108, "f"), 540: (16, "8q", 14, 168, "q")}
@@ -170,6 +171,15 @@ def _names_in_header(path: Path, ending: str) -> list[str]:
     found = re.search(
         r"^[ \t]*(?:ElementDataFile|data ?file)[ \t]*[=:](.*)$", text, re.IGNORECASE | re.MULTILINE
     )
+    if ending in (".nhdr", ".nrrd"):
+        lines = [line for line in text.split("\n") if not re.match(r"#|[^:]*:=", line)]
+        harmful = any(len(line) > LONGEST_LINE for line in lines)
+    else:
+        head = text[: found.end()] if found else text
+        axes = re.findall(r"^[ \t]*NDims[ \t]*[=:](.*)$", head, re.MULTILINE)
+        harmful = any(number.strip() not in ("2", "3", "4") for number in axes)
+    if harmful:
+        raise Refused(f"{path.name} cannot be read; its header is damaged.")
     if found is None or found[1].strip().lower() == "local":
         return []
     if found[1].split()[:1] == ["LIST"]:
