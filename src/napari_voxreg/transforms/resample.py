@@ -98,7 +98,7 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
     try:
         warped = resample(image_to_itk(image), transform.to_itk(grid), grid, nearest, fill)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocat" not in str(error).lower():
+        if isinstance(error, RuntimeError) and "alloc" not in str(error).lower():
             raise
         raise ValueError(
             f"A grid of {' x '.join(map(str, grid.shape))} pixels needs more memory than there is; "
