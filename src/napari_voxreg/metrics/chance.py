@@ -21,9 +21,9 @@ BEST = 8  # displacements with the highest correlation, at the first of which a 
 PLACES = 4  # displacements, evenly spread, that give the LNCC without any fit
 STEPS, MOST = 10, 30  # steps in which the fit gets as rough as the transform, and their largest number
 LONGEST = 1.0  # pixels of a step
-# How many times as far as the images displaced (or fitted there) LNCC must rise above unrelated ones. On unrelated
-# images it rises 1.4 times as far for deformations and twice for affine transforms, rarely more. Right results
-# reach 1.7 and 2.5 in a thin spinal cord, else 2.4 and 4.3, most of them over 5.
+# How many times as far as the displaced images (or a fit to them) LNCC must rise above unrelated ones. On
+# unrelated images it rises 1.4 times as far for deformations, twice for affine transforms, rarely more. Right
+# results reach 1.7 and 2.5 in a thin spinal cord, else 2.4 and 4.3, most of them over 5.
 MARGIN, AFFINE_MARGIN = 1.6, 2.2
 
 
