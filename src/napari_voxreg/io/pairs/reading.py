@@ -12,6 +12,7 @@ import numpy as np
 from tifffile import TiffFile
 
 from ...core.geometry import Array, Grid, Image
+from ...core.pixels import counted
 from ..flo import read_flo
 from ..images import MEDICAL, PLAIN, TIFF, ending_of, read_unlogged
 from ..points import read_points
@@ -257,7 +258,7 @@ def _like(image: Image, source: Source | None, what: str) -> Image | None:
 
 
 def _mask(image: Image | None) -> Image | None:
-    return None if image is None else image.with_data(np.ma.filled(image.data != 0, False))
+    return None if image is None else image.with_data(counted(image.data))
 
 
 def _landmarks(source: Path | Stored | Array | None, grid: Grid) -> Array | None:
