@@ -12,7 +12,7 @@ ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 ON_DISPLAY := xvfb-run -a -s "-screen 0 1600x1000x24"
 endif
 
-.PHONY: demo test test-all test-gpu lint lowest check-wheel structure bench docs constraints clean
+.PHONY: demo test test-all test-gpu fuzz lint lowest check-wheel structure bench docs constraints clean
 
 demo: $(READY)
 	$(BIN)/napari-voxreg demo
@@ -28,6 +28,10 @@ test: lint
 # With the slow ones, and how much of the package outside gui/ was run.
 test-all: lint
 	$(TESTS) --cov --cov-report= --cov-fail-under=0 --durations 60; rest=$$?; $(PANELS) --cov --cov-append --cov-report=term --durations 20 && exit $$rest
+
+# Ten times as many damaged files as `make test` tries.
+fuzz: $(READY)
+	VOXREG_FUZZ=3000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -s tests/gpu/test_gpu.py

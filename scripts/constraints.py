@@ -15,6 +15,7 @@ from packaging.version import Version
 EXCLUDED = {"napari-voxreg", "pip", "setuptools"}
 ROOTS = (
     "napari-voxreg[all]",
+    "hypothesis",
     "pytest",
     "pytest-cov",
     "pytest-qt",

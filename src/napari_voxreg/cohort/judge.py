@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from ..core.progress import Progress, silent, subprogress
 from ..evaluation import MEASURES, Row, evaluate
+from ..io.guards import read_json, reading
 from ..methods import method_for
 from .clusters import Cluster
 
@@ -303,7 +303,10 @@ def _rejected(everyone: Sequence[Row], *own: Sequence[Row]) -> list[str]:
 
 def _method(weights: Path) -> str:
     """The method that can use weights with a card."""
-    architecture = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))["architecture"]
+    card = weights.with_suffix(".json")
+    content = read_json(card)
+    with reading(card, "it is no card of weights; copy it again"):
+        architecture = str(content["architecture"])
     method = method_for(architecture)
     if method is None:
         raise ValueError(f"No method can use weights for {architecture!r}; train another network.")

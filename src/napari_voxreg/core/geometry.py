@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .pixels import with_opacity
 from .planes import plane_frame
 
 Array = npt.NDArray[Any]
+LONGEST_UNIT = 32  # characters of a unit's name
 SHORT_UNITS = {
     "pixel": "px",
     "nanometer": "nm",
@@ -239,7 +241,8 @@ class Grid:
         thin : int
             The array axis of one pixel of a 3D grid. See `plane_frame` for the places.
         """
-        return plane_frame(*np.delete(self.direction, thin, axis=1).T, self.origin)
+        first, second = np.delete(self.direction, thin, axis=1).T
+        return plane_frame(first, second, self.origin)
 
     def without(self, axes: Sequence[int]) -> Grid:
         """The grid without the given array axes, in the world without the axes of the same numbers.
@@ -373,23 +376,31 @@ def apply_affine(matrix: Array, points: npt.ArrayLike) -> Array:
     return mapped
 
 
+def is_plain_unit(unit: object) -> bool:
+    """Whether a text is the name of a unit, such as "mm" or "micrometer", and nothing to compute."""
+    return isinstance(unit, str) and len(unit) <= LONGEST_UNIT and unit.isidentifier() and not iskeyword(unit)
+
+
 def unit_factor(source: str, target: str) -> float:
     """How many `target` units one `source` unit is.
 
     Raises
     ------
     ValueError
-        If one cannot be converted to the other.
+        If one cannot be converted to the other, or is not the plain name of a unit.
     """
     if source == target:
         return 1.0
+    for unit in (source, target):
+        if not is_plain_unit(unit):  # pint would compute it, for ever if it were 9**9**9**9
+            raise ValueError(f"{unit[:40]!r} is not the name of a unit; choose one such as mm or micrometer.")
     import pint
 
     registry = pint.get_application_registry()
     try:
         # "pixel" converts to "dot" alone, so lengths against pixels end here as they should.
         factor = float(registry.Quantity(1.0, source).to(target).magnitude)
-    except (pint.UndefinedUnitError, pint.DimensionalityError) as error:
+    except (pint.PintError, ArithmeticError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"Units cannot be converted from {source!r} to {target!r}; "
             "give both images lengths or both pixels."

@@ -26,8 +26,9 @@ def with_nan(data: Array) -> Array:
         return data
     if not np.ma.is_masked(data):
         return np.asarray(data)
-    filled: Array = data.astype(np.result_type(data.dtype, np.float32)).filled(np.nan)
-    return filled
+    plain: Array = data.data.astype(np.result_type(data.dtype, np.float32))
+    plain[np.ma.getmaskarray(data)] = np.nan
+    return plain
 
 
 def with_opacity(data: Array) -> Array:

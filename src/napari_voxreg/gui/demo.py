@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 from ..core.geometry import Array, short_unit
 from ..core.process import MethodUnavailable
 from ..images.preprocess import driving_channel
+from ..io.files import replace_file
 from ..registration.register import DEFAULT_METHOD
 from ..registration.result import Result
 from ..samples import make_sample
@@ -104,6 +105,6 @@ def _arrange(viewer: Viewer) -> None:
 
 def _save_screenshot(viewer: Viewer, path: Path, say: Callable[[str], None]) -> None:
     """Save a screenshot of the window and close it."""
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    replace_file(path, lambda target: viewer.screenshot(str(target), canvas_only=False, flash=False))
     say(f"The screenshot is {path.resolve()}.")
     viewer.close()

@@ -18,6 +18,7 @@ from ..core.geometry import Array, Grid, Image, unit_factor
 from ..core.pixels import with_nan, with_opacity
 from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
+from .headers import Refused, check_image, copy_nifti, read_picture
 from .nifti import blank_placement, placed, read_header, with_lost
 from .tiff import TIME, UnclearAxes, read_tiff, tiff_refusal, write_tiff
 
@@ -241,10 +242,12 @@ def name_of(path: Path) -> str:
 def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
     """Read, and report whatever a damaged file causes in a library in one sentence."""
     try:
+        if not path.is_dir():
+            check_image(path, ending_of(path))
         return replace(image := read(path), name=image.name or name_of(path))
-    except (DiskFull, UnclearAxes):  # the disk is that of the temporary files
+    except (Refused, DiskFull, UnclearAxes):  # the disk is that of the temporary files
         raise
-    except (ValueError, RuntimeError, OSError, EOFError, ArithmeticError, LookupError, SyntaxError) as error:
+    except Exception as error:
         raise ValueError(f"{path.name} cannot be read; it may be damaged or cut off.") from error
 
 
@@ -257,7 +260,7 @@ def _read_medical(path: Path) -> Image:
         with scratch_folder() as folder:
             plain = folder / "image.nii"
             with full_disk_named(folder.parent), gzip.open(path) as packed, plain.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, 1 << 20)
+                copy_nifti(packed, unpacked)
             return _read_nifti(plain, path.name)
     if ending == ".nii":
         return _read_nifti(path, path.name)
@@ -297,11 +300,7 @@ def _read_nifti(path: Path, name: str) -> Image:
 
 
 def _read_plain(path: Path) -> Image:
-    import imageio.v3 as iio
-
-    with iio.imopen(path, "r") as file:
-        inks = file.metadata(index=0).get("mode") == "CMYK"
-        data = np.asarray(file.read(index=0, **({"mode": "RGB"} if inks else {})))
+    data = read_picture(path)
     if data.ndim == 3 and data.shape[-1] in (2, 4):
         data = with_opacity(data)
     return Image(data, Grid.from_spacing(data.shape[:2]))

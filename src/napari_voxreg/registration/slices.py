@@ -34,8 +34,8 @@ class Slices:
 
     @property
     def _planes(self) -> tuple[Array, Array]:
-        """The frames of both planes; see `Grid.plane`."""
-        return self.fixed.plane(self.fixed.thin_axes()[0]), self.moving.plane(self.moving.thin_axes()[0])
+        fixed, moving = (grid.plane(grid.thin_axes()[0]) for grid in (self.fixed, self.moving))
+        return fixed, moving
 
     def lifted(self, transform: Transform) -> Transform:
         """A transform from plane to plane as one of the world, which keeps the distance from the plane.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.progress import Cancelled, Progress, silent, subprogress
+from ..io.guards import user_path
 from ..io.pairs import PairSet
 from . import runs
 from .events import Ended, Event, Request, Said, Stepped
@@ -82,7 +83,7 @@ def train_each(
         raise ValueError("The model of a single cluster is the one for all; choose 2 clusters or more.")
     if options.patience:
         raise ValueError("With patience the models would be trained for different steps; leave it out.")
-    folder = Path(folder).expanduser().absolute()
+    folder = user_path(folder).absolute()
     scratch = options.start == "scratch"
     screen = _Screen(progress, 1 + scratch + len(groups))
     before = 0

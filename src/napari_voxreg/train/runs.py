@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.geometry import Image
 from ..io.files import replace_file
+from ..io.guards import check_regular, exists, read_json
 from ..io.pairs import ROLES, Pair, PairSet, Stored, open_pairs, pack
 from .events import Losses, Row
 from .options import TrainOptions
@@ -21,7 +22,7 @@ from .options import TrainOptions
 OPTIONS, PAIRS, HISTORY = "options.json", "pairs.csv", "history.csv"
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"
 PACKED = "pairs.h5"
-_STORED = re.compile(r"(?P<file>.+)::(?P<dataset>[^\[\]]+)(\[(?P<index>\d+)\])?$")
+LONGEST = 100_000  # pixels a side of training images
 _COLUMNS = ("set", "name", "sha256", *ROLES, "fixed_patient", "moving_patient")
 
 
@@ -51,6 +52,15 @@ class RunInfo:
     best: Path | None
     last: Path | None
     resumable: bool
+
+
+@contextmanager
+def damaged(file: Path, remedy: str = "start another run") -> Iterator[None]:
+    """Whatever a damaged file of a run raises becomes one sentence with its path."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{file} is missing or damaged; {remedy}.") from error
 
 
 def default_root() -> Path:
@@ -89,22 +99,33 @@ def read_run(folder: Path | str) -> RunInfo:
         If the folder holds none, or its options are damaged.
     """
     folder = Path(folder)
-    try:
-        record = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+    if not holds_run(folder):
+        raise ValueError(f"{folder} holds no training run; choose a folder that train wrote.")
+    record = read_json(folder / OPTIONS)
+    with damaged(folder / OPTIONS):
         options = TrainOptions.from_dict(record["options"])
         shape = tuple(int(n) for n in record["shape"])
-    except OSError as error:
-        raise ValueError(f"{folder} holds no training run; choose a folder that train wrote.") from error
-    except (ValueError, TypeError, LookupError) as error:
-        raise ValueError(f"{folder / OPTIONS} is damaged; start another run.") from error
+        if not (len(shape) in (2, 3) and all(1 <= n <= LONGEST for n in shape)):
+            raise ValueError("no shape of images")
     paths = [file if (file := folder / name).is_file() else None for name in (BEST, LAST)]
     history, resumable = read_history(folder), (folder / STATE).is_file()
     return RunInfo(folder, options, len(shape), shape, history, paths[0], paths[1], resumable)
 
 
+def in_the_way(folder: Path) -> str:
+    """What speaks against a new run in a folder, in a sentence; empty if nothing does."""
+    if holds_run(folder):
+        return f"{folder} holds a run already; resume it, or choose another folder."
+    cards = (str(Path(weights).with_suffix(".json")) for weights in (BEST, LAST))
+    for name in (PAIRS, HISTORY, PACKED, STATE, BEST, LAST, *cards):
+        if (folder / name).exists():
+            return f"{folder / name} is of no run and would be replaced; choose another folder."
+    return ""
+
+
 def holds_run(folder: Path) -> bool:
     """Whether a run was begun in a folder."""
-    return (folder / OPTIONS).exists()
+    return exists(folder / OPTIONS)
 
 
 def write_options(folder: Path, options: TrainOptions, shape: tuple[int, ...]) -> None:
@@ -135,11 +156,9 @@ def read_history(folder: Path | str) -> tuple[Row, ...]:
     file = Path(folder) / HISTORY
     if not file.is_file():
         return ()
-    try:
+    with damaged(file, "delete it"):
         lines = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
         return tuple(row_from(line) for line in lines)
-    except (ValueError, TypeError, LookupError) as error:
-        raise ValueError(f"{file} is damaged; delete it.") from error
 
 
 def row_from(values: Mapping[str, Any]) -> Row:
@@ -195,7 +214,8 @@ def read_pairs(folder: Path) -> PairSet:
         If pairs.csv is missing or damaged.
     """
     file = folder / PAIRS
-    try:
+    with damaged(file):
+        check_regular(file)
         with file.open(encoding="utf-8", newline="") as stream:
             lines = list(csv.DictReader(stream))
         sets: dict[str, list[Pair]] = {"train": [], "val": []}
@@ -203,8 +223,6 @@ def read_pairs(folder: Path) -> PairSet:
             values: dict[str, Any] = {role: _source(line[role]) for role in ROLES}
             values |= {side: line[side] or None for side in ("fixed_patient", "moving_patient")}
             sets[line["set"]].append(Pair(line["name"], **values))
-    except (OSError, LookupError, ValueError, TypeError) as error:
-        raise ValueError(f"{file} is missing or damaged; start another run.") from error
     return PairSet(tuple(sets["train"]), tuple(sets["val"]))
 
 
@@ -227,18 +245,18 @@ def _source(text: str) -> Path | Stored | None:
     """Undo `_text`."""
     if not text:
         return None
-    found = _STORED.match(text)
-    if found is None:
+    file, colons, dataset = text.rpartition("::")
+    if not (file and colons and dataset):
         return Path(text)
-    index = found["index"]
-    return Stored(Path(found["file"]), found["dataset"], None if index is None else int(index))
+    place, _, index = dataset.removesuffix("]").partition("[")
+    return Stored(Path(file), place, int(index) if index else None)
 
 
 def _architecture(weights: Path) -> str | None:
     """What a card names."""
     try:
-        card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        card = read_json(weights.with_suffix(".json"))
+    except ValueError:
         return None
     return card.get("architecture") if isinstance(card, dict) else None
 

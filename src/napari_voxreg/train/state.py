@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,9 +13,10 @@ from typing import Any
 import torch
 
 from ..io.files import replace_file
+from ..io.guards import check_regular
 from ..nets.architectures.network import Network
 from .events import Losses, Row
-from .runs import row_from
+from .runs import damaged, row_from
 
 
 @dataclass
@@ -119,7 +119,7 @@ def save_state(
     replace_file(path, lambda target: target.write_bytes(content.getbuffer()))
 
 
-def read_state(path: Path, device: torch.device) -> Mapping[str, Any]:
+def read_state(path: Path) -> Mapping[str, Any]:
     """What `save_state` wrote.
 
     Raises
@@ -127,11 +127,31 @@ def read_state(path: Path, device: torch.device) -> Mapping[str, Any]:
     ValueError
         If it is damaged.
     """
-    try:
-        values: Mapping[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, LookupError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged; start another run from {path.parent}'s weights.") from error
+    with damaged(path, f"start another run from {path.parent}'s weights"):
+        check_regular(path)
+        values: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if missing := {"arguments", "net", "averaged", "optimizer"} - set(values):
+            raise ValueError(f"no {missing}")
+        place_from(values)
     return values
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, values: Mapping[str, Any]) -> None:
+    """Put what an optimiser remembers of each parameter back; its settings follow from the run's options.
+
+    Raises
+    ------
+    ValueError
+        If it does not fit the parameters.
+    """
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": values["state"]})
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for value in optimizer.state[parameter].values():
+                if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
+                    raise ValueError("no plain tensor")
+                if value.ndim and value.shape != parameter.shape:
+                    raise ValueError("another network")
 
 
 def place_from(values: Mapping[str, Any]) -> Place:

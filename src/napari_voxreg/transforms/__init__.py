@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from ..core.geometry import Array
 from .affine import Affine
 from .base import Record, Transform
 from .bspline import BSpline
@@ -15,11 +15,8 @@ from .resample import warp
 from .thinplate import ThinPlate
 from .velocity import StationaryVelocity
 
-if TYPE_CHECKING:
-    import SimpleITK as sitk
-
-# By kind, what makes a transform of its record, and of the ITK transform that holds a native kind's arrays.
-READERS: dict[str, Callable[[Record, sitk.Transform | None], Transform]] = {
+# By kind, what makes a transform of its record, and of the array that the .h5 holds of a native kind.
+READERS: dict[str, Callable[[Record, Array | None], Transform]] = {
     "affine": Affine.from_record,
     "bspline": BSpline.from_record,
     "displacement": Displacement.from_record,

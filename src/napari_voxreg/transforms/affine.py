@@ -86,6 +86,6 @@ class Affine:
         return [{"kind": "affine", "matrix": self.matrix.tolist()}]
 
     @classmethod
-    def from_record(cls, record: Record, itk: sitk.Transform | None) -> Affine:
+    def from_record(cls, record: Record, array: Array | None) -> Affine:
         """The transform of a record."""
         return cls(np.array(record["matrix"]))

@@ -102,14 +102,9 @@ class BSpline:
         return [{"kind": "bspline", "grid": grid_to_record(self.grid), **arrays}]
 
     @classmethod
-    def from_record(cls, record: Record, itk: sitk.Transform | None) -> BSpline:
-        """The transform of a record; `itk` holds the coefficients where the record does not."""
-        if itk is None:
-            coefficients = array_from_record(record["coefficients"])
-        else:
-            from .itk import bspline_from_itk
-
-            coefficients, _ = bspline_from_itk(itk)
+    def from_record(cls, record: Record, array: Array | None) -> BSpline:
+        """The transform of a record; `array` is the coefficients where the record does not hold them."""
+        coefficients = array_from_record(record["coefficients"]) if array is None else array
         return cls(coefficients, grid_from_record(record["grid"]))
 
     def _index(self, points: Array) -> tuple[Array, Array, Array]:

@@ -205,14 +205,9 @@ class Displacement:
         ]
 
     @classmethod
-    def from_record(cls, record: Record, itk: sitk.Transform | None) -> Displacement:
-        """The transform of a record; `itk` holds the field where the record does not."""
-        if itk is None:
-            field = array_from_record(record["field"])
-        else:
-            from .itk import displacement_from_itk
-
-            field, _ = displacement_from_itk(itk)
+    def from_record(cls, record: Record, array: Array | None) -> Displacement:
+        """The transform of a record; `array` is the field where the record does not hold it."""
+        field = array_from_record(record["field"]) if array is None else array
         return cls(field, grid_from_record(record["grid"]), record["inverse error"])
 
     @cached_property

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.geometry import Array, Grid, Image
+from .itk_parameters import bspline_from_parameters
 
 
 def set_geometry(image: sitk.Image, grid: Grid) -> sitk.Image:
@@ -106,17 +107,8 @@ def bspline_from_itk(transform: sitk.Transform, units: str = "millimeter") -> tu
     spline = sitk.BSplineTransform(transform)
     if spline.GetOrder() != 3:
         raise ValueError(f"A B-spline of order {spline.GetOrder()} cannot be read; only cubic ones can.")
-    d = transform.GetDimension()
-    fixed = np.array(transform.GetFixedParameters())
-    shape = tuple(int(n) for n in fixed[:d][::-1])
-    grid = Grid.from_spacing(
-        shape,
-        fixed[2 * d : 3 * d][::-1],
-        fixed[d : 2 * d][::-1],
-        fixed[3 * d :].reshape(d, d)[::-1, ::-1],
-        units,
-    )
-    return np.array(transform.GetParameters()).reshape(d, *shape)[::-1].copy(), grid
+    numbers = np.array(transform.GetParameters()), np.array(transform.GetFixedParameters())
+    return bspline_from_parameters(*numbers, units)
 
 
 def displacement_to_itk(field: Array, grid: Grid) -> sitk.Transform:

@@ -90,7 +90,7 @@ class Homography:
         return [{"kind": "homography", "matrix": self.matrix.tolist()}]
 
     @classmethod
-    def from_record(cls, record: Record, itk: sitk.Transform | None) -> Homography:
+    def from_record(cls, record: Record, array: Array | None) -> Homography:
         """The transform of a record."""
         return cls(np.array(record["matrix"]))
 
@@ -192,7 +192,7 @@ class Quadratic:
         ]
 
     @classmethod
-    def from_record(cls, record: Record, itk: sitk.Transform | None) -> Quadratic:
+    def from_record(cls, record: Record, array: Array | None) -> Quadratic:
         """The transform of a record."""
         return cls(np.array(record["coefficients"]), np.array(record["centre"]), record["scale"])
 

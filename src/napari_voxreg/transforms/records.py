@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..core.geometry import Array, Grid
+from ..core.geometry import Array, Grid, is_plain_unit
+
+MOST_PIXELS = 2**31  # 8 GB as float32
 
 
 def array_to_record(array: Array) -> dict[str, Any]:
@@ -44,7 +47,13 @@ def grid_from_record(record: Mapping[str, Any]) -> Grid:
         raise ValueError(f"A grid's crs must be text such as EPSG:32633, not {str(crs)[:60]}.")
     if not all(type(n) is int for n in shape):
         raise ValueError(f"A grid's shape must be whole numbers, not {str(shape)[:60]}.")
+    if math.prod(shape) > MOST_PIXELS:
+        raise ValueError(f"A grid of {str(shape)[:60]} pixels is larger than any image that can be read.")
     try:
-        return Grid(tuple(shape), np.array(affine, dtype=float), tuple(units), crs)
-    except TypeError as error:
+        grid = Grid(tuple(shape), np.array(affine, dtype=float), tuple(units), crs)
+    except (TypeError, OverflowError) as error:
         raise ValueError(f"A grid's affine must be numbers, not {str(affine)[:60]}.") from error
+    for unit in units:
+        if not is_plain_unit(unit):
+            raise ValueError(f"{str(unit)[:40]!r} is not the name of a unit; write one such as millimeter.")
+    return grid

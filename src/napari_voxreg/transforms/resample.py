@@ -46,7 +46,8 @@ def warp(
     Raises
     ------
     ValueError
-        If the numbers of axes differ, the units cannot be converted or `order` is not 0 or 1.
+        If the numbers of axes differ, the units cannot be converted, `order` is not 0 or 1, or the result
+        does not fit into memory.
     """
     if order not in (0, 1):
         raise ValueError(f"order cannot be {order!r}; choose 0 (nearest) or 1 (linear).")
@@ -84,8 +85,8 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
         order = 0 if data.dtype == bool else order
         found = _resample(plain, transform, grid, order, None if fill is None else np.nan)
         empty = np.isnan(found)
-        whole = found if data.dtype.kind in "fc" else np.rint(found)
-        pixels = np.where(empty, data.fill_value, whole).astype(data.dtype)
+        rounded = found if data.dtype.kind in "fc" else np.rint(found)
+        pixels = np.where(empty, data.fill_value, rounded).astype(data.dtype)
         return np.ma.array(pixels, mask=empty, fill_value=data.fill_value)
     if np.iscomplexobj(data):
         parts = [_resample(image.with_data(p), transform, grid, order, fill) for p in (data.real, data.imag)]
@@ -95,7 +96,15 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
     if whole:
         # ITK would truncate; float64 holds every integer up to 2^53, float32 those of 16 bits.
         image = image.with_data(data.astype(np.float32 if data.dtype.itemsize <= 2 else np.float64))
-    warped = resample(image_to_itk(image), transform.to_itk(grid), grid, nearest, fill)
+    try:
+        warped = resample(image_to_itk(image), transform.to_itk(grid), grid, nearest, fill)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error).lower():
+            raise
+        raise ValueError(
+            f"A grid of {' x '.join(map(str, grid.shape))} pixels needs more memory than there is; "
+            "choose a smaller fixed image, or close other programs."
+        ) from error
     if whole:
         limits = np.iinfo(data.dtype)
         warped = np.clip(np.rint(warped), limits.min, limits.max)

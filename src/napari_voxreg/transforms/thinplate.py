@@ -16,6 +16,8 @@ from .composite import conjugated, dense_to_itk, invert
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+MOST_POINTS = 5000  # a matrix of their number squared is solved: 200 MB, some seconds
+
 
 @dataclass(frozen=True, eq=False)
 class ThinPlate:
@@ -46,6 +48,13 @@ class ThinPlate:
                 "A thin-plate spline needs equally many fixed and moving points, "
                 f"not {fixed.shape} and {moving.shape}."
             )
+        if len(fixed) > MOST_POINTS:
+            raise ValueError(
+                f"A thin-plate spline takes up to {MOST_POINTS} points, not {len(fixed)}; leave some out."
+            )
+        numbers = np.append(np.append(fixed, moving), self.smoothing)
+        if numbers.dtype.kind != "f" or not np.isfinite(numbers).all() or self.smoothing < 0:
+            raise ValueError("The points and the smoothing of a thin-plate spline must be finite numbers.")
         centred = fixed - fixed.mean(axis=0) if len(fixed) else fixed
         if np.linalg.matrix_rank(centred) < fixed.shape[1]:
             raise ValueError(
@@ -108,6 +117,6 @@ class ThinPlate:
         ]
 
     @classmethod
-    def from_record(cls, record: Record, itk: sitk.Transform | None) -> ThinPlate:
+    def from_record(cls, record: Record, array: Array | None) -> ThinPlate:
         """The transform of a record."""
         return cls(np.array(record["fixed points"]), np.array(record["moving points"]), record["smoothing"])

@@ -18,6 +18,8 @@ from .records import array_from_record, array_to_record, grid_from_record, grid_
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+MOST_STEPS = 30  # each squaring takes as long as the first, and beyond 2^30 steps none changes a digit
+
 
 @dataclass(frozen=True, eq=False)
 class StationaryVelocity:
@@ -33,7 +35,12 @@ class StationaryVelocity:
     grid : Grid
         Where the vectors stand, in the world of the fixed image.
     steps : int
-        Number of squarings.
+        Number of squarings, up to 30.
+
+    Raises
+    ------
+    ValueError
+        If the velocity does not fit the grid or is not finite, or for too many squarings.
     """
 
     velocity: Array
@@ -46,6 +53,10 @@ class StationaryVelocity:
     closed_inverse: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.steps, int | np.integer) or not 0 <= self.steps <= MOST_STEPS:
+            raise ValueError(
+                f"A velocity field is integrated in 0 to {MOST_STEPS} squarings, not {self.steps!r:.40}."
+            )
         object.__setattr__(self, "velocity", checked_vectors(self.velocity, self.grid, "velocity"))
 
     @property
@@ -100,6 +111,6 @@ class StationaryVelocity:
         ]
 
     @classmethod
-    def from_record(cls, record: Record, itk: sitk.Transform | None) -> StationaryVelocity:
+    def from_record(cls, record: Record, array: Array | None) -> StationaryVelocity:
         """The transform of a record."""
         return cls(array_from_record(record["velocity"]), grid_from_record(record["grid"]), record["steps"])

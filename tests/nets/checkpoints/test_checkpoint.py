@@ -145,7 +145,7 @@ def test_our_own_format_refuses_what_does_not_fit(saved):
     beside.unlink()
     refused(path, "has no card; put small.json beside it")
     path.unlink()
-    refused(path, "cannot be read")
+    refused(path, "There is no checkpoint .*small.safetensors")
 
 
 class Hostile:

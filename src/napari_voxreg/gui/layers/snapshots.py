@@ -114,7 +114,7 @@ class LayerSnapshot:
         """Where the pixels are not zero, on the layer's own grid; `grid` is not needed."""
         image = self.image()
         data = counted(image.data)
-        return image.with_data(data if image.channels is None else data.any(axis=-1))
+        return image.with_data(data if image.channels is None else np.any(data, axis=-1))
 
     def _factors(self, level: int) -> Array:
         """Fine pixels per pixel of a level, along each axis of the layer."""

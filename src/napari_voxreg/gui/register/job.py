@@ -11,7 +11,7 @@ from typing import Any
 from ...core.geometry import Array, Grid, unit_factor
 from ...core.params import Params
 from ...core.progress import Progress, subprogress
-from ...io.transforms import load_record, load_transform
+from ...io.transforms import fixed_grid, load_record, load_transform
 from ...registration.compare import Row, compare
 from ...registration.register import register
 from ...registration.result import Result
@@ -81,7 +81,7 @@ class Chosen:
             return self.initial
         record = load_record(self.initial)
         if record is not None:
-            _check_units(record["units"], fixed)
+            _check_units(fixed_grid(record).units, fixed)
         return load_transform(self.initial)
 
 

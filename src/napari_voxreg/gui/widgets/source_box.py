@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...io.guards import user_path
 from ...io.pairs import Pair, PairSet, open_pairs
 from ..background.worker import Runner
 from .combo_box import SLIM, Choice, heading
@@ -78,7 +79,10 @@ class PathLine(QWidget):
     def path(self) -> Path | None:
         """The path, None if the line is empty."""
         text = self.line.text().strip()
-        return Path(text).expanduser() if text else None
+        try:
+            return user_path(text) if text else None
+        except ValueError:  # the name of a user that is half typed
+            return Path(text)
 
     def choose(self, path: Path | str | None) -> None:
         """Choose another path, as if the user had."""

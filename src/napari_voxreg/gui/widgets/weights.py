@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from ... import methods
+from ...io.guards import read_json
 
 _roots: list[Path] = []  # folders of runs besides the usual one, in this session
 
@@ -28,7 +28,7 @@ def weights_for(architectures: Sequence[str]) -> tuple[Path, ...]:
 def method_for(weights: Path) -> str | None:
     """The method that can use the weights of a run; None if there is none, or their card is damaged."""
     try:
-        card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+        card = read_json(weights.with_suffix(".json"))
         return methods.method_for(card["architecture"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError):
         return None

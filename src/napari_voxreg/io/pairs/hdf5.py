@@ -13,19 +13,19 @@ A pair file has the attributes ``format`` and ``version`` and three groups:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ...core.geometry import Array, Grid, Image, as_image
+from ...core.geometry import Array, Grid, Image, as_image, is_plain_unit
+from ..hdf5_files import array_in, item_at, opened, texts_in
 from .values import ROLES, Found, Pair, Stored, array_digest
 
 FORMAT, VERSION = "napari-voxreg pairs", 1
 ENDINGS = (".h5", ".hdf5", ".hdf")
+DAMAGED = "it is no HDF5 file, or it is damaged or cut off"
 PATIENTS = ("fixed_patient", "moving_patient")
 FIXED_WORDS = ("fixed", "reference", "ref", "target", "image1", "img1", "im1")
 MOVING_WORDS = ("moving", "source", "floating", "sensed", "image2", "img2", "im2")
@@ -40,14 +40,14 @@ def from_file(path: Path) -> Found:
     ValueError
         If the file is neither.
     """
-    with _opened(path) as file:
-        if file.attrs.get("format") == FORMAT:
+    with opened(path, "pair file", DAMAGED) as file:
+        if str(file.attrs.get("format")) == FORMAT:
             if file.attrs["version"] != VERSION:
                 raise ValueError(
-                    f"{path.name} was written by a newer version (pair file {file.attrs['version']}); "
+                    f"{path.name} was written by a newer version (pair file {file.attrs['version']!s:.10}); "
                     "update the package."
                 )
-            return _from_table(path, file["pairs"])
+            return _from_table(path, item_at(file, "pairs"))
         return _from_stacks(path, file)
 
 
@@ -59,13 +59,17 @@ def read_stored_image(stored: Stored) -> Image:
     ValueError
         If the file or the dataset is missing or damaged.
     """
-    with _opened(stored.file) as file:
+    with opened(stored.file, "pair file", DAMAGED) as file:
         dataset = _dataset(file, stored)
         if "affine" in dataset.attrs:
-            affine, units = dataset.attrs["affine"], dataset.attrs["units"]
+            affine, units = dataset.attrs["affine"], list(map(str, dataset.attrs["units"]))
+            if not all(map(is_plain_unit, units)):
+                raise ValueError(
+                    f"{stored.file.name} is damaged: a unit is no name of one; pack the pairs again."
+                )
             grid = Grid(dataset.shape[: len(units)], affine, tuple(units), dataset.attrs.get("crs"))
-            return Image(dataset[()], grid, str(dataset.attrs["name"]))
-        data = dataset[()] if stored.index is None else dataset[stored.index]
+            return Image(array_in(dataset), grid, str(dataset.attrs["name"]))
+        data = array_in(dataset, stored.index)
     return as_image(np.squeeze(data), f"{stored.dataset}[{stored.index}]")
 
 
@@ -77,11 +81,10 @@ def read_stored_array(stored: Stored) -> Array:
     ValueError
         If the file or the dataset is missing or damaged.
     """
-    with _opened(stored.file) as file:
-        dataset = _dataset(file, stored)
-        if stored.index is None:
-            return np.asarray(dataset[()])
-        flow = np.asarray(dataset[stored.index])
+    with opened(stored.file, "pair file", DAMAGED) as file:
+        flow = array_in(_dataset(file, stored), stored.index)
+    if stored.index is None:
+        return flow
     # A stack's flow is as in .flo files: along columns first.
     return (flow if flow.shape[0] == 2 else np.moveaxis(flow, -1, 0))[::-1].copy()
 
@@ -94,27 +97,15 @@ def stored_digest(stored: Stored) -> str:
     ValueError
         If the file or the dataset is missing or damaged.
     """
-    with _opened(stored.file) as file:
+    with opened(stored.file, "pair file", DAMAGED) as file:
         dataset = _dataset(file, stored)
         if "sha256" in dataset.attrs:
             return str(dataset.attrs["sha256"])
-        return array_digest(np.asarray(dataset[() if stored.index is None else stored.index]))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """An HDF5 file for reading; the library's errors about damage become one sentence."""
-    if not path.is_file():
-        raise ValueError(f"There is no pair file {path}; check the path.")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{path.name} cannot be read as HDF5; it may be damaged or cut off.") from error
+        return array_digest(array_in(dataset, stored.index))
 
 
 def _dataset(file: Any, stored: Stored) -> Any:
-    dataset = file.get(stored.dataset)
+    dataset = item_at(file, stored.dataset)
     if dataset is None:
         raise ValueError(f"{stored.file.name} holds no {stored.dataset}; pack the pairs again.")
     return dataset
@@ -122,8 +113,10 @@ def _dataset(file: Any, stored: Stored) -> Any:
 
 def _from_table(path: Path, table: Any) -> Found:
     """The pairs of a pair file."""
-    columns = {name: [str(text) for text in column.asstr()[:]] for name, column in table.items()}
+    columns = {name: texts_in(item_at(table, name)) for name in ("name", "set", *PATIENTS, *ROLES)}
     pairs, sets = [], columns["set"]
+    if len({len(column) for column in columns.values()}) > 1 or set(sets) - {"train", "val"}:
+        raise ValueError(f"{path.name} is damaged: its columns do not fit each other; pack the pairs again.")
     for k, name in enumerate(columns["name"]):
         members: dict[str, Any] = {role: Stored(path, columns[role][k]) for role in ROLES if columns[role][k]}
         members |= {key: columns[key][k] or None for key in PATIENTS}

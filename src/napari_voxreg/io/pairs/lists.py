@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.geometry import Image
+from ..guards import check_regular, exists, reading, user_path
 from ..images import name_of
 from .name_parts import parts_of, side_of
 from .names import compiled, list_images, natural_key, read_names
@@ -106,6 +107,7 @@ def from_table(path: Path) -> Found:
     ValueError
         If the table lacks a column or a cell, or names a file that is missing.
     """
+    check_regular(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             head = file.readline()
@@ -163,12 +165,9 @@ def read_lines(path: Path) -> list[str]:
     ValueError
         If the file is missing or no text.
     """
-    try:
+    check_regular(path, "list")
+    with reading(path, "it is not a text file; write one entry a line"):
         text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"There is no list {path}; check the path.") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not a text file; write one entry a line.") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -224,9 +223,10 @@ def _list(path: Path) -> list[Path]:
 
 def _located(table: Path, text: str, where: str) -> Path:
     """A path that a list or table names."""
-    path = table.parent / Path(text).expanduser()
-    if not path.exists():
-        raise ValueError(f"{table.name}, {where}: there is no file {path}; correct the path.")
+    with reading(table, f"{where}: there is no home folder for {text[:80]}"):
+        path = table.parent / user_path(text)
+    if not exists(path):
+        raise ValueError(f"{table.name}, {where}: there is no file {str(path)[:300]}; correct the path.")
     return path
 
 

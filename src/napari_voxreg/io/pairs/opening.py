@@ -11,7 +11,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from ...core.disk import check_utf8
 from ...core.geometry import Image
+from ..guards import exists, user_path
 from ..images import MEDICAL, PLAIN, TIFF, ending_of
 from .hdf5 import ENDINGS, from_file
 from .lists import LISTS, from_folders, from_lists, from_table, read_lines, with_patients
@@ -19,9 +21,11 @@ from .names import Pairing, list_images, natural_key, pair_up
 from .reading import check_one_kind
 from .splitting import split_pairs
 from .values import (
+    ROLES,
     Found,
     Pair,
     PairSet,
+    Stored,
     identity,
     numbered,
     plural,
@@ -75,13 +79,17 @@ def open_pairs(
         If the source is not known, holds no pair, mixes 2D and 3D, or contradicts itself.
     """
     if isinstance(source, str | Path):
-        found = _from_path(Path(source).expanduser().absolute(), moving, pattern, pairing, template)
+        found = _from_path(user_path(source).absolute(), moving, pattern, pairing, template)
     else:
         found = _from_memory(source, pattern, pairing, template)
     found = _without_twins(found)
+    for pair in found.pairs:
+        for source in (getattr(pair, role) for role in ROLES):
+            if isinstance(source, Path | Stored):
+                check_utf8(source if isinstance(source, Path) else source.file)
     check_one_kind(found.pairs)
     if isinstance(validation, str | Path):
-        validation = read_lines(Path(validation).expanduser())
+        validation = read_lines(user_path(validation))
     return split_pairs(replace(found, pairs=tuple(numbered(found.pairs))), validation, seed)
 
 
@@ -93,7 +101,7 @@ def _from_path(
     template: Path | str | Image | None,
 ) -> Found:
     """The pairs of a source on disk."""
-    if not path.exists():
+    if not exists(path):
         raise ValueError(f"There is no file or folder {path}; check the path.")
     lists = path.is_dir() and any((path / name).is_file() for two in LISTS.values() for name in two)
     folders = path.is_dir() and (path / "fixed").is_dir() and (path / "moving").is_dir()
@@ -101,7 +109,7 @@ def _from_path(
     if (pairing or template is not None) and not single:
         raise ValueError(f"{path.name} defines the pairs itself; omit pairing and template.")
     if moving is not None:
-        other = Path(moving).expanduser().absolute()
+        other = user_path(moving).absolute()
         return _matched(path, other, pattern)
     if folders and not lists:
         return _matched(path / "fixed", path / "moving", pattern)
@@ -109,7 +117,7 @@ def _from_path(
         images = list_images(path)
         if isinstance(template, str | Path):
             inside = path / template
-            template = inside if inside.exists() else Path(template).expanduser().absolute()
+            template = inside if inside.exists() else user_path(template).absolute()
         return pair_up(images, pairing, pattern, template)
     if lists:
         found = from_lists(path)

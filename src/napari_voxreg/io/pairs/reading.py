@@ -14,6 +14,8 @@ from tifffile import TiffFile
 from ...core.geometry import Array, Grid, Image
 from ...core.pixels import counted
 from ..flo import read_flo
+from ..guards import check_regular, reading
+from ..headers import check_image
 from ..images import MEDICAL, PLAIN, TIFF, ending_of, read_unlogged
 from ..points import read_points
 from ..tiff import TIME
@@ -120,10 +122,12 @@ def read_displacement(source: Path | Stored | Array, fixed: Image, moving: Image
     elif source.suffix.lower() == ".flo":
         field = np.moveaxis(read_flo(source), -1, 0)
     elif source.suffix.lower() == ".npy":
-        try:
-            field = np.load(source, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{source.name} cannot be read; it may be damaged or cut off.") from error
+        check_regular(source)
+        with reading(source):
+            # Mapped, so that a header which claims too much takes no memory.
+            field = np.asarray(np.load(source, mmap_mode="r", allow_pickle=False))
+            if field.dtype.kind not in "biuf":
+                raise ValueError("no numbers")
     elif source.suffix.lower() in (".h5", ".tfm"):
         there = load_unlogged(source)(fixed.grid.nodes())
         index = moving.grid.in_world_of(fixed.grid).to_index(there)
@@ -204,6 +208,8 @@ def _ndim(source: Path | Image) -> int | None:
         return len(shape)
     ending = ending_of(source)
     try:
+        if source.is_file():
+            check_image(source, ending)
         if source.is_dir() or ending in PLAIN:
             return None if source.is_dir() else 2
         if ending in TIFF:
@@ -219,7 +225,7 @@ def _ndim(source: Path | Image) -> int | None:
             reader.ReadImageInformation()
             sizes = [n for n in reader.GetSize()[:3] if n > 1]
             return max(2, len(sizes))
-    except (OSError, RuntimeError, ValueError, LookupError):
+    except Exception:  # noqa: BLE001 (libraries fail in any way on a damaged file)
         return None
     return None
 

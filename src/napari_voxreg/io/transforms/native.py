@@ -15,11 +15,13 @@ from typing import Any
 import h5py
 
 from ...core.disk import check_utf8
-from ...core.geometry import Grid
-from ...transforms import READERS, Affine, BSpline, Composite, Displacement, Transform, chain
+from ...core.geometry import Array, Grid
+from ...transforms import READERS, BSpline, Composite, Displacement, Transform, chain
 from ...transforms.base import Record
 from ...transforms.records import grid_from_record, grid_to_record
 from ..files import replace_file
+from ..guards import check_regular, read_json, reading
+from .foreign import read_foreign
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ def save_transform(
     path = Path(path)
     if path.suffix != ".h5":
         raise ValueError(f"{path.name} cannot hold a transform; give a name that ends in .h5.")
+    check_record(path)
 
     def write(target: Path) -> None:
         import SimpleITK as sitk
@@ -63,28 +66,55 @@ def save_transform(
         # ITK does not report all that a full disk cuts off, and HDF5 finds it only in the open file.
         with h5py.File(target) as file:
             file.visititems(_read_whole)
+        description = {
+            "format": FORMAT,
+            "version": 1,
+            "maps": "world points of the fixed image to world points of the moving image",
+            "axis order": "array axes: (row, column) or (plane, row, column)",
+            "units": list(grid.units),
+            "fixed grid": grid_to_record(grid),
+            "h5": {
+                "file": path.name,
+                "sha256": _sha256(target),
+                "exact": "everywhere" if transform.native else "at the nodes of the fixed grid",
+            },
+            "members": transform.to_records(inline=not transform.native),
+            "software": software(),
+            **(record or {}),
+        }
+        text = json.dumps(description, indent=1)
+        replace_file(path.with_suffix(".json"), partial(Path.write_bytes, data=text.encode()))
 
-    replace_file(path, write)
-    description = {
-        "format": FORMAT,
-        "version": 1,
-        "maps": "world points of the fixed image to world points of the moving image",
-        "axis order": "array axes: (row, column) or (plane, row, column)",
-        "units": list(grid.units),
-        "fixed grid": grid_to_record(grid),
-        "h5": {
-            "file": path.name,
-            "sha256": _sha256(path),
-            "exact": "everywhere" if transform.native else "at the nodes of the fixed grid",
-        },
-        "members": transform.to_records(inline=not transform.native),
-        "software": software(),
-        **(record or {}),
-    }
-    text = json.dumps(description, indent=1)
-    replace_file(path.with_suffix(".json"), partial(Path.write_bytes, data=text.encode()))
+    replace_file(path, write)  # moves it into place just after its record
     log.info("wrote %s and %s: %s", path, path.with_suffix(".json").name, _kinds(transform))
     return path
+
+
+def check_record(path: Path) -> None:
+    """Refuse to save a transform where its JSON would replace another one.
+
+    Parameters
+    ----------
+    path : Path
+        Of the .h5 file to be written.
+
+    Raises
+    ------
+    ValueError
+        If the JSON that is there is no record of ours.
+    """
+    side = path.with_suffix(".json")
+    if side.exists() and not _is_ours(side):
+        raise ValueError(f"{side} is there and no record of napari-voxreg; choose another name or folder.")
+
+
+def _is_ours(side: Path) -> bool:
+    """Whether a JSON is a record of ours, even one that lacks something."""
+    try:
+        record = read_json(side)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and record.get("format") == FORMAT
 
 
 def load_transform(path: Path | str) -> Transform:
@@ -93,8 +123,9 @@ def load_transform(path: Path | str) -> Transform:
     Parameters
     ----------
     path : path
-        A .h5 file or its .json, a folder with ``transform.h5``, or any transform file that ITK reads
-        (.tfm, .txt, .mat, .xfm). With a JSON of ours beside it the numbers are exactly those that were saved.
+        A .h5 file or its .json, a folder with ``transform.h5``, or a transform file of any program that uses
+        ITK (.h5, .hdf5, .tfm, .txt, .mat, .xfm). With a JSON of ours beside it the numbers are exactly those
+        that were saved.
 
     Raises
     ------
@@ -112,17 +143,19 @@ def load_unlogged(path: Path | str) -> Transform:
     path = _transform_path(Path(path))
     record = load_record(path)
     if record is None:
-        return _from_itk(_read(path))
+        return chain(*read_foreign(path))
     members = record["members"]
-    natives: list[Any] = [None] * len(members)
+    arrays: list[Array | None] = [None] * len(members)
     if record["h5"]["exact"] == "everywhere":
         if _sha256(path) != record["h5"]["sha256"]:
             raise ValueError(
                 f"{path.name} is not the file that {path.stem}.json describes; "
                 "restore it, or remove the JSON."
             )
-        natives = _flattened(_read(path))
-    return chain(*(_from_record(m, native) for m, native in zip(members, natives, strict=True)))
+        arrays = [_array(member) for member in read_foreign(path)]
+    side = path.with_suffix(".json")
+    with reading(side, "remove it to read the .h5 alone"):
+        return chain(*(_from_record(m, array, side) for m, array in zip(members, arrays, strict=True)))
 
 
 def _kinds(transform: Transform) -> str:
@@ -132,15 +165,27 @@ def _kinds(transform: Transform) -> str:
 
 
 def load_record(path: Path | str) -> dict[str, Any] | None:
-    """The JSON that belongs to a transform file of ours, None where there is none."""
+    """The JSON that belongs to a transform file of ours, None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or lacks what a transform needs.
+    """
     side = _transform_path(Path(path)).with_suffix(".json")
     if not side.exists():
         return None
-    try:
-        record = json.loads(side.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{side.name} is damaged ({error}); remove it to read the .h5 alone.") from error
-    return record if isinstance(record, dict) and record.get("format") == FORMAT else None
+    record = read_json(side)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        return None
+    with reading(side, "remove it to read the .h5 alone"):
+        grid_from_record(record["fixed grid"])
+        h5, members = record["h5"], record["members"]
+        if not members or not all(isinstance(text, str) for text in (h5["exact"], h5["sha256"])):
+            raise ValueError("no members")
+        for member in members:
+            str(member["kind"])
+    return record
 
 
 def fixed_grid(record: Mapping[str, Any]) -> Grid:
@@ -158,6 +203,7 @@ def _transform_path(path: Path) -> Path:
         raise ValueError(
             f"There is no transform at {path}; give a .h5 file or a folder that holds transform.h5."
         )
+    check_regular(path)
     return path
 
 
@@ -167,14 +213,21 @@ def _read_whole(name: str, item: h5py.Dataset | h5py.Group) -> None:
         item[()]
 
 
-def _from_record(record: Record, itk: Any) -> Transform:
-    """One link of a chain; `itk` is its ITK transform where the .h5 holds the arrays."""
-    kind = record["kind"]
+def _from_record(record: Record, array: Array | None, side: Path) -> Transform:
+    """One link of a chain; `array` is what the .h5 holds of it."""
+    kind = str(record["kind"])
     if kind not in READERS:
         raise ValueError(
-            f"The record names an unknown kind of transform, {kind!r}; it needs a newer napari-voxreg."
+            f"{side.name} names an unknown kind of transform, {kind[:60]!r}; it needs a newer napari-voxreg."
         )
-    return READERS[kind](record, itk)
+    return READERS[kind](record, array)
+
+
+def _array(member: Transform) -> Array | None:
+    """What the .h5 holds of a member and the record does not."""
+    if isinstance(member, BSpline):
+        return member.coefficients
+    return member.field if isinstance(member, Displacement) else None
 
 
 def _sha256(path: Path) -> str:
@@ -191,43 +244,3 @@ def software() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _read(path: Path) -> Any:
-    """An ITK transform from a file."""
-    import SimpleITK as sitk
-
-    try:
-        return sitk.ReadTransform(str(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path.name} is not a transform file that ITK can read; choose another.") from error
-
-
-def _flattened(transform: Any) -> list[Any]:
-    """The members of an ITK transform in our order, the first applied first."""
-    import SimpleITK as sitk
-
-    if transform.GetName() != "CompositeTransform":
-        return [transform.Downcast()]
-    composite = sitk.CompositeTransform(transform)
-    count = composite.GetNumberOfTransforms()
-    parts = [_flattened(composite.GetNthTransform(i)) for i in reversed(range(count))]
-    return [member for part in parts for member in part]
-
-
-def _from_itk(transform: Any) -> Transform:
-    """Our transform from an ITK one without a record; its grids count as millimetres."""
-    from ...transforms.itk import affine_from_itk, bspline_from_itk, displacement_from_itk
-
-    members: list[Transform] = []
-    for member in _flattened(transform):
-        name = member.GetName()
-        if member.IsLinear():
-            members.append(Affine(affine_from_itk(member)))
-        elif name == "BSplineTransform":
-            members.append(BSpline(*bspline_from_itk(member)))
-        elif name == "DisplacementFieldTransform":
-            members.append(Displacement(*displacement_from_itk(member)))
-        else:
-            raise ValueError(f"ITK's {name} cannot be read; save it as a displacement field.")
-    return chain(*members)

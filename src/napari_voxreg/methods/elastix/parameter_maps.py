@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.geometry import Grid
+from ...io.guards import read_text
 from ..options import control_distance, voxel_size
 from .params import ElastixParams
 
@@ -127,10 +128,7 @@ def read_map(path: Path, ndim: int) -> Map:
     ValueError
         If the file cannot be read, is not a parameter file or is for another number of axes.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); choose an elastix parameter file.") from error
+    text = read_text(path)
     reads = {".txt": _text_map, ".toml": _toml_map}.get(path.suffix.lower())
     values = reads(text) if reads else None
     if not values or "Transform" not in values or "Metric" not in values:
@@ -151,13 +149,22 @@ def _text_map(text: str) -> Map | None:
     """Lines of ``(Name value "value" ...)`` and comments; None if there is anything else."""
     values: Map = {}
     for line in text.splitlines():
-        content = re.sub(r'^((?:[^"/]|"[^"]*"|/(?!/))*)//.*$', r"\1", line).strip()
+        # Two slashes begin a comment where they are not within quotes, which is every other part.
+        parts = line.split('"')
+        for k in range(0, len(parts), 2):
+            bare, slashes, _ = parts[k].partition("//")
+            if slashes:
+                parts[k:] = [bare]
+                break
+        content = '"'.join(parts).strip()
         if not content:
             continue
-        found = re.fullmatch(r"\(\s*(\w+)\s+(.*?)\s*\)", content)
-        if found is None:
+        if not (content.startswith("(") and content.endswith(")")):
             return None
-        values[found[1]] = tuple(quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', found[2]))
+        name, *rest = content[1:-1].split(None, 1)[:2] or [""]
+        if not rest or not re.fullmatch(r"\w+", name):
+            return None
+        values[name] = tuple(quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', rest[0]))
     return values
 
 
@@ -165,12 +172,17 @@ def _toml_map(text: str) -> Map | None:
     """``Name = value`` or ``Name = [values]``; None if there is anything else."""
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits, brackets thousands deep
         return None
     values: Map = {}
     for name, value in content.items():
         items = value if isinstance(value, list) else [value]
-        if not all(isinstance(item, str | bool | int | float) for item in items):
+        if not all(isinstance(item, str | bool | float) or _is_short(item) for item in items):
             return None
         values[name] = tuple(str(item).lower() if isinstance(item, bool) else str(item) for item in items)
     return values
+
+
+def _is_short(item: object) -> bool:
+    """Whether a value is a whole number that Python will write out."""
+    return isinstance(item, int) and item.bit_length() <= 64

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ...core.params import param
 from ...core.progress import Progress, subprogress
+from ...io.guards import user_path
 from ...metrics.consistency import TRUST, agreement, sure
 from ...metrics.pair import PairMetrics
 from ...metrics.significance import Judge
@@ -285,7 +286,7 @@ def _opened(params: NetworkParams | type[NetworkParams], path: Path) -> tuple[Lo
 
 def _loaded(path: Path) -> tuple[Loaded, bool]:
     """A checkpoint, and whether it had to be read."""
-    path = path.expanduser()
+    path = user_path(path)
     if not path.is_file():
         missing = (
             f"no weights {path.stem} in the package" if path.parent == FOLDER else f"no weights at {path}"
@@ -299,7 +300,7 @@ def _loaded(path: Path) -> tuple[Loaded, bool]:
 
 def _digest(path: Path) -> str:
     """SHA-256 of a file."""
-    with path.expanduser().open("rb") as file:
+    with user_path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...io.files import replace_file
+from ...io.guards import check_regular, read_json, reading
 from ...weights import FOLDER
 from ..architectures.network import Network
 from .voxelmorph_keras import from_keras
@@ -33,17 +34,8 @@ ARCHITECTURES = {
     "stn": "affine:STN",
     "detector affine": "affine:DetectorAffine",
 }
-# Raised by torch on truncated or altered files.
-_DAMAGE = (
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+LARGEST, MOST_LEVELS = 4096, 64  # features or levels, and levels in a list, of any network here
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +65,12 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> Network:
     ValueError
         If there is no such architecture, or it does not accept the arguments.
     """
+    for name, value in arguments.items():
+        if not _is_sensible(value):
+            raise ValueError(
+                f"{str(name)[:40]} cannot be {' '.join(repr(value).split())[:40]}; numbers go up to "
+                f"{LARGEST} and lists to {MOST_LEVELS} entries."
+            )
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ValueError(f"There is no architecture {architecture!r}; choose from: {known}.")
@@ -80,7 +78,7 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> Network:
     network = getattr(import_module(f"..architectures.{module}", __package__), kind)
     try:
         return network(**arguments)
-    except (TypeError, RuntimeError, LookupError) as error:
+    except (TypeError, RuntimeError, LookupError, ArithmeticError, AttributeError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ValueError(f"The arguments are not those of {architecture!r}: {reason}.") from error
 
@@ -136,11 +134,9 @@ def load_weights(path: str | Path) -> Loaded:
     content, card = _content(path), _card(path)
     if hashlib.sha256(content).hexdigest() != card["sha256"]:
         raise ValueError(f"{path.name} does not match the sha256 in its card; copy both again.")
-    try:
+    with reading(path, "it is truncated or damaged, copy it again"):
         weights = safetensors.torch.load(content)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path.name} is truncated or damaged; copy it again.") from error
-    net = _filled(card["architecture"], card["arguments"], weights, path.name)
+    net = filled(card["architecture"], card["arguments"], weights, path.name)
     return Loaded(net, card, _sentence(net, f"{card['architecture']} of napari-voxreg"))
 
 
@@ -158,8 +154,9 @@ def open_checkpoint(path: str | Path) -> Loaded:
     path = Path(path)
     if path.suffix == ".safetensors":
         return load_weights(path)
-    converted = from_keras(path) if _is_hdf5(path) else from_torch(_unpickled(path), path.name)
-    return _loaded(converted, path.name)
+    with reading(path, "it is damaged or no checkpoint, copy it again"):
+        converted = from_keras(path) if _is_hdf5(path) else from_torch(_unpickled(path), path.name)
+        return _loaded(converted, path.name)
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -182,10 +179,9 @@ def shipped(name: str) -> Path:
 
 
 def _content(path: Path) -> bytes:
-    try:
+    check_regular(path, "checkpoint")
+    with reading(path):
         return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read ({error.strerror}); choose another file.") from error
 
 
 def _card(path: Path) -> dict[str, Any]:
@@ -193,10 +189,7 @@ def _card(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     if not beside.is_file():
         raise ValueError(f"{path.name} has no card; put {beside.name} beside it.")
-    try:
-        card = json.loads(_content(beside))
-    except ValueError as error:
-        raise ValueError(f"{beside.name} is damaged; copy it again.") from error
+    card = read_json(beside)
     wanted = {"architecture": str, "arguments": dict, "sha256": str}
     if not isinstance(card, dict) or any(not isinstance(card.get(k), kind) for k, kind in wanted.items()):
         raise ValueError(f"{beside.name} is not a card: architecture, arguments or sha256 is missing.")
@@ -204,11 +197,9 @@ def _card(path: Path) -> dict[str, Any]:
 
 
 def _is_hdf5(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(8) == b"\x89HDF\r\n\x1a\n"
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read ({error.strerror}); choose another file.") from error
+    check_regular(path, "checkpoint")
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
 def _unpickled(path: Path) -> Any:
@@ -222,13 +213,13 @@ def _unpickled(path: Path) -> Any:
                 "save only model.state_dict() and load that."
             ) from error
         raise ValueError(f"{path.name} is damaged or of an unknown format; choose another file.") from error
-    except _DAMAGE as error:
+    except Exception as error:
         raise ValueError(f"{path.name} is truncated or not a checkpoint; copy it again.") from error
 
 
 def _loaded(converted: ConvertedCheckpoint, name: str) -> Loaded:
     """A VoxelMorph with the weights of another program."""
-    net = _filled("voxelmorph", converted.arguments, converted.weights, name)
+    net = filled("voxelmorph", converted.arguments, converted.weights, name)
     card = {"architecture": "voxelmorph", "arguments": net.arguments, "layout": converted.layout}
     return Loaded(net, card, _sentence(net, f"VoxelMorph ({converted.layout} layout)"))
 
@@ -241,20 +232,21 @@ def _architecture(net: Network) -> str:
     raise ValueError(f"{type(net).__name__} is none of the architectures that can be saved.")
 
 
-def _filled(
+def filled(
     architecture: str, arguments: Mapping[str, Any], weights: Mapping[str, Tensor], name: str
 ) -> Network:
     """A network in evaluation mode with exactly these weights."""
     try:
-        net = build(architecture, arguments)
+        with torch.device("meta"):  # without any memory, until it is known that all weights are there
+            wanted = build(architecture, arguments).state_dict()
     except ValueError as error:
         raise ValueError(f"{name} cannot be used: {error}") from error
-    wanted = net.state_dict()
     for problem, keys in (("lacks", wanted.keys() - weights.keys()), ("has", weights.keys() - wanted.keys())):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
             raise ValueError(
-                f"{name} {problem} {min(keys)!r}{more}, unlike its architecture; choose a file saved from it."
+                f"{name} {problem} {min(keys)!r:.80}{more}, unlike its architecture; "
+                "choose a file saved from it."
             )
     for key, value in weights.items():
         if value.shape != wanted[key].shape:
@@ -262,12 +254,34 @@ def _filled(
                 f"{name} does not fit its architecture: {key} has the shape {tuple(value.shape)}, "
                 f"not {tuple(wanted[key].shape)}."
             )
+        if not _is_plain(value):
+            raise ValueError(
+                f"{name} is damaged: {key} is no plain array of floating-point numbers; choose another file."
+            )
         if not bool(torch.isfinite(value).all()):
             raise ValueError(
                 f"{name} is damaged: {key} holds values that are not finite; choose another file."
             )
+    net = build(architecture, arguments)
     net.load_state_dict(weights)
     return net.eval()
+
+
+def _is_sensible(argument: Any, depth: int = 0) -> bool:
+    """Whether an argument of a network is a value, or a short list of values, of a size that one has."""
+    if isinstance(argument, list | tuple):
+        return (
+            depth < 2 and len(argument) <= MOST_LEVELS and all(_is_sensible(x, depth + 1) for x in argument)
+        )
+    if isinstance(argument, int | float):
+        return abs(argument) <= LARGEST
+    return argument is None or (isinstance(argument, str) and len(argument) <= MOST_LEVELS)
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether a tensor is dense and on the CPU, and as many numbers are stored as it has."""
+    dense = value.layout is torch.strided and value.device.type == "cpu" and value.dtype in FLOATS
+    return dense and value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 
 
 def _sentence(net: Network, what: str) -> str:

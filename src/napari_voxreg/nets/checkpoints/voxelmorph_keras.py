@@ -15,9 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ...io.hdf5_files import array_in, item_at, opened
 from .voxelmorph_torch import ConvertedCheckpoint, arguments_of
 
-MAX_VALUES = 2**28  # in one kernel; a damaged or hostile file may claim any number
+MAX_VALUES = 2**27  # in all kernels, 512 MB; a damaged or hostile file may claim any number
 SQUARINGS = 7  # of the MICCAI 2018 network, which did not first divide by 2**7
 
 Layers = dict[str, tuple[Tensor, Tensor]]
@@ -44,20 +45,24 @@ def _read(path: Path) -> tuple[Layers, dict[str, Any]]:
     """Kernel and bias of every layer in torch's axis order, and the model's configuration."""
     kernels: dict[str, dict[str, npt.NDArray[Any]]] = {}
 
+    total = 0
+
     def visit(key: str, item: Any) -> None:
+        nonlocal total
         *_, layer, kind = ["", *key.split("/")]
         kind = kind.partition(":")[0]
         if isinstance(item, h5py.Dataset) and kind in ("kernel", "bias"):
-            if item.size > MAX_VALUES:
-                raise ValueError(f"{key} claims {item.size} values")
-            kernels.setdefault(layer, {})[kind] = item[()]
+            total += item.size
+            if total > MAX_VALUES:
+                raise ValueError(
+                    f"{path.name} claims more than {MAX_VALUES} values; it is truncated or damaged, "
+                    "copy it again."
+                )
+            kernels.setdefault(layer, {})[kind] = array_in(item)
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.get("model_weights", file).visititems(visit)
-            config = dict(json.loads(file.attrs.get("model_config", "{}")))
-    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path.name} is truncated or damaged; copy it again.") from error
+    with opened(path, "checkpoint", "it is truncated or damaged, copy it again") as file:
+        (item_at(file, "model_weights") or file).visititems(visit)
+        config = dict(json.loads(file.attrs.get("model_config", "{}")))
     for layer, found in kernels.items():
         if set(found) != {"kernel", "bias"} or any(values.dtype.kind != "f" for values in found.values()):
             raise ValueError(f"{path.name} is not a VoxelMorph: its layer {layer!r} is not a convolution.")

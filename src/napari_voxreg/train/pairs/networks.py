@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from ...io.guards import user_path
 from ...nets.architectures.network import Network
 from ...nets.architectures.pyramid import SHIPPED
-from ...nets.checkpoints.checkpoint import build, open_checkpoint, shipped
+from ...nets.checkpoints.checkpoint import build, filled, open_checkpoint, shipped
 from ..options import TrainOptions
 
 # Architecture, stem of the shipped weights, and arguments of each network that can be chosen.
@@ -82,7 +83,7 @@ def first_network(options: TrainOptions, ndim: int) -> Network:
         loaded = open_checkpoint(shipped(f"{stem}{ndim}d"))
     else:
         assert options.weights is not None  # the options have checked it
-        loaded = open_checkpoint(options.weights.expanduser())
+        loaded = open_checkpoint(user_path(options.weights))
     kind = loaded.card["architecture"]
     if kind != architecture:
         raise ValueError(f"The weights are for {kind!r}; choose that as the network, or other weights.")
@@ -93,6 +94,14 @@ def first_network(options: TrainOptions, ndim: int) -> Network:
     return loaded.net
 
 
-def same_network(options: TrainOptions, arguments: Mapping[str, Any]) -> Network:
-    """The network of a run that was begun with these options, by the arguments that it has."""
-    return build(_KINDS[options.architecture][0], arguments)
+def same_network(options: TrainOptions, state: Mapping[str, Any]) -> Network:
+    """The network of a run that was begun with these options, with the weights in its state.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not those of the network.
+    """
+    architecture = _KINDS[options.architecture][0]
+    filled(architecture, state["arguments"], state["averaged"], "its average")
+    return filled(architecture, state["arguments"], state["net"], "its network")
