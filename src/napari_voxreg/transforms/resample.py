@@ -82,6 +82,7 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
         plain = image.with_data(with_nan(data))
         if not np.ma.is_masked(data):
             return _resample(plain, transform, grid, order, fill)
+        order = 0 if data.dtype == bool else order
         found = _resample(plain, transform, grid, order, None if fill is None else np.nan)
         empty = np.isnan(found)
         rounded = found if data.dtype.kind in "fc" else np.rint(found)
