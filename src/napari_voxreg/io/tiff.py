@@ -40,8 +40,7 @@ def read_tiff(path: Path) -> Image:
     is the grid's `crs`. OME and ImageJ tags give pixel sizes in their unit, a resolution per centimetre (or
     per inch, above 1,200) gives micrometres, else it is pixels. Complex pixels stay complex. Pixels with the
     value that GDAL marks as nodata, and fully transparent ones, are masked; grey with opacity has one
-    channel, and inks (CMYK) become red, green and blue. A time axis
-    comes first, with the unit second.
+    channel, and inks (CMYK) become red, green and blue. A time axis comes first, with the unit second.
     """
     with TiffFile(path) as tiff:
         series = tiff.series[0]
