@@ -85,7 +85,7 @@ def _coordinates(head: Sequence[str], table: str) -> list[int]:
                 raise ValueError(f"{table} has {len(found[twice])} columns for {twice}; leave one of them.")
             return [found[name][0] for name in wanted]
     raise ValueError(
-        f"{table} has the headings {', '.join(head)[:80]}, which name no coordinates; call the columns x, y "
+        f"{table} has the headings {' '.join(', '.join(head).split())[:80]}, which name no coordinates; call the columns x, y "
         "(and z) or row, column (and plane), or leave out the line of headings."
     )
 
