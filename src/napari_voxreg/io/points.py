@@ -84,8 +84,9 @@ def _coordinates(head: Sequence[str], table: str) -> list[int]:
             if twice := next((name for name in wanted if len(found[name]) > 1), None):
                 raise ValueError(f"{table} has {len(found[twice])} columns for {twice}; leave one of them.")
             return [found[name][0] for name in wanted]
+    headings = " ".join(", ".join(head).split())[:80]
     raise ValueError(
-        f"{table} has the headings {', '.join(head)[:80]}, which name no coordinates; call the columns x, y "
+        f"{table} has the headings {headings}, which name no coordinates; call the columns x, y "
         "(and z) or row, column (and plane), or leave out the line of headings."
     )
 

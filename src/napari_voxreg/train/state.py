@@ -157,13 +157,13 @@ def load_optimizer(optimizer: torch.optim.Optimizer, values: Mapping[str, Any]) 
 def place_from(values: Mapping[str, Any]) -> Place:
     """The place recorded in a state."""
     return Place(
-        epoch=values["epoch"],
-        step=values["step"],
-        sums=Sums(**values["sums"]),
+        epoch=int(values["epoch"]),
+        step=int(values["step"]),
+        sums=Sums(**{name: float(value) for name, value in values["sums"].items()}),
         rows=[row_from(row) for row in values["rows"]],
-        best=values["best"],
-        best_epoch=values["best_epoch"],
-        seconds=values["seconds"],
+        best=float(values["best"]),
+        best_epoch=int(values["best_epoch"]),
+        seconds=float(values["seconds"]),
         hashes=dict(values["hashes"]),
         unreadable=dict(values["unreadable"]),
     )

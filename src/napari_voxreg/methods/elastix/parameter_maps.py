@@ -15,6 +15,9 @@ from .params import ElastixParams
 
 Map = dict[str, tuple[str, ...]]
 
+# Characters of a parameter file and of a line in it: of far longer ones TOML takes minutes.
+LONGEST_FILE, LONGEST_LINE = 200_000, 2000
+
 METRICS = {
     "mutual information": "AdvancedMattesMutualInformation",
     "correlation": "AdvancedNormalizedCorrelation",
@@ -130,7 +133,8 @@ def read_map(path: Path, ndim: int) -> Map:
     """
     text = read_text(path)
     reads = {".txt": _text_map, ".toml": _toml_map}.get(path.suffix.lower())
-    values = reads(text) if reads else None
+    short = len(text) <= LONGEST_FILE and max(map(len, text.splitlines()), default=0) <= LONGEST_LINE
+    values = reads(text) if reads and short else None
     if not values or "Transform" not in values or "Metric" not in values:
         raise ValueError(
             f"{path} is not an elastix parameter file; choose a .txt or .toml file that names at least a "
