@@ -28,10 +28,14 @@ def run(options: argparse.Namespace) -> None:
 
     Raises
     ------
+    ValueError
+        If the screenshot cannot be written there.
     OSError
         If there is no display of either kind, or the demo failed on the virtual one.
     """
     if options.output is not None:
+        if options.output.suffix.lower() != ".png":
+            raise ValueError(f"{options.output} cannot be written: the screenshot's name must end in .png.")
         check_outputs(options.output)
     # Qt's loop lets Python handle no signals; let them end it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
