@@ -182,10 +182,10 @@ def test_a_gain_of_smoothing_is_called_so_and_one_of_registration_too(known):
     rows = evaluate(speckles, method="known").rows
     gains = [row.after["ssim_common"] - row.before["ssim_common"] for row in rows]
     assert min(gains) > 0.01
-    assert interpolation(rows).endswith("the gain is of smoothing, not of registration.")
+    assert interpolation(rows).endswith("the gain comes from smoothing, not from registration.")
     known(Affine.translation(SHIFT))
     rows = evaluate([shifted(rng)], method="known").rows
-    assert interpolation(rows).endswith("the gain is of registration.")
+    assert interpolation(rows).endswith("the gain comes from registration.")
     known(Affine.translation((9.0, 9.0)))
     assert interpolation(evaluate([shifted(rng)], method="known").rows).endswith("no gain.")
 
@@ -198,9 +198,9 @@ def row_of(before, alone, after, name="a", **more):
 
 
 def test_a_gain_that_is_partly_of_smoothing_or_within_chance():
-    assert "50 % of the gain is of registration" in interpolation([row_of(0.2, 0.3, 0.4)])
+    assert "50 % of the gain comes from registration" in interpolation([row_of(0.2, 0.3, 0.4)])
     spread = [row_of(0.2, 0.3, 0.3 + by) for by in (0.2, -0.15, 0.1, -0.1)]
-    assert interpolation(spread).endswith("not of registration.")
+    assert interpolation(spread).endswith("not from registration.")
     assert interpolation([Row("a", "m", "", "", "s", "failed", "no")]) == ""
 
 

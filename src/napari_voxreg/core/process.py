@@ -79,7 +79,7 @@ def call(function: Callable[..., T], *args: Any, progress: Progress = silent, **
             "move it into a module that can be imported."
         )
     while not _one_call.acquire(timeout=BEAT):
-        progress(None, "waiting for another run to finish")
+        progress(None, "waiting for other work of the plugin to finish")
     try:
         with scratch_folder() as folder:
             write_value((function, args, kwargs), folder, "call")

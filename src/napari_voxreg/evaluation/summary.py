@@ -1,4 +1,4 @@
-"""What the rows say together: means, what part got better, and whether a gain in SSIM is of registration."""
+"""What the rows say together: means, the fraction improved, and whether a gain in SSIM is real."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Summary:
     folding, seconds : Spread or None
         Over the pairs with a result.
     interpolation : str
-        Whether the gain in SSIM is of registration, in one sentence.
+        Whether the gain in SSIM comes from registration, in one sentence.
     """
 
     title: str
@@ -88,7 +88,7 @@ def summaries(rows: Sequence[Row]) -> tuple[Summary, ...]:
 
 
 def interpolation(rows: Sequence[Row]) -> str:
-    """Whether the gain in SSIM is of registration or of smoothing, in one sentence; empty without any SSIM.
+    """Whether the gain in SSIM comes from registration or from smoothing, in one sentence; else empty.
 
     Interpolation averages neighbouring pixels, which on speckle and noise raises SSIM whatever the images
     show. The registered image is therefore compared with the unregistered one, interpolated as strongly.
@@ -108,10 +108,10 @@ def interpolation(rows: Sequence[Row]) -> str:
     given = f"{figures}; interpolation alone gives {alone:.3f}"
     share = beyond.mean / (after - before)
     if beyond.mean <= doubt:
-        return f"{given}: the gain is of smoothing, not of registration."
+        return f"{given}: the gain comes from smoothing, not from registration."
     if share >= MOSTLY:
-        return f"{given}: the gain is of registration."
-    return f"{given}: {100 * share:.0f} % of the gain is of registration, the rest of smoothing."
+        return f"{given}: the gain comes from registration."
+    return f"{given}: {100 * share:.0f} % of the gain comes from registration, the rest from smoothing."
 
 
 def ranked(rows: Sequence[Row]) -> tuple[str, list[Row]]:
@@ -204,7 +204,7 @@ def _remarks(summary: Summary) -> list[str]:
     sentences = []
     if summary.folding is not None and summary.seconds is not None:
         sentences.append(
-            f"Folding {summary.folding.mean:.2g} % on average; {summary.seconds.mean:.2g} s a pair "
+            f"Folding {summary.folding.mean:.2g} % on average; {summary.seconds.mean:.2g} s per pair "
             f"(median {summary.seconds.median:.2g} s)."
         )
     return [*sentences, *([summary.interpolation] if summary.interpolation else [])]

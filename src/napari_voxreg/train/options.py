@@ -88,7 +88,7 @@ class TrainOptions(Params):
     epochs: int = param(100, "Passes through the training pairs.", range=(1, 1_000_000))
     batch_size: int = param(
         0,
-        f"Pairs a step; 0 takes {BATCHES[2]} in 2D and {BATCHES[3]} in 3D.",
+        f"Pairs per step; 0 takes {BATCHES[2]} in 2D and {BATCHES[3]} in 3D.",
         range=(0, 4096),
         special="auto",
     )
@@ -124,7 +124,7 @@ class TrainOptions(Params):
     )
     steps: int = param(
         0,
-        "Steps an epoch; 0 takes all training pairs once.",
+        "Steps per epoch; 0 takes all training pairs once.",
         range=(0, 10_000_000),
         special="all",
         advanced=True,

@@ -78,5 +78,5 @@ def in_short(rows: list[Row]) -> tuple[str, str]:
         elif line.measure.key == "ssim_common":
             parts.append(f"{improved} in SSIM")
     text = f"{'; '.join(parts)}. {found.interpolation}".strip()
-    smooth = found.interpolation.endswith(("not of registration.", "no gain.", "the rest of smoothing."))
+    smooth = found.interpolation.endswith(("not from registration.", "no gain.", "the rest from smoothing."))
     return text, "quiet" if not found.lines else "unclear" if smooth else "better"
