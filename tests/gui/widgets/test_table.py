@@ -108,3 +108,16 @@ def test_a_plain_table_fills_its_width(qtbot):
     table.show()
     assert table.columnWidth(0) == 60
     assert table.columnWidth(0) + table.columnWidth(1) == table.viewport().width()
+
+
+@pytest.mark.parametrize("before", ["all", "same", "another"])
+def test_a_row_is_selected_alone_while_ctrl_is_held(table, qtbot, before):
+    if before == "all":
+        table.selectAll()
+    else:
+        table.select(ROWS[2 if before == "same" else 0])
+    qtbot.keyPress(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.keyboardModifiers() == Qt.KeyboardModifier.ControlModifier
+    table.select(ROWS[2])
+    qtbot.keyRelease(table, Qt.Key.Key_C)
+    assert table.selected is ROWS[2]

@@ -96,7 +96,10 @@ class Table(QTableView):
     def select(self, row: Any) -> None:
         """Select a row of the table, and scroll to it."""
         line = next(k for k, one in enumerate(self.contents.rows) if one is row)
-        self.selectRow(line)
+        index = self.contents.index(line, 0)
+        flags = QItemSelectionModel.SelectionFlag
+        # Not by `selectRow`, which with Ctrl held, as for Ctrl+C, adds the row or takes it away.
+        self.selection.setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
 
     def copy(self) -> None:
         """Copy the selected rows to the clipboard, in the order shown, with the headings."""
