@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from .tables import write_text
 from .terminal import progress_bar
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..train.options import TrainOptions
 
 LIST, ELBOW, GALLERY, TABLE, SUMMARY = "clusters.csv", "elbow.png", "gallery.png", "table.csv", "summary.md"
@@ -100,7 +102,7 @@ def _write(found: Survey, clusters: Sequence[Cluster], folder: Path, progress: P
     """Write the list and the figures; returns their names."""
     write_text(folder / LIST, csv_text(clusters))
     written = [LIST]
-    drawings = {
+    drawings: dict[str, Callable[[], Figure]] = {
         ELBOW: lambda: figures.elbow(found.inertias, found.suggested, len(clusters)),
         GALLERY: lambda: figures.members(clusters),
     }
