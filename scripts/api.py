@@ -167,12 +167,12 @@ def _default(value: object) -> str:
 
 def _commands() -> Iterator[str]:
     """Each command with its options, and the exit codes."""
-    top = terminal.build_parser([], cli.COMMANDS)
+    top = terminal.parser_of([], cli.COMMANDS)
     yield f"## Command line\n\n`{terminal.PROGRAM} COMMAND ...`, or `python -m napari_voxreg COMMAND ...`\n"
     yield _options(top)
     for name in _subparsers(top):
         # No method's own parameters, which docs/methods.md lists.
-        parser = _subparsers(terminal.build_parser([name, "--method", "none"], cli.COMMANDS))[name]
+        parser = _subparsers(terminal.parser_of([name, "--method", "none"], cli.COMMANDS))[name]
         yield from _command(parser, f"{terminal.PROGRAM} {name}")
     yield "A method's parameters are options, too: `--levels 5`, `--no-refine`; see [Methods](methods.md).\n"
     codes = re.search(r"Exit codes: (.*?)\.$", cli.__doc__ or "", re.DOTALL | re.MULTILINE)

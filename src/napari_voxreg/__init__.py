@@ -3,11 +3,14 @@
 The public names are loaded on first use, so that importing the package loads no torch, ITK, Qt or napari.
 """
 
-import logging
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from importlib import import_module
+
+TYPE_CHECKING = False  # typing takes as long to load as the rest of this module and of the command line's
 if TYPE_CHECKING:
+    from typing import Any
+
     from .core.geometry import Grid, Image
     from .core.process import MethodUnavailable
     from .core.progress import Cancelled
@@ -36,9 +39,6 @@ if TYPE_CHECKING:
     )
 
     __version__: str
-
-# Who listens decides what is shown: the command line with --verbose, the log of the panel, or the user.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "core.geometry": ("Grid", "Image"),

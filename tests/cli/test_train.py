@@ -105,14 +105,15 @@ def test_sources_that_hold_no_pairs_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_ctrl_c_stops_and_keeps(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_stops_and_keeps(folder: Path, tmp_path: Path, number: int) -> None:
     run = tmp_path / "run"
     words = [sys.executable, "-m", "napari_voxreg", "train", str(folder), "-o", str(run), *QUICK]
     with subprocess.Popen([*words, "--epochs", "100000"], stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 120
         while not (run / "last.safetensors").exists() and time.monotonic() < until:
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"train {run} --resume" in said

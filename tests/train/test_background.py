@@ -20,6 +20,7 @@ from napari_voxreg.train.background import resume_in_background, train_in_backgr
 from napari_voxreg.train.events import Began, Ended, EpochDone, Event, Example, Failed, Paused, Stepped
 from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.run import resume, train_pairs
+from napari_voxreg.train.runs import read_run
 
 QUICK = TrainOptions(architecture="stn", epochs=20, batch_size=2, size=32, workers=0, rotation=10)
 
@@ -82,6 +83,19 @@ def test_pause_go_and_stop_within_a_second_then_kill_and_resume_the_same_curve(
     assert [p for p in psutil.Process().children() if "napari_voxreg.train.child" in p.cmdline()] == []
     train_pairs(pairs, QUICK, tmp_path / "whole")
     assert curve(folder) == curve(tmp_path / "whole")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_a_process_that_is_told_to_end_saves_first(some_pairs, tmp_path: Path) -> None:
+    """As by a batch system, which ends all processes of a job."""
+    ear, folder = Ear(), tmp_path / "run"
+    training = train_in_background(some_pairs(), replace(QUICK, epochs=100_000), folder, ear.events.put)
+    ear.until(EpochDone)
+    (child,) = [p for p in psutil.Process().children() if "napari_voxreg.train.child" in p.cmdline()]
+    child.terminate()
+    assert ear.until(Ended).reason == "stopped"
+    assert training.wait(20)
+    assert read_run(folder).resumable
 
 
 def test_a_second_training_in_a_folder_is_refused_and_waits_for_one_that_is_ending(

@@ -1,7 +1,9 @@
 """The command line: what the panels do, from a terminal.
 
 Exit codes: 0 done, 1 failed, 2 input refused (a wrong option, or images that cannot be registered),
-130 cancelled. This module is what is loaded first and loads next to nothing, so that Ctrl-C finds it ready.
+130 cancelled.
+
+This module is loaded first and loads next to nothing, so that Ctrl-C finds it ready.
 """
 
 from __future__ import annotations
@@ -9,11 +11,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib import import_module
-from types import FrameType
+
+TYPE_CHECKING = False  # as in the package itself
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import Any
 
 # Each has a module here with `add(parser, words)` and `run(options)`. Only that of the command which is given
 # is imported, so that --help is immediate.
@@ -46,31 +50,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with _left_at_once():
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    _set({number: _leave for number, handler in usual.items() if handler is not signal.SIG_IGN})
+    try:
         terminal = import_module(".terminal", __package__)
         options = terminal.parse(words, COMMANDS)
+    finally:
+        _set(usual)
     code: int = options if isinstance(options, int) else terminal.run(options)
     return code
 
 
-@contextmanager
-def _left_at_once() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process at once while libraries are loaded, when nothing is lost.
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End the process while libraries are loaded, when nothing is lost.
 
     An exception in the middle of an import could come out anywhere, with a traceback.
     """
+    os.write(2, b"napari-voxreg: cancelled; nothing was written\n")
+    os._exit(CANCELLED)
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        os.write(2, b"napari-voxreg: cancelled; nothing was written\n")
-        os._exit(CANCELLED)
 
-    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
-        yield
-        return
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-    usual = {number: signal.signal(number, leave) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in usual.items():
+def _set(handlers: dict[signal.Signals, Any]) -> None:
+    """Set signal handlers, as only the main thread may."""
+    for number, handler in handlers.items():
+        try:
             signal.signal(number, handler)
+        except ValueError:
+            return

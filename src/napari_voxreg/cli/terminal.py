@@ -126,7 +126,7 @@ def parse(words: Sequence[str], commands: Mapping[str, str]) -> argparse.Namespa
     try:
         for word in words:
             check_utf8(Path(word))
-        return build_parser(words, commands).parse_args(words)
+        return parser_of(words, commands).parse_args(words)
     except SystemExit as leaving:  # argparse ends this way after --help
         return int(leaving.code or 0)
     except ValueError as error:
@@ -174,7 +174,7 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message}; see {self.prog} --help.")
 
 
-def build_parser(words: Sequence[str], commands: Mapping[str, str]) -> argparse.ArgumentParser:
+def parser_of(words: Sequence[str], commands: Mapping[str, str]) -> argparse.ArgumentParser:
     """The parser of the whole command line, with the options of the command that `words` begin with."""
     width = min(WIDTH, get_terminal_size().columns) - 2
     shape = partial(argparse.RawDescriptionHelpFormatter, width=width, max_help_position=26)

@@ -6,7 +6,7 @@ import atexit
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -14,9 +14,9 @@ from torch import Tensor
 from ..tensor.device import device_named
 from .events import Request
 
+c10d = cast(Any, torch.distributed)  # not all of its names have types
 LOOPBACK = "127.0.0.1"
 PORT = "NAPARI_VOXREG_PORT"  # the environment variable by which processes started here know the others
-_distributed: Any = torch.distributed  # which does not declare the stores that it exports
 _store: Any = None  # of the first process
 REQUESTS: tuple[Request, ...] = ("go", "pause", "stop")
 
@@ -77,11 +77,9 @@ class FabricProcesses:
         if kind == "mps":
             raise ValueError("Several processes need CUDA or the CPU; choose cuda or cpu as the device.")
         strategy = _loopback("nccl" if kind == "cuda" else "gloo", devices) if nodes == 1 else "ddp"
-        self._fabric: Any = Fabric(
-            accelerator="gpu" if kind == "cuda" else "cpu",
-            devices=devices,
-            num_nodes=nodes,
-            strategy=strategy,
+        kinds = "gpu" if kind == "cuda" else "cpu"
+        self._fabric = cast(
+            Any, Fabric(accelerator=kinds, devices=devices, num_nodes=nodes, strategy=strategy)
         )
         if nodes == 1 and not _started_elsewhere(self._fabric.strategy):
             _listen(devices)
@@ -121,7 +119,7 @@ def _listen(size: int) -> None:
     global _store
     point = socket.create_server((LOOPBACK, 0))
     port = point.getsockname()[1]
-    _store = _distributed.TCPStore(
+    _store = c10d.TCPStore(
         LOOPBACK, port, size, is_master=True, wait_for_workers=False, master_listen_fd=point.detach()
     )
     os.environ |= {"MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(port), PORT: str(port)}
@@ -139,12 +137,10 @@ def _loopback(backend: str, size: int) -> Any:
             """Join the others, unless torchrun or SLURM has started them all."""
             if PORT in os.environ:
                 port = int(os.environ[PORT])
-                store = _store or _distributed.TCPStore(LOOPBACK, port, size, is_master=False)
-                torch.distributed.init_process_group(
-                    backend, store=store, rank=self.local_rank, world_size=size
-                )
+                store = _store or c10d.TCPStore(LOOPBACK, port, size, is_master=False)
+                c10d.init_process_group(backend, store=store, rank=self.local_rank, world_size=size)
                 # Python's end may come after that of the libraries which the group needs.
-                atexit.register(torch.distributed.destroy_process_group)
+                atexit.register(c10d.destroy_process_group)
             super().setup_environment()
 
     return Loopback(process_group_backend=backend)

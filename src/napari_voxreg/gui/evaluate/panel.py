@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
+import atexit
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...core import process
+from ...core.disk import scratch_folder
 from ...core.process import MethodUnavailable
 from ...core.progress import Cancelled
 from ...evaluation import Evaluation, Row
@@ -77,7 +79,7 @@ class EvaluateWidget(Docked):
         super().__init__()
         self._viewer = viewer
         self._runner, self._opener, self._saver = Runner(), Runner(), Runner()
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Path | None = None
         self._layers: list[tuple[Layer, str]] = []
         self._build()
         self._refresh()
@@ -210,8 +212,10 @@ class EvaluateWidget(Docked):
         if self.folder.path is not None:
             return self.folder.path
         if self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="voxreg-", ignore_cleanup_errors=True)
-        return Path(self._scratch.name)
+            keeper = ExitStack()
+            self._scratch = keeper.enter_context(scratch_folder())
+            atexit.register(keeper.close)
+        return self._scratch
 
     def _start(
         self,
