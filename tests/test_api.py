@@ -39,6 +39,7 @@ def test_the_page_lists_what_there_is() -> None:
 
 def test_dir_lists_the_public_names_without_loading_them() -> None:
     assert {*napari_voxreg.__all__, "__version__", "load_result", "register"} <= set(dir(napari_voxreg))
+    assert not {"Any", "TYPE_CHECKING", "import_module", "logging"} & set(dir(napari_voxreg))
     code = (
         "import sys, napari_voxreg; dir(napari_voxreg); print(len([m for m in sys.modules if 'voxreg' in m]))"
     )

@@ -135,3 +135,15 @@ def test_numpy_sees_the_pixels_of_an_image():
     with pytest.raises(ValueError, match="copy"):
         np.asarray(image, dtype=np.float32, copy=False)
     assert np.mean(image) == 2.5 and np.array_equal(np.stack([image, image])[1], data)
+
+
+@pytest.mark.parametrize("given", ["fixed.png", None, [[object()] * 9] * 9, [["a"] * 9] * 9])
+def test_what_holds_no_numbers_is_no_image(given: object) -> None:
+    with pytest.raises(ValueError, match=r"is not an image; give an array of numbers") as raised:
+        as_image(given)  # type: ignore[arg-type]
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 200
+
+
+def test_an_image_shows_what_it_is_and_not_its_pixels() -> None:
+    image = as_image(np.zeros((200, 300, 3), np.uint8), "fundus")
+    assert repr(image).startswith("Image('fundus', uint8, 3 channels, Grid(") and len(repr(image)) < 400

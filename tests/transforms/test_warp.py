@@ -74,3 +74,11 @@ def test_inputs_stay_and_mistakes_are_refused():
         warp(image, None, Grid.from_spacing((3, 3, 3)))
     with pytest.raises(ValueError, match="3D transform"):
         warp(image, Affine.identity(3), image.grid)
+
+
+def test_an_image_is_no_grid():
+    image = _ramp()
+    with pytest.raises(
+        ValueError, match=r"Image is not a grid; give that of the fixed image"
+    ):
+        warp(image, None, image)

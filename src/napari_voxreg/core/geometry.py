@@ -304,6 +304,10 @@ class Image:
                 "give the grid's shape, with channels last if there are any."
             )
 
+    def __repr__(self) -> str:
+        channels = "" if self.channels is None else f", {self.channels} channels"
+        return f"Image({self.name!r}, {self.data.dtype}{channels}, {self.grid!r})"
+
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         """The pixels for NumPy, ``np.asarray(image)``: shared where no conversion is needed, as for an array.
 
@@ -349,11 +353,16 @@ def as_image(image: Image | npt.ArrayLike, name: str = "") -> Image:
     Raises
     ------
     ValueError
-        If the array has too few axes, or so many that one of them must be time or channels.
+        If it holds no numbers, has too few axes, or so many that one of them must be time or channels.
     """
     if isinstance(image, Image):
         return image
     data = np.asanyarray(image)
+    if data.dtype.kind not in "biufc":
+        raise ValueError(
+            f"{str(image)[:60]!r} is not an image; give an array of numbers, or what "
+            "napari_voxreg.io.images.read_image makes of a file."
+        )
     if data.ndim < 2:
         raise ValueError(f"An image needs two or three axes; this array has the shape {data.shape}.")
     if data.ndim > 4 or (data.ndim == 4 and data.shape[-1] > 4):

@@ -51,6 +51,8 @@ def warp(
     """
     if order not in (0, 1):
         raise ValueError(f"order cannot be {order!r}; choose 0 (nearest) or 1 (linear).")
+    if not isinstance(grid, Grid):
+        raise ValueError(f"{type(grid).__name__} is not a grid; give that of the fixed image, image.grid.")
     image = as_image(image)
     if image.ndim != grid.ndim:
         raise ValueError(
