@@ -78,7 +78,5 @@ def test_inputs_stay_and_mistakes_are_refused():
 
 def test_an_image_is_no_grid():
     image = _ramp()
-    with pytest.raises(
-        ValueError, match=r"Image is not a grid; give that of the fixed image"
-    ):
+    with pytest.raises(ValueError, match=r"Image is not a grid; give that of the fixed image"):
         warp(image, None, image)
