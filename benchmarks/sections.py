@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import network_page
+import unrelated
 from case import pairs_module
 from contestants import ORDER, missing, refuses
 from napari_voxreg.methods import METHODS
@@ -276,6 +277,17 @@ def _networks(quick: bool) -> list[Cell]:
     ]
 
 
+def _unrelated(quick: bool) -> list[Cell]:
+    """All methods in 2D, the fast ones in 3D."""
+    chosen = {2: METHODS, 3: unrelated.VOLUMES}
+    return [
+        Cell(f"{ndim}D", method, "unrelated.py", (method, str(ndim), str(20 if quick else count)))
+        for ndim, count in unrelated.COUNTS.items()
+        for method in chosen[ndim]
+        if not refuses(method, ndim)
+    ]
+
+
 def _direct(quick: bool) -> list[Cell]:
     return [] if quick else [Cell("all", "elastix", "elastix_direct.py", ())]
 
@@ -290,6 +302,7 @@ SECTIONS = (
     Section("heads", "Brains", _heads, _heads_page),
     Section("linear", "Cost against size", _linear, _linear_page),
     Section("variations", "Simulated changes of pose", _variations, _variations_page),
+    Section("unrelated", "Unrelated images", _unrelated, unrelated.page),
     Section("flow", "Optical flow", _flows, _flows_page),
     Section("networks", "Networks", _networks, network_page.page),
     Section("direct", "elastix here against itk-elastix alone", _direct, _direct_page),

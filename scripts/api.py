@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import napari_voxreg
 from napari_voxreg import Transform
 from napari_voxreg.cli import main as cli
+from napari_voxreg.cli import terminal
 from napari_voxreg.evaluation import TABLE, Evaluation
 from napari_voxreg.metrics.pair import Scores
 from napari_voxreg.metrics.verdict import Verdict
@@ -166,13 +167,13 @@ def _default(value: object) -> str:
 
 def _commands() -> Iterator[str]:
     """Each command with its options, and the exit codes."""
-    top = cli._parser([])
-    yield f"## Command line\n\n`{cli.PROGRAM} COMMAND ...`, or `python -m napari_voxreg COMMAND ...`\n"
+    top = terminal.build_parser([], cli.COMMANDS)
+    yield f"## Command line\n\n`{terminal.PROGRAM} COMMAND ...`, or `python -m napari_voxreg COMMAND ...`\n"
     yield _options(top)
     for name in _subparsers(top):
         # No method's own parameters, which docs/methods.md lists.
-        parser = _subparsers(cli._parser([name, "--method", "none"]))[name]
-        yield from _command(parser, f"{cli.PROGRAM} {name}")
+        parser = _subparsers(terminal.build_parser([name, "--method", "none"], cli.COMMANDS))[name]
+        yield from _command(parser, f"{terminal.PROGRAM} {name}")
     yield "A method's parameters are options, too: `--levels 5`, `--no-refine`; see [Methods](methods.md).\n"
     codes = re.search(r"Exit codes: (.*?)\.$", cli.__doc__ or "", re.DOTALL | re.MULTILINE)
     assert codes is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +18,18 @@ def test_demo_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setenv("PATH", "")
     assert main(["demo"]) == 1
     assert "apt-get install -y xvfb" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["demo.jpg", "demo", "demo.png.txt"])
+def test_demo_refuses_other_formats_before_it_opens_napari(
+    name: str, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    assert ".png" in refused("demo", "-o", tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_demo_refuses_a_place_that_cannot_hold_a_file(tmp_path: Path, refused: Callable[..., str]) -> None:
+    (tmp_path / "notes").write_text("mine")
+    assert "not a folder" in refused("demo", "-o", tmp_path / "notes" / "demo.png")
+    (tmp_path / "demo.png").mkdir()
+    assert "is a folder" in refused("demo", "-o", tmp_path / "demo.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from napari_voxreg.evaluation import (
     COLUMNS,
     TABLE,
     Row,
+    Table,
     columns,
     evaluate,
     interpolation,
@@ -287,6 +289,57 @@ def test_a_second_run_takes_what_is_there_and_tries_again_what_failed(known, fol
             ("s1", "better"),
             ("s2", "better"),
         ]
+
+
+def test_evaluations_at_the_same_time_in_one_folder_keep_the_rows_of_all(known, folder, tmp_path):
+    """Three that read the empty table at their start, and each of which writes row by row."""
+    out, pairs, going = tmp_path / "out", open_pairs(folder), threading.Barrier(3)
+    names, waited = ("one", "two", "three"), set()
+    for name in names:
+        known(Affine.translation(SHIFT), name)
+
+    def run(name):
+        def progress(fraction, words, metric=None):
+            if name not in waited:
+                waited.add(name)
+                going.wait(60)
+
+        evaluate(pairs, method=name, folder=out, progress=progress)
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted((row.method, row.name) for row in Table(out).rows) == sorted(
+        (name, pair.name) for name in names for pair in pairs.all
+    )
+
+
+def test_a_row_written_by_another_evaluation_meanwhile_is_kept(known, folder, tmp_path):
+    known(Affine.translation(SHIFT))
+    out, every = tmp_path / "out", open_pairs(folder).all
+    first, second, third = sorted(
+        every, key=lambda pair: pair.name == "s1"
+    )  # the one that cannot be read last
+
+    def arrived(row):
+        if row.name == first.name:  # another one comes, writes and goes
+            evaluate([third], method="known", seed=5, folder=out)
+
+    evaluate([first, second], method="known", folder=out, arrived=arrived)
+    assert [row.name for row in Table(out).rows] == [first.name, third.name, second.name]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_a_method_runs(known, folder, tmp_path):
+    calls = known(Affine.translation(SHIFT))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file is not a folder; choose another one for the output"):
+        evaluate(open_pairs(folder), method="known", folder=tmp_path / "file" / "out")
+    (tmp_path / "out" / "table.csv").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"table\.csv is a folder; choose another name"):
+        evaluate(open_pairs(folder), method="known", folder=tmp_path / "out")
+    assert calls == []
 
 
 def test_other_settings_or_a_lost_transform_are_run(known, folder, tmp_path, monkeypatch):

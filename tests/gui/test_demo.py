@@ -11,8 +11,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from napari_voxreg import Affine
-from napari_voxreg.gui.demo import true_error
+from napari_voxreg import Affine, MethodUnavailable, register
+from napari_voxreg.gui.demo import demo, true_error
+from napari_voxreg.gui.register.panel import RegisterWidget
 from napari_voxreg.samples import make_sample
 
 
@@ -35,7 +36,7 @@ def test_true_error_is_measured_against_the_truth() -> None:
 
 
 def test_demo_registers_and_saves_a_screenshot(tmp_path: Path) -> None:
-    screenshot = tmp_path / "demo.png"
+    screenshot = tmp_path / "new" / "demo.png"
     command = [sys.executable, "-m", "napari_voxreg", "demo", "-o", str(screenshot)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -50,3 +51,18 @@ def test_demo_registers_and_saves_a_screenshot(tmp_path: Path) -> None:
     # The fundus is red and fills much of the window; a black canvas would have none of it.
     red = (pixels[..., 0] > 120) & (pixels[..., 2] < 100)
     assert np.mean(red) > 0.1
+
+
+def test_demo_closes_when_the_screenshot_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "demo.png"
+
+    def registered_at_once(panel: RegisterWidget) -> None:
+        place.mkdir()  # after the command line has checked it
+        sample = make_sample("fundus")
+        panel.finished.emit(register(sample.fixed, sample.moving, method="translation"))
+
+    monkeypatch.setattr(RegisterWidget, "run", registered_at_once)
+    with pytest.raises(MethodUnavailable, match=r"demo\.png"):
+        demo(place, print)

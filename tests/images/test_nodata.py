@@ -67,6 +67,14 @@ def test_the_mask_of_the_task_is_both_masks() -> None:
     assert np.array_equal(task.fixed.data[np.isfinite(fixed)], fixed[np.isfinite(fixed)])
 
 
+def test_what_has_no_data_in_a_mask_does_not_count() -> None:
+    fixed, moving = pair()
+    own = np.where(footprints()[0], 3.0, np.nan)
+    for mask in (own, np.ma.masked_invalid(own), Image(own, Grid.from_spacing(own.shape))):
+        task = prepare(fixed, moving, fixed_mask=mask).task
+        assert np.array_equal(task.fixed_mask.data, footprints()[0])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_a_given_mask_excludes_is_no_matter(value: float) -> None:
     fixed, moving = (data.copy() for data in pair())

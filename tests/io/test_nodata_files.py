@@ -180,6 +180,16 @@ def test_what_no_format_holds_is_refused() -> None:
         format_like(image, "m.nii")
 
 
+@pytest.mark.parametrize("shape", [(3, 10, 20, 30), (2, 5, 20, 21), (2, 3, 4, 20, 30)])
+def test_unnamed_axes_beyond_three_are_asked_for(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, "u1"), photometric="minisblack")
+    with pytest.raises(ValueError, match=r"^Which axis of a\.tif, of shape .* is time or channels; .*\?$"):
+        read_image(tmp_path / "a.tif")
+    named = "TCZYX"[-len(shape) :] if len(shape) == 5 else "TZYX"
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros(shape, "u1"), metadata={"axes": named})
+    assert read_image(tmp_path / "a.ome.tif").grid.units[0] == "second"
+
+
 def test_pairs_and_their_labels_keep_what_has_no_data(tmp_path: Path) -> None:
     pixels = np.where(KNOWN, RNG.random(KNOWN.shape), -1).astype("f4")
     path = geotiff(tmp_path / "a.tif", pixels, -1)

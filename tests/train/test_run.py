@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import multiprocessing
 import resource
@@ -17,15 +18,16 @@ import pytest
 import torch
 
 from napari_voxreg import Grid, Image, register
+from napari_voxreg.core.disk import DiskFull, disk_full
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
 from napari_voxreg.nets.checkpoints.checkpoint import ARCHITECTURES, load_weights
-from napari_voxreg.train.events import Began, Ended, EpochDone, Example, Paused, Said, Stepped
+from napari_voxreg.train.events import Began, Ended, EpochDone, Event, Example, Paused, Said, Stepped
 from napari_voxreg.train.optim import averaging
 from napari_voxreg.train.options import ARCHITECTURES as NETWORKS
 from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.pairs import data, session
 from napari_voxreg.train.pairs.networks import arguments_of
-from napari_voxreg.train.run import preview, resume, train_pairs
+from napari_voxreg.train.run import full_disk_reported, preview, resume, train_pairs
 from napari_voxreg.train.runs import list_runs, read_history, read_run, weights_of_runs
 
 QUICK = TrainOptions(
@@ -78,7 +80,7 @@ def test_a_run_leaves_all_that_was_promised(some_pairs, tmp_path: Path) -> None:
     assert {"torch", "napari-voxreg"} <= card["versions"].keys()
     assert (folder / "epoch-00002.safetensors").is_file()
     assert list(folder.glob("events.out.tfevents.*"))
-    assert not (folder / "cache").exists()
+    assert not list(folder.glob(".napari-voxreg*"))
     with (folder / "pairs.csv").open() as file:
         listed = list(csv.DictReader(file))
     assert [row["set"] for row in listed] == ["train"] * 6 + ["val"] * 2
@@ -246,12 +248,71 @@ def test_a_full_disk_is_one_sentence_and_earlier_files_stay_whole(some_pairs, tm
             resume(folder, epochs=3)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert raised.value.strerror.count(". ") == 0
+    assert str(raised.value).count(". ") == 0
     for name in ("best.safetensors", "last.safetensors", "state.pt"):
         assert (folder / name).read_bytes() == before[name]
     assert resume(folder).reason == "done"
     train_pairs(pairs, QUICK, tmp_path / "whole")
     assert curve(folder) == curve(tmp_path / "whole")
+
+
+def test_the_users_own_files_in_the_folder_stay(some_pairs, tmp_path: Path) -> None:
+    folder, pairs = tmp_path / "run", some_pairs()
+    for name in ("cache/thesis.txt", "cache/training/0000000.npz", "events/mine", "napari-voxreg-notes/x"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("years of work")
+    before = sorted(folder.rglob("*"))
+    assert train_pairs(pairs, replace(QUICK, epochs=1), folder).reason == "done"
+    assert set(before) <= set(folder.rglob("*"))
+    assert all(path.read_text() == "years of work" for path in before if path.is_file())
+
+
+def test_prepared_pairs_are_kept_while_it_runs_and_what_others_put_there_stays(
+    some_pairs, tmp_path: Path
+) -> None:
+    folder, seen = tmp_path / "run", []
+
+    def report(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            seen.append(sorted(path.name for path in (folder / session.CACHE / "training").iterdir()))
+            (folder / session.CACHE / "mine.txt").write_text("mine")
+
+    train_pairs(some_pairs(), replace(QUICK, epochs=1), folder, report=report)
+    assert seen == [[f"{k:07d}.npz" for k in range(6)]]
+    assert [path.name for path in (folder / session.CACHE).iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("name", ["pairs.csv", "history.csv", "pairs.h5", "state.pt", "best.json"])
+def test_files_of_no_run_are_not_replaced(some_pairs, tmp_path: Path, name: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("years of work")
+    with pytest.raises(
+        ValueError, match=rf"{name} is of no run and would be replaced; choose another folder\.$"
+    ):
+        train_pairs(some_pairs(), QUICK, tmp_path / "run")
+    assert (tmp_path / "run" / name).read_text() == "years of work"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_a_pair_is_read(
+    some_pairs, tmp_path: Path, monkeypatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr("napari_voxreg.train.run.read_pair", lambda pair: pytest.fail("it was read"))
+    with pytest.raises(OSError, match=r"file is not a folder; choose another"):
+        train_pairs(some_pairs(), QUICK, tmp_path / "file" / "run")
+
+
+def test_the_disk_that_is_full_is_named(tmp_path: Path) -> None:
+    """The run's own, that of temporary files, or what processes share."""
+    for error, words in (
+        (OSError(errno.ENOSPC, "No space left"), rf"The disk of {tmp_path} is full; what was saved before"),
+        (disk_full(tmp_path), rf"The disk of {tmp_path} is full; what was saved before"),
+        (disk_full(Path("/elsewhere")), r"The disk of /elsewhere is full; free"),
+    ):
+        with pytest.raises(DiskFull, match=words), full_disk_reported(tmp_path):
+            raise error
+    said = str(data.explained(OSError(errno.ENOSPC, "No space left on device")))
+    assert "/dev/shm" in said and "workers" in said
 
 
 def test_an_image_that_cannot_be_read_is_named_counted_and_left_out(

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..io.images import check_format, read_image, write_image
+from ..io.files import check_inputs_kept, check_outputs
+from ..io.images import WRITTEN, check_format, ending_of, read_image, write_image
 from ..io.series import planned_series, warp_series
 from ..io.transforms import fixed_grid, load_record, load_transform
 from .options import add_verbose
@@ -27,12 +28,19 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Warp the image onto the grid of the fixed image and write it."""
+    if ending_of(options.output) not in WRITTEN:
+        raise ValueError(
+            f"{options.output.name} cannot be written; give a name that ends in {', '.join(WRITTEN)}."
+        )
+    check_outputs(options.output)
     transform, record = load_transform(options.transform), load_record(options.transform)
     if record is None:
         raise ValueError(
             f"{options.transform.name} has no record of the fixed image's grid beside it; "
             "give a transform that napari-voxreg has written, with its .json."
         )
+    saved = options.transform / "transform.h5" if options.transform.is_dir() else options.transform
+    check_inputs_kept([options.image, saved, saved.with_suffix(".json")], [options.output])
     image = read_image(options.image)
     grid = fixed_grid(record)
     check_format(planned_series(image, grid), options.output)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import figures
 from ..cohort import IMAGES, MOST, Cluster, Survey, csv_text, judge, markdown, survey, table_text
-from ..core.progress import Progress, subprogress
+from ..core.progress import Cancelled, Progress, subprogress
+from ..io.files import check_outputs, check_replaceable
 from .options import add_declared, add_verbose, parameters
 from .pairs import add_source_options, pairs_from
 from .tables import write_text
 from .terminal import progress_bar
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..train.options import TrainOptions
 
 LIST, ELBOW, GALLERY, TABLE, SUMMARY = "clusters.csv", "elbow.png", "gallery.png", "table.csv", "summary.md"
+TITLE = "# Clusters"  # of the summary
 MODELS, JUDGED = "models", "judged"  # folders
 SURVEYED, TRAINED = 0.05, 0.85  # of the time with training, until clusters and models are there
 
@@ -67,6 +71,11 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"--{idle[0].replace('_', '-')} is about training; give --train, too.")
     if options.count is not None and options.count < 1:
         raise ValueError(f"There cannot be {options.count} clusters; give -k a number from 1 on.")
+    check_outputs(*(options.output / name for name in (LIST, ELBOW, GALLERY, TABLE, SUMMARY)))
+    check_replaceable(options.output / LIST, "cluster,set,pair,")
+    if options.train:
+        check_replaceable(options.output / TABLE, "cluster,training pairs,")
+        check_replaceable(options.output / SUMMARY, TITLE)
     pairs = pairs_from(options)
     if options.train and not pairs.validation:
         raise ValueError("Models are judged on validation pairs; keep some with --validation.")
@@ -80,7 +89,8 @@ def run(options: argparse.Namespace) -> None:
         )
         clusters = found.clusters(options.count)
         blocks = [_listed(found, clusters), *found.pairs.notes]
-        written = _write(found, clusters, options.output)
+        surveyed = subprogress(progress, 0.0, SURVEYED if options.train else 1.0)
+        written = _write(found, clusters, options.output, surveyed)
         if options.train:
             blocks += _trained(found, clusters, chosen, options.output, progress)
             written += [TABLE, SUMMARY]
@@ -88,12 +98,22 @@ def run(options: argparse.Namespace) -> None:
     print("\n\n".join(blocks))
 
 
-def _write(found: Survey, clusters: Sequence[Cluster], folder: Path) -> list[str]:
+def _write(found: Survey, clusters: Sequence[Cluster], folder: Path, progress: Progress) -> list[str]:
     """Write the list and the figures; returns their names."""
     write_text(folder / LIST, csv_text(clusters))
-    figures.save(figures.elbow(found.inertias, found.suggested, len(clusters)), folder / ELBOW)
-    figures.save(figures.members(clusters), folder / GALLERY)
-    return [LIST, ELBOW, GALLERY]
+    written = [LIST]
+    drawings: dict[str, Callable[[], Figure]] = {
+        ELBOW: lambda: figures.elbow(found.inertias, found.suggested, len(clusters)),
+        GALLERY: lambda: figures.members(clusters),
+    }
+    for name, draw in drawings.items():
+        try:
+            progress(1.0, f"drawing {name}")
+        except Cancelled as stopped:
+            raise Cancelled(f"cancelled; {folder} holds {' and '.join(written)} so far") from stopped
+        figures.save(draw(), folder / name)
+        written.append(name)
+    return written
 
 
 def _trained(
@@ -128,7 +148,7 @@ def _trained(
     )
     write_text(folder / TABLE, table_text(judged))
     page = markdown(judged)
-    write_text(folder / SUMMARY, f"# Clusters\n\n{how}\n\n{page}")
+    write_text(folder / SUMMARY, f"{TITLE}\n\n{how}\n\n{page}")
     return [*(note for note in models.notes if note not in found.pairs.notes), how, page.strip()]
 
 

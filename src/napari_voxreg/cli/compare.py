@@ -10,14 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.progress import Cancelled
+from ..io.files import check_inputs_kept, check_outputs, check_replaceable
 from ..io.images import read_image
 from ..io.series import time_point
+from ..methods import METHODS
 from ..registration.compare import BEFORE, Row, best, columns, compare, remarks
-from .options import add_method, add_pair_options, add_verbose, pair_inputs
+from ..registration.result import check_folder
+from .options import add_method, add_pair_options, add_verbose, pair_files, pair_inputs
 from .tables import markdown_table, text_table, write_text
 from .terminal import progress_bar
 
 WORDS = 2  # columns before the numbers begin
+HEAD = ("method", "verdict")  # of these columns
+TABLE, PAGE = "table.csv", "table.md"
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -33,6 +38,14 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the methods and print the table; what is done when the user cancels is kept."""
+    if options.output is not None:
+        files = [options.output / name for name in (TABLE, PAGE)]
+        check_outputs(*files, options.output / "method" / "transform.h5")
+        check_inputs_kept(pair_files(options), files)
+        for name in METHODS:
+            check_folder(options.output / name)
+        check_replaceable(files[0], ",".join(HEAD))
+        check_replaceable(files[1], f"| {HEAD[0]} | {HEAD[1]} |")
     inputs = pair_inputs(options)
     fixed, moving = time_point(read_image(options.fixed)), time_point(read_image(options.moving))
     rows: list[Row] = []
@@ -47,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
         print(table(rows))
     if done and options.output is not None:
         _write(rows, options.output)
-        print(f"\nWrote table.csv, table.md and a folder for each transform to {options.output}.")
+        print(f"\nWrote {TABLE}, {PAGE} and a folder for each transform to {options.output}.")
     if cancelled:
         raise Cancelled(f"cancelled; {len(done)} of the methods were finished" if done else "")
 
@@ -57,14 +70,14 @@ def _write(rows: Sequence[Row], folder: Path) -> None:
     for row in rows:
         if row.result is not None:
             row.result.save(folder / row.method)
-    write_text(folder / "table.csv", comma_separated(rows))
-    write_text(folder / "table.md", markdown(rows))
+    write_text(folder / TABLE, comma_separated(rows))
+    write_text(folder / PAGE, markdown(rows))
 
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:
     """The table as text, headings first: method, verdict and the columns; the best method has a star."""
     chosen, top = columns(rows), best(rows)
-    head = ["method", "verdict", *(column.title for column in chosen)]
+    head = [*HEAD, *(column.title for column in chosen)]
     lines = [
         [
             f"{row.method} *" if row is top else row.method,
@@ -91,7 +104,7 @@ def comma_separated(rows: Sequence[Row]) -> str:
     chosen, top = columns(rows), best(rows)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["method", "verdict", "best", *(column.title for column in chosen), "failure"])
+    writer.writerow([*HEAD, "best", *(column.title for column in chosen), "failure"])
     for row in rows:
         numbers = [
             "" if (value := column.value(row)) is None or math.isnan(value) else value for column in chosen

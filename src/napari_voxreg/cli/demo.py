@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..io.files import check_outputs
 from .options import add_verbose
 
 
@@ -26,9 +28,17 @@ def run(options: argparse.Namespace) -> None:
 
     Raises
     ------
+    ValueError
+        If the screenshot cannot be written there.
     OSError
         If there is no display of either kind, or the demo failed on the virtual one.
     """
+    if options.output is not None:
+        if options.output.suffix.lower() != ".png":
+            raise ValueError(f"{options.output} cannot be written: the screenshot's name must end in .png.")
+        check_outputs(options.output)
+    # Qt's loop lets Python handle no signals; let them end it.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if display or not sys.platform.startswith("linux"):
         from ..gui.demo import demo  # loads napari, which needs a display

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from .. import figures
 from ..core.progress import Cancelled, Progress, subprogress
-from ..evaluation import Evaluation, Row, Table, evaluate, markdown, summaries, text
+from ..evaluation import TITLE, Evaluation, Row, Table, evaluate, markdown, summaries, text
+from ..io.files import check_outputs, check_replaceable
 from ..registration.prepare import method_named
 from ..registration.register import DEFAULT_METHOD
 from .options import add_method, add_parameters, add_run_options, add_verbose, parameters, run_options
@@ -55,6 +56,8 @@ def run(options: argparse.Namespace) -> None:
     if options.only and not chosen:
         raise ValueError(f"The source holds no pairs for {options.only}; leave --only out.")
     given = _given(options)
+    check_outputs(options.output / SUMMARY)
+    check_replaceable(options.output / SUMMARY, TITLE)
     rows: list[Row] = []
     done: list[Evaluation] = []
     drawn: list[str] = []

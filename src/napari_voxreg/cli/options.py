@@ -66,6 +66,16 @@ def pair_inputs(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def pair_files(options: argparse.Namespace) -> list[Path | None]:
+    """The files that `add_pair_options` names, None for each that was not given."""
+    given = options.initial
+    initial = None if given is None or given in INITIAL_TRANSFORMS else Path(given)
+    if initial is not None and initial.is_dir():
+        initial /= "transform.h5"
+    masks = [options.fixed_mask, options.moving_mask]
+    return [options.fixed, options.moving, *masks, *(options.landmarks or ()), initial]
+
+
 def _initial(given: str | None) -> str | Transform | None:
     """A kind of initial transform, or a transform from disk."""
     if given is None or given in INITIAL_TRANSFORMS:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
+from ..io.files import check_outputs
 from ..io.pairs import FRACTION, ROLES, Pair, Pairing, PairSet, name_of_source, open_pairs, pack
 from .options import add_verbose
 from .tables import text_table
@@ -102,6 +103,7 @@ def _list(options: argparse.Namespace) -> None:
 
 def _pack(options: argparse.Namespace) -> None:
     """Write the pair file."""
+    check_outputs(options.output)
     pairs = pairs_from(options)
     with progress_bar() as progress:
         path = pack(pairs, options.output, progress)

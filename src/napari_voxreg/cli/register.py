@@ -6,12 +6,21 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..io.images import format_like, read_image, write_like
+from ..io.files import check_inputs_kept, check_outputs
+from ..io.images import ending_of, format_like, read_image, write_like
 from ..io.series import is_series, planned_series, time_point, warp_series
 from ..io.transforms import load_transform
 from ..registration.register import DEFAULT_METHOD, register
-from ..registration.result import Result
-from .options import add_method, add_pair_options, add_parameters, add_verbose, pair_inputs, parameters
+from ..registration.result import Result, check_folder
+from .options import (
+    add_method,
+    add_pair_options,
+    add_parameters,
+    add_verbose,
+    pair_files,
+    pair_inputs,
+    parameters,
+)
 from .tables import text_table
 from .terminal import progress_bar
 
@@ -39,6 +48,11 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Register the pair, write transform and warped image, print the verdict and the scores."""
+    outputs = [options.output / name for name in ("transform.h5", "transform.json")]
+    warped = [options.output / f"warped{end}" for end in (ending_of(options.moving), ".mha")]
+    check_outputs(*outputs, *warped)
+    check_inputs_kept(pair_files(options), [*outputs, *warped])
+    check_folder(options.output, *(path.name for path in warped))
     inputs = pair_inputs(options)
     fixed, moving = read_image(options.fixed), read_image(options.moving)
     still, first = time_point(fixed), time_point(moving)
@@ -56,8 +70,9 @@ def run(options: argparse.Namespace) -> None:
             **inputs,
         )
     saved = result.save(options.output)
-    warped = warp_series(moving, load_transform(saved), grid)
-    image = write_like(warped, options.output / "warped", options.moving)
+    image = write_like(
+        warp_series(moving, load_transform(saved), grid), options.output / "warped", options.moving
+    )
     print(_report(result))
     if is_series(fixed) or is_series(moving):
         print("Of a series in time, the first time point was registered; all were warped.")

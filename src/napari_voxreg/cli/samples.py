@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..io.files import check_outputs
 from ..samples import SAMPLES
 from ..samples.files import write_sample
 from .options import add_verbose
@@ -24,6 +25,8 @@ def run(options: argparse.Namespace) -> None:
     """List the pairs, or write them and print the files' names."""
     if options.name is not None and options.name not in SAMPLES:
         raise ValueError(f"There is no sample {options.name!r}; choose from: {', '.join(SAMPLES)}.")
+    if options.output is not None:
+        check_outputs(options.output / "sample")
     for name in SAMPLES if options.name is None else [options.name]:
         info = SAMPLES[name]
         if options.output is None:

@@ -1,22 +1,45 @@
-"""What a command shows while it works, on stderr: a progress bar, and the log on request."""
+"""What a command shows while it works, on stderr (a progress bar, the log on request), and how it ends."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from shutil import get_terminal_size
+from types import FrameType
+from typing import NoReturn
 
 from tqdm import tqdm
 
+from ..core.disk import check_utf8, remove_leftovers
+from ..core.process import MethodUnavailable
 from ..core.progress import Cancelled, Progress
+
+log = logging.getLogger(__name__)
+
+PROGRAM = "napari-voxreg"
+WIDTH = 100  # columns of the help at most
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Progress as a bar if stderr is a terminal; the first Ctrl-C requests a stop, a second ends it."""
-    stop = False
+    """Progress as a bar if stderr is a terminal; the first Ctrl-C requests a stop, a second ends it.
+
+    Raises
+    ------
+    Cancelled
+        By the next report after Ctrl-C; in the end, if there was none.
+    """
+    stop = heard = False
 
     def interrupted(number: int, frame: object) -> None:
         nonlocal stop
@@ -30,14 +53,39 @@ def progress_bar() -> Iterator[Progress]:
         with tqdm(total=100, bar_format=shape, miniters=0, disable=None, leave=False, file=sys.stderr) as bar:
 
             def report(fraction: float | None, message: str, metric: float | None = None) -> None:
+                nonlocal heard
                 if stop:
+                    heard = True
                     raise Cancelled
                 bar.set_postfix_str(message if metric is None else f"{message}, metric {metric:.5g}", False)
                 bar.update(0 if fraction is None else 100 * fraction - bar.n)
 
             yield report
+        if stop and not heard:
+            raise Cancelled("cancelled")
     finally:
         signal.signal(signal.SIGINT, usual)
+
+
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM, by which batch systems and containers end a process, as Ctrl-C."""
+
+    def terminated(number: int, frame: FrameType | None) -> None:
+        handler = signal.getsignal(signal.SIGINT)
+        # Where a shell started the command in the background, Ctrl-C is ignored.
+        if not callable(handler):
+            raise KeyboardInterrupt
+        handler(signal.SIGINT, frame)
+
+    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
+        yield
+        return
+    usual = signal.signal(signal.SIGTERM, terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 @contextmanager
@@ -63,3 +111,88 @@ class _AboveTheBar(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)
+
+
+def parse(words: Sequence[str], commands: Mapping[str, str]) -> argparse.Namespace | int:
+    """The options of a command, or the exit code where there is nothing to run.
+
+    Parameters
+    ----------
+    words : sequence of str
+        As typed.
+    commands : mapping of str to str
+        Names and what they do.
+    """
+    try:
+        for word in words:
+            check_utf8(Path(word))
+        return build_parser(words, commands).parse_args(words)
+    except SystemExit as leaving:  # argparse ends this way after --help
+        return int(leaving.code or 0)
+    except ValueError as error:
+        return _complain(str(error), 2)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the chosen command; whatever goes wrong becomes one sentence and an exit code."""
+    try:
+        with log_to_stderr(options.verbose), termination_as_interrupt():
+            return _run(options)
+    except KeyboardInterrupt:
+        return _complain("cancelled", 130)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        remove_leftovers(Path(tempfile.gettempdir()))
+        options.run(options)
+    except (Cancelled, KeyboardInterrupt) as stopped:
+        return _complain(str(stopped) or "cancelled; nothing was written", 130)
+    except ValueError as error:
+        return _complain(str(error), 2)
+    except (MethodUnavailable, OSError) as error:
+        return _complain(str(error), 1)
+    except Exception as error:  # noqa: BLE001 - a defect ends in a sentence and an exit code, too
+        return _complain(f"unexpected {type(error).__name__}: {error} (-vv shows where)", 1)
+    return 0
+
+
+def _complain(message: str, code: int) -> int:
+    """Print the first line of an error; what follows it, and the traceback, go to the log."""
+    first, *rest = message.split("\n")
+    for line in rest:
+        log.info(line)
+    log.debug("exit code %d", code, exc_info=True)
+    print(f"{PROGRAM}: {first}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses wrong options as everything else is refused: in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see {self.prog} --help.")
+
+
+def build_parser(words: Sequence[str], commands: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The parser of the whole command line, with the options of the command that `words` begin with."""
+    width = min(WIDTH, get_terminal_size().columns) - 2
+    shape = partial(argparse.RawDescriptionHelpFormatter, width=width, max_help_position=26)
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Register 2D and 3D images.",
+        epilog=f"{PROGRAM} COMMAND --help lists the options of a command.",
+        allow_abbrev=False,
+        formatter_class=shape,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version(PROGRAM)}")
+    added = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, sentence in commands.items():
+        command = added.add_parser(
+            name, help=sentence, description=sentence, allow_abbrev=False, formatter_class=shape
+        )
+        if words[:1] == [name]:
+            module = import_module(f".{name}", __package__)
+            module.add(command, words[1:])
+            command.set_defaults(run=module.run)
+    return parser

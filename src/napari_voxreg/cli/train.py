@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.progress import Cancelled, Progress, silent
+from ..io.files import check_outputs
 from .options import add_declared, add_verbose, parameters
 from .pairs import add_source_options, pairs_from
 from .terminal import progress_bar
@@ -56,12 +58,14 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("Give a new folder with -o, or --resume and the folder of a run.")
     given = parameters(options)
     chosen = TrainOptions.from_dict(given)
+    if options.output is not None:
+        check_outputs(options.output / "options.json")
     pairs = None if options.resume else pairs_from(options)
     many = options.devices * options.num_nodes > 1
     processes = (
         FabricProcesses(chosen.device, options.devices, options.num_nodes) if many else SingleProcess()
     )
-    with progress_bar() as progress:
+    with suppress(Cancelled), progress_bar() as progress:  # which may be raised when all is done
         screen = _Screen(silent if processes.rank else progress)
         rest: dict[str, Any] = {"report": screen.report, "control": screen.control, "processes": processes}
         if pairs is None:

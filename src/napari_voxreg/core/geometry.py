@@ -241,7 +241,8 @@ class Grid:
         thin : int
             The array axis of one pixel of a 3D grid. See `plane_frame` for the places.
         """
-        return plane_frame(*np.delete(self.direction, thin, axis=1).T, self.origin)
+        first, second = np.delete(self.direction, thin, axis=1).T
+        return plane_frame(first, second, self.origin)
 
     def without(self, axes: Sequence[int]) -> Grid:
         """The grid without the given array axes, in the world without the axes of the same numbers.

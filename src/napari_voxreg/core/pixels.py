@@ -1,4 +1,4 @@
-"""Pixels without data in arrays: masked ones, and those that are transparent."""
+"""Pixels without data in arrays: masked ones, NaN, and those that are transparent."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def with_nan(data: Array) -> Array:
         return data
     if not np.ma.is_masked(data):
         return np.asarray(data)
-    filled: Array = data.astype(np.result_type(data.dtype, np.float32)).filled(np.nan)
-    return filled
+    plain: Array = data.data.astype(np.result_type(data.dtype, np.float32))
+    plain[np.ma.getmaskarray(data)] = np.nan
+    return plain
 
 
 def with_opacity(data: Array) -> Array:
@@ -50,3 +51,9 @@ def with_opacity(data: Array) -> Array:
         return data
     mask = clear if data.ndim == clear.ndim else np.repeat(clear[..., None], data.shape[-1], axis=-1)
     return np.ma.array(data, mask=mask, fill_value=0)
+
+
+def counted(mask: Array) -> Array:
+    """Where the pixels of a mask are not zero, boolean; masked ones and NaN do not count."""
+    where: Array = np.ma.filled((mask != 0) & (mask == mask), False)
+    return where

@@ -5,7 +5,7 @@
 
 from .rows import COLUMNS, FAILED, MEASURES, Column, Measure, Row, columns, open_row
 from .run import Evaluation, evaluate
-from .summary import Summary, interpolation, markdown, ranked, summaries, text
+from .summary import TITLE, Summary, interpolation, markdown, ranked, summaries, text
 from .table import TABLE, Table
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "FAILED",
     "MEASURES",
     "TABLE",
+    "TITLE",
     "Column",
     "Evaluation",
     "Measure",

@@ -146,7 +146,8 @@ class _Run:
             return self._row(pair, content, progress)
         except Cancelled:
             raise
-        except (ValueError, RuntimeError) as error:  # refusals, missing libraries, ITK's own errors
+        except (ValueError, RuntimeError, OSError) as error:
+            # Refusals, missing libraries, a full disk of temporary files, ITK's own errors.
             return self.failed(pair, content, str(error))
         except Exception as error:  # noqa: BLE001 - a defect on one pair must not lose the others' rows
             return self.failed(pair, content, f"{type(error).__name__}: {error}")

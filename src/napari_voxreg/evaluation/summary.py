@@ -143,6 +143,9 @@ def text(summary: Summary) -> str:
     return "\n".join([_heading(summary), "", *table, *_remarks(summary)])
 
 
+TITLE = "# Evaluation"  # of the page
+
+
 def markdown(every: Sequence[Summary]) -> str:
     """All summaries as a page."""
     blocks = []
@@ -151,7 +154,7 @@ def markdown(every: Sequence[Summary]) -> str:
         rule = ["---", *("--:" for _ in head[1:])]
         table = "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
         blocks.append("\n\n".join([f"## {_heading(summary)}", table, *_remarks(summary)]))
-    return "\n\n".join(["# Evaluation", *blocks]) + "\n"
+    return "\n\n".join([TITLE, *blocks]) + "\n"
 
 
 def _summary(rows: Sequence[Row]) -> Summary:

@@ -13,14 +13,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from filelock import FileLock
+
 from ..core.params import Params
-from ..io.files import replace_file
+from ..io.files import check_outputs, replace_file
 from ..io.guards import check_regular, reading
 from ..io.pairs import Pair
 from ..registration.result import Result
 from .rows import COLUMNS, MEASURES, Row
 
-TABLE = "table.csv"
+TABLE, TRANSFORMS, LOCK = "table.csv", "transforms", ".lock"
 _TEXTS = ("name", "method", "weights", "outcome", "sentence")
 _PRINTS = ("transform", "content", "settings")
 _HEAD = ("pair", *_TEXTS[1:], *(column.key for column in COLUMNS), *_PRINTS)
@@ -37,24 +39,16 @@ class Table:
     Raises
     ------
     ValueError
-        If the folder holds another kind of ``table.csv``.
+        If the folder cannot be written, or holds another kind of ``table.csv``.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows: list[Row] = []
+        self._state: tuple[int, ...] = ()
+        check_outputs(folder / TABLE, folder / TRANSFORMS / "x")
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / TABLE
-        if path.exists():
-            check_regular(path)
-            with (
-                reading(path, "it is no table of evaluations; choose another folder"),
-                path.open(newline="", encoding="utf-8") as file,
-            ):
-                reader = csv.DictReader(file)
-                if reader.fieldnames is None or set(_HEAD) - set(reader.fieldnames):
-                    raise ValueError(f"{path} is no table of evaluations; choose another folder.")
-                self.rows = [self._row(cells) for cells in reader]
+        self._refresh()
 
     def find(self, pair: Pair, content: str, settings: str) -> Row | None:
         """The row of a pair with the same content and settings, if its transform is still there."""
@@ -67,17 +61,38 @@ class Table:
     def save(self, row: Row) -> Row:
         """Save a row's transform and write the table with it; what it holds instead of the result is a path.
 
-        A row of the same pair and settings is replaced.
+        A row of the same pair and settings is replaced. What other evaluations wrote into the folder since
+        it was read, perhaps at the same time, is kept.
         """
-        if isinstance(row.result, Result):
-            folder = self.folder / "transforms" / _folder_name(row)
-            row.result.save(folder)
-            row = replace(row, result=folder)
-        same = (row.name, row.settings)
-        self.rows = [*(other for other in self.rows if (other.name, other.settings) != same), row]
-        write = partial(Path.write_text, data=self.text(), encoding="utf-8", newline="")
-        replace_file(self.folder / TABLE, write)
+        # The system frees the lock of a process that ends, however it ends.
+        with FileLock(self.folder / LOCK):
+            self._refresh()
+            if isinstance(row.result, Result):
+                folder = self.folder / TRANSFORMS / _folder_name(row)
+                row.result.save(folder)
+                row = replace(row, result=folder)
+            same = (row.name, row.settings)
+            self.rows = [*(other for other in self.rows if (other.name, other.settings) != same), row]
+            path = self.folder / TABLE
+            replace_file(path, partial(Path.write_text, data=self.text(), encoding="utf-8", newline=""))
+            self._state = _state_of(path)
         return row
+
+    def _refresh(self) -> None:
+        """Read the table if it is another than the one read or written last."""
+        path = self.folder / TABLE
+        if not path.exists() or (state := _state_of(path)) == self._state:
+            return
+        check_regular(path)
+        with (
+            reading(path, "it is no table of evaluations; choose another folder"),
+            path.open(newline="", encoding="utf-8") as file,
+        ):
+            reader = csv.DictReader(file)
+            if reader.fieldnames is None or set(_HEAD) - set(reader.fieldnames):
+                raise ValueError(f"{path} is no table of evaluations; choose another folder.")
+            self.rows = [self._row(cells) for cells in reader]
+        self._state = state
 
     def text(self) -> str:
         """The table as CSV: all digits, empty where there is no number."""
@@ -141,6 +156,12 @@ def settings_digest(method: str, params: Params, channel: int | str | None, seed
     }
     settings = {"method": method, "params": values, "channel": channel, "seed": seed, "device": device}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """What changes whenever a file is written anew."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _paths(params: Params, name: str) -> Sequence[Path]:

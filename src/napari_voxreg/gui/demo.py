@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 from ..core.geometry import Array, short_unit
 from ..core.process import MethodUnavailable
 from ..images.preprocess import driving_channel
+from ..io.files import replace_file
 from ..registration.register import DEFAULT_METHOD
 from ..registration.result import Result
 from ..samples import make_sample
@@ -29,15 +30,15 @@ def demo(screenshot: Path | None, say: Callable[[str], None]) -> None:
     Parameters
     ----------
     screenshot : path or None
-        Where to save a screenshot of the window, which then closes; with None it stays open until the user
-        closes it.
+        Where to save a screenshot of the window, which then closes; its folder is made if need be. With None
+        the window stays open until the user closes it.
     say : callable
         Called with the verdict, the true error, and the path of the screenshot.
 
     Raises
     ------
     MethodUnavailable
-        If the registration failed.
+        If the registration failed, or the screenshot could not be written.
     """
     sample = make_sample("fundus")
     viewer = napari.Viewer(title="napari-voxreg")
@@ -54,7 +55,13 @@ def demo(screenshot: Path | None, say: Callable[[str], None]) -> None:
         say(result.verdict.sentence)
         say(true_error(sample, result.transform))
         if screenshot is not None:
-            QTimer.singleShot(SETTLE, lambda: _save_screenshot(viewer, screenshot, say))
+            QTimer.singleShot(SETTLE, lambda: save(screenshot))
+
+    def save(path: Path) -> None:
+        try:
+            _save_screenshot(viewer, path, say)
+        except OSError as error:  # raised in a timer, it would leave the window open for ever
+            failed(str(error))
 
     def failed(sentence: str) -> None:
         failures.append(sentence)
@@ -104,6 +111,6 @@ def _arrange(viewer: Viewer) -> None:
 
 def _save_screenshot(viewer: Viewer, path: Path, say: Callable[[str], None]) -> None:
     """Save a screenshot of the window and close it."""
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    replace_file(path, lambda file: viewer.screenshot(str(file), canvas_only=False, flash=False))
     say(f"The screenshot is {path.resolve()}.")
     viewer.close()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.geometry import Array, Grid, Image
-from ..core.pixels import with_nan
+from ..core.pixels import counted, with_nan
 from ..transforms import warp
 
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
@@ -128,7 +128,7 @@ def mask_on(mask: Image, grid: Grid) -> Image:
     grid : Grid
         The grid of the image that is masked.
     """
-    return warp(mask.with_data(np.ma.filled(mask.data != 0, False)), None, grid, order=0)
+    return warp(mask.with_data(counted(mask.data)), None, grid, order=0)
 
 
 def block_mean(image: Image, steps: Sequence[int]) -> Image:

@@ -92,8 +92,8 @@ def sorted_slices(files: Sequence[str], name: str) -> Slices:
     positions, steps = found[order], np.diff(along[order])
     if (twice := int((steps < SAME).sum())) > 0:
         raise ValueError(
-            f"{name} holds {twice} more slices than places (copies, echoes or points in time); "
-            "put one slice of each place into a folder of its own."
+            f"In {name}, {twice} of {len(files)} slices lie where another does (copies, echoes or points in "
+            "time); put one slice of each place into a folder of its own."
         )
     step = float(along.max() - along.min()) / (len(files) - 1)
     even = np.linspace(positions[0], positions[-1], len(files))

@@ -68,27 +68,27 @@ def check_outputs(*paths: Path) -> None:
 
     Raises
     ------
+    OSError
+        If one cannot be written there, in one sentence that names the place; `DiskFull` without space.
     ValueError
-        If one cannot be written there, in one sentence that names the place.
-    DiskFull
-        If the disk has no space left.
+        If a name is not UTF-8.
     """
     for path in paths:
         check_utf8(path)
         try:
-            if path.is_dir():
-                raise ValueError(f"{path} is a folder; choose another name or move it away.")
+            wrong = f"{path} is a folder; choose another name or move it away." if path.is_dir() else ""
             place = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
             if not place.is_dir():
-                raise ValueError(f"{place} is not a folder; choose another one for the output.")
-            with tempfile.TemporaryFile(dir=place) as probe:
-                probe.write(bytes(BLOCK))
+                wrong = f"{place} is not a folder; choose another one for the output."
+            elif not wrong:
+                with tempfile.TemporaryFile(dir=place) as probe:
+                    probe.write(bytes(BLOCK))
         except OSError as error:
             if error.errno in FULL:
                 raise disk_full(place) from error
-            raise ValueError(
-                f"{path} cannot be written: {error.strerror}; choose another folder for the output."
-            ) from error
+            wrong = f"{path} cannot be written: {error.strerror}; choose another folder for the output."
+        if wrong:
+            raise OSError(wrong)
 
 
 def check_inputs_kept(inputs: Sequence[Path | None], outputs: Sequence[Path]) -> None:
@@ -102,6 +102,32 @@ def check_inputs_kept(inputs: Sequence[Path | None], outputs: Sequence[Path]) ->
     for path in outputs:
         if path.exists() and any(x is not None and x.exists() and path.samefile(x) for x in inputs):
             raise ValueError(f"{path} is an input and would be written over; choose another output.")
+
+
+def check_replaceable(path: Path, beginning: str) -> None:
+    """Refuse to replace a file that this package has not written.
+
+    Parameters
+    ----------
+    path : Path
+        To be written; need not be there.
+    beginning : str
+        Of all files that are written there.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names the file.
+    """
+    if not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            ours = file.read(len(beginning.encode())) == beginning.encode()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; choose another folder.") from error
+    if not ours:
+        raise ValueError(f"{path} is there and holds something else; choose another folder.")
 
 
 def is_full(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
 from .headers import Refused, check_image, copy_nifti, read_picture
 from .nifti import blank_placement, placed, read_header, with_lost
-from .tiff import TIME, read_tiff, tiff_refusal, write_tiff
+from .tiff import TIME, UnclearAxes, read_tiff, tiff_refusal, write_tiff
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -245,7 +245,7 @@ def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
         if not path.is_dir():
             check_image(path, ending_of(path))
         return replace(image := read(path), name=image.name or name_of(path))
-    except (Refused, DiskFull):  # the disk of the temporary files
+    except (Refused, DiskFull, UnclearAxes):  # the disk is that of the temporary files
         raise
     except Exception as error:
         raise ValueError(f"{path.name} cannot be read; it may be damaged or cut off.") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,7 +50,8 @@ def read_header(path: Path) -> Any:
         head = file.read(SIZE)
     kinds, offsets = zip(*FIELDS.values(), strict=True)
     layout = np.dtype({"names": list(FIELDS), "formats": kinds, "offsets": offsets, "itemsize": SIZE})
-    for order in "<>":
+    orders: tuple[Literal["<", ">"], ...] = ("<", ">")
+    for order in orders:
         header = np.frombuffer(head, layout.newbyteorder(order))[0]
         used = int(header["dim"][0])
         if 1 <= used <= 7:

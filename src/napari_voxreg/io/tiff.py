@@ -40,12 +40,11 @@ def read_tiff(path: Path) -> Image:
     is the grid's `crs`. OME and ImageJ tags give pixel sizes in their unit, a resolution per centimetre (or
     per inch, above 1,200) gives micrometres, else it is pixels. Complex pixels stay complex. Pixels with the
     value that GDAL marks as nodata, and fully transparent ones, are masked; grey with opacity has one
-    channel, and inks (CMYK) become red, green and blue. A time axis
-    comes first, with the unit second.
+    channel, and inks (CMYK) become red, green and blue. A time axis comes first, with the unit second.
     """
     with TiffFile(path) as tiff:
         series = tiff.series[0]
-        data, axes = _ordered(series.asarray(), series.axes)
+        data, axes = _ordered(series.asarray(), series.axes, path.name)
         shape = data.shape[: len(axes)]
         page = tiff.pages.first
         data = _with_data(data, page, data.ndim > len(axes))
@@ -125,14 +124,22 @@ def _is_length(unit: str) -> bool:
         return False
 
 
-def _ordered(data: Array, axes: str) -> tuple[Array, str]:
+class UnclearAxes(ValueError):
+    """A file has more axes than it names; the message asks for their names."""
+
+
+def _ordered(data: Array, axes: str, name: str) -> tuple[Array, str]:
     """Pixels with axes (time, plane, row, column, channel) as far as there are any, and those but channel."""
+    stored = data.shape
     for axis in [a for a, n in zip(axes, data.shape, strict=True) if n == 1 and a not in "YXS"]:
         data, axes = data.take(0, axis=axes.index(axis)), axes.replace(axis, "")
     spatial = [a for a in axes if a not in "TYXSC"]
     channel = [a for a in axes if a in "SC"]
     if len(spatial) > 1 or len(channel) > 1 or axes.count("T") > 1 or not {"Y", "X"} <= set(axes):
-        raise ValueError(f"axes {axes}")
+        raise UnclearAxes(
+            f"Which axis of {name}, of shape {stored}, is time or channels; name the axes (OME-TIFF), or "
+            "save one volume alone?"
+        )
     order = [*("T" if "T" in axes else ""), *spatial, "Y", "X", *channel]
     return np.transpose(data, [axes.index(a) for a in order]), "".join(order[: len(order) - len(channel)])
 

@@ -209,6 +209,12 @@ class PairMetrics:
         found = lncc_map(self._coarse_fixed[0].data, image, inside, second)
         return float(np.where(inside, found, values)[counted].mean(dtype=np.float64))
 
+    def coarsely(self, transform: Transform | None) -> tuple[Image, Image, Image]:
+        """Fixed, warped moving image and where both have data, as LNCC is measured."""
+        fixed = self._coarse_fixed[0]
+        image, inside = self._coarse(transform)
+        return fixed, fixed.with_data(image), fixed.with_data(inside)
+
     def overlap(self, transform: Transform | None) -> float:
         """Fraction of the fixed field of view that the moving image covers."""
         view, inside = self._coarse_fixed[1], self._coarse(transform)[1]

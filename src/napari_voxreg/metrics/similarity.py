@@ -98,6 +98,42 @@ def lncc_map(a: Array, b: Array, inside: Array, progress: Progress = silent) -> 
     return result
 
 
+def local_correlation(a: Array, b: Array, inside: Array) -> tuple[Array, Array]:
+    """Squared correlation in windows of 9 pixels, and how each pixel of `b` raises it.
+
+    Parameters
+    ----------
+    a, b : ndarray, same shape
+        In [0, 1].
+    inside : ndarray of bool, same shape
+        Which pixels count within the windows.
+
+    Returns
+    -------
+    values : ndarray
+        0 to 1 at each pixel.
+    slopes : ndarray
+        Their derivative with respect to `b`, at the centre of each window.
+    """
+    from scipy.ndimage import uniform_filter
+
+    size = _window(a.shape, LNCC_WINDOW)
+    weight = inside.astype(np.float32)
+    share = np.maximum(uniform_filter(weight, size), 1e-3)
+
+    def mean(x: Array) -> Array:
+        return np.asarray(uniform_filter(x.astype(np.float32) * weight, size) / share)
+
+    mean_a, mean_b = mean(a), mean(b)
+    # The constant keeps flat places, where a correlation means nothing, near zero.
+    var_a = np.maximum(mean(a * a) - mean_a**2, 0) + 1e-3
+    var_b = np.maximum(mean(b * b) - mean_b**2, 0) + 1e-3
+    covariance = mean(a * b) - mean_a * mean_b
+    values = covariance**2 / (var_a * var_b)
+    slopes = 2 * covariance / (var_a * var_b) * (a - mean_a - covariance / var_b * (b - mean_b))
+    return values, slopes
+
+
 def dice(a: npt.ArrayLike, b: npt.ArrayLike, label: int | None = None) -> float:
     """Dice overlap of two label images for one label, or the mean over all labels but 0 found in either."""
     a, b = np.asarray(a), np.asarray(b)
@@ -148,20 +184,7 @@ def _window(shape: tuple[int, ...], window: int) -> list[int]:
 
 def _lncc(a: Array, b: Array, inside: Array) -> Array:
     """Squared correlation around each pixel of one slab, from the pixels inside alone."""
-    from scipy.ndimage import uniform_filter
-
-    size = _window(a.shape, LNCC_WINDOW)
-    weight = inside.astype(np.float32)
-    share = np.maximum(uniform_filter(weight, size), 1e-3)
-
-    def mean(x: Array) -> Array:
-        return np.asarray(uniform_filter(x.astype(np.float32) * weight, size) / share)
-
-    mean_a, mean_b = mean(a), mean(b)
-    # The constant keeps flat places, where a correlation means nothing, near zero.
-    var_a = np.maximum(mean(a * a) - mean_a**2, 0) + 1e-3
-    var_b = np.maximum(mean(b * b) - mean_b**2, 0) + 1e-3
-    return np.asarray((mean(a * b) - mean_a * mean_b) ** 2 / (var_a * var_b))
+    return local_correlation(a, b, inside)[0]
 
 
 def _ssim(a: Array, b: Array) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 from ..core.geometry import Grid, short_unit
 from ..core.progress import Progress, silent, subprogress
 from ..transforms import Affine, Transform, chain
+from .chance import match
 from .pair import NOISE, PairMetrics, Scores
 from .similarity import LNCC_WINDOW
 
@@ -69,8 +70,8 @@ def judge(
     """
     if before.landmark_error is not None and after.landmark_error is not None:
         return _by_landmarks(before, after, metrics.fixed.grid)
-    a = metrics.lncc(None, progress=subprogress(progress, 0.0, 0.5))
-    b = metrics.lncc(transform, progress=subprogress(progress, 0.5, 1.0))
+    a = metrics.lncc(None, progress=subprogress(progress, 0.0, 0.3))
+    b = metrics.lncc(transform, progress=subprogress(progress, 0.3, 0.6))
     if math.isnan(a) or math.isnan(b):
         none = math.isnan(b) or metrics.overlap(None) == 0
         where = f"{'no pixel overlaps' if none else 'too few pixels overlap'} both before and after"
@@ -87,8 +88,23 @@ def judge(
         sentence = f"Unclear: the similarity rose, but the deformation folds ({figures}); make it stiffer."
         return Verdict("unclear", sentence, MEASURE, a, b)
     if gained:
+        doubt = _doubt(metrics, transform, subprogress(progress, 0.6, 1.0))
+        if doubt:
+            return Verdict("unclear", f"Unclear: {doubt}; {figures}.", MEASURE, a, b)
         return Verdict("better", f"Better: {figures}.", MEASURE, a, b)
     return Verdict("worse", _worse(figures), MEASURE, a, b)
+
+
+def _doubt(metrics: PairMetrics, transform: Transform, progress: Progress = silent) -> str | None:
+    """Why a rise of LNCC may be chance, or None if it is more than unrelated images reach."""
+    found = match(metrics, transform, progress)
+    if found is None:
+        return "too few pixels overlap to tell a match from chance"
+    if not found.by_chance:
+        return None
+    if transform.linear:
+        return f"unrelated images match as well ({MEASURE} {found.fitted:.3f} by chance)"
+    return f"a deformation gains as much on unrelated images ({MEASURE} {found.fitted:.3f} by chance)"
 
 
 def _by_landmarks(before: Scores, after: Scores, grid: Grid) -> Verdict:
@@ -125,9 +141,13 @@ def _displaced(
         return Verdict("unclear", sentence, MEASURE, math.nan, here)
     figures = f"{where} ({overlaps}); {MEASURE} {here:.3f}, {aside:.3f} slightly displaced"
     figures += _details(before, after)
+    doubt = None
     if here - aside > NOISE and after.folded <= FOLDED:
-        return Verdict("better", f"Better: {figures}.", MEASURE, math.nan, here)
-    return Verdict("unclear", f"Unclear: {figures}; check the layers.", MEASURE, math.nan, here)
+        doubt = _doubt(metrics, transform)
+        if doubt is None:
+            return Verdict("better", f"Better: {figures}.", MEASURE, math.nan, here)
+    why = figures if doubt is None else f"{doubt}; {figures}"
+    return Verdict("unclear", f"Unclear: {why}; check the layers.", MEASURE, math.nan, here)
 
 
 def _worse(figures: str) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..core.geometry import Grid, Image, as_image, unit_factor
 from ..core.params import Params
+from ..core.pixels import counted
 from ..core.process import call
 from ..core.progress import Progress, logged, silent, subprogress
 from ..images.nodata import nodata_note, without_nodata
@@ -276,7 +277,7 @@ def _mask(mask: Image | npt.ArrayLike | None, image: Image, which: str) -> Image
     """A mask as an image; a plain array takes its image's grid."""
     if mask is None or isinstance(mask, Image):
         return mask
-    data = np.asarray(mask)
+    data = counted(np.asanyarray(mask))
     if data.shape != image.grid.shape:
         raise ValueError(
             f"The {which} mask has the shape {data.shape} and its image {image.grid.shape}; "
@@ -307,19 +308,19 @@ def _with_data(image: Image, mask: Image | None, which: str) -> tuple[Image, Ima
 
     The last is None if all that the mask counts had data.
     """
-    counted = _mask_for(mask, image, which)
+    own = _mask_for(mask, image, which)
     image, known = without_nodata(image)
     shown = image.data if known is None else image.data[known.data]
     if shown.min() == shown.max():
         raise ValueError(f"The {which} image is constant; choose one with something in it.")
-    if known is None or counted is None:
-        return image, counted or known, known
-    both = known.with_data(counted.data & known.data)
+    if known is None or own is None:
+        return image, own or known, known
+    both = known.with_data(own.data & known.data)
     if not both.data.any():
         raise ValueError(
-            f"The {which} mask covers no pixel with data of its image; draw it elsewhere or choose none."
+            f"The {which} mask covers no pixel with data of its image; use another mask or none."
         )
-    return image, both, None if (known.data | ~counted.data).all() else known
+    return image, both, None if (known.data | ~own.data).all() else known
 
 
 def _landmarks(

@@ -19,7 +19,7 @@ from ..core.geometry import Grid, Image, as_image
 from ..core.params import Params
 from ..io.files import replace_file
 from ..io.images import can_write, read_image, write_image
-from ..io.transforms import load_record, load_transform, save_transform, software
+from ..io.transforms import check_record, load_record, load_transform, save_transform, software
 from ..methods import METHODS
 from ..metrics.pair import Scores
 from ..metrics.verdict import Verdict
@@ -153,7 +153,7 @@ class Result:
         """Write all but the images into a folder; `load_result` reads it.
 
         ``transform.h5`` is the transform, which any program that uses ITK can read; ``transform.json`` is the
-        record, written last. The method's own files are beside them, the extras in ``extras``: images as
+        record. The method's own files are beside them, the extras in ``extras``: images as
         .mha, transforms as .h5 with .json. Extras of more than 64 MiB, and images that .mha cannot hold, are
         not written; the record names them. Each file is complete or not there at all.
 
@@ -161,8 +161,16 @@ class Result:
         -------
         Path
             Of ``transform.h5``.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds files of such names that belong to no result.
+        OSError
+            If it cannot be written, or its disk is full.
         """
         folder = Path(folder)
+        check_folder(folder)
         for name, content in self.files.items():
             replace_file(folder / name, partial(Path.write_bytes, data=content))
         extras = _save_extras(self.extras, folder / EXTRAS, self.fixed)
@@ -192,6 +200,29 @@ class Result:
             images = before_and_after(self.fixed_image, self.moving_image, self.transform)
         text = "".join(f"<p>{html.escape(line)}</p>" for line in (heading, self.verdict.sentence))
         return f"<div>{text}{images}{score_table(self.before, self.after)}</div>"
+
+
+def check_folder(folder: Path, *others: str) -> None:
+    """Refuse to save a result over files that belong to none.
+
+    Parameters
+    ----------
+    folder : Path
+        Need not be there.
+    *others : str
+        Names of files that are written beside what `Result.save` writes.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names the file.
+    """
+    check_record(folder / TRANSFORM)
+    if (folder / TRANSFORM).with_suffix(".json").exists():
+        return
+    for pattern in (TRANSFORM, "elastix.log", "TransformParameters.*", *others):
+        for path in folder.glob(pattern):
+            raise ValueError(f"{path} is there and belongs to no result; choose another folder.")
 
 
 def load_result(folder: Path | str) -> Result:
@@ -226,8 +257,9 @@ def load_result(folder: Path | str) -> Result:
         )
     try:
         return _from_record(record, side)
-    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-        why = f"{error}".rstrip(".") if isinstance(error, ValueError) else f"{type(error).__name__}, {error}"
+    except Exception as error:  # a damaged record fails in many ways
+        said = " ".join(str(error).split())[:300]
+        why = said.rstrip(".") if isinstance(error, ValueError) else f"{type(error).__name__}, {said}"
         raise ValueError(f"{side} cannot be read as a result: {why}.") from error
 
 

@@ -34,7 +34,8 @@ class Slices:
 
     @property
     def _planes(self) -> tuple[Array, Array]:
-        return tuple(grid.plane(grid.thin_axes()[0]) for grid in (self.fixed, self.moving))
+        fixed, moving = (grid.plane(grid.thin_axes()[0]) for grid in (self.fixed, self.moving))
+        return fixed, moving
 
     def lifted(self, transform: Transform) -> Transform:
         """A transform from plane to plane as one of the world, which keeps the distance from the plane.
@@ -43,7 +44,7 @@ class Slices:
         """
         fixed, moving = self._planes
         whole = np.eye(4)
-        if transform.matrix is not None:
+        if transform.linear and transform.matrix is not None:
             whole[np.ix_([0, 1, 3], [0, 1, 3])] = transform.matrix
             return Affine(moving @ whole @ np.linalg.inv(fixed))
         thin = self.fixed.thin_axes()
@@ -56,7 +57,7 @@ class Slices:
         """A transform of the world as one from plane to plane, without what leads out of the plane."""
         fixed, moving = self._planes
         back = np.linalg.inv(moving)
-        if transform.matrix is not None:
+        if transform.linear and transform.matrix is not None:
             return Affine((back @ transform.matrix @ fixed)[np.ix_([0, 1, 3], [0, 1, 3])])
         grid = self.fixed.without(self.fixed.thin_axes())
         there = transform(self.fixed.nodes()) @ back[:3, :3].T + back[:3, 3]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import signal
 import sys
 import threading
 import time
 import traceback
 from contextlib import suppress
+from types import FrameType
 
 from ..core.process import settle
 from .background import Job
@@ -38,6 +40,11 @@ def serve() -> None:
             pickle.dump(event, reports, protocol=5)
             reports.flush()
 
+    def terminated(number: int, frame: FrameType | None) -> None:
+        nonlocal request
+        request = "stop"
+
+    signal.signal(signal.SIGTERM, terminated)  # by which a batch system ends all its processes
     threading.Thread(target=listen, daemon=True).start()
     try:
         from .run import resume, train_pairs

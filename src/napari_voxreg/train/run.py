@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,9 @@ from typing import Any
 
 import torch
 
+from ..core.disk import FULL, DiskFull
 from ..core.geometry import Grid
+from ..io.files import check_outputs
 from ..io.guards import user_path
 from ..io.pairs import Pair, PairSet, read_pair
 from . import runs
@@ -26,8 +27,6 @@ from .pairs.session import Session, go, quiet
 from .state import Place, place_from, read_state
 
 log = logging.getLogger(__name__)
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def train_pairs(
@@ -64,13 +63,15 @@ def train_pairs(
     Raises
     ------
     ValueError
-        If the folder holds a run or another training is on in it. If no pair can be read, the weights do
-        not fit, or the loss needs what the pairs lack. If the device is absent or its memory too small.
+        If the folder cannot be written, holds a run or files of such names, or another training is on in it.
+        If no pair can be read, the weights do not fit, or the loss needs what the pairs lack. If the device
+        is absent or its memory too small.
     OSError
         If the disk is full, or the folder cannot be written; what was saved before stays.
     """
     folder, options = user_path(folder).absolute(), options.settled()
     processes = processes or SingleProcess()
+    check_outputs(folder / runs.OPTIONS)
     if not pairs.training:
         raise ValueError("There are no pairs to train on; choose a smaller fraction for validation.")
     grid, ndim = _first_grid(pairs.training)
@@ -78,10 +79,11 @@ def train_pairs(
     shape = training_shape(grid, net.stride, options.side(ndim))
     counts = len(pairs.training), len(pairs.validation)
     log.info("training on %d pairs (%d for validation) in %s: %s", *counts, folder, options.as_dict())
-    with _full_disk_reported(folder), locked(folder, processes, 0.0):
+    with full_disk_reported(folder), locked(folder, processes, 0.0):
         # Queried by the first process, before it writes anything.
-        if processes.agree("stop" if runs.holds_run(folder) else "go") == "stop":
-            raise ValueError(f"{folder} holds a run already; resume it, or choose another folder.")
+        reason = runs.in_the_way(folder)
+        if processes.agree("stop" if reason else "go") == "stop":
+            raise ValueError(reason or f"{folder} cannot hold a new run; choose another folder.")
         if processes.rank == 0:
             pairs = runs.kept_on_disk(pairs, folder)
             runs.write_pairs(folder, pairs, {})
@@ -122,7 +124,7 @@ def resume(
     """
     folder, processes = user_path(folder).absolute(), processes or SingleProcess()
     runs.read_run(folder)  # refuses what is none
-    with _full_disk_reported(folder), locked(folder, processes, ENDING):
+    with full_disk_reported(folder), locked(folder, processes, ENDING):
         info = runs.read_run(folder)  # as the last training has left it
         options, pairs = info.options.changed(**changes), runs.read_pairs(folder)
         processes.device(options.device)  # refuses an absent one before anything is written
@@ -176,14 +178,14 @@ def _first_grid(pairs: Iterable[Pair]) -> tuple[Grid, int]:
 
 
 @contextmanager
-def _full_disk_reported(folder: Path) -> Iterator[None]:
+def full_disk_reported(folder: Path) -> Iterator[None]:
     """Replace the error of a full disk by one sentence."""
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        full = str(folder) in str(error) if isinstance(error, DiskFull) else error.errno in FULL
+        if not full:  # or the disk of another folder is
             raise
-        raise OSError(
-            error.errno,
-            f"The disk of {folder} is full; what was saved before is intact; free space and resume the run.",
+        raise DiskFull(
+            f"The disk of {folder} is full; what was saved before is intact; free space and resume the run."
         ) from error

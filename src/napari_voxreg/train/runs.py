@@ -112,6 +112,17 @@ def read_run(folder: Path | str) -> RunInfo:
     return RunInfo(folder, options, len(shape), shape, history, paths[0], paths[1], resumable)
 
 
+def in_the_way(folder: Path) -> str:
+    """What speaks against a new run in a folder, in a sentence; empty if nothing does."""
+    if holds_run(folder):
+        return f"{folder} holds a run already; resume it, or choose another folder."
+    cards = (str(Path(weights).with_suffix(".json")) for weights in (BEST, LAST))
+    for name in (PAIRS, HISTORY, PACKED, STATE, BEST, LAST, *cards):
+        if (folder / name).exists():
+            return f"{folder / name} is of no run and would be replaced; choose another folder."
+    return ""
+
+
 def holds_run(folder: Path) -> bool:
     """Whether a run was begun in a folder."""
     return exists(folder / OPTIONS)

@@ -82,10 +82,11 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
         plain = image.with_data(with_nan(data))
         if not np.ma.is_masked(data):
             return _resample(plain, transform, grid, order, fill)
+        order = 0 if data.dtype == bool else order
         found = _resample(plain, transform, grid, order, None if fill is None else np.nan)
         empty = np.isnan(found)
-        whole = found if data.dtype.kind in "fc" else np.rint(found)
-        pixels = np.where(empty, data.fill_value, whole).astype(data.dtype)
+        rounded = found if data.dtype.kind in "fc" else np.rint(found)
+        pixels = np.where(empty, data.fill_value, rounded).astype(data.dtype)
         return np.ma.array(pixels, mask=empty, fill_value=data.fill_value)
     if np.iscomplexobj(data):
         parts = [_resample(image.with_data(p), transform, grid, order, fill) for p in (data.real, data.imag)]
@@ -98,7 +99,7 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
     try:
         warped = resample(image_to_itk(image), transform.to_itk(grid), grid, nearest, fill)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocat" not in str(error).lower():
+        if isinstance(error, RuntimeError) and "alloc" not in str(error).lower():
             raise
         raise ValueError(
             f"A grid of {' x '.join(map(str, grid.shape))} pixels needs more memory than there is; "

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.layers import Image as ImageLayer
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 
-from napari_voxreg.gui.layers.snapshots import CRS
+from napari_voxreg import register
+from napari_voxreg.gui.layers.result_layers import Show, result_layers
+from napari_voxreg.gui.layers.snapshots import CRS, image_from_layer, snapshot
 from napari_voxreg.gui.layers.writers import write_layer
 from napari_voxreg.io.images import read_image
 
@@ -92,6 +94,24 @@ def test_what_no_format_holds_is_refused_in_a_sentence(tmp_path):
         with pytest.raises(OSError, match=words):
             save(layer, tmp_path / "a.mha")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_results_of_a_movie_on_a_map_are_saved_as_maps(tmp_path):
+    scene = np.kron(RNG.random((3, 20, 20)), np.ones((1, 4, 4))).astype(np.float32)
+    placed = {"axis_labels": ("t", "y", "x"), "scale": (1, 10, 10), "units": ("s", "m", "m")}
+    fixed, moving = (
+        ImageLayer(data, metadata={CRS: "EPSG:32633"}, **placed) for data in (scene, np.roll(scene, 2, 1))
+    )
+    result = register(image_from_layer(fixed), image_from_layer(moving), method="translation")
+    layers = result_layers(result, snapshot(fixed), snapshot(moving), show=Show(magnitude=True))
+    images = [Layer.create(*layer) for layer in layers if layer[2] == "image"]
+    assert len(images) == 3
+    for k, layer in enumerate(images):
+        assert layer.ndim == 3
+        found = save(layer, tmp_path / f"{k}.gtif")
+        assert np.array_equal(found.data, layer.data[0])
+        assert found.grid.same_as(image_from_layer(fixed).grid)
+        assert found.grid.crs == "EPSG:32633"
 
 
 def test_a_map_is_saved_with_its_reference_system(tmp_path):

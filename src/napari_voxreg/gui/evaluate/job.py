@@ -10,8 +10,8 @@ from pathlib import Path
 from ... import figures
 from ...core.params import Params
 from ...core.progress import Progress
-from ...evaluation import Evaluation, Row, evaluate, markdown, open_row, summaries
-from ...io.files import replace_file
+from ...evaluation import TITLE, Evaluation, Row, evaluate, markdown, open_row, summaries
+from ...io.files import check_replaceable, replace_file
 from ...io.pairs import Pair
 from ...registration.result import Result
 from ..layers.readers import image_layers, labels_layers
@@ -58,6 +58,7 @@ def opened(row: Row) -> tuple[Result, list[LayerData]]:
 
 def save(rows: Sequence[Row], folder: Path) -> Path:
     """Write the summary, before and after of every pair, the best and the worst into a folder."""
+    check_replaceable(folder / "summary.md", TITLE)
     page = markdown(summaries(rows))
     replace_file(folder / "summary.md", partial(Path.write_text, data=page, encoding="utf-8"))
     figures.save(figures.before_after(rows), folder / "before-after.png")

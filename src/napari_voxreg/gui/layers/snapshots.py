@@ -17,7 +17,7 @@ from napari.layers import Labels, Layer, Points, Shapes
 from napari.utils.transforms import CompositeAffine
 
 from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
-from ...core.pixels import with_opacity
+from ...core.pixels import counted, with_opacity
 
 AXES = ("z", "y", "x")
 CHANNELS = frozenset({"c", "channel"})
@@ -113,8 +113,8 @@ class LayerSnapshot:
     def mask(self, grid: Grid) -> Image:
         """Where the pixels are not zero, on the layer's own grid; `grid` is not needed."""
         image = self.image()
-        data = np.ma.filled(image.data != 0, False)
-        return image.with_data(data if image.channels is None else data.any(axis=-1))
+        data = counted(image.data)
+        return image.with_data(data if image.channels is None else np.any(data, axis=-1))
 
     def _factors(self, level: int) -> Array:
         """Fine pixels per pixel of a level, along each axis of the layer."""

@@ -7,11 +7,13 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import figures
 from ...core.progress import Progress
+from ...io.files import replace_file
 from ...io.pairs import Pair
 from ..widgets.weights import method_for
 from .example_layers import ExampleLayers, example_layers
@@ -134,7 +136,7 @@ def save_curves(folder: Path, path: Path) -> Path:
     if not rows:
         raise ValueError("There is no curve yet; wait for the first epoch.")
     if path.suffix.lower() == ".csv":
-        shutil.copyfile(folder / HISTORY, path)
+        replace_file(path, partial(shutil.copyfile, folder / HISTORY))
         return path
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return figures.save(figures.curves(columns), path)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from ...core.disk import check_utf8
 from ...core.geometry import Image
 from ..guards import exists, user_path
 from ..images import MEDICAL, PLAIN, TIFF, ending_of
@@ -20,9 +21,11 @@ from .names import Pairing, list_images, natural_key, pair_up
 from .reading import check_one_kind
 from .splitting import split_pairs
 from .values import (
+    ROLES,
     Found,
     Pair,
     PairSet,
+    Stored,
     identity,
     numbered,
     plural,
@@ -80,6 +83,10 @@ def open_pairs(
     else:
         found = _from_memory(source, pattern, pairing, template)
     found = _without_twins(found)
+    for pair in found.pairs:
+        for source in (getattr(pair, role) for role in ROLES):
+            if isinstance(source, Path | Stored):
+                check_utf8(source if isinstance(source, Path) else source.file)
     check_one_kind(found.pairs)
     if isinstance(validation, str | Path):
         validation = read_lines(user_path(validation))

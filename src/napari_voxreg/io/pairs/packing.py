@@ -13,7 +13,7 @@ import numpy as np
 from ...core.geometry import Array
 from ...core.pixels import with_nan
 from ...core.progress import Progress, silent
-from ..files import replace_file
+from ..files import check_inputs_kept, check_outputs, replace_file
 from ..points import read_points
 from .hdf5 import ENDINGS, FORMAT, PATIENTS, VERSION, read_stored_array
 from .reading import member_digest, read_displacement, read_flat, read_source
@@ -51,6 +51,10 @@ def pack(pairs: PairSet, path: Path | str, progress: Progress = silent) -> Path:
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path.name} cannot hold pairs; give a name that ends in .h5 or .hdf5.")
+    check_outputs(path)
+    members = [getattr(pair, role) for pair in pairs.all for role in ROLES]
+    files = {m.file if isinstance(m, Stored) else m for m in members if isinstance(m, Path | Stored)}
+    check_inputs_kept(sorted(files), [path])
     replace_file(path, lambda target: _write(pairs, target, progress))
     return path
 

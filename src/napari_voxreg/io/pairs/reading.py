@@ -12,6 +12,7 @@ import numpy as np
 from tifffile import TiffFile
 
 from ...core.geometry import Array, Grid, Image
+from ...core.pixels import counted
 from ..flo import read_flo
 from ..guards import check_regular, reading
 from ..headers import check_image
@@ -263,7 +264,7 @@ def _like(image: Image, source: Source | None, what: str) -> Image | None:
 
 
 def _mask(image: Image | None) -> Image | None:
-    return None if image is None else image.with_data(np.ma.filled(image.data != 0, False))
+    return None if image is None else image.with_data(counted(image.data))
 
 
 def _landmarks(source: Path | Stored | Array | None, grid: Grid) -> Array | None:

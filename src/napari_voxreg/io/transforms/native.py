@@ -57,6 +57,7 @@ def save_transform(
     path = Path(path)
     if path.suffix != ".h5":
         raise ValueError(f"{path.name} cannot hold a transform; give a name that ends in .h5.")
+    check_record(path)
 
     def write(target: Path) -> None:
         import SimpleITK as sitk
@@ -65,28 +66,55 @@ def save_transform(
         # ITK does not report all that a full disk cuts off, and HDF5 finds it only in the open file.
         with h5py.File(target) as file:
             file.visititems(_read_whole)
+        description = {
+            "format": FORMAT,
+            "version": 1,
+            "maps": "world points of the fixed image to world points of the moving image",
+            "axis order": "array axes: (row, column) or (plane, row, column)",
+            "units": list(grid.units),
+            "fixed grid": grid_to_record(grid),
+            "h5": {
+                "file": path.name,
+                "sha256": _sha256(target),
+                "exact": "everywhere" if transform.native else "at the nodes of the fixed grid",
+            },
+            "members": transform.to_records(inline=not transform.native),
+            "software": software(),
+            **(record or {}),
+        }
+        text = json.dumps(description, indent=1)
+        replace_file(path.with_suffix(".json"), partial(Path.write_bytes, data=text.encode()))
 
-    replace_file(path, write)
-    description = {
-        "format": FORMAT,
-        "version": 1,
-        "maps": "world points of the fixed image to world points of the moving image",
-        "axis order": "array axes: (row, column) or (plane, row, column)",
-        "units": list(grid.units),
-        "fixed grid": grid_to_record(grid),
-        "h5": {
-            "file": path.name,
-            "sha256": _sha256(path),
-            "exact": "everywhere" if transform.native else "at the nodes of the fixed grid",
-        },
-        "members": transform.to_records(inline=not transform.native),
-        "software": software(),
-        **(record or {}),
-    }
-    text = json.dumps(description, indent=1)
-    replace_file(path.with_suffix(".json"), partial(Path.write_bytes, data=text.encode()))
+    replace_file(path, write)  # moves it into place just after its record
     log.info("wrote %s and %s: %s", path, path.with_suffix(".json").name, _kinds(transform))
     return path
+
+
+def check_record(path: Path) -> None:
+    """Refuse to save a transform where its JSON would replace another one.
+
+    Parameters
+    ----------
+    path : Path
+        Of the .h5 file to be written.
+
+    Raises
+    ------
+    ValueError
+        If the JSON that is there is no record of ours.
+    """
+    side = path.with_suffix(".json")
+    if side.exists() and not _is_ours(side):
+        raise ValueError(f"{side} is there and no record of napari-voxreg; choose another name or folder.")
+
+
+def _is_ours(side: Path) -> bool:
+    """Whether a JSON is a record of ours, even one that lacks something."""
+    try:
+        record = read_json(side)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and record.get("format") == FORMAT
 
 
 def load_transform(path: Path | str) -> Transform:

@@ -8,8 +8,8 @@ import queue
 import shutil
 import signal
 import threading
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ...core.disk import FULL
 from ...core.geometry import Grid
 from ...io.files import replace_file
 from ...io.pairs import Pair, content_hash
@@ -33,6 +34,10 @@ LONGEST_WAIT = 0.1  # seconds between two queries of the user's request
 READERS_ENDED = (
     'The processes that read pairs have ended; in a script, train below `if __name__ == "__main__":`, and '
     "where memory is short, choose fewer workers or 0."
+)
+
+SHARED_MEMORY_FULL = (
+    "The memory that processes share (/dev/shm on Linux) is full; choose fewer workers or 0, or enlarge it."
 )
 
 
@@ -95,6 +100,17 @@ class Store:
         space = min(STORED, shutil.disk_usage(folder.parents[1]).free / 2) / 2
         return cls(folder, int(space / each))
 
+    def file(self, index: int) -> Path:
+        """Where a pair is kept."""
+        return self.folder / f"{index:07d}.npz"
+
+    def remove(self, count: int) -> None:
+        """Remove the files of that many pairs, and the folder if nothing else is in it."""
+        with suppress(OSError):
+            for index in range(min(count, self.most)):
+                self.file(index).unlink(missing_ok=True)
+            self.folder.rmdir()
+
 
 class PairData(Dataset[Any]):
     """Prepared pairs by `Draw`; can be sent to other processes.
@@ -143,6 +159,11 @@ class PairData(Dataset[Any]):
             return index, found, fingerprint, unreadable
         return None, None, "", unreadable
 
+    def forget(self) -> None:
+        """Remove the pairs that were kept on disk, and nothing else."""
+        if self.store is not None:
+            self.store.remove(len(self.pairs))
+
     def load(self, index: int) -> tuple[Prepared, str]:
         """A pair and its fingerprint, from the store if it is there.
 
@@ -154,7 +175,7 @@ class PairData(Dataset[Any]):
         pair = self.pairs[index]
         kept = None
         if self.store is not None and index < self.store.most:
-            kept = self.store.folder / f"{index:07d}.npz"
+            kept = self.store.file(index)
             if (known := _stored(kept)) is not None:
                 return known
         found = prepare(pair, self.shape, self.wanted)
@@ -172,7 +193,6 @@ def _store(path: Path, found: Prepared, fingerprint: str) -> None:
     arrays |= {"_name": found.name, "_sha256": fingerprint}
     arrays |= {"_units": found.grid.units, "_affine": found.grid.affine}
     try:
-        path.parent.mkdir(exist_ok=True)
         replace_file(path, partial(np.savez, **arrays))
     except OSError:
         return
@@ -183,13 +203,13 @@ def _stored(path: Path) -> tuple[Prepared, str] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             values = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        words = {name: values.pop(f"_{name}") for name in ("name", "sha256", "units", "affine")}
+        tensors = {name: torch.from_numpy(value) for name, value in values.items()}
+        tensors |= {side: tensors[side].float() for side in ("fixed", "moving")}
+        shape = tuple(tensors["fixed"].shape[1:])
+        grid = Grid(shape, words["affine"], tuple(words["units"].tolist()))
+    except Exception:  # noqa: BLE001 (NumPy fails in many ways on a damaged file, which is made anew)
         return None
-    words = {name: values.pop(f"_{name}") for name in ("name", "sha256", "units", "affine")}
-    tensors = {name: torch.from_numpy(value) for name, value in values.items()}
-    tensors |= {side: tensors[side].float() for side in ("fixed", "moving")}
-    shape = tuple(tensors["fixed"].shape[1:])
-    grid = Grid(shape, words["affine"], tuple(words["units"].tolist()))
     return Prepared(str(words["name"]), grid, tensors), str(words["sha256"])
 
 
@@ -318,8 +338,7 @@ class Feed:
                     return
             self._put(None)
         except Exception as error:  # noqa: BLE001 (it is raised where batches are taken)
-            ended = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-            self._put(ValueError(READERS_ENDED) if ended else error)
+            self._put(explained(error))
 
     def _put(self, batch: Batch | Exception | None) -> bool:
         """Hand on; False once nobody waits any more."""
@@ -330,6 +349,15 @@ class Feed:
             except queue.Full:
                 continue
         return False
+
+
+def explained(error: Exception) -> Exception:
+    """An error of the reading processes as one sentence; any other as it is."""
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+        return ValueError(READERS_ENDED)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return ValueError(SHARED_MEMORY_FULL)
+    return error
 
 
 def _deaf(worker: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -44,6 +43,7 @@ from .prepare import LABELS, members
 
 SAVE_EVERY = 300.0  # seconds between two saves within an epoch
 REPORT_EVERY = 0.1  # seconds between two reports of a step
+CACHE = ".napari-voxreg-pairs"  # of prepared pairs while it runs; a name that nobody else has
 AVERAGED = 0.99  # how much of the averaged weights, which are judged and saved, stays at each step
 
 
@@ -110,7 +110,7 @@ class Session:
             processes.rank,
         )
         self.training, self.validation = (
-            PairData(some, shape, wanted, options, Store.within(folder / "cache" / name, shape, wanted))
+            PairData(some, shape, wanted, options, Store.within(folder / CACHE / name, shape, wanted))
             for name, some in (("training", pairs.training), ("validation", pairs.validation))
         )
         self.judged = in_order(len(pairs.validation), many)
@@ -149,7 +149,10 @@ class Session:
             if self.events is not None:
                 self.events.close()
         if self.processes.rank == 0:
-            shutil.rmtree(self.folder / "cache", ignore_errors=True)
+            for data in (self.training, self.validation):
+                data.forget()
+            with suppress(OSError):  # something else is in it
+                (self.folder / CACHE).rmdir()
         self.report(ended)
         return ended
 
