@@ -10,8 +10,8 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -67,7 +67,7 @@ def check_image(path: Path, ending: str) -> None:
     _check(path, claimed, stored)
 
 
-def copy_nifti(packed: BufferedIOBase, unpacked: BufferedIOBase) -> None:
+def copy_nifti(packed: gzip.GzipFile, unpacked: BinaryIO) -> None:
     """Unpack a NIfTI file as far as its header says, and one block more to notice that it is damaged."""
     head = packed.read(540)
     unpacked.write(head)

@@ -257,8 +257,9 @@ def load_result(folder: Path | str) -> Result:
         )
     try:
         return _from_record(record, side)
-    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-        why = f"{error}".rstrip(".") if isinstance(error, ValueError) else f"{type(error).__name__}, {error}"
+    except Exception as error:  # a damaged record fails in many ways
+        said = " ".join(str(error).split())[:300]
+        why = said.rstrip(".") if isinstance(error, ValueError) else f"{type(error).__name__}, {said}"
         raise ValueError(f"{side} cannot be read as a result: {why}.") from error
 
 

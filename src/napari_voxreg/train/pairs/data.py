@@ -8,7 +8,6 @@ import queue
 import shutil
 import signal
 import threading
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -204,13 +203,13 @@ def _stored(path: Path) -> tuple[Prepared, str] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             values = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        words = {name: values.pop(f"_{name}") for name in ("name", "sha256", "units", "affine")}
+        tensors = {name: torch.from_numpy(value) for name, value in values.items()}
+        tensors |= {side: tensors[side].float() for side in ("fixed", "moving")}
+        shape = tuple(tensors["fixed"].shape[1:])
+        grid = Grid(shape, words["affine"], tuple(words["units"].tolist()))
+    except Exception:  # noqa: BLE001 (NumPy fails in many ways on a damaged file, which is made anew)
         return None
-    words = {name: values.pop(f"_{name}") for name in ("name", "sha256", "units", "affine")}
-    tensors = {name: torch.from_numpy(value) for name, value in values.items()}
-    tensors |= {side: tensors[side].float() for side in ("fixed", "moving")}
-    shape = tuple(tensors["fixed"].shape[1:])
-    grid = Grid(shape, words["affine"], tuple(words["units"].tolist()))
     return Prepared(str(words["name"]), grid, tensors), str(words["sha256"])
 
 
