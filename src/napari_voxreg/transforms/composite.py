@@ -258,11 +258,18 @@ def invert(transform: Transform, grid: Grid, tolerance: float | None = None) -> 
     Transform
         The inverse of the best affine approximation followed by a `Displacement`, so that the affine part
         also holds outside the grid. The field's ``inverse_error`` is the largest distance between T(x) and y
-        over the nodes, in world units: large where the transform folds or jumps and has no inverse.
+        over the nodes and the points midway between them, in world units: large where the transform folds or
+        jumps and has no inverse, or where it is rougher than the grid.
     """
     linear, displacement, error = solve(transform, grid, tolerance)
     # After the inverse affine the nodes stand on a grid that is the given one moved by it.
-    return chain(linear, Displacement(displacement, grid.moved(linear.matrix), error))
+    moved = grid.moved(linear.matrix)
+    inverse = chain(linear, Displacement(displacement, moved))
+    inner = [max(1, n - 1) for n in grid.shape]
+    middle = np.indices(inner, dtype=float).reshape(grid.ndim, -1).T + 0.5 * (np.array(grid.shape) > 1)
+    y = grid.to_world(middle)
+    error = max(error, float(np.linalg.norm(transform(inverse(y)) - y, axis=1).max()))
+    return chain(linear, Displacement(displacement, moved, error))
 
 
 def displacement_on(transform: Transform, grid: Grid) -> Array:

@@ -9,6 +9,7 @@ from .affine import Affine
 from .base import Transform
 
 ITERATIONS = 30
+NEAREST = 8  # known points from which a node is tried again
 
 
 def solve(transform: Transform, grid: Grid, tolerance: float | None = None) -> tuple[Affine, Array, float]:
@@ -38,6 +39,7 @@ def solve(transform: Transform, grid: Grid, tolerance: float | None = None) -> t
     linear = _best_affine(transform, grid).inverse()
     first = linear(y)
     x, missed = _newton(transform, first.copy(), y, tolerance)
+    _try_again(transform, x, y, missed, first, float(grid.spacing.max()), tolerance)
     return linear, (x - first).reshape(*grid.shape, -1), float(missed.max())
 
 
@@ -59,8 +61,39 @@ def _best_affine(transform: Transform, grid: Grid) -> Affine:
     return Affine(matrix)
 
 
-def _newton(transform: Transform, x: Array, y: Array, tolerance: float) -> tuple[Array, Array]:
-    """Solve T(x) = y point by point; returns x (N, d) and the distance still missed (N,)."""
+def _try_again(
+    transform: Transform, x: Array, y: Array, missed: Array, known: Array, spacing: float, tolerance: float
+) -> None:
+    """Solve the nodes that Newton's steps missed from points whose images are close; x and missed change.
+
+    From the affine approximation the steps may get caught where the transform folds on the way, or where it
+    is rougher than its Jacobian, which averages over neighbouring nodes.
+    """
+    from scipy.spatial import cKDTree
+
+    todo = np.flatnonzero(missed > tolerance)
+    if not len(todo):
+        return
+    # Farther than this from all images there is no solution: the node lies beyond what the transform reaches.
+    reach = 2 * spacing
+    far, near = cKDTree(transform(known)).query(y[todo], k=range(1, NEAREST + 1), distance_upper_bound=reach)
+    for k in range(NEAREST):
+        left = (missed[todo] > tolerance) & np.isfinite(far[:, k])
+        if not left.any():
+            break
+        at = todo[left]
+        found, gap = _newton(transform, known[near[left, k]], y[at], tolerance, exact=True)
+        better = gap < missed[at]
+        x[at[better]], missed[at[better]] = found[better], gap[better]
+
+
+def _newton(
+    transform: Transform, x: Array, y: Array, tolerance: float, exact: bool = False
+) -> tuple[Array, Array]:
+    """Solve T(x) = y point by point; returns x (N, d) and the distance still missed (N,).
+
+    With `exact` the slopes are those of the transform itself, over a step of the tolerance.
+    """
     missed = np.linalg.norm(transform(x) - y, axis=1)
     damping = np.ones(len(x))
     for _ in range(ITERATIONS):
@@ -68,7 +101,7 @@ def _newton(transform: Transform, x: Array, y: Array, tolerance: float) -> tuple
         if not len(todo):
             break
         residual = transform(x[todo]) - y[todo]
-        jacobian = transform.jacobian(x[todo])
+        jacobian = _slopes(transform, x[todo], tolerance) if exact else transform.jacobian(x[todo])
         singular = np.abs(np.linalg.det(jacobian)) < 1e-6
         jacobian[singular] = np.eye(x.shape[1])
         step = np.linalg.solve(jacobian, residual[..., None])[..., 0]
@@ -80,3 +113,11 @@ def _newton(transform: Transform, x: Array, y: Array, tolerance: float) -> tuple
         damping[todo[better]] = np.minimum(1.0, 2 * damping[todo[better]])
         damping[todo[~better]] *= 0.5  # a shorter step from the same place next time
     return x, missed
+
+
+def _slopes(transform: Transform, x: Array, step: float) -> Array:
+    """Derivative of the map by differences, (N, d, d)."""
+    columns = [
+        (transform(x + step * axis) - transform(x - step * axis)) / (2 * step) for axis in np.eye(x.shape[1])
+    ]
+    return np.stack(columns, axis=-1)
