@@ -103,7 +103,12 @@ def test_every_dependency_has_a_lower_bound() -> None:
 
 def test_every_imported_package_is_declared() -> None:
     """A package that is there only because another one needs it may be gone tomorrow."""
-    names = {"cv2": "opencv-python-headless", "itk": "itk-elastix", "skimage": "scikit-image"}
+    names = {
+        "cv2": "opencv-python-headless",
+        "itk": "itk-elastix",
+        "PIL": "pillow",
+        "skimage": "scikit-image",
+    }
     imported = set()
     for file in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -28,8 +28,14 @@ def test_demo_refuses_other_formats_before_it_opens_napari(
     assert not list(tmp_path.iterdir())
 
 
-def test_demo_refuses_a_place_that_cannot_hold_a_file(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_demo_refuses_a_place_that_cannot_hold_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "notes").write_text("mine")
-    assert "not a folder" in refused("demo", "-o", tmp_path / "notes" / "demo.png")
     (tmp_path / "demo.png").mkdir()
-    assert "is a folder" in refused("demo", "-o", tmp_path / "demo.png")
+    for place, words in (
+        (tmp_path / "notes" / "demo.png", "not a folder"),
+        (tmp_path / "demo.png", "is a folder"),
+    ):
+        assert main(["demo", "-o", str(place)]) == 1
+        assert words in capsys.readouterr().err

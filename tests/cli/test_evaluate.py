@@ -61,7 +61,7 @@ def test_it_writes_table_summary_figures_and_transforms(
     words = ["evaluate", str(pairs), "-m", "known", "translation", "-o", str(out)]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "known: 4 pairs, 1 without a result" in said and "the gain is of registration" in said
+    assert "known: 4 pairs, 1 without a result" in said and "the gain comes from registration" in said
     assert "1 of 4 pairs could not be evaluated; s2: s2.png" in said
     lines = table(out)
     assert len(lines) == 8 and len(calls) == 3

@@ -272,6 +272,7 @@ def test_what_the_child_logs_reaches_the_parents_loggers(caplog, level, seen):
 def test_start_and_stop_of_the_child_are_logged(caplog):
     process.shutdown()
     caplog.set_level("INFO", logger="napari_voxreg")
+    caplog.clear()  # the child of an earlier test
     pid = process.call(scaled, 1.0, 2.0)["pid"]
     process.shutdown()
     said = [record.getMessage() for record in caplog.records]

@@ -278,9 +278,9 @@ def test_a_second_run_takes_what_is_there_and_tries_again_what_failed(known, fol
             assert column.value(a) == pytest.approx(column.value(b), nan_ok=True, rel=1e-12)
         assert (a.name, a.outcome, a.sentence) == (b.name, b.outcome, b.sentence)
 
-    rng = np.random.default_rng(9)
+    pair = shifted(np.random.default_rng(9))
     for side in ("fixed", "moving"):
-        write_image(getattr(shifted(rng), side), folder / side / "s1.mha")
+        write_image(getattr(pair, side), folder / side / "s1.mha")
     evaluate(open_pairs(folder), method="known", folder=out)
     assert len(calls) == 3
     with (out / TABLE).open(newline="") as file:
