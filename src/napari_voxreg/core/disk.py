@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PREFIX = "napari-voxreg-"
-MARK, LOCK = ".napari-voxreg", ".lock"  # in each temporary folder: that it is ours, and that its owner lives
+# In each temporary folder: that it is ours, and that its owner lives. What is written there may have a `.lock`.
+MARK, LOCK = ".napari-voxreg", ".napari-voxreg-lock"
 
 
 class DiskFull(OSError):
