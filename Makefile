@@ -17,21 +17,18 @@ endif
 demo: $(READY)
 	$(BIN)/napari-voxreg demo
 
-# Two files at a time, a core for each; then the panels on their own, as they must answer in time.
+# Two files at a time, a core for each; then what must answer in time, on its own.
 # The smoke tests go through what the others test in detail; test-all and lowest run them.
-TESTS = OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/gui
-PANELS = $(ON_DISPLAY) $(BIN)/python -m pytest tests/gui
+TESTS = OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile
+ALONE = $(ON_DISPLAY) $(BIN)/python -m pytest tests/gui
 
 test: lint
-	$(TESTS) --ignore tests/smoke -m "not slow"; rest=$$?; $(PANELS) -m "not slow" && exit $$rest
+	$(TESTS) --ignore tests/smoke -m "not slow and not alone"; rest=$$?; $(ALONE) -m "alone and not slow" && exit $$rest
 
 # With the slow ones, and how much of the package outside gui/ was run.
 test-all: lint
-	$(TESTS) --cov --cov-report= --cov-fail-under=0 --durations 60; rest=$$?; $(PANELS) --cov --cov-append --cov-report=term --durations 20 && exit $$rest
-
-# Ten times as many damaged files as `make test` tries.
-fuzz: $(READY)
-	VOXREG_FUZZ=3000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
+	$(TESTS) -m "not alone" --cov --cov-report= --cov-fail-under=0 --durations 60; rest=$$?; \
+		$(ALONE) -m alone --cov --cov-append --cov-report=term && exit $$rest
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -s tests/gpu/test_gpu.py

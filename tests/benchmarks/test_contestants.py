@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import contestants
 from napari_voxreg.core.geometry import Grid, Image
 
-CELLS = [("SyN", 2), ("SyN", 3), ("SyN-quick", 2), ("ConvexAdam", 3), ("elastix", 2)]
+CELLS = [("SyN", 2), ("SyN", 3), ("SyN-quick", 2), ("ConvexAdam", 3)]
+CELLS += [pytest.param("elastix", 2, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize(("name", "d"), CELLS)

@@ -64,7 +64,7 @@ QUICK = {
     "affinenet": {"steps": 4},
 }
 CELLS = [(name, d) for name in METHODS for d in METHODS[name].ndims]
-# Over 20 seconds each. Their 2D siblings are quick, and the known motion on a plain grid is always run.
+# Over 20 seconds each; their 2D siblings are quick.
 LONG = {(name, 3) for name in ("affinenet", "auto", "avsm", "bspline", "elastix", "pyramid", "voxelmorph")}
 
 
@@ -73,8 +73,9 @@ def _marks(cell: tuple[str, int]) -> tuple[pytest.MarkDecorator, ...]:
 
 
 METHOD_CELLS = [pytest.param(*cell, marks=_marks(cell)) for cell in CELLS]
-GRID_CELLS = [pytest.param(*cell, "plain") for cell in CELLS]
-GRID_CELLS += [pytest.param(*cell, "awkward", marks=_marks(cell)) for cell in CELLS]
+GRID_CELLS = [
+    pytest.param(*cell, geometry, marks=_marks(cell)) for geometry in ("plain", "awkward") for cell in CELLS
+]
 
 
 @dataclass(frozen=True)

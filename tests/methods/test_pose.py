@@ -103,6 +103,7 @@ class TestSizes:
         pose = find(fixed, large)
         assert error(pose.transform, truth, fixed.grid, Grid.from_spacing(large.shape)) < 0.4 * 19
 
+    @pytest.mark.slow
     def test_pixels_ten_times_as_long_as_wide(self):
         grid = Grid.from_spacing((30, 300), (10.0, 1.0))
         truth = rotated(10.0, 1.0, (4.0, 5.0), 300)
@@ -149,6 +150,7 @@ def test_any_intensities(changed):
     assert error(pose.transform, TRUTH, fixed.grid, moving.grid) < 0.3
 
 
+@pytest.mark.slow
 def test_images_far_apart_are_found_through_register():
     fixed, moving = pair()
     away = Affine.translation([1e5, -3e5])
@@ -255,6 +257,7 @@ class TestVolumes:
         pose = find(warp(Image(fixed, grid), None, thick), moving)
         assert error(pose.transform, truth, thick, moving.grid) < 4.0
 
+    @pytest.mark.slow
     def test_repeated_structure(self):
         cell = gaussian_filter(np.random.default_rng(3).normal(size=(16, 16, 16)), 1.8, mode="wrap")
         cells = np.tile(cell, (3, 3, 3))

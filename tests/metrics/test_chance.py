@@ -154,3 +154,19 @@ def test_the_chance_level_does_not_depend_on_the_match():
     assert levels[0].found > 0.7 and levels[1].found < 0.3
     assert levels[0].unrelated == pytest.approx(levels[1].unrelated, abs=0.06)
     assert not levels[0].by_chance and levels[1].by_chance
+
+
+@pytest.mark.parametrize("size, count", [(72, 12), (128, 40), (256, 60)])
+def test_spots_that_all_look_alike_are_matched_by_chance_only_here_and_there(size, count):
+    """Sparse spots on black, as in fluorescence: any one matches any other, but not all of them at once."""
+
+    def spots(seed, away):
+        at = np.random.default_rng(seed).uniform(0.15, 0.85, (count, 2)) * size + away
+        rows, columns = np.mgrid[:size, :size]
+        return image(sum(np.exp(-((rows - r) ** 2 + (columns - c) ** 2) / 30) for r, c in at))
+
+    for seed in range(3):
+        metrics = PairMetrics(spots(seed, 0), spots(seed, (3, -2)))
+        assert verdict(metrics, Affine.translation([3.0, -2.0])).outcome == "better"
+        found = match(PairMetrics(spots(seed, 0), spots(seed + 50, 0)), Affine.identity(2))
+        assert found is None or found.by_chance

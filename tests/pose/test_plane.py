@@ -91,6 +91,7 @@ def test_unrelated_images_have_no_reliable_pose():
     assert "No reliable pose" in pose.notes[0]
 
 
+@pytest.mark.slow
 def test_a_mirror_image_is_reported_and_not_flipped():
     fixed, moving = pair(rotated(30.0, 1.0, (8.0, 5.0)))
     pose = find_pose_2d(Task(fixed, moving.with_data(moving.data[:, ::-1].copy())))
@@ -143,6 +144,7 @@ def test_the_same_scene_at_an_eighth_of_the_pixels_is_found():
     assert np.linalg.norm(pose.transform(points) - truth(points), axis=1).max() < 0.6
 
 
+@pytest.mark.slow
 def test_perspective_asks_for_a_homography():
     matrix = rotated(10.0, 1.0, (3.0, 2.0)).matrix.copy()
     matrix[2, :2] = 6e-4, -4e-4

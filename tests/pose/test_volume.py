@@ -126,6 +126,7 @@ class TestWhatItFinds:
         assert pose.reliable
         assert error(pose, truth, fixed) < 0.5 * SPACING
 
+    @pytest.mark.slow
     def test_three_planes_in_a_whole_head(self):
         truth = motion((8, -12, 25), 1.1, (20, 30, -40))
         thin = head(box((15, 200, 180), (5.0, 2.0, 2.0), (10, 0, 0)))
@@ -200,6 +201,7 @@ class TestWhatItRefuses:
         assert not pose.reliable
         assert np.array_equal(pose.transform.matrix, np.eye(4))
 
+    @pytest.mark.slow
     def test_a_mirror_image_is_reported_and_not_applied(self):
         upside = plain().with_data(np.ascontiguousarray(plain().data[:, ::-1]))
         pose = find(plain(), upside)

@@ -111,7 +111,10 @@ def test_the_events_file_tells_what_the_history_tells(some_pairs, tmp_path: Path
     assert ("step/similarity", 9) in found
 
 
-@pytest.mark.parametrize(("network", "steps"), [("stn", 4), ("voxelmorph probabilistic", 3), ("avsm", 5)])
+@pytest.mark.parametrize(
+    ("network", "steps"),
+    [("stn", 4), ("voxelmorph probabilistic", 3), pytest.param("avsm", 5, marks=pytest.mark.slow)],
+)
 def test_a_run_that_was_stopped_goes_on_with_the_same_curve(
     some_pairs, tmp_path: Path, network: str, steps: int
 ) -> None:
@@ -128,6 +131,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_curve(
     assert same_weights(parts / "last.safetensors", whole / "last.safetensors")
 
 
+@pytest.mark.slow
 def test_reading_in_other_processes_changes_nothing(some_pairs, tmp_path: Path) -> None:
     pairs = some_pairs()
     threads = torch.get_num_threads()
@@ -153,6 +157,7 @@ train_pairs(open_pairs(sys.argv[1]), options, sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_a_script_that_does_not_guard_its_main_part_is_told_so(some_pairs, tmp_path: Path) -> None:
     some_pairs(training=3, validation=1)
     script = tmp_path / "bare.py"

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PREFIX = "napari-voxreg-"
-# In each temporary folder: that it is ours, and that its owner lives. What is written there may have a `.lock`.
+# In each temporary folder: that it is ours, and that its owner lives. What is written there may hold a .lock.
 MARK, LOCK = ".napari-voxreg", ".napari-voxreg-lock"
 
 

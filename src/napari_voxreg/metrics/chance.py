@@ -25,6 +25,9 @@ LONGEST = 1.0  # pixels of a step
 # unrelated images it rises 1.4 times as far for deformations, twice for affine transforms, rarely more. Right
 # results reach 1.7 and 2.5 in a thin spinal cord, else 2.4 and 4.3, most of them over 5.
 MARGIN, AFFINE_MARGIN = 1.6, 2.2
+# Of the gap between chance and 1, what no chance closes: unrelated images reach 0.17, right results that are
+# below the margin, as spots on black which all look alike, 0.5 to 0.8.
+CLEAR = 0.35
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Match:
     @property
     def by_chance(self) -> bool:
         """Whether LNCC rises above that of unrelated images little more than a fit to them does."""
+        if self.found - self.fitted > CLEAR * (1 - self.fitted):
+            return False
         return self.found - self.unrelated < self.margin * (self.fitted - self.unrelated)
 
 
@@ -122,7 +127,8 @@ def _inner(inside: Array) -> Array:
 
     thin = [min(BORDER, (n - 1) // 4) for n in inside.shape]
     box = np.ones([2 * n + 1 for n in thin], bool)
-    return np.asarray(binary_erosion(inside, box))
+    inner = np.asarray(binary_erosion(inside, box))
+    return inner if inner.any() else inside
 
 
 def _displacements(fixed: Array, moving: Array, inside: Array, inner: Array) -> list[tuple[int, ...]]:
@@ -199,11 +205,17 @@ def _roughness(bending: Array | None) -> tuple[float, float]:
         return 0.0, 1.0
     d = bending.shape[-1]
     axes = [k for k in range(d) if bending.shape[k] > 1]
-    slopes = sum(np.nanmean((np.diff(bending, axis=k) ** 2).sum(axis=-1)) for k in axes)
-    size = float(np.nanmean((bending**2).sum(axis=-1)))
+    slopes = sum(_mean((np.diff(bending, axis=k) ** 2).sum(axis=-1)) for k in axes)
+    size = _mean((bending**2).sum(axis=-1))
     roughness = float(np.sqrt(slopes))
     # A Gaussian that smooths white noise into such displacements.
     return roughness, float(np.sqrt(size * d / 2)) / max(roughness, 1e-6)
+
+
+def _mean(values: Array) -> float:
+    """The mean of those that are numbers, 0 if none is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else 0.0
 
 
 def _climbed(fixed: Array, moving: Array, both: Array, roughness: float, reach: float) -> float:

@@ -172,6 +172,7 @@ def test_a_dropped_folder_is_the_source(panel, qtbot, source):
     assert panel.source.source.path == source
 
 
+@pytest.mark.alone
 def test_a_thousand_rows_at_once_do_not_block_the_interface(panel, qtbot):
     values = np.random.default_rng(0).random((1000, 2, len(MEASURES)))
     keys = [measure.key for measure in MEASURES]

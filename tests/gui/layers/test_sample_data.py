@@ -30,7 +30,9 @@ UNITS = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "brain3d" else ()) for name in SAMPLES]
+)
 def test_a_click_brings_the_pair_in_its_place(viewer, name):
     layers = viewer.open_sample("napari-voxreg", name)
     sample = make_sample(name)
@@ -143,6 +145,7 @@ def test_offline_is_reported(tmp_path, qapp):
     assert left_in(tmp_path) == []
 
 
+@pytest.mark.alone
 def test_cancel_stops_at_once_and_leaves_nothing(serve, viewer, tmp_path):
     server = serve(pause=0.2)
     ticks: list[float] = []

@@ -91,6 +91,7 @@ def test_clusters_are_shown_and_one_of_them_is_trained_on(panel, qtbot):
     assert window.found is not None
 
 
+@pytest.mark.slow
 def test_one_model_for_each_is_trained_one_after_another(panel, qtbot, tmp_path):
     window = show(panel, qtbot)
     window.each.click()
@@ -106,6 +107,7 @@ def test_one_model_for_each_is_trained_one_after_another(panel, qtbot, tmp_path)
     assert not panel.busy and len(list((tmp_path / "runs").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_stop_ends_the_queue_of_trainings(panel, qtbot, tmp_path):
     panel.options.choose(epochs=100_000)
     window = show(panel, qtbot)

@@ -100,6 +100,7 @@ def session(panel, qtbot):
     return heart.longest
 
 
+@pytest.mark.slow
 def test_the_interface_is_never_blocked_and_curves_are_saved_and_shown_again(
     panel, viewer, qtbot, source, tmp_path
 ):
@@ -222,6 +223,7 @@ def test_preview_shows_a_plain_and_an_augmented_pair(panel, viewer, qtbot, sourc
     assert len(viewer.layers) == 4 and not panel.busy
 
 
+@pytest.mark.slow
 def test_open_layers_are_a_source_and_problems_are_reported(panel, viewer, qtbot, source, tmp_path):
     panel.source.choose(tmp_path / "nowhere")
     qtbot.waitUntil(lambda: "There is no file or folder" in panel.bar.why.text(), timeout=10_000)

@@ -76,6 +76,7 @@ def by_leaving(viewer, window):
 WAYS = (by_the_cross, by_the_menu("Close Window"), by_the_menu("Exit"), by_leaving)
 
 
+@pytest.mark.slow
 def test_cancel_keeps_the_window_and_the_training_however_it_was_closed(training, train_panel, viewer, qtbot):
     window = train_panel.window()
     for way in WAYS:
@@ -94,7 +95,9 @@ def test_cancel_keeps_the_window_and_the_training_however_it_was_closed(training
     assert questions == [] and not window.isVisible()
 
 
-@pytest.mark.parametrize("way", (WAYS[0], WAYS[2]), ids=("cross", "exit"))
+@pytest.mark.parametrize(
+    "way", (WAYS[0], pytest.param(WAYS[2], marks=pytest.mark.slow)), ids=("cross", "exit")
+)
 def test_yes_saves_and_stops(way, training, train_panel, viewer, qtbot, monkeypatch):
     left = []
     monkeypatch.setattr("napari._qt.qt_main_window.quit_app_", lambda: left.append(True))
