@@ -135,7 +135,7 @@ def pair_up(
             f"The pattern {pattern!r} is found in none of {len(names)} names, "
             f"as {name_of_source(names[0].source)}; correct it."
         )
-    chosen = names
+    chosen: Sequence[NameParts] = names
     notes: list[str] = []
     if pattern is not None or pairing == "consecutive":
         chosen, notes = _chosen(names)
