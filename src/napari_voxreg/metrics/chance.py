@@ -143,8 +143,8 @@ def _displacements(fixed: Array, moving: Array, inside: Array, inner: Array) -> 
 
     shared = correlated(inside.astype(np.float32), inner.astype(np.float32))
     far = np.ones(shape, bool)
-    indices: tuple[Array, ...] = np.indices(shape, sparse=True)
-    for index, n in zip(indices, shape, strict=True):
+    for k, n in enumerate(shape):
+        index = np.arange(n).reshape([n if axis == k else 1 for axis in range(len(shape))])
         # Along all axes, as a displacement along a spinal cord or a road changes little.
         far = far & (np.minimum(index, n - index) >= FAR * n if n >= THICK else True)
     most = shared[far].max() if far.any() else 0

@@ -9,7 +9,7 @@ from .affine import Affine
 from .base import Transform
 
 ITERATIONS = 30
-NEAREST = 8  # known points from which a node is tried again
+NEAREST = {2: 8, 3: 3}  # known points from which a node is tried again; volumes have many nodes
 
 
 def solve(transform: Transform, grid: Grid, tolerance: float | None = None) -> tuple[Affine, Array, float]:
@@ -76,8 +76,9 @@ def _try_again(
         return
     # Farther than this from all images there is no solution: the node lies beyond what the transform reaches.
     reach = 2 * spacing
-    far, near = cKDTree(transform(known)).query(y[todo], k=range(1, NEAREST + 1), distance_upper_bound=reach)
-    for k in range(NEAREST):
+    count = NEAREST[x.shape[1]]
+    far, near = cKDTree(transform(known)).query(y[todo], k=range(1, count + 1), distance_upper_bound=reach)
+    for k in range(count):
         left = (missed[todo] > tolerance) & np.isfinite(far[:, k])
         if not left.any():
             break
