@@ -18,7 +18,7 @@ FAR = 0.25  # of the image along every axis: a displacement in which nothing cor
 THICK = 8  # pixels along an axis that allow a displacement
 SHARED = 0.6  # of the largest overlap after such a displacement that one must keep
 BEST = 8  # displacements with the highest correlation, at the first of which a fit starts
-PLACES = 4  # displacements, evenly spread, that give the LNCC without any fit
+PLACES = 16  # displacements, evenly spread, that give the LNCC without any fit, and how much it varies
 STEPS, MOST = 10, 30  # steps in which the fit gets as rough as the transform, and their largest number
 LONGEST = 1.0  # pixels of a step
 # How many times as far as the displaced images (or a fit to them) LNCC must rise above unrelated ones. On
@@ -28,6 +28,9 @@ MARGIN, AFFINE_MARGIN = 1.6, 2.2
 # Of the gap between chance and 1, what no chance closes: unrelated images reach 0.17, right results that are
 # below the margin, as spots on black which all look alike, 0.5 to 0.8.
 CLEAR = 0.35
+# Standard deviations, over displacements, that LNCC must lie above the fit: on smooth images few windows are
+# independent. Right results reach 2.7 in the thin spinal cord, else over 9.
+SPREADS = 2.5
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Match:
         Where nothing corresponds, without any fit.
     fitted : float
         The highest where nothing corresponds, after a fit as rough as the transform.
+    spread : float
+        Standard deviation of LNCC where nothing corresponds, over the places.
     margin : float
         By how many times as much LNCC must rise.
     """
@@ -49,14 +54,17 @@ class Match:
     found: float
     unrelated: float
     fitted: float
+    spread: float
     margin: float
 
     @property
     def by_chance(self) -> bool:
         """Whether LNCC rises above that of unrelated images little more than a fit to them does."""
-        if self.found - self.fitted > CLEAR * (1 - self.fitted):
+        above = self.found - self.fitted
+        if above > CLEAR * (1 - self.fitted):
             return False
-        return self.found - self.unrelated < self.margin * (self.fitted - self.unrelated)
+        rise = self.found - self.unrelated
+        return above < SPREADS * self.spread or rise < self.margin * (self.fitted - self.unrelated)
 
 
 def match(metrics: PairMetrics, transform: Transform, progress: Progress = silent) -> Match | None:
@@ -86,7 +94,7 @@ def match(metrics: PairMetrics, transform: Transform, progress: Progress = silen
     found = lncc(fixed, warped, inside)
     affine, bending = _parts(transform, grid, inside)
     starts = [affine] if bending is None or not metrics.overlap(None) else [affine, None]
-    levels: list[float] = []
+    levels: list[list[float]] = []
     fits: list[float] = []
     for k, start in enumerate(starts):
         progress(k / len(starts), "measuring what chance reaches")
@@ -96,13 +104,16 @@ def match(metrics: PairMetrics, transform: Transform, progress: Progress = silen
         if not ways:
             continue
         values = [lncc(*_displaced(fixed, moving, inside, inner, way)) for way in ways]
-        levels += values[BEST:]
-        fits += values
+        levels.append(values[BEST:])
+        fits += values[:BEST]
         if bending is not None:
             first = _displaced(fixed, moving, inside, inner, ways[0])
             fits.append(_climbed(*first, *_roughness(bending)))
     margin = AFFINE_MARGIN if bending is None else MARGIN
-    return Match(found, float(np.mean(levels)), max(fits), margin) if fits else None
+    if not fits:
+        return None
+    spread = max(float(np.std(each)) for each in levels)
+    return Match(found, float(np.mean(np.concatenate(levels))), max(fits), spread, margin)
 
 
 def _small(metrics: PairMetrics, transform: Transform | None) -> tuple[Array, Array, Array, Grid]:
