@@ -164,7 +164,9 @@ def test_examples_run(page: Path, folder: Path) -> None:
         assert (folder / "table" / "table.csv").is_file()
 
 
-@pytest.mark.parametrize("name", WINDOWS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in WINDOWS]
+)
 def test_examples_with_a_viewer_run(
     name: str, folder: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:

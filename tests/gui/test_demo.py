@@ -35,6 +35,7 @@ def test_true_error_is_measured_against_the_truth() -> None:
     assert numbers(moved)[1] != pytest.approx(before, abs=0.1)
 
 
+@pytest.mark.slow
 def test_demo_registers_and_saves_a_screenshot(tmp_path: Path) -> None:
     screenshot = tmp_path / "new" / "demo.png"
     command = [sys.executable, "-m", "napari_voxreg", "demo", "-o", str(screenshot)]

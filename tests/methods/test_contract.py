@@ -64,8 +64,9 @@ QUICK = {
     "affinenet": {"steps": 4},
 }
 CELLS = [(name, d) for name in METHODS for d in METHODS[name].ndims]
-# Over 20 seconds each; their 2D siblings are quick.
-LONG = {(name, 3) for name in ("affinenet", "auto", "avsm", "bspline", "elastix", "pyramid", "voxelmorph")}
+# Over 20 seconds each; their 2D siblings are quick, or they have tests of their own.
+LONG = {(name, 3) for name in ("affinenet", "auto", "avsm", "bspline", "demons", "pyramid", "voxelmorph")}
+LONG |= {(name, d) for name in ("elastix", "pose") for d in (2, 3)}
 
 
 def _marks(cell: tuple[str, int]) -> tuple[pytest.MarkDecorator, ...]:
@@ -313,7 +314,9 @@ def _permuted(image: Image, order: list[int], world: list[int]) -> Image:
 
 
 @pytest.mark.parametrize("world_too", [True, False], ids=["array and world", "array alone"])
-@pytest.mark.parametrize(("name", "d"), [(name, d) for name, d in CELLS if name in PERMUTED])
+@pytest.mark.parametrize(
+    ("name", "d"), [pytest.param(*cell, marks=_marks(cell)) for cell in CELLS if cell[0] in PERMUTED]
+)
 def test_permuting_the_axes_changes_nothing(name, d, world_too):
     run = known(name, d, "awkward")
     order = [d - 1, *range(d - 1)]

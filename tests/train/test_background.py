@@ -48,6 +48,7 @@ def curve(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_pause_go_and_stop_within_a_second_then_kill_and_resume_the_same_curve(
     some_pairs, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def place_of(plot, value):
     return min(range(plot.width()), key=lambda x: abs(plot.value_at(x) - value))
 
 
+@pytest.mark.slow
 def test_clusters_are_shown_and_one_of_them_is_trained_on(panel, qtbot):
     window = show(panel, qtbot)
     assert window.isVisible() and "The elbow is at " in window.sentence.text()

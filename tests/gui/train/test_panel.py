@@ -206,6 +206,7 @@ def test_train_pause_stop_resume_and_use(panel, viewer, qtbot, source, tmp_path)
     assert box.path == folder / "best.safetensors"
 
 
+@pytest.mark.slow
 def test_preview_shows_a_plain_and_an_augmented_pair(panel, viewer, qtbot, source):
     choose(panel, qtbot, source, **QUICK, flips=True, speckle=0.5, rotation=90.0)
     panel.bar.preview.click()
@@ -273,6 +274,7 @@ def test_a_dropped_folder_is_the_source(panel, qtbot, source):
     assert panel.bar.start.isEnabled()
 
 
+@pytest.mark.slow
 def test_closing_the_panel_saves_and_stops(panel, viewer, qtbot, source):
     choose(panel, qtbot, source, **LONG)
     panel.bar.start.click()
