@@ -101,6 +101,7 @@ def session(panel, qtbot):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_interface_is_never_blocked_and_curves_are_saved_and_shown_again(
     panel, viewer, qtbot, source, tmp_path
 ):
