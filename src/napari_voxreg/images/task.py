@@ -65,7 +65,7 @@ class Task:
             everywhere = self.moving.with_data(np.ones(self.moving.grid.shape, bool))
             covered = warp(everywhere, transform, grid, order=0).data
             # Where the moving image ends, so does the placed one: what is not of it would change its range.
-            box = _box(covered)
+            box = box_around(covered)
             grid, covered = _cropped(grid, box), covered[box]
             # The border goes on in what is left outside: another value would make an edge.
             moving = warp(self.moving, transform, grid, fill=None)
@@ -87,7 +87,7 @@ def _around(grid: Grid) -> Grid:
     return Grid(shape, affine, grid.units)
 
 
-def _box(inside: Array) -> tuple[slice, ...]:
+def box_around(inside: Array) -> tuple[slice, ...]:
     """The smallest box that holds all true pixels; everything if there are none."""
     from scipy.ndimage import find_objects
 

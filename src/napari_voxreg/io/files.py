@@ -81,8 +81,7 @@ def check_outputs(*paths: Path) -> None:
             if not place.is_dir():
                 wrong = f"{place} is not a folder; choose another one for the output."
             elif not wrong:
-                with tempfile.TemporaryFile(dir=place) as probe:
-                    probe.write(bytes(BLOCK))
+                _probe(place)
         except OSError as error:
             if error.errno in FULL:
                 raise disk_full(place) from error
@@ -130,11 +129,16 @@ def check_replaceable(path: Path, beginning: str) -> None:
         raise ValueError(f"{path} is there and holds something else; choose another folder.")
 
 
+def _probe(folder: Path) -> None:
+    """Write one more block into a folder, which leaves nothing; raises the system's error."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(BLOCK))
+
+
 def is_full(folder: Path) -> bool:
     """Whether the disk of a folder has no space for one more block."""
     try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(BLOCK))
+        _probe(folder)
     except OSError as failure:
         return failure.errno in FULL
     return False

@@ -9,6 +9,7 @@ import numpy as np
 from ..core.geometry import Array, Grid
 from ..core.progress import Progress, silent
 from ..images.preprocess import block_mean, steps_to
+from ..images.task import box_around
 from ..transforms import Affine, Transform, displacement_on
 from .pair import BORDER, PairMetrics
 from .similarity import lncc, local_correlation
@@ -22,14 +23,14 @@ PLACES = 16  # displacements, evenly spread, that give the LNCC without any fit,
 STEPS, MOST = 10, 30  # steps in which the fit gets as rough as the transform, and their largest number
 LONGEST = 1.0  # pixels of a step
 # How many times as far as the displaced images (or a fit to them) LNCC must rise above unrelated ones. On
-# unrelated images it rises 1.4 times as far for deformations, twice for affine transforms, rarely more. Right
-# results reach 1.7 and 2.5 in a thin spinal cord, else 2.4 and 4.3, most of them over 5.
+# unrelated images it rises 1.4 times as far for deformations, twice for affine transforms, rarely more. In a
+# thin spinal cord right results reach 1.65 and 2.64; other right deformations 2.2 or more.
 MARGIN, AFFINE_MARGIN = 1.6, 2.2
 # Of the gap between chance and 1, what no chance closes: unrelated images reach 0.17, right results that are
 # below the margin, as spots on black which all look alike, 0.5 to 0.8.
 CLEAR = 0.35
 # Standard deviations, over displacements, that LNCC must lie above the fit: on smooth images few windows are
-# independent. Right results reach 2.7 in the thin spinal cord, else over 9.
+# independent. Right results reach 2.7 in the thin spinal cord, else 6 or more.
 SPREADS = 2.5
 
 
@@ -126,10 +127,8 @@ def _small(metrics: PairMetrics, transform: Transform | None) -> tuple[Array, Ar
 
 def _cropped(fixed: Array, moving: Array, inside: Array) -> tuple[Array, Array, Array]:
     """The smallest box around the overlap."""
-    from scipy.ndimage import find_objects
-
-    box = find_objects(inside.astype(np.uint8))
-    return (fixed[box[0]], moving[box[0]], inside[box[0]]) if box else (fixed, moving, inside)
+    box = box_around(inside)
+    return fixed[box], moving[box], inside[box]
 
 
 def _inner(inside: Array) -> Array:
