@@ -105,7 +105,13 @@ def test_sources_that_hold_no_pairs_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, id="SIGTERM"),
+    ],
+)
 def test_a_signal_stops_and_keeps(folder: Path, tmp_path: Path, number: int) -> None:
     run = tmp_path / "run"
     words = [sys.executable, "-m", "napari_voxreg", "train", str(folder), "-o", str(run), *QUICK]

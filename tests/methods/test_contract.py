@@ -67,6 +67,7 @@ CELLS = [(name, d) for name in METHODS for d in METHODS[name].ndims]
 # Over 20 seconds each; their 2D siblings are quick, or they have tests of their own.
 LONG = {(name, 3) for name in ("affinenet", "auto", "avsm", "bspline", "demons", "pyramid", "voxelmorph")}
 LONG |= {(name, d) for name in ("elastix", "pose") for d in (2, 3)}
+LONG |= {(name, 2) for name in ("auto", "avsm", "jsm")}
 
 
 def _marks(cell: tuple[str, int]) -> tuple[pytest.MarkDecorator, ...]:
@@ -345,7 +346,7 @@ def _deformation(grid: Grid) -> StationaryVelocity:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name == "elastix" else ()) for name, d in CELLS if d == 2],
+    [pytest.param(name, marks=_marks((name, d))) for name, d in CELLS if d == 2],
 )
 def test_an_initial_transform_that_deforms_is_chained_once(name, tmp_path):
     # The moving image is deformed and carried 500 away; the method has to find what it found without that.

@@ -86,15 +86,15 @@ NEAR = motion((35, -15, -40), 1.25, (-40, 25, 60))
 
 
 class TestWhatItFinds:
-    @pytest.mark.parametrize(
-        ("truth", "brightness"), [(FAR, T1), pytest.param(NEAR, T2, marks=pytest.mark.slow)]
-    )
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("truth", "brightness"), [(FAR, T1), (NEAR, T2)])
     def test_a_head_from_any_side(self, truth, brightness):
         moving = head(box((200, 230, 200), middle=truth.matrix[:3, 3] + (15, -10, 12)), truth, brightness, 1)
         pose = find(plain(), moving)
         assert pose.reliable
         assert error(pose, truth, plain()) < 0.3 * SPACING
 
+    @pytest.mark.slow
     def test_a_slab_in_a_whole_head(self):
         whole = head(box((230, 240, 220), middle=FAR.matrix[:3, 3]), FAR, T2, 1)
         slab = cut(plain(), 0, 0.45, 0.65)

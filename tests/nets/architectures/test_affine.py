@@ -163,6 +163,7 @@ def test_a_head_begins_near_the_identity_at_any_size(d):
         assert 0 < float(moved) < 0.02 * shape[0]
 
 
+@pytest.mark.slow  # tests/train trains networks in fewer steps
 def test_an_stn_learns_a_translation():
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)

@@ -74,6 +74,7 @@ def test_a_flow_from_an_affine_map_is_that_map_after_the_flow(shape):
     assert float(_inner(back - expected, 9).abs().max()) < 5e-3
 
 
+@pytest.mark.slow
 def test_fast_velocities_are_stable():
     velocity = smooth(_noise(1, 2, 160, 160, dtype=torch.float32))
     velocity = velocity * (50 / velocity.abs().max())

@@ -34,7 +34,14 @@ def test_most_unrelated_images_are_left_in_place() -> None:
     assert int(moved.sum()) <= 4
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_names() if name not in AFFINE])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith(("avsm", "jsm")) else ())
+        for name in shipped_names()
+        if name not in AFFINE
+    ],
+)
 def test_the_error_on_unseen_pairs_falls_by_a_third_and_there_is_hardly_any_folding(name: str) -> None:
     recipe, net = RECIPES[name], open_checkpoint(shipped(name)).net
     count = 24 if net.ndim == 2 else 4
