@@ -176,12 +176,13 @@ def _stages(pair: Prepared, settings: Settings) -> list[_Stage]:
     levels = level_factors(pair.fixed_lattice.shape, pair.spacing, settings.levels, settings.finest)
     finest = levels[-1]
     far = settings.control_spacing or max(FAR, CELL * finest)
-    plan = [(level, max(far, CELL * level), False) for level in levels]
+    least = 1 if settings.control_spacing else CELL
+    plan = [(level, max(far, least * level), False) for level in levels]
     while not settings.control_spacing and far / 2 >= CELL * finest:
         far /= 2
         plan.append((finest, far, True))
     steps = [settings.iterations] * len(plan)
-    if finest > 1 and not settings.finest and not settings.control_spacing:
+    if finest > 1 and not settings.finest:
         plan.append((finest // 2, 0.0, False))
         steps.append(POLISH)
     work = np.array([n / level ** len(pair.shape) for n, (level, _, _) in zip(steps, plan, strict=True)])

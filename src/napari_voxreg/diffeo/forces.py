@@ -66,16 +66,20 @@ class LocalCorrelation:
         covariance = box_mean(self.fixed * warped, self.window).sub_(self.mean * average)
         rho = covariance.div_(self.deviation).div_(deviation)
         cost = 0.5 * (1 - mean(rho * rho, weight))
-        # Each window's derivative at its centre stands for all windows around a pixel.
-        standard = (warped - average).div_(deviation)
-        slope = rho / deviation
-        unexplained = self.standard - rho * standard
+        # Every window around a pixel pulls at it; summed over the windows, that takes four box means.
+        per_deviation = rho / deviation
+        pull, firm = per_deviation / self.deviation, per_deviation * per_deviation
+        terms = torch.cat([pull, pull * self.mean, firm, firm * average])
+        if weight is not None:
+            terms *= weight
+        pull, centred, firm, steady = box_mean(terms, self.window).split(1)
+        force = self.fixed * pull - centred - warped * firm + steady
         signed = rho * rho.abs()
         return Pull(
             cost,
-            unexplained * slope,
-            slope * slope,
-            lambda: unexplained**2 / 2,
+            force,
+            firm,
+            lambda: (self.standard - rho * (warped - average) / deviation) ** 2 / 2,
             lambda: float(mean(signed, weight).abs() / mean(signed.abs(), weight).clamp_min(1e-6)),
         )
 

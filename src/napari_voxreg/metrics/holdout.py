@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,18 +11,22 @@ from ..core.geometry import Array, Grid, Image
 from ..core.progress import Progress, subprogress
 from ..images.preprocess import block_mean, steps_to
 from ..transforms import Transform
+from .chance import match
 from .pair import PairMetrics
+from .similarity import uniformity
 
 SIZES = {2: 256, 3: 96}  # longest side, pixels: enough to test a smooth deformation
-MARGIN = 0.1  # of its gain by which a less simple candidate must be better
 BLOCKS = {2: 16, 3: 12}  # pixels along a block's side: less than the reach of most motions
+# Averages noise as much as linear interpolation does, on average over all places between pixels: what a
+# deformation resampled must be compared with an image that was smoothed as much.
+RESAMPLED = (0.1, 0.8, 0.1)
 
 Deform = Callable[[Image, Image, Image | None, Image | None, Progress], Transform]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A deformation measured on held-out blocks.
+    """A deformation measured on held-out blocks and on the whole of a small copy of the pair.
 
     Parameters
     ----------
@@ -30,11 +34,19 @@ class Trial:
         Which one.
     before, after : float
         LNCC on the held-out blocks, without and with it; nan if there was nothing to compare.
+    excess : float
+        LNCC that it gains on the whole of the copy, less what a fit as rough gains where nothing
+        corresponds; 0 if that was not measured.
+    uniform : float
+        How uniformly both brightnesses rise together under it, see `similarity.uniformity`; 1 if that was
+        not measured.
     """
 
     name: str
     before: float
     after: float
+    excess: float = 0.0
+    uniform: float = 1.0
 
     @property
     def gain(self) -> float:
@@ -42,20 +54,8 @@ class Trial:
         return self.after - self.before
 
 
-def best_held_out(
-    fixed: Image,
-    moving: Image,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    candidates: Mapping[str, Deform],
-    progress: Progress,
-) -> Trial:
-    """The deformation that does best on held-out blocks.
-
-    The blocks are the black and the white squares of a chessboard; in 2D each colour is held out once, in
-    3D, with its many blocks, one of them. A motion that is real continues smoothly into the held-out blocks;
-    what follows noise alone does not. So the same test determines whether to deform at all, how stiffly, and
-    by which similarity.
+class Copies:
+    """Small copies of a pair, on which deformations are tried.
 
     Parameters
     ----------
@@ -63,41 +63,79 @@ def best_held_out(
         One channel each, as well aligned as the earlier stages left them.
     fixed_mask, moving_mask : Image or None
         Boolean, on the grids of `fixed` and `moving`.
-    candidates : mapping
-        Name to ``deform(fixed, moving, fixed_mask, moving_mask, progress)``, which gives a transform; the
-        simplest first: a later one must gain clearly more.
-
-    Returns
-    -------
-    Trial
-        Of the best candidate. The second colour is tried with the better half of the candidates only.
     """
-    size = SIZES[fixed.ndim]
-    small = block_mean(fixed, steps_to(fixed.grid, size))
-    other = block_mean(moving, steps_to(moving.grid, size))
-    allowed = np.ones(small.grid.shape, bool) if fixed_mask is None else _coarse(fixed_mask, size).data
-    other_mask = None if moving_mask is None else _coarse(moving_mask, size)
-    white = _chessboard(small.grid)
-    names = list(candidates)
-    scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in candidates}
-    rounds = ((white, 0.65), (~white, 0.35)) if fixed.ndim == 2 else ((white, 1.0),)
-    for k, (fitted, share) in enumerate(rounds):
-        train, test = (Image(allowed & blocks, small.grid) for blocks in (fitted, ~fitted))
-        if not train.data.any() or not test.data.any():
-            return Trial(names[0], float("nan"), float("nan"))
-        metrics = PairMetrics(small, other, test, other_mask)
-        for i, name in enumerate(names):
-            stage = subprogress(
-                progress, 0.65 * k + share * i / len(names), 0.65 * k + share * (i + 1) / len(names)
-            )
-            found = candidates[name](small, other, train, other_mask, stage)
-            scores[name].append((metrics.lncc(None), metrics.lncc(found)))
-        names = sorted(names, key=lambda name: _gain(scores[name]), reverse=True)[: (len(names) + 1) // 2]
-    most = max(_gain(scores[name]) for name in names)
-    enough = most - MARGIN * abs(most)
-    best = next(name for name in candidates if name in names and _gain(scores[name]) >= enough)
-    before, after = np.mean(scores[best], axis=0)
-    return Trial(best, float(before), float(after))
+
+    def __init__(
+        self, fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None
+    ) -> None:
+        size = SIZES[fixed.ndim]
+        self.fixed = block_mean(fixed, steps_to(fixed.grid, size))
+        self.moving = block_mean(moving, steps_to(moving.grid, size))
+        self.fixed_mask = None if fixed_mask is None else _coarse(fixed_mask, size)
+        self.moving_mask = None if moving_mask is None else _coarse(moving_mask, size)
+
+    def held_out(self, candidates: Mapping[str, Deform], progress: Progress) -> dict[str, Trial]:
+        """Find each deformation on half of the blocks and measure it on the others.
+
+        The blocks are the black and the white squares of a chessboard; in 2D each colour is held out once,
+        in 3D, with its many blocks, one of them. A motion that is real continues smoothly into the held-out
+        blocks; what follows noise alone does not. So the same test determines whether to deform at all, how
+        stiffly, and by which similarity.
+
+        Parameters
+        ----------
+        candidates : mapping
+            Name to ``deform(fixed, moving, fixed_mask, moving_mask, progress)``, which gives a transform.
+
+        Returns
+        -------
+        dict
+            Name to trial, in the order given. The second colour is tried with the better half only.
+        """
+        allowed = np.ones(self.fixed.grid.shape, bool) if self.fixed_mask is None else self.fixed_mask.data
+        white = _chessboard(self.fixed.grid)
+        names = list(candidates)
+        scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in candidates}
+        rounds = ((white, 0.65), (~white, 0.35)) if self.fixed.ndim == 2 else ((white, 1.0),)
+        for k, (fitted, share) in enumerate(rounds):
+            train, test = (Image(allowed & blocks, self.fixed.grid) for blocks in (fitted, ~fitted))
+            if not train.data.any() or not test.data.any():
+                return {name: Trial(name, float("nan"), float("nan")) for name in candidates}
+            metrics = PairMetrics(self.fixed, self.moving, test, self.moving_mask)
+            before = self._before(test)
+            for i, name in enumerate(names):
+                start = 0.65 * k + share * i / len(names)
+                stage = subprogress(progress, start, start + share / len(names))
+                found = candidates[name](self.fixed, self.moving, train, self.moving_mask, stage)
+                scores[name].append((before, metrics.lncc(found)))
+            names = sorted(names, key=lambda name: _gain(scores[name]), reverse=True)[: (len(names) + 1) // 2]
+        return {name: Trial(name, *(float(x) for x in np.mean(scores[name], axis=0))) for name in candidates}
+
+    def with_excess(self, trial: Trial, deform: Deform, progress: Progress) -> Trial:
+        """The trial with what its deformation of the whole copy gains beyond chance."""
+        pair = PairMetrics(self.fixed, self.moving, self.fixed_mask, self.moving_mask)
+        images = (self.fixed, self.moving, self.fixed_mask, self.moving_mask)
+        found = deform(*images, subprogress(progress, 0.0, 0.6))
+        chance = match(pair, found, subprogress(progress, 0.6, 1.0))
+        gained = pair.lncc(found) - pair.lncc(None)
+        if chance is None or not np.isfinite(gained):
+            return trial
+        fixed, warped, inside = (image.data for image in pair.coarsely(found))
+        return replace(
+            trial,
+            excess=gained - (chance.fitted - chance.unrelated),
+            uniform=uniformity(fixed, warped, inside),
+        )
+
+    def _before(self, test: Image) -> float:
+        """LNCC of the blocks without a deformation; the moving image as sharp as an interpolated one."""
+        from scipy.ndimage import convolve1d
+
+        smooth = self.moving.data
+        for axis in range(smooth.ndim):
+            smooth = convolve1d(smooth, RESAMPLED, axis, mode="nearest")
+        images = (self.moving, self.moving.with_data(smooth))
+        return max(PairMetrics(self.fixed, each, test, self.moving_mask).lncc(None) for each in images)
 
 
 def _gain(scores: list[tuple[float, ...]]) -> float:

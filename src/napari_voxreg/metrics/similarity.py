@@ -115,6 +115,25 @@ def local_correlation(a: Array, b: Array, inside: Array) -> tuple[Array, Array]:
     slopes : ndarray
         Their derivative with respect to `b`, at the centre of each window.
     """
+    mean_a, mean_b, var_a, var_b, covariance = _moments(a, b, inside)
+    values = covariance**2 / (var_a * var_b)
+    slopes = 2 * covariance / (var_a * var_b) * (a - mean_a - covariance / var_b * (b - mean_b))
+    return values, slopes
+
+
+def uniformity(a: Array, b: Array, inside: Array) -> float:
+    """How uniformly both brightnesses rise together, or one rises as the other falls, 0 to 1.
+
+    Near 1 for two images of one modality that are aligned; lower where a tissue is brighter here and darker
+    there, as between T1 and T2, or where nothing corresponds.
+    """
+    _, _, var_a, var_b, covariance = _moments(a, b, inside)
+    signed = (covariance * np.abs(covariance) / (var_a * var_b))[inside]
+    return float(np.abs(signed.mean()) / max(np.abs(signed).mean(), 1e-6))
+
+
+def _moments(a: Array, b: Array, inside: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Means and variances of both images and their covariance in windows, from the pixels inside."""
     from scipy.ndimage import uniform_filter
 
     size = _window(a.shape, LNCC_WINDOW)
@@ -128,10 +147,7 @@ def local_correlation(a: Array, b: Array, inside: Array) -> tuple[Array, Array]:
     # The constant keeps flat places, where a correlation means nothing, near zero.
     var_a = np.maximum(mean(a * a) - mean_a**2, 0) + 1e-3
     var_b = np.maximum(mean(b * b) - mean_b**2, 0) + 1e-3
-    covariance = mean(a * b) - mean_a * mean_b
-    values = covariance**2 / (var_a * var_b)
-    slopes = 2 * covariance / (var_a * var_b) * (a - mean_a - covariance / var_b * (b - mean_b))
-    return values, slopes
+    return mean_a, mean_b, var_a, var_b, mean(a * b) - mean_a * mean_b
 
 
 def dice(a: npt.ArrayLike, b: npt.ArrayLike, label: int | None = None) -> float:
