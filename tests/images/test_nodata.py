@@ -108,7 +108,11 @@ def test_compare_and_evaluate_say_it_once() -> None:
     given = [Pair(name, Image(fixed, grid), Image(moving, grid)) for name in ("a", "b")]
     clean = [Pair("c", *(Image(data, grid) for data in pair()))]
     notes = evaluate([*given, *clean], method="translation").notes
-    assert len(notes) == 1 and notes[0].startswith("a: ") and notes[0].endswith("So it is in 1 more.")
+    assert (
+        len(notes) == 1
+        and notes[0].startswith("a: ")
+        and notes[0].endswith("The same applies to 1 other pair.")
+    )
     assert evaluate(clean, method="translation").notes == ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -121,3 +122,87 @@ def test_other_files_without_an_ending_are_refused(tmp_path):
     (tmp_path / "notes").write_text("x" * 200)
     with pytest.raises(ValueError, match=r"notes cannot be read; .* unless it is DICOM"):
         read_image(tmp_path / "notes")
+
+
+def element(tag: int, kind: str, value: bytes | str) -> bytes:
+    """One element in explicit little endian."""
+    value = value.encode() if isinstance(value, str) else value
+    value += (b"\0" if kind == "UI" else b" ") * (len(value) % 2)
+    long = kind in ("OB", "OW", "SQ")
+    size = struct.pack("<HI", 0, len(value)) if long else struct.pack("<H", len(value))
+    return struct.pack("<HH", tag >> 16, tag & 0xFFFF) + kind.encode() + size + value
+
+
+def sequence(tag: int, items: Sequence[bytes]) -> bytes:
+    heads = (struct.pack("<HHI", 0xFFFE, 0xE000, len(item)) for item in items)
+    return element(tag, "SQ", b"".join(head + item for head, item in zip(heads, items, strict=True)))
+
+
+def write_frames(
+    path: Path, positions: Sequence[Sequence[float]], orientations: Sequence[Sequence[float]] = (UPRIGHT,)
+) -> Path:
+    """An enhanced multi-frame file with frames k of value k at these positions (x, y, z)."""
+
+    def numbers(tag: int, values: Sequence[float]) -> bytes:
+        return element(tag, "DS", "\\".join(f"{x:.6f}" for x in values))
+
+    def short(tag: int, value: int) -> bytes:
+        return element(tag, "US", struct.pack("<H", value))
+
+    turns = [sequence(0x00209116, [numbers(0x00200037, each)]) for each in orientations]
+    own = [b""] * len(positions) if len(turns) == 1 else turns
+    places = [sequence(0x00209113, [numbers(0x00200032, position)]) for position in positions]
+    kind = "1.2.840.10008.5.1.4.1.1.4.1"
+    meta = element(0x00020002, "UI", kind) + element(0x00020003, "UI", "1.2.3.4")
+    meta += element(0x00020010, "UI", "1.2.840.10008.1.2.1")
+    pixels = np.stack([np.full((20, 24), k, "<u2") for k in range(len(positions))])
+    parts = [
+        bytes(128) + b"DICM" + element(0x00020000, "UL", struct.pack("<I", len(meta))) + meta,
+        element(0x00080016, "UI", kind) + element(0x00080018, "UI", "1.2.3.4"),
+        element(0x00080060, "CS", "MR")
+        + element(0x0020000D, "UI", "1.2")
+        + element(0x0020000E, "UI", "1.2.3"),
+        short(0x00280002, 1) + element(0x00280004, "CS", "MONOCHROME2"),
+        element(0x00280008, "IS", str(len(positions))) + short(0x00280010, 20) + short(0x00280011, 24),
+        short(0x00280100, 16) + short(0x00280101, 16) + short(0x00280102, 15) + short(0x00280103, 0),
+        sequence(
+            0x52009229,
+            [
+                (turns[0] if len(turns) == 1 else b"")
+                + sequence(0x00289110, [numbers(0x00180050, [3]) + numbers(0x00280030, (0.7, 0.8))])
+            ],
+        ),
+        sequence(0x52009230, [a + b for a, b in zip(own, places, strict=True)]),
+        element(0x7FE00010, "OW", pixels.tobytes()),
+    ]
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("case", EVEN)
+def test_frames_of_one_file_lie_where_they_were_taken(tmp_path, case, folder):
+    positions, orientation = EVEN[case]
+    (tmp_path / "mr").mkdir()
+    path = write_frames(tmp_path / "mr" / "x.dcm", positions, [orientation])
+    image = read_image(path.parent if folder else path)
+    values = image.data[:, 0, 0]
+    assert sorted(values) == list(range(len(positions)))
+    assert np.allclose(planes(image), np.array(positions)[values], atol=1e-3)
+    assert np.allclose(image.grid.spacing[1:], (0.7, 0.8))
+
+
+@pytest.mark.parametrize("case", [*UNEVEN, "out of order", "across each other"])
+def test_frames_without_an_even_grid_are_refused_like_a_series(tmp_path, case):
+    positions, words = UNEVEN.get(case, (stack(0, 6, 3, 9), "not stored in the order of their places"))
+    orientations = [TILTED if "oblique" in case else UPRIGHT]
+    if case == "across each other":
+        words, orientations = "several orientations", [UPRIGHT, TILTED, UPRIGHT, TILTED]
+    path = write_frames(tmp_path / "x.dcm", positions, orientations)
+    with pytest.raises(ValueError, match=rf"x\.dcm.* {words}.*; convert it with dcm2niix"):
+        read_image(path)
+
+
+def test_small_unevenness_of_frames_is_said(tmp_path):
+    image = read_image(write_frames(tmp_path / "x.dcm", stack(0, 3, 6.1, 9)))
+    assert "lie up to 0.1 mm beside the even grid" in image.notes[0]

@@ -23,15 +23,6 @@ from napari_voxreg.transforms.velocity import StationaryVelocity
 PLANE = Grid.from_spacing((8, 9), (0.5, 0.7), (3.0, -2.0), units="millimeter")
 
 
-def sentence(read, path):
-    """What reading a file is refused with: one line that names it."""
-    with pytest.raises(ValueError) as raised:
-        read(path)
-    said = str(raised.value)
-    assert path.name in said and "\n" not in said and said.endswith(".") and len(said) < 400
-    return said
-
-
 def text_transform(path, kind, parameters, fixed):
     lines = ["#Insight Transform File V1.0", "#Transform 0", f"Transform: {kind}"]
     path.write_text("\n".join([*lines, f"Parameters: {parameters}", f"FixedParameters: {fixed}", ""]))
@@ -63,7 +54,7 @@ def text_transform(path, kind, parameters, fixed):
         ("AffineTransform_double_4_4", "0", "0", "which is not known"),
     ],
 )
-def test_transforms_whose_numbers_do_not_fit_are_refused(tmp_path, kind, parameters, fixed, says):
+def test_transforms_whose_numbers_do_not_fit_are_refused(tmp_path, kind, parameters, fixed, says, sentence):
     """ITK's own reader ends the process on some of them."""
     assert says in sentence(load_transform, text_transform(tmp_path / "t.tfm", kind, parameters, fixed))
     with h5py.File(tmp_path / "t.h5", "w") as file:
@@ -89,7 +80,7 @@ def test_transforms_whose_numbers_do_not_fit_are_refused(tmp_path, kind, paramet
     ],
 )
 @pytest.mark.parametrize("ending", ["tfm", "txt", "h5", "mat", "xfm", "nii"])
-def test_what_is_no_transform_is_refused(tmp_path, content, ending):
+def test_what_is_no_transform_is_refused(tmp_path, content, ending, sentence):
     path = tmp_path / f"t.{ending}"
     path.write_bytes(content)
     said = sentence(load_transform, path)
@@ -166,7 +157,7 @@ def test_chains_fields_and_splines_of_itk_are_read_as_it_reads_them(tmp_path):
         lambda record: record["members"][0]["velocity"].update(shape=[10**12]),
     ],
 )
-def test_records_with_absurd_values_are_refused(tmp_path, change):
+def test_records_with_absurd_values_are_refused(tmp_path, change, sentence):
     path = save_transform(StationaryVelocity(np.zeros((8, 9, 2)), PLANE), tmp_path / "t.h5", PLANE)
     side = path.with_suffix(".json")
     record = json.loads(side.read_text())
@@ -176,7 +167,7 @@ def test_records_with_absurd_values_are_refused(tmp_path, change):
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 100_000, "9" * 10_000, '"\\ud800', "", "\0"])
-def test_json_that_is_none_is_refused(tmp_path, text):
+def test_json_that_is_none_is_refused(tmp_path, text, sentence):
     path = tmp_path / "t.json"
     save_transform(Affine.identity(2), tmp_path / "t.h5", PLANE)
     path.write_text(text)
@@ -217,14 +208,14 @@ SECRET = Path(os.devnull).with_name("secret")
 
 
 @pytest.mark.parametrize("fixed", [_external, _virtual])
-def test_other_files_are_not_read_through_an_hdf5_file(tmp_path, fixed):
+def test_other_files_are_not_read_through_an_hdf5_file(tmp_path, fixed, sentence):
     path = stacks(tmp_path / "s.h5", fixed)
     said = sentence(lambda _: read_pair(open_pairs(path).all[0]), path)
     assert "keeps data in another file" in said
 
 
 @pytest.mark.parametrize("link", [h5py.ExternalLink("other.h5", "fixed"), h5py.SoftLink("/moving")])
-def test_links_in_a_pair_file_are_not_followed(tmp_path, link):
+def test_links_in_a_pair_file_are_not_followed(tmp_path, link, sentence):
     stacks(tmp_path / "other.h5", lambda file: file.create_dataset("fixed", data=np.ones((4, 8, 8))))
     one = Image(np.ones((8, 8), np.uint8), Grid.from_spacing((8, 8)), "one")
     two = Image(np.zeros((8, 8), np.uint8), Grid.from_spacing((8, 8)), "two")
@@ -240,7 +231,7 @@ def test_links_in_a_pair_file_are_not_followed(tmp_path, link):
     [{}, {"chunks": (1, 1024, 1024)}, {"chunks": (1, 1024, 1024), "compression": "gzip"}],
     ids=["contiguous", "chunked", "compressed"],
 )
-def test_shapes_that_an_hdf5_file_cannot_hold_are_refused(tmp_path, options):
+def test_shapes_that_an_hdf5_file_cannot_hold_are_refused(tmp_path, options, sentence):
     path = stacks(
         tmp_path / "s.h5", lambda file: file.create_dataset("fixed", (4, 10**6, 10**6), "u1", **options)
     )
@@ -254,7 +245,7 @@ def test_shapes_that_an_hdf5_file_cannot_hold_are_refused(tmp_path, options):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
-def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path, sentence):
     from napari_voxreg.evaluation.table import Table
     from napari_voxreg.methods.elastix.parameter_maps import read_map
     from napari_voxreg.nets.checkpoints.checkpoint import open_checkpoint
@@ -300,7 +291,7 @@ def test_units_that_are_names_convert_as_before():
             unit_factor(source, "meter")
 
 
-def test_a_table_of_pairs_with_absurd_paths_is_refused(tmp_path):
+def test_a_table_of_pairs_with_absurd_paths_is_refused(tmp_path, sentence):
     for text in ("~nobody-here/a.png", "a" * 5000, "b\0c", "missing.png"):
         (tmp_path / "pairs.csv").write_text(f"fixed,moving\n{text},{text}\n")
         assert "row 2" in sentence(open_pairs, tmp_path / "pairs.csv")
@@ -308,7 +299,7 @@ def test_a_table_of_pairs_with_absurd_paths_is_refused(tmp_path):
         user_path("~nobody-here/a.csv")
 
 
-def test_an_array_that_claims_more_than_its_file_is_refused(tmp_path):
+def test_an_array_that_claims_more_than_its_file_is_refused(tmp_path, sentence):
     image = Image(np.zeros((8, 9)), Grid.from_spacing((8, 9)), "plane")
     np.save(tmp_path / "a.npy", np.zeros((2, 8, 9)))
     content = (tmp_path / "a.npy").read_bytes()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from napari_voxreg import register
@@ -49,11 +50,12 @@ def save(
     s: int,
     zooms: tuple[float, ...] | None = None,
     data: np.ndarray | None = None,
+    version: int = 1,
 ) -> Path:
     """A file with these matrices and their codes."""
     if data is None:
         data = np.arange(np.prod(SHAPE), dtype="i2").reshape(SHAPE)
-    image = nibabel.Nifti1Image(data, None)
+    image = (nibabel.Nifti1Image if version == 1 else nibabel.Nifti2Image)(data, None)
     image.set_qform(qform, q)
     image.set_sform(sform, s)
     if zooms is not None or qform is None:
@@ -69,11 +71,12 @@ def apart(path: Path) -> float:
     return float(np.abs(read_image(path).grid.to_world(INDEX[:, ::-1])[:, ::-1] - expected).max())
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 @pytest.mark.parametrize("case", CASES)
-def test_the_sform_counts_if_its_code_is_set_else_the_qform(tmp_path, case, ending):
+def test_the_sform_counts_if_its_code_is_set_else_the_qform(tmp_path, case, ending, version):
     *placement, note = CASES[case]
-    path = save(tmp_path / f"x{ending}", *placement)
+    path = save(tmp_path / f"x{ending}", *placement, version=version)
     assert apart(path) < 0.01
     image = read_image(path)
     assert note in " ".join(image.notes)
@@ -97,6 +100,53 @@ def test_a_rounded_matrix_is_squared_up_so_that_nifti_can_hold_the_result(tmp_pa
     sheared = read_image(save(tmp_path / "y.nii", None, 0, SHEARED, 1))
     with pytest.raises(ValueError, match="not at right angles"):
         write_image(sheared, tmp_path / "again.nii")
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", ["u1", "i2", "f4", "f8", "c8"])
+def test_nifti_2_has_the_pixels_scaling_and_time_axis_of_nifti_1(tmp_path, kind, order):
+    data = np.arange(2 * np.prod(SHAPE)).reshape(*SHAPE, 2).astype(kind)
+    if kind == "f4":
+        data[1, 2, 3] = np.nan
+    for version in (1, 2):
+        header = (nibabel.Nifti1Header if version == 1 else nibabel.Nifti2Header)(endianness=order)
+        image = (nibabel.Nifti1Image if version == 1 else nibabel.Nifti2Image)(data, TILTED, header)
+        image.header.set_data_dtype(np.dtype(kind).newbyteorder(order))
+        if kind == "i2":
+            image.header.set_slope_inter(0.5, 3)
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"a word" * 40))
+        nibabel.save(image, tmp_path / f"v{version}.nii")
+    first, second = (read_image(tmp_path / f"v{version}.nii") for version in (1, 2))
+    assert first.data.dtype == second.data.dtype
+    assert np.array_equal(first.data, second.data, equal_nan=True)
+    assert np.isnan(second.data).any() == (kind == "f4")
+    assert np.allclose(first.grid.affine, second.grid.affine, atol=1e-5)
+    assert first.grid.units == second.grid.units
+
+
+@pytest.mark.parametrize("fault", ["cut off", "an axis too long", "pixels elsewhere"])
+def test_nifti_2_that_cannot_be_read_is_refused_in_one_sentence(tmp_path, fault):
+    path = tmp_path / "x.nii"
+    shape = (40_000, 2, 2) if fault == "an axis too long" else SHAPE
+    nibabel.save(nibabel.Nifti2Image(np.zeros(shape, "u1"), np.eye(4)), path)
+    content = path.read_bytes()
+    if fault == "cut off":
+        path.write_bytes(content[:-9])
+    elif fault == "pixels elsewhere":
+        path.write_bytes(content.replace(b"n+2", b"ni2", 1))
+    words = "x.nii has 40000 pixels along an axis; .* Save it as .nrrd" if "axis" in fault else "damaged"
+    with pytest.raises(ValueError, match=words):
+        read_image(path)
+
+
+def test_what_a_note_says_is_not_said_on_the_terminal_too(tmp_path, capfd):
+    plain = TURNED.copy()
+    plain[:3, :3] = np.eye(3)
+    path = save(tmp_path / "x.nii", None, 0, plain, 1, zooms=(0.8, 1.2, 3.0))
+    assert read_image(path).notes
+    assert "sform" not in "".join(capfd.readouterr())
+    sitk.ReadImage(str(path))  # the user's own calls keep their warnings
+    assert "unexpected scales in sform" in capfd.readouterr().err
 
 
 def test_pixel_sizes_that_disagree_are_said_in_the_result(tmp_path):

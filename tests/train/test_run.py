@@ -19,6 +19,7 @@ import torch
 
 from napari_voxreg import Grid, Image, register
 from napari_voxreg.core.disk import DiskFull, disk_full
+from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
 from napari_voxreg.nets.checkpoints.checkpoint import ARCHITECTURES, load_weights
 from napari_voxreg.train.events import Began, Ended, EpochDone, Event, Example, Paused, Said, Stepped
@@ -50,6 +51,27 @@ def stop_after(steps: int):
     """A control that lets so many steps be."""
     asked = iter(["go"] * steps)
     return lambda: next(asked, "stop")
+
+
+@pytest.mark.parametrize("validation", [0, 2])
+def test_what_the_files_say_is_said_once_per_kind(some_pairs, tmp_path: Path, validation: int) -> None:
+    pairs = some_pairs(4, validation)
+    for pair in pairs.all[1:]:
+        for path in (pair.fixed, pair.moving):
+            pixels = read_image(path)
+            holes = np.where(np.arange(32) < len(path.stem), np.nan, pixels.data).astype(np.float32)
+            write_image(pixels.with_data(holes), path)
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        said: list[str] = []
+        train_pairs(
+            pairs,
+            replace(QUICK, epochs=2),
+            folder,
+            report=lambda event, said=said: said.append(event.text) if isinstance(event, Said) else None,
+        )
+        (note,) = [text for text in said if "pixels without data" in text]
+        assert note.split(":")[0] in {pair.name for pair in pairs.all[1:]}
+        assert note.endswith("they are masked out. If it applies to other pairs, that is not repeated.")
 
 
 def test_a_run_leaves_all_that_was_promised(some_pairs, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Transforms against SimpleITK on the same points, their derivatives, inverses and chains."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -311,3 +313,29 @@ def test_quadratic_without_squares_is_affine():
 def test_bad_values_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("points", ["one point", "too many axes", "axes first", "a stack", "words", "ragged"])
+@pytest.mark.parametrize(("kind", "d"), EACH)
+def test_points_of_a_wrong_shape_are_refused_in_one_sentence(kind, d, points):
+    wrong = {
+        "one point": np.zeros(d),
+        "too many axes": np.zeros((4, d + 1)),
+        "axes first": np.zeros((d, 7)),
+        "a stack": np.zeros((2, 3, d)),
+        "words": [["a"] * d],
+        "ragged": [[0.0] * d, [0.0]],
+    }[points]
+    transform = _make(kind, d)
+    fault = "are no array of numbers" if isinstance(wrong, list) else f"have the shape {wrong.shape}"
+    expected = re.escape(f"The points {fault}; give an array of shape (N, {d}), ")
+    for call in (transform, transform.jacobian):
+        with pytest.raises(ValueError, match=rf"^{expected}.*\.$"):
+            call(wrong)
+
+
+@pytest.mark.parametrize(("kind", "d"), EACH)
+def test_no_points_and_whole_numbers_are_points(kind, d):
+    transform = _make(kind, d)
+    assert transform(np.zeros((0, d))).shape == (0, d)
+    assert np.array_equal(transform([[3] * d]), transform(np.full((1, d), 3.0)))

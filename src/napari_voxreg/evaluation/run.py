@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.params import Params
 from ..core.progress import Cancelled, Progress, silent, subprogress
-from ..io.pairs import Pair, PairSet, content_hash, read_pair
+from ..io.pairs import Pair, PairNotes, PairSet, content_hash, read_pair
 from ..methods.availability import require
 from ..methods.base import WeightsParams
 from ..registration.prepare import check_device, method_named, prepare
@@ -125,7 +125,7 @@ def evaluate(
         if arrived is not None:
             arrived(row)
     notes = pairs.notes if isinstance(pairs, PairSet) else ()
-    return Evaluation(tuple(rows), (*notes, *_notes(rows, kept), *_on_images(run.notes)))
+    return Evaluation(tuple(rows), (*notes, *_notes(rows, kept), *run.notes.sentences))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class _Run:
     channel: int | str | None
     seed: int
     device: str
-    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # on the images, by the pair's name
+    notes: PairNotes = field(default_factory=PairNotes)  # on the images
 
     def __call__(self, pair: Pair, content: str, progress: Progress) -> Row:
         """Read, register and measure a pair; whatever goes wrong becomes its row."""
@@ -171,8 +171,7 @@ class _Run:
             seed=self.seed,
             device=self.device,
         )
-        if prepared.notes:
-            self.notes[pair.name] = prepared.notes
+        self.notes.add(pair, prepared.notes)
         result = prepared.run(self.method, self.params, subprogress(progress, 0.02, 0.9))
         found = measure(prepared, loaded, result, subprogress(progress, 0.9, 1.0))
         return self._named(
@@ -215,15 +214,6 @@ def _notes(rows: Sequence[Row], kept: int) -> list[str]:
         rest = f" Also skipped: {others}." if others else ""
         notes.append(f"{len(failed)} of {len(rows)} pairs could not be evaluated; {first}{rest}")
     return notes
-
-
-def _on_images(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """The notes on the images of the first pair that has some, and how many others have."""
-    if not notes:
-        return []
-    name, first = next(iter(notes.items()))
-    rest = f" So it is in {len(notes) - 1} more." if len(notes) > 1 else ""
-    return [f"{name}: {' '.join(first)}{rest}"]
 
 
 def _counted(progress: Progress, pair: Pair, number: int, total: int) -> Progress:

@@ -11,7 +11,8 @@ def field_of_view(data: Array) -> Array:
     """Where an image shows something: not the black corners, the padding and the outside of a round image.
 
     After smoothing, pixels within 5 % of the range from the darkest value are dark. The field of view is the
-    largest other region with its holes filled, or the whole image if that covers more than 93 %.
+    largest other region with its holes filled. It is the whole image if that covers more than 93 %, or if
+    most of what is bright lies elsewhere, as in an image of many spots.
 
     Parameters
     ----------
@@ -29,5 +30,7 @@ def field_of_view(data: Array) -> Array:
     if not count:
         return np.ones(data.shape, bool)
     sizes = np.bincount(regions.ravel())
+    if sizes[1:].max() < 0.5 * sizes[1:].sum():
+        return np.ones(data.shape, bool)
     view: Array = ndimage.binary_fill_holes(regions == 1 + int(sizes[1:].argmax()))
     return view if view.mean() <= 0.93 else np.ones(data.shape, bool)

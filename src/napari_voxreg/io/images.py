@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import gzip
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..core.disk import DiskFull, check_utf8, full_disk_named, scratch_folder
+from ..core.disk import DiskFull, check_utf8
 from ..core.geometry import Array, Grid, Image, unit_factor
 from ..core.pixels import with_nan, with_opacity
 from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
-from .headers import Refused, check_image, copy_nifti, read_picture
-from .nifti import blank_placement, placed, read_header, with_lost
+from .headers import Refused, check_image, read_picture
+from .medical import read_medical
 from .tiff import TIME, UnclearAxes, read_tiff, tiff_refusal, write_tiff
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 log = logging.getLogger(__name__)
 
@@ -78,13 +74,13 @@ def read_unlogged(path: Path | str) -> Image:
         raise ValueError(f"There is no file {path}.")
     ending = ending_of(path)
     if ending in MEDICAL:
-        return _guarded(_read_medical, path)
+        return _guarded(read_medical, path)
     if ending in TIFF:
         return _guarded(read_tiff, path)
     if ending in PLAIN:
         return _guarded(_read_plain, path)
     if is_dicom(path):  # as scanners and archives name them: no ending, or a number
-        return replace(_guarded(_read_medical, path), name=path.name)
+        return replace(_guarded(read_medical, path), name=path.name)
     raise ValueError(
         f"{path.name} cannot be read; its name must end in {', '.join(MEDICAL + TIFF + PLAIN)}, "
         "unless it is DICOM."
@@ -110,6 +106,8 @@ def read_series(folder: Path | str) -> list[Image]:
     def read(path: Path, slices: Slices) -> Image:
         from ..transforms.itk import image_from_itk
 
+        if len(slices.files) == 1:  # which may hold many slices
+            return read_medical(Path(slices.files[0]))
         reader = sitk.ImageSeriesReader()
         reader.SetFileNames(slices.files)
         return slices.placed(image_from_itk(reader.Execute()))
@@ -249,54 +247,6 @@ def _guarded(read: Callable[[Path], Image], path: Path) -> Image:
         raise
     except Exception as error:
         raise ValueError(f"{path.name} cannot be read; it may be damaged or cut off.") from error
-
-
-def _read_medical(path: Path) -> Image:
-    import SimpleITK as sitk
-
-    ending = ending_of(path)
-    if ending == ".nii.gz":
-        # ITK accepts a truncated file, and reads the pixels of a NAME.nii that is beside NAME.nii.gz.
-        with scratch_folder() as folder:
-            plain = folder / "image.nii"
-            with full_disk_named(folder.parent), gzip.open(path) as packed, plain.open("wb") as unpacked:
-                copy_nifti(packed, unpacked)
-            return _read_nifti(plain, path.name)
-    if ending == ".nii":
-        return _read_nifti(path, path.name)
-    return _as_image(sitk.ReadImage(str(path)), path.name)
-
-
-def _as_image(found: sitk.Image, name: str) -> Image:
-    """What ITK has read, with its time axis marked as such and complex pixels as their magnitude."""
-    from ..transforms.itk import image_from_itk
-
-    image = image_from_itk(found)
-    if image.ndim == 4:
-        image = image.with_grid(replace(image.grid, units=(TIME, *image.grid.units[1:])))
-    if np.iscomplexobj(image.data):
-        note = f"{name} has complex pixels; their magnitude is taken."
-        image = replace(image, data=np.abs(image.data), notes=(note,))
-    return image
-
-
-def _read_nifti(path: Path, name: str) -> Image:
-    """A .nii file, which lies where its header says, not where ITK puts it."""
-    import SimpleITK as sitk
-
-    header = read_header(path)
-    try:
-        image = _as_image(sitk.ReadImage(str(path)), name)
-    except RuntimeError as error:
-        if "orthonormal" not in str(error):
-            raise
-        with scratch_folder() as folder:
-            unplaced = folder / "image.nii"
-            with full_disk_named(folder.parent):
-                shutil.copyfile(path, unplaced)
-            blank_placement(unplaced)
-            image = _as_image(sitk.ReadImage(str(unplaced)), name)
-    return placed(with_lost(image, path, header), header, name)
 
 
 def _read_plain(path: Path) -> Image:

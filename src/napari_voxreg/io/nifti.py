@@ -1,12 +1,14 @@
 """The header of a NIfTI file: where its pixels lie, as nibabel has it, and where it contradicts itself.
 
 ITK reads the pixels. Its choice between sform and qform depends on more than their codes, it tells of a
-contradiction on the terminal only, and it refuses a matrix that was rounded to a few digits.
+contradiction on the terminal only, and it refuses a matrix that was rounded to a few digits. It does not read
+NIfTI-2, which says the same in longer numbers; such a file is first written as NIfTI-1.
 """
 
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,20 +16,43 @@ from typing import Any, Literal
 import numpy as np
 
 from ..core.geometry import Array, Image
+from .headers import Refused
 
-SIZE = 348  # bytes; nifti1.h says where the fields stand
+SIZE, SIZE_2 = 348, 540  # bytes of the two headers, which each of them states first
+# nifti1.h and nifti2.h say where the fields stand.
 FIELDS = {
+    "sizeof_hdr": ("i4", 0),
     "dim": ("8i2", 40),
+    "intent_code": ("i2", 68),
     "datatype": ("i2", 70),
     "bitpix": ("i2", 72),
     "pixdim": ("8f4", 76),
     "vox_offset": ("f4", 108),
+    "scl": ("2f4", 112),
     "xyzt_units": ("u1", 123),
     "qform_code": ("i2", 252),
     "sform_code": ("i2", 254),
     "quatern": ("6f4", 256),
     "srow": ("(3,4)f4", 280),
+    "magic": ("S4", 344),
 }
+FIELDS_2 = {
+    "sizeof_hdr": ("i4", 0),
+    "dim": ("8i8", 16),
+    "intent_code": ("i4", 504),
+    "datatype": ("i2", 12),
+    "bitpix": ("i2", 14),
+    "pixdim": ("8f8", 104),
+    "vox_offset": ("i8", 168),
+    "scl": ("2f8", 176),
+    "xyzt_units": ("i4", 500),
+    "qform_code": ("i4", 344),
+    "sform_code": ("i4", 348),
+    "quatern": ("6f8", 352),
+    "srow": ("(3,4)f8", 400),
+    "magic": ("S4", 4),
+}
+START = SIZE + 4  # of the pixels in NIfTI-1 without extensions
 MILLIMETRES = {
     1: 1000.0,
     3: 1e-3,
@@ -39,7 +64,7 @@ TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_header(path: Path) -> Any:
-    """The fields of a .nii file's header, a NumPy record.
+    """The fields of a .nii file's header, NIfTI-1 or NIfTI-2, a NumPy record.
 
     Raises
     ------
@@ -47,12 +72,11 @@ def read_header(path: Path) -> Any:
         If it is none, or the file is shorter than it states: ITK leaves the missing pixels undefined.
     """
     with path.open("rb") as file:
-        head = file.read(SIZE)
-    kinds, offsets = zip(*FIELDS.values(), strict=True)
-    layout = np.dtype({"names": list(FIELDS), "formats": kinds, "offsets": offsets, "itemsize": SIZE})
+        head = file.read(SIZE_2).ljust(SIZE_2, b"\0")
     orders: tuple[Literal["<", ">"], ...] = ("<", ">")
     for order in orders:
-        header = np.frombuffer(head, layout.newbyteorder(order))[0]
+        second = np.frombuffer(head, f"{order}i4", 1)[0] == SIZE_2
+        header = np.frombuffer(head, _layout(second).newbyteorder(order), 1)[0]
         used = int(header["dim"][0])
         if 1 <= used <= 7:
             sizes = [max(1, int(n)) for n in header["dim"][1 : used + 1]]
@@ -62,6 +86,54 @@ def read_header(path: Path) -> Any:
                 raise ValueError("shorter than its header states")
             return header
     raise ValueError("no NIfTI header")
+
+
+def is_second(header: Any) -> bool:
+    """Whether a header is that of NIfTI-2."""
+    return bool(header["sizeof_hdr"] == SIZE_2)
+
+
+def write_first(path: Path, header: Any, target: Path, name: str) -> None:
+    """Write a NIfTI-2 file as NIfTI-1, with the same pixels, placement and scaling.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    header : record
+        See `read_header`.
+    target : Path
+        Where to write.
+    name : str
+        Of the file, for the message.
+
+    Raises
+    ------
+    Refused
+        If an axis is longer than NIfTI-1 can say.
+    """
+    longest, most = int(header["dim"][1:].max()), np.iinfo(np.int16).max
+    if longest > most:
+        raise Refused(
+            f"{name} has {longest} pixels along an axis; of NIfTI-2, up to {most} are read. Save it as .nrrd."
+        )
+    if not header["magic"].startswith(b"n+2"):
+        raise ValueError("its pixels are in another file")
+    first = np.zeros(1, _layout(False).newbyteorder(header.dtype["bitpix"].byteorder))
+    for field in FIELDS:
+        first[field] = header[field]
+    first["sizeof_hdr"], first["vox_offset"], first["magic"] = SIZE, START, b"n+1"
+    with path.open("rb") as source, target.open("wb") as file:
+        file.write(first.tobytes().ljust(START, b"\0"))
+        source.seek(int(header["vox_offset"]))
+        shutil.copyfileobj(source, file)
+
+
+def _layout(second: bool) -> np.dtype[np.void]:
+    """Of a header, in this machine's byte order."""
+    fields, size = (FIELDS_2, SIZE_2) if second else (FIELDS, SIZE)
+    kinds, offsets = zip(*fields.values(), strict=True)
+    return np.dtype({"names": list(fields), "formats": kinds, "offsets": offsets, "itemsize": size})
 
 
 def blank_placement(path: Path) -> None:

@@ -23,15 +23,19 @@ PLACES = 16  # displacements, evenly spread, that give the LNCC without any fit,
 STEPS, MOST = 10, 30  # steps in which the fit gets as rough as the transform, and their largest number
 LONGEST = 1.0  # pixels of a step
 # How many times as far as the displaced images (or a fit to them) LNCC must rise above unrelated ones. On
-# unrelated images it rises 1.4 times as far for deformations, twice for affine transforms, rarely more. In a
-# thin spinal cord right results reach 1.65 and 2.64; other right deformations 2.2 or more.
-MARGIN, AFFINE_MARGIN = 1.6, 2.2
+# unrelated images it rises 1.5 times as far for deformations, 2.5 times for affine transforms, rarely more;
+# right deformations reach 2 or more, right affine transforms 5.
+MARGIN, AFFINE_MARGIN = 1.7, 3.0
+# Roughness from which the margin grows in proportion: right deformations reach 0.55, those between unrelated
+# images 0.9 and more, and none climbs as well as those of an optimiser.
+ROUGH = 0.6
 # Of the gap between chance and 1, what no chance closes: unrelated images reach 0.17, right results that are
 # below the margin, as spots on black which all look alike, 0.5 to 0.8.
 CLEAR = 0.35
 # Standard deviations, over displacements, that LNCC must lie above the fit: on smooth images few windows are
-# independent. Right results reach 2.7 in the thin spinal cord, else 6 or more.
-SPREADS = 2.5
+# independent. On unrelated images it lies 4 above, rarely more. In a thin spinal cord right results reach 6
+# and 8.6, else 7.5 or more.
+SPREADS = 4.5
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,11 @@ def match(metrics: PairMetrics, transform: Transform, progress: Progress = silen
 
     Displaced by a quarter of its size or more, around its edges, the moving image keeps its texture, but
     nothing corresponds any more. A deformation raises the similarity even there. So from the displacement
-    with the highest correlation a fit climbs to higher LNCC, until its displacements are as rough as those of
-    the transform. It does so from the transform's affine part and, as a deformation may hide a pattern that
-    repeats itself, from the initial position. An affine transform is compared with the displacements alone.
+    with the highest LNCC a fit climbs higher, until its displacements are as rough as those of the transform.
+    It does so from the transform's affine part and, as a deformation may hide a pattern that repeats itself,
+    from the initial position. An affine transform is compared with the displacements alone. A displaced image
+    that overlaps on fewer pixels varies more by chance: by the square root of their number if they were
+    independent, by its square root as windows overlap.
 
     Parameters
     ----------
@@ -92,11 +98,13 @@ def match(metrics: PairMetrics, transform: Transform, progress: Progress = silen
     fixed, warped, inside, grid = _small(metrics, transform)
     if not inside.any():
         return None
-    found = lncc(fixed, warped, inside)
+    found, pixels = lncc(fixed, warped, inside), int(inside.sum())
     affine, bending = _parts(transform, grid, inside)
+    rough, reach = _roughness(bending)
     starts = [affine] if bending is None or not metrics.overlap(None) else [affine, None]
-    levels: list[list[float]] = []
+    levels: list[float] = []
     fits: list[float] = []
+    spreads: list[float] = []
     for k, start in enumerate(starts):
         progress(k / len(starts), "measuring what chance reaches")
         fixed, moving, inside = _cropped(*_small(metrics, start)[:3])
@@ -104,17 +112,21 @@ def match(metrics: PairMetrics, transform: Transform, progress: Progress = silen
         ways = _displacements(fixed, moving, inside, inner)
         if not ways:
             continue
-        values = [lncc(*_displaced(fixed, moving, inside, inner, way)) for way in ways]
-        levels.append(values[BEST:])
-        fits += values[:BEST]
+        displaced = [_displaced(fixed, moving, inside, inner, way) for way in ways]
+        values = np.array([lncc(*each) for each in displaced])
+        shares = np.minimum([each[2].sum() / pixels for each in displaced], 1)
+        scale = np.sqrt(np.sqrt(shares))
+        level = float(values[BEST:].mean())
+        best = int(values[:BEST].argmax())
         if bending is not None:
-            first = _displaced(fixed, moving, inside, inner, ways[0])
-            fits.append(_climbed(*first, *_roughness(bending)))
-    margin = AFFINE_MARGIN if bending is None else MARGIN
+            values[best] = max(values[best], _climbed(*displaced[best], rough, reach))
+        levels.append(level)
+        fits.append(float((level + (values - level) * scale)[:BEST].max()))
+        spreads.append(float(values[BEST:].std() * scale[BEST:].mean()))
     if not fits:
         return None
-    spread = max(float(np.std(each)) for each in levels)
-    return Match(found, float(np.mean(np.concatenate(levels))), max(fits), spread, margin)
+    margin = AFFINE_MARGIN if bending is None else MARGIN * max(1.0, rough / ROUGH)
+    return Match(found, float(np.mean(levels)), max(fits), max(spreads), margin)
 
 
 def _small(metrics: PairMetrics, transform: Transform | None) -> tuple[Array, Array, Array, Grid]:

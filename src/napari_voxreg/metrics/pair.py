@@ -221,14 +221,15 @@ class PairMetrics:
         return int(np.count_nonzero(inside)) / max(int(np.count_nonzero(view)), 1)
 
     def unrelated(self, transform: Transform | None) -> float:
-        """LNCC with the moving image flipped along every axis about the middle of the fixed image.
+        """LNCC with the moving image displaced by a quarter of its size along every axis, around its edges.
 
-        This is the LNCC of such textures where nothing corresponds: the smoother they are, the higher.
+        This is the LNCC of such textures where nothing corresponds: the smoother they are, the higher. (The
+        mirror image of a near-symmetric object, such as a head, would correspond.)
 
         Parameters
         ----------
         transform : Transform or None
-            Applied to the moving image before it is flipped.
+            Applied to the moving image before it is displaced.
 
         Returns
         -------
@@ -236,8 +237,10 @@ class PairMetrics:
             0 to 1; nan if there is no common pixel.
         """
         image, inside = self._coarse(transform)
-        common = inside & np.flip(inside)
-        return lncc(self._coarse_fixed[0].data, np.flip(image), common) if common.any() else float("nan")
+        axes = tuple(range(image.ndim))
+        image, displaced = (np.roll(each, [n // 4 for n in image.shape], axes) for each in (image, inside))
+        common = inside & displaced
+        return lncc(self._coarse_fixed[0].data, image, common) if common.any() else float("nan")
 
     def _warp(self, transform: Transform | None, progress: Progress) -> Warped:
         grid = self.fixed.grid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from ..core.pixels import counted
 from ..core.process import call
 from ..core.progress import Progress, logged, silent, subprogress
 from ..images.nodata import nodata_note, without_nodata
+from ..images.notes import reading_notes
 from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
 from ..methods import METHODS
@@ -213,7 +214,7 @@ def prepare(
         )
     if fixed.ndim not in (2, 3):
         raise ValueError(f"Images with {fixed.ndim} axes cannot be registered; choose 2D or 3D ones.")
-    notes = _reading_notes(images, masks)
+    notes = reading_notes(images, masks)
     own = moving.grid
     moving = moving.with_grid(own.in_world_of(fixed.grid))
     factors = [unit_factor(a, b) for a, b in zip(own.units, fixed.grid.units, strict=True)]
@@ -250,19 +251,6 @@ def check_device(device: str, methods: Iterable[Method], progress: Progress) -> 
         devices.check_device(device, progress)
     else:
         devices.check_name(device)
-
-
-def _reading_notes(images: Sequence[Image], masks: Sequence[Image | None]) -> tuple[str, ...]:
-    """What the files of a pair and its masks say that a user should know, each sentence once."""
-    given = [*images, *(mask for mask in masks if mask is not None)]
-    notes = [note for image in given for note in image.notes]
-    known, unknown = sorted(images, key=lambda image: image.grid.crs is None)
-    if known.grid.crs is not None and unknown.grid.crs is None:
-        notes.append(
-            f"{unknown.name} names no coordinate reference system; it is taken to be that of {known.name}, "
-            f"{known.grid.crs}."
-        )
-    return tuple(dict.fromkeys(notes))
 
 
 def _flat(image: Image, mask: Image | None) -> tuple[Image, Image | None]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid, apply_affine
-from .base import Record
+from .base import Record, world_points
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -60,11 +60,11 @@ class Affine:
 
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map world points, (N, d) to (N, d)."""
-        return apply_affine(self.matrix, points)
+        return apply_affine(self.matrix, world_points(points, self.ndim))
 
     def jacobian(self, points: npt.ArrayLike) -> Array:
         """The matrix A for each point, shape (N, d, d)."""
-        return np.broadcast_to(self.matrix[:-1, :-1], (len(np.asarray(points)), self.ndim, self.ndim)).copy()
+        return np.repeat(self.matrix[None, :-1, :-1], len(world_points(points, self.ndim)), axis=0)
 
     def inverse(self, grid: Grid | None = None, tolerance: float | None = None) -> Affine:
         """The closed inverse; `grid` and `tolerance` are not needed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
@@ -97,3 +98,28 @@ class Transform(Protocol):
         inline : bool
             Also the large arrays of native kinds, which are otherwise left to the ITK file beside the JSON.
         """
+
+
+def world_points(points: npt.ArrayLike, ndim: int) -> Array:
+    """The points that a transform is called with, as floats; the array itself if it holds floats.
+
+    Parameters
+    ----------
+    points : array_like, shape (N, d)
+        World coordinates, a row for each point.
+    ndim : int
+        Number d of axes of the transform's world.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape, or are no numbers.
+    """
+    expected = f"give an array of shape (N, {ndim}), a row of {ndim} world coordinates for each point"
+    try:
+        found = np.asarray(points, dtype=float)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"The points are no array of numbers; {expected}.") from error
+    if found.ndim != 2 or found.shape[1] != ndim:
+        raise ValueError(f"The points have the shape {found.shape}; {expected}.")
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
-from .base import Record, Transform
+from .base import Record, Transform, world_points
 from .composite import invert
 from .records import array_from_record, array_to_record, grid_from_record, grid_to_record
 
@@ -59,7 +59,7 @@ class BSpline:
 
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map world points, (N, d) to (N, d)."""
-        points = np.array(points, dtype=float)
+        points = world_points(points, self.ndim).copy()
         for start in range(0, len(points), CHUNK):
             part = points[start : start + CHUNK]
             weights, values = self._support(part)
@@ -68,7 +68,7 @@ class BSpline:
 
     def jacobian(self, points: npt.ArrayLike) -> Array:
         """Analytic derivative at world points, shape (N, d, d)."""
-        points = np.asarray(points, dtype=float)
+        points = world_points(points, self.ndim)
         d = self.ndim
         to_index = np.linalg.inv(self.grid.affine[:d, :d])
         result = np.empty((len(points), d, d))

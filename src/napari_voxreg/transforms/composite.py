@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
 from .affine import Affine
-from .base import Record, Transform
+from .base import Record, Transform, world_points
 from .fields import checked_vectors, gradient, sample
 from .invert import solve
 from .records import array_from_record, array_to_record, grid_from_record, grid_to_record
@@ -85,14 +85,14 @@ class Composite:
 
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map world points through all members, (N, d) to (N, d)."""
-        points = np.asarray(points, dtype=float)
+        points = world_points(points, self.ndim)
         for member in self.members:
             points = member(points)
         return points
 
     def jacobian(self, points: npt.ArrayLike) -> Array:
         """Product of the members' Jacobians along the way, shape (N, d, d)."""
-        points = np.asarray(points, dtype=float)
+        points = world_points(points, self.ndim)
         total: Array | None = None
         for member in self.members:
             step = member.jacobian(points)
@@ -164,12 +164,12 @@ class Displacement:
 
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map world points, (N, d) to (N, d); points outside the grid stay where they are."""
-        points = np.asarray(points, dtype=float)
+        points = world_points(points, self.ndim)
         return points + sample(self.field, self.grid, points)
 
     def jacobian(self, points: npt.ArrayLike) -> Array:
         """Identity plus the field's central differences, interpolated linearly, shape (N, d, d)."""
-        points = np.asarray(points, dtype=float)
+        points = world_points(points, self.ndim)
         d = self.ndim
         slopes = sample(self._slopes, self.grid, points).reshape(-1, d, d)
         return np.eye(d) + slopes

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid, apply_affine
-from .base import Record, Transform
+from .base import Record, Transform, world_points
 from .composite import conjugated, dense_to_itk, invert
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Homography:
 
     def _in_front(self, points: npt.ArrayLike) -> tuple[Array, Array, Array]:
         """Points moved to the visible side of the horizon, their denominators, and which were moved."""
-        points = np.asarray(points, dtype=float)
+        points = world_points(points, self.ndim)
         c, w = self.matrix[2, :2], self.matrix[2, 2]
         least = HORIZON * np.cbrt(abs(np.linalg.det(self.matrix)))
         denominator = np.einsum("ni,i->n", points, c) + w
@@ -198,7 +198,7 @@ class Quadratic:
 
     def _units(self, points: npt.ArrayLike) -> Array:
         """World points (N, 2) as u, its components first, (2, N)."""
-        u: Array = (np.asarray(points, dtype=float) - self.centre) / self.scale
+        u: Array = (world_points(points, self.ndim) - self.centre) / self.scale
         return u.T
 
 

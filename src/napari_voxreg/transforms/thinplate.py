@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
-from .base import Record, Transform
+from .base import Record, Transform, world_points
 from .composite import conjugated, dense_to_itk, invert
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ class ThinPlate:
 
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map world points, (N, d) to (N, d)."""
-        return np.asarray(self._spline(np.asarray(points, dtype=float)))
+        return np.asarray(self._spline(world_points(points, self.ndim)))
 
     def jacobian(self, points: npt.ArrayLike) -> Array:
         """Derivative by central differences of the smooth map, shape (N, d, d)."""
-        points = np.asarray(points, dtype=float)
+        points = world_points(points, self.ndim)
         step = 1e-5 * float(np.ptp(self.fixed_points, axis=0).max())
         columns = [
             (self(points + step * axis) - self(points - step * axis)) / (2 * step)

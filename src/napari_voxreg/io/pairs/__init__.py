@@ -5,6 +5,7 @@ writes a set into one file. `docs/pairs.md` lists the possible sources.
 """
 
 from .names import Pairing, list_images, read_names
+from .notes import PairNotes
 from .opening import open_pairs
 from .packing import pack
 from .reading import LoadedPair, content_hash, read_pair
@@ -17,6 +18,7 @@ __all__ = [
     "LoadedPair",
     "NameParts",
     "Pair",
+    "PairNotes",
     "PairSet",
     "Pairing",
     "Source",

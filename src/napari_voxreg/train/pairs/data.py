@@ -62,12 +62,15 @@ class Batch:
         Of the pairs in it, by their numbers.
     unreadable : dict of int to str
         Why pairs that were to be in it are not, by their numbers.
+    notes : dict of int to tuple of str
+        What a user should know of the images of the pairs in it, by their numbers.
     """
 
     tensors: dict[str, Tensor]
     names: tuple[str, ...]
     hashes: dict[int, str]
     unreadable: dict[int, str]
+    notes: dict[int, tuple[str, ...]]
 
     def to(self, device: torch.device) -> Batch:
         """On a device."""
@@ -190,7 +193,7 @@ def _store(path: Path, found: Prepared, fingerprint: str) -> None:
     arrays: dict[str, Any] = {name: value.numpy() for name, value in found.tensors.items()}
     for side in ("fixed", "moving"):
         arrays[side] = arrays[side].astype(np.float16)
-    arrays |= {"_name": found.name, "_sha256": fingerprint}
+    arrays |= {"_name": found.name, "_sha256": fingerprint, "_notes": np.array(found.notes, str)}
     arrays |= {"_units": found.grid.units, "_affine": found.grid.affine}
     try:
         replace_file(path, partial(np.savez, **arrays))
@@ -203,14 +206,15 @@ def _stored(path: Path) -> tuple[Prepared, str] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             values = dict(file)
-        words = {name: values.pop(f"_{name}") for name in ("name", "sha256", "units", "affine")}
+        words = {name: values.pop(f"_{name}") for name in ("name", "sha256", "notes", "units", "affine")}
         tensors = {name: torch.from_numpy(value) for name, value in values.items()}
         tensors |= {side: tensors[side].float() for side in ("fixed", "moving")}
         shape = tuple(tensors["fixed"].shape[1:])
         grid = Grid(shape, words["affine"], tuple(words["units"].tolist()))
     except Exception:  # noqa: BLE001 (NumPy fails in many ways on a damaged file, which is made anew)
         return None
-    return Prepared(str(words["name"]), grid, tensors), str(words["sha256"])
+    notes = tuple(words["notes"].tolist())
+    return Prepared(str(words["name"]), grid, tensors, notes), str(words["sha256"])
 
 
 def together(items: Sequence[tuple[int | None, Prepared | None, str, dict[int, str]]]) -> Batch:
@@ -219,7 +223,8 @@ def together(items: Sequence[tuple[int | None, Prepared | None, str, dict[int, s
     unreadable = {k: why for *_, left in items for k, why in left.items()}
     names = read[0][1].tensors if read else ()
     tensors = {name: torch.stack([found.tensors[name] for _, found, _ in read]) for name in names}
-    return Batch(tensors, tuple(f.name for _, f, _ in read), {k: sha for k, _, sha in read}, unreadable)
+    hashes, notes = {k: sha for k, _, sha in read}, {k: found.notes for k, found, _ in read}
+    return Batch(tensors, tuple(found.name for _, found, _ in read), hashes, unreadable, notes)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...core.geometry import Array, Grid, Image
-from ...images.nodata import without_nodata
+from ...images.nodata import nodata_note, without_nodata
+from ...images.notes import reading_notes
 from ...images.preprocess import driving_channel, mask_on
 from ...io.pairs import LoadedPair, Pair, read_pair
 from ...nets.inference.frame import TensorImage, coarsened, moved, network_grid, sampled
@@ -35,11 +36,14 @@ class Prepared:
         "moving_labels", (1, \\*shape) int64; "fixed_mask" and "moving_mask", (1, \\*shape) float32.
         "displacement", (d, \\*shape) float32, is in pixels of the grid, NaN where not known. A pair that
         lacks them has labels 0, masks 1 and displacements NaN.
+    notes : tuple of str
+        What a user should know of its images.
     """
 
     name: str
     grid: Grid
     tensors: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
 
 
 def members(pairs: Iterable[Pair]) -> frozenset[str]:
@@ -109,7 +113,9 @@ def prepare(pair: Pair, shape: tuple[int, ...], wanted: Collection[str]) -> Prep
             tensors[f"{side}_mask"] = torch.from_numpy(inside.astype(np.float32))[None]
     if TRUTH in wanted:
         tensors[TRUTH] = _truth(loaded, moving.grid, grid)
-    return Prepared(pair.name, grid, tensors)
+    notes = reading_notes((loaded.fixed, loaded.moving), (loaded.fixed_mask, loaded.moving_mask))
+    notes += nodata_note(("fixed", known), ("moving", known_too))
+    return Prepared(pair.name, grid, tensors, notes)
 
 
 def _toned(image: Image, grid: Grid) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 
 import torch
 
-from ...io.pairs import Pair, PairSet, content_hash
+from ...io.pairs import Pair, PairNotes, PairSet, content_hash
 from ...nets.architectures.network import Network
 from ...tensor.device import reason_to_leave
 from ...tensor.warp import warp_batch
@@ -117,6 +117,7 @@ class Session:
         self.optimizer = self._optimizer()
         self.events: EventsFile | None = None
         self.saved = self.reported = time.perf_counter()
+        self.notes = PairNotes()
         self.steps_here = 0
         self.waited = self.worked = 0.0
 
@@ -294,7 +295,7 @@ class Session:
         return sums.means()
 
     def _note(self, batch: Batch, pairs: tuple[Pair, ...]) -> None:
-        """Remember fingerprints, and report pairs that cannot be read."""
+        """Remember fingerprints, and report pairs that cannot be read and notes on images, each kind once."""
         for index, sha in batch.hashes.items():
             self.place.hashes[pairs[index].name] = sha
         for index, why in batch.unreadable.items():
@@ -303,6 +304,9 @@ class Session:
                 self.place.unreadable[name] = why
                 count = len(self.place.unreadable)
                 self.report(Said(f"The pair {name} is skipped ({count} so far): {why}"))
+        for index, notes in batch.notes.items():
+            for note in self.notes.add(pairs[index], notes):
+                self.report(Said(f"{note} If it applies to other pairs, that is not repeated."))
 
     def _show(self) -> None:
         """Report the example pair."""

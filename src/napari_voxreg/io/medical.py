@@ -1,0 +1,101 @@
+"""Images in medical formats, whose pixels ITK reads: NIfTI, NRRD, MetaImage and DICOM."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.disk import full_disk_named, scratch_folder
+from ..core.geometry import Image
+from .dicom import Slices, is_dicom, sorted_slices
+from .headers import copy_nifti
+from .nifti import blank_placement, is_second, placed, read_header, with_lost, write_first
+from .tiff import TIME
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_one_at_a_time = threading.Lock()
+
+
+def read_medical(path: Path) -> Image:
+    """Read a NIfTI, NRRD, MetaImage or DICOM file, in millimetres.
+
+    Raises
+    ------
+    ValueError
+        If its header or the places of its frames contradict what ITK assumes.
+    RuntimeError
+        By ITK, if it is damaged.
+    """
+    import SimpleITK as sitk
+
+    name = path.name.lower()
+    if name.endswith(".nii.gz"):
+        # ITK accepts a truncated file, and reads the pixels of a NAME.nii that is beside NAME.nii.gz.
+        with scratch_folder() as folder:
+            plain = folder / "image.nii"
+            with full_disk_named(folder.parent), gzip.open(path) as packed, plain.open("wb") as unpacked:
+                copy_nifti(packed, unpacked)
+            return _read_nifti(plain, path.name)
+    if name.endswith(".nii"):
+        return _read_nifti(path, path.name)
+    slices = sorted_slices([str(path)], path.name) if is_dicom(path) else Slices((str(path),))
+    return slices.placed(_as_image(sitk.ReadImage(str(path)), path.name))
+
+
+def _as_image(found: sitk.Image, name: str) -> Image:
+    """What ITK has read, with its time axis marked as such and complex pixels as their magnitude."""
+    from ..transforms.itk import image_from_itk
+
+    image = image_from_itk(found)
+    if image.ndim == 4:
+        image = image.with_grid(replace(image.grid, units=(TIME, *image.grid.units[1:])))
+    if np.iscomplexobj(image.data):
+        note = f"{name} has complex pixels; their magnitude is taken."
+        image = replace(image, data=np.abs(image.data), notes=(note,))
+    return image
+
+
+def _read_nifti(path: Path, name: str) -> Image:
+    """A .nii file, which lies where its header says, not where ITK puts it."""
+    import SimpleITK as sitk
+
+    header = read_header(path)
+    if is_second(header):
+        with scratch_folder() as folder:
+            first = folder / "image.nii"
+            with full_disk_named(folder.parent):
+                write_first(path, header, first, name)
+            return _read_nifti(first, name)
+    try:
+        image = _as_image(_read_quietly(path), name)
+    except RuntimeError as error:
+        if "orthonormal" not in str(error):
+            raise
+        with scratch_folder() as folder:
+            unplaced = folder / "image.nii"
+            with full_disk_named(folder.parent):
+                shutil.copyfile(path, unplaced)
+            blank_placement(unplaced)
+            image = _as_image(sitk.ReadImage(str(unplaced)), name)
+    return placed(with_lost(image, path, header), header, name)
+
+
+def _read_quietly(path: Path) -> sitk.Image:
+    """Read without ITK's own warnings on the terminal: what contradicts itself is in the image's notes."""
+    import SimpleITK as sitk
+
+    with _one_at_a_time:  # the switch is one for the whole process
+        shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+        sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        try:
+            return sitk.ReadImage(str(path))
+        finally:
+            sitk.ProcessObject.SetGlobalWarningDisplay(shown)
