@@ -183,19 +183,22 @@ def _tried(task: Task, where: torch.device, progress: Progress) -> Trial:
     known = {name: trial for name, trial in trials.items() if math.isfinite(trial.gain)}
     if not known:
         return trials[FREE]
-    first, *second = sorted(known.values(), key=lambda trial: trial.gain, reverse=True)[:2]
+    best = sorted(known.values(), key=lambda trial: trial.gain, reverse=True)[:2]
     free = copies.with_excess(trials[FREE], candidates[FREE], subprogress(progress, 0.7, 0.8))
     people = free.excess > EXCESS and free.uniform > UNIFORM
-    if not people and not first.gain > GAIN:
-        return first
-    rivals = [
-        copies.with_excess(trial, candidates[trial.name], subprogress(progress, 0.8 + 0.1 * k, 0.9 + 0.1 * k))
-        for k, trial in enumerate((first, *second))
-        if trial.name != FREE
+    if not people and not best[0].gain > GAIN:
+        return best[0]
+    finalists = [
+        free
+        if trial.name == FREE
+        else copies.with_excess(
+            trial, candidates[trial.name], subprogress(progress, 0.8 + 0.1 * k, 0.9 + 0.1 * k)
+        )
+        for k, trial in enumerate(best)
     ]
-    if people and free.excess > max(trial.excess for trial in rivals) + EXCESS:
+    if people and free.excess > EXCESS + max(trial.excess for trial in finalists if trial is not free):
         return free
-    return max(rivals, key=lambda trial: trial.gain + BEYOND * trial.excess)
+    return max(finalists, key=lambda trial: trial.gain + BEYOND * trial.excess)
 
 
 def _deformed(task: Task, way: Mapping[str, Any], where: torch.device, progress: Progress) -> Deformation:
