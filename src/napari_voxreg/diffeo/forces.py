@@ -67,18 +67,17 @@ class LocalCorrelation:
         rho = covariance.div_(self.deviation).div_(deviation)
         cost = 0.5 * (1 - mean(rho * rho, weight))
         # Every window around a pixel pulls at it; summed over the windows, that takes four box means.
-        per_deviation = rho / deviation
-        pull, firm = per_deviation / self.deviation, per_deviation * per_deviation
-        terms = torch.cat([pull, pull * self.mean, firm, firm * average])
+        slope = rho / deviation
+        toward, curvature = slope / self.deviation, slope * slope
+        terms = torch.cat([toward, toward * self.mean, curvature, curvature * average])
         if weight is not None:
             terms *= weight
-        pull, centred, firm, steady = box_mean(terms, self.window).split(1)
-        force = self.fixed * pull - centred - warped * firm + steady
+        toward, toward_mean, curvature, curvature_mean = box_mean(terms, self.window).split(1)
         signed = rho * rho.abs()
         return Pull(
             cost,
-            force,
-            firm,
+            self.fixed * toward - toward_mean - warped * curvature + curvature_mean,
+            curvature,
             lambda: (self.standard - rho * (warped - average) / deviation) ** 2 / 2,
             lambda: float(mean(signed, weight).abs() / mean(signed.abs(), weight).clamp_min(1e-6)),
         )

@@ -19,7 +19,8 @@ class Settings:
     smoothness : float
         Weight of the smoothness term, relative to the default of the similarity.
     control_spacing : float
-        Distance of the control points at the finest level; 0 takes two pixels of that level.
+        Distance of the control points at the finest level, at least a pixel of the level; 0 takes two
+        pixels of the finest level, found in steps from far ones.
     finest : int
         Pixels per pixel of the finest level, 1 for full resolution; 0 takes the finest that keeps a level
         under `prepare.LEVEL_PIXELS` pixels.
