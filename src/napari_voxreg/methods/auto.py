@@ -75,7 +75,7 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
     confidence: float | None = None
     used = "cpu"
     if params.search:
-        found = pose.finder(task.fixed.ndim)(task, "auto", subprogress(progress, 0.0, 0.5))
+        found = pose.find(task, "auto", subprogress(progress, 0.0, 0.5))
         stage = replace(_with_pose(task, found), trace=tuple(found.trace))
         notes, confidence, used = found.notes, found.confidence, found.device
         if not found.reliable and params.deform:
