@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import scipy.fft
@@ -22,10 +23,15 @@ SCALES = (0.8, 0.9, 1.0, 1.12, 1.25)
 OVERLAP = 0.5  # of the smaller view
 BINS = 20  # of the joint histogram in the refinement
 BEST = 3  # translations kept for each rotation and scale
+FIELDS = 6  # of a chessboard along the longer side
+
+Motion = Literal["rigid", "similarity", "affine"]
 
 
-def search(fixed: PyramidImage, moving: PyramidImage, progress: Progress = silent) -> tuple[Array, Array]:
-    """Mutual information at all translations for each rotation to 30 degrees and scale of 0.8 to 1.25.
+def search(
+    fixed: PyramidImage, moving: PyramidImage, scales: tuple[float, ...], progress: Progress = silent
+) -> tuple[Array, Array]:
+    """Mutual information at all translations for each rotation to 30 degrees and some scales.
 
     It is summed over the pixels that overlap, not their mean: half the likelihood ratio of dependence, which
     does not favour a small overlap.
@@ -54,8 +60,8 @@ def search(fixed: PyramidImage, moving: PyramidImage, progress: Progress = silen
     rows = torch.arange(n) - n // 2
     at = np.stack(np.meshgrid(rows.numpy(), rows.numpy(), indexing="ij"), -1).astype(float)
     matrices, values = [], []
-    for number, (angle, scale) in enumerate((a, s) for a in np.deg2rad(ANGLES) for s in SCALES):
-        progress(number / (len(ANGLES) * len(SCALES)), "comparing grey values at all poses")
+    for number, (angle, scale) in enumerate((a, s) for a in np.deg2rad(ANGLES) for s in scales):
+        progress(number / (len(ANGLES) * len(scales)), "comparing grey values at all poses")
         linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         index = torch.from_numpy(at @ linear.T + (np.array(b.pixels.shape) - 1) / 2).float()
         pixels, mask = sample(both, index[None])[0]
@@ -77,12 +83,22 @@ def search(fixed: PyramidImage, moving: PyramidImage, progress: Progress = silen
 
 
 def refine(
-    fixed: PyramidImage, moving: PyramidImage, poses: Poses, size: int, steps: int
+    fixed: PyramidImage,
+    moving: PyramidImage,
+    poses: Poses,
+    size: int,
+    steps: int,
+    model: Motion = "similarity",
+    colour: int | None = None,
 ) -> tuple[Poses, Array]:
-    """Pattern search of similarities for the highest mutual information, best first.
+    """Pattern search of poses for the highest mutual information, best first.
 
     Parameters
     ----------
+    model : {"rigid", "similarity", "affine"}
+        How the poses may move.
+    colour : {0, 1}, optional
+        Of a chessboard over the fixed image, if only its fields of that colour count.
     size : int
         Pixels on the long side.
     steps : int
@@ -95,18 +111,24 @@ def refine(
     both = torch.stack([blur(_grey(b.pixels, b.mask)[None, None], sigma)[0, 0], b.mask])[None]
     target = blur(target[None, None], sigma)[0, 0]
     index = np.indices(target.shape).reshape(2, -1).T
+    voting = a.mask.flatten()
+    if colour is not None:
+        field = index // (max(target.shape) / FIELDS)
+        voting = voting * torch.from_numpy(field.sum(1) % 2 == colour)
     world = a.origin + a.spacing * index
 
     def value(tried: Poses) -> Array:
         place = (tried(world) - b.origin) / b.spacing
         pixels, mask = sample(both, torch.from_numpy(place).float()).unbind(1)
-        value = _mutual(target.flatten(), a.mask.flatten(), pixels, (mask > 0.99).float())
+        value = _mutual(target.flatten(), voting, pixels, (mask > 0.99).float())
         scale = tried.scale()
         possible = (scale > min(SCALES) / 1.1) & (scale < max(SCALES) * 1.1)
         # A magnified moving image has fewer pixels of its own, so it is weighted less.
         return np.where(possible, value * np.minimum(1, scale**2), 0.0)
 
-    directions = freedoms("similarity")
+    directions = freedoms("affine" if model == "affine" else "similarity")
+    if model == "rigid":
+        directions = directions[[0, 1, 3]]
     moves = np.concatenate([directions, -directions])
     step = np.full(len(poses), 0.08)
     best = value(poses)

@@ -36,6 +36,9 @@ REFINED = 28  # candidates by each score that are refined
 NEAR = 0.04  # of the image's length: a pose this near to what a source proposed has that source's support
 FAINT = 0.03  # support below which a proposal is not better than chance
 CLEAR = 0.7  # confidence from which the search of all poses is left out
+# Lead of the highest mutual information over that of poses elsewhere from which it counts.
+ENOUGH = {"rigid": 0.14, "similarity": 0.17}
+MUCH = 1.1  # times the mutual information of the simpler pose that an affine must reach
 ON_CPU = "The pose in 2D is searched on the CPU."
 
 
@@ -57,10 +60,21 @@ class Scene:
             self._levels[size, soften] = Level(self.fixed, self.moving, self.fixed.extent / size, soften)
         return self._levels[size, soften]
 
-    @property
-    def objects(self) -> bool:
-        """Whether both images show something on a dark ground that reaches all around it."""
-        return on_dark_ground(self.fixed) and on_dark_ground(self.moving)
+    def objects(self, task: Task) -> Scene | None:
+        """The scene without an instrument's borders, if both images show something on a dark ground.
+
+        A round outline on a dark ground (a brain in PET) may look like a border; two of them are borders.
+        """
+        whole = [
+            pyramid_image(image, mask, bordered=False)
+            for image, mask in ((task.fixed, task.fixed_mask), (task.moving, task.moving_mask))
+        ]
+        seen = any(
+            bool((a.mask == b.mask).all()) for a, b in zip((self.fixed, self.moving), whole, strict=True)
+        )
+        if not seen or not all(on_dark_ground(image) for image in whole):
+            return None
+        return replace(self, fixed=whole[0], moving=whole[1], _levels={})
 
     @classmethod
     def of(cls, task: Task) -> Scene:
@@ -151,7 +165,7 @@ def find_pose_2d(
         known, found = _from_proposals(scene, task, sources, subprogress(progress, 0.02, 0.2))
         if found is None:
             found = _find(scene, known, pixels, workers, subprogress(progress, 0.2, 0.8))
-        pose = _assessed(scene, found, model, pixels, workers, progress)
+        pose = _assessed(scene, task, found, model, pixels, workers, progress)
     return replace(pose, notes=(*pose.notes, ON_CPU)) if elsewhere else pose
 
 
@@ -173,6 +187,7 @@ def _from_proposals(
 
 def _assessed(
     scene: Scene,
+    task: Task,
     found: Found,
     model: Model | Literal["auto"],
     pixels: bool,
@@ -182,7 +197,8 @@ def _assessed(
     """The last refinement of what was found, in the model it needs; see `find_pose_2d`."""
     evidence, trace = found.evidence, found.trace
     if not evidence.reliable:
-        grey = by_grey_values(scene, subprogress(progress, 0.8, 0.9)) if scene.objects else None
+        objects = scene.objects(task)
+        grey = objects and by_grey_values(objects, subprogress(progress, 0.8, 0.9))
         return grey or _mirrored(scene, pixels, workers, evidence, trace, subprogress(progress, 0.9, 1.0))
     linear: Model = "similarity" if model == "similarity" else "affine"
     families: tuple[Model, ...] = (linear, "homography", "quadratic") if model == "auto" else (model,)
@@ -254,24 +270,39 @@ def _judged(
 
 
 def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
-    """The similarity of highest mutual information, for objects on a dark ground without a common edge.
+    """The pose of highest mutual information, for objects on a dark ground without a common edge.
 
-    PET with MRI, say: only the brain is bright in one and the whole head in the other.
+    PET with MRI, say: only the brain is bright in one and the whole head in the other. Mutual information
+    has few details there, and with more freedom it leads astray. So the pose is rigid first, of other scale
+    if that fails, and an affine only where that says much more of one image by the other.
     """
-    matrices, _ = information.search(scene.fixed, scene.moving, subprogress(progress, 0.0, 0.6))
-    poses = scene.poses(matrices)
-    poses = poses[scene.distinct(poses, 16)]
-    poses, values = information.refine(scene.fixed, scene.moving, poses, 64, 12)
-    progress(0.8, "refining by mutual information")
-    far = values[scene.distance(poses, poses[:1])[:, 0] > 0.1]
-    margin = float(values[0] / far.max() - 1) if len(far) and far.max() > 0 else 1.0
-    # Two people's heads reach a margin of 0.15, right poses hardly more: never as sure as edges that meet.
-    confidence = min(0.6, 0.5 * margin / 0.17)
-    if confidence < 0.5:
+    found: tuple[Poses, float] | None = None
+    model: information.Motion
+    for number, model in enumerate(("rigid", "similarity")):
+        tried = (1.0,) if model == "rigid" else information.SCALES
+        stage = subprogress(progress, 0.4 * number, 0.4 * number + 0.4)
+        matrices, _ = information.search(scene.fixed, scene.moving, tried, stage)
+        poses = scene.poses(matrices)
+        poses = poses[scene.distinct(poses, 16)]
+        poses, values = information.refine(scene.fixed, scene.moving, poses, 64, 12, model)
+        far = values[scene.distance(poses, poses[:1])[:, 0] > 0.1]
+        margin = float(values[0] / far.max() - 1) if len(far) and far.max() > 0 else 1.0
+        # Objects that share nothing but a dark ground seldom reach a margin of 0.12, right poses hardly more
+        # than 0.17: never as sure as edges that meet.
+        confidence = min(0.6, 0.5 * margin / ENOUGH[model])
+        if confidence >= 0.5:
+            found = poses, confidence
+            break
+    if found is None:
         return None
+    progress(0.8, "refining by mutual information")
+    poses, confidence = found
     for size, steps, most in ((128, 20, 3), (192, 12, 1)):
         poses = poses[scene.distinct(poses, most, 0.03)]
-        poses, values = information.refine(scene.fixed, scene.moving, poses, size, steps)
+        poses, values = information.refine(scene.fixed, scene.moving, poses, size, steps, model)
+    freer, more = information.refine(scene.fixed, scene.moving, poses[:1], 192, 20, "affine")
+    if more[0] > MUCH * values[0]:
+        poses, values = freer, more
     notes = ("The images share hardly any edges; the pose was estimated by mutual information, so check it.",)
     return Pose(Affine(poses.matrices[0]), confidence, True, notes, (float(values[0]),))
 
