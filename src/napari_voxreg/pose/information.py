@@ -23,7 +23,6 @@ SCALES = (0.8, 0.9, 1.0, 1.12, 1.25)
 OVERLAP = 0.5  # of the smaller view
 BINS = 20  # of the joint histogram in the refinement
 BEST = 3  # translations kept for each rotation and scale
-FIELDS = 6  # of a chessboard along the longer side
 
 Motion = Literal["rigid", "similarity", "affine"]
 
@@ -88,8 +87,7 @@ def refine(
     poses: Poses,
     size: int,
     steps: int,
-    model: Motion = "similarity",
-    colour: int | None = None,
+    model: Motion,
 ) -> tuple[Poses, Array]:
     """Pattern search of poses for the highest mutual information, best first.
 
@@ -97,8 +95,6 @@ def refine(
     ----------
     model : {"rigid", "similarity", "affine"}
         How the poses may move.
-    colour : {0, 1}, optional
-        Of a chessboard over the fixed image, if only its fields of that colour count.
     size : int
         Pixels on the long side.
     steps : int
@@ -111,16 +107,12 @@ def refine(
     both = torch.stack([blur(_grey(b.pixels, b.mask)[None, None], sigma)[0, 0], b.mask])[None]
     target = blur(target[None, None], sigma)[0, 0]
     index = np.indices(target.shape).reshape(2, -1).T
-    voting = a.mask.flatten()
-    if colour is not None:
-        field = index // (max(target.shape) / FIELDS)
-        voting = voting * torch.from_numpy(field.sum(1) % 2 == colour)
     world = a.origin + a.spacing * index
 
     def value(tried: Poses) -> Array:
         place = (tried(world) - b.origin) / b.spacing
         pixels, mask = sample(both, torch.from_numpy(place).float()).unbind(1)
-        value = _mutual(target.flatten(), voting, pixels, (mask > 0.99).float())
+        value = _mutual(target.flatten(), a.mask.flatten(), pixels, (mask > 0.99).float())
         scale = tried.scale()
         possible = (scale > min(SCALES) / 1.1) & (scale < max(SCALES) * 1.1)
         # A magnified moving image has fewer pixels of its own, so it is weighted less.
@@ -135,6 +127,8 @@ def refine(
     for _ in range(steps):
         tried = poses[np.repeat(np.arange(len(poses)), len(moves))]
         tried = tried.after(np.tile(moves, (len(poses), 1, 1)) * np.repeat(step, len(moves))[:, None, None])
+        if model == "rigid":  # a step turns by its tangent, which changes the scale a little
+            tried.numbers[:, :2, :2] *= (np.repeat(poses.scale(), len(moves)) / tried.scale())[:, None, None]
         values = value(tried).reshape(len(poses), len(moves))
         winner = values.argmax(1)
         better = values.max(1) > best

@@ -277,8 +277,8 @@ def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
     if that fails, and an affine only where that says much more of one image by the other.
     """
     found: tuple[Poses, float] | None = None
-    model: information.Motion
-    for number, model in enumerate(("rigid", "similarity")):
+    models: tuple[information.Motion, ...] = ("rigid", "similarity")
+    for number, model in enumerate(models):
         tried = (1.0,) if model == "rigid" else information.SCALES
         stage = subprogress(progress, 0.4 * number, 0.4 * number + 0.4)
         matrices, _ = information.search(scene.fixed, scene.moving, tried, stage)
