@@ -214,6 +214,6 @@ METHOD = Method(
     landmarks=True,
     anywhere=True,
     device=True,
-    loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume", "napari_voxreg.diffeo.deform"),
+    loads=(*pose.METHOD.loads, "napari_voxreg.diffeo.deform"),
     reference="the methods pose and diffeo; a deformation is kept if it improves held-out blocks",
 )

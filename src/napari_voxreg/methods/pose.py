@@ -70,6 +70,11 @@ METHOD = Method(
     landmarks=True,
     anywhere=True,
     device=True,
-    loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume"),
+    loads=(
+        "napari_voxreg.pose.plane",
+        "napari_voxreg.pose.volume",
+        "napari_voxreg.nets.inference.candidates",
+        "napari_voxreg.nets.checkpoints.checkpoint",
+    ),
     reference="oriented channels free of polarity; masked correlation (Padfield, IEEE TIP 21, 2012)",
 )
