@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from napari_voxreg import Affine, Grid, Image, register, warp
 from napari_voxreg.core.geometry import Array
 from napari_voxreg.core.progress import silent
-from napari_voxreg.methods.pose import finder
+from napari_voxreg.methods import pose
 from napari_voxreg.pose import Pose
 from napari_voxreg.registration.prepare import prepare
 from napari_voxreg.transforms import Transform
@@ -32,7 +32,7 @@ def one_thread():
 def find(fixed, moving, landmarks=None) -> Pose:
     """What `register` does before it measures, without a child process."""
     task = prepare(fixed, moving, landmarks=landmarks, device="cpu").task
-    return finder(task.fixed.ndim)(task, "auto", silent)
+    return pose.find(task, "auto", silent)
 
 
 @cache

@@ -13,8 +13,10 @@ from scipy.spatial.transform import Rotation
 from napari_voxreg.core.geometry import Array, Grid, Image
 from napari_voxreg.core.progress import Cancelled, silent
 from napari_voxreg.images.task import Task
+from napari_voxreg.pose import volume
 from napari_voxreg.pose.pose import Pose
 from napari_voxreg.pose.volume import find_pose_3d
+from napari_voxreg.pose.volume_around import uniform
 from napari_voxreg.samples.mri import T1, T2, scan
 from napari_voxreg.samples.phantom import Head
 from napari_voxreg.transforms import Affine, warp
@@ -150,6 +152,24 @@ class TestWhatItFinds:
         pose = find(plain(), moving, landmarks=(fixed_points, upside_down(fixed_points) + 6.0))
         assert pose.reliable
         assert error(pose, upside_down, plain()) < 0.3 * SPACING
+
+    def test_a_head_turned_by_any_angle(self, monkeypatch):
+        monkeypatch.setattr(volume, "search", None)  # it covers 45 degrees; whoever calls it fails
+        matrix = np.eye(4)
+        matrix[:3, :3] = Rotation.from_rotvec(np.deg2rad(155) * np.array([0.6, -0.48, 0.64])).as_matrix()
+        matrix[:3, 3] = (40, -25, 10)
+        truth = Affine(matrix)
+        moving = head(box((240, 240, 240), middle=matrix[:3, 3]), truth, T1, 1)
+        pose = find(plain(), moving)
+        assert pose.reliable
+        assert error(pose, truth, plain()) < 0.3 * SPACING
+
+
+def test_even_rotations_are_near_every_rotation():
+    grid, random = uniform(480), Rotation.random(200, rng=np.random.default_rng(0)).as_matrix()
+    assert np.allclose(grid @ grid.transpose(0, 2, 1), np.eye(3))
+    cosine = (np.einsum("aij,bij->ab", random, grid).max(axis=1) - 1) / 2
+    assert np.degrees(np.arccos(cosine)).max() < 30
 
 
 class TestWhatItKeeps:

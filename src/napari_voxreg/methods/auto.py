@@ -90,7 +90,7 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
     confidence: float | None = None
     used = "cpu"
     if params.search:
-        found = pose.finder(task.fixed.ndim)(task, "auto", subprogress(progress, 0.0, 0.5))
+        found = pose.find(task, "auto", subprogress(progress, 0.0, 0.5))
         stage = replace(_with_pose(task, found), trace=tuple(found.trace))
         notes, confidence, used = found.notes, found.confidence, found.device
         if not found.reliable and params.deform:
@@ -267,6 +267,6 @@ METHOD = Method(
     landmarks=True,
     anywhere=True,
     device=True,
-    loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume", "napari_voxreg.diffeo.deform"),
+    loads=(*pose.METHOD.loads, "napari_voxreg.diffeo.deform"),
     reference="the methods pose and diffeo; a deformation is kept if it improves held-out blocks",
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ..core.params import Params, param
 from ..core.progress import Progress
 from .base import Method, Outcome, Task
+from .proposals import sources
 
 if TYPE_CHECKING:
     from ..pose import Pose
@@ -30,19 +30,27 @@ class Search(Params):
 
 def run(task: Task, params: Search, progress: Progress) -> Outcome:
     """Search all poses, refine the best and report whether it is reliable; see `Run`."""
-    pose = finder(task.fixed.ndim)(task, params.model, progress)
+    pose = find(task, params.model, progress)
     return Outcome(pose.transform, pose.notes, pose.trace, pose.confidence, device=pose.device)
 
 
-def finder(ndim: int) -> Callable[[Task, Model, Progress], Pose]:
-    """The search for so many axes."""
-    if ndim == 2:
-        from ..pose.plane import find_pose_2d
+def find(task: Task, model: Model, progress: Progress) -> Pose:
+    """The pose of a 2D or 3D pair, from all that proposes one.
 
-        return find_pose_2d
+    Parameters
+    ----------
+    task : Task
+    model : str
+        What the pose may be.
+    progress : Progress
+        May raise `Cancelled`.
+    """
+    from ..pose.plane import find_pose_2d
     from ..pose.volume import find_pose_3d
 
-    return find_pose_3d
+    if task.fixed.ndim == 2:
+        return find_pose_2d(task, model, progress, sources(2))
+    return find_pose_3d(task, model, progress)
 
 
 METHOD = Method(
@@ -62,6 +70,11 @@ METHOD = Method(
     landmarks=True,
     anywhere=True,
     device=True,
-    loads=("napari_voxreg.pose.plane", "napari_voxreg.pose.volume"),
+    loads=(
+        "napari_voxreg.pose.plane",
+        "napari_voxreg.pose.volume",
+        "napari_voxreg.nets.inference.candidates",
+        "napari_voxreg.nets.checkpoints.checkpoint",
+    ),
     reference="oriented channels free of polarity; masked correlation (Padfield, IEEE TIP 21, 2012)",
 )

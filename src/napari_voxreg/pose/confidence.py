@@ -13,6 +13,7 @@ from torch import Tensor
 from ..core.geometry import Array
 from .models import Model, Poses
 from .refine import Level, Scored, refine
+from .search import repetition
 
 REACH, BLOCK = 6, 12  # pixels: largest local translation, and side of the blocks that are translated
 BLOCKS = 6  # blocks along each side of the view, for fits on half of them
@@ -38,6 +39,9 @@ class Evidence:
         image's length.
     agree : float
         Fraction of the structure that fits best where the pose puts it.
+    support : float
+        What a source that knows nothing of the channels said for the pose, see `Proposals`; 0 where another
+        translation fits about as well.
     confidence : float
         0 to 1.
     reliable : bool
@@ -50,34 +54,38 @@ class Evidence:
     deviations: float = 0.0
     halves: float = 1.0
     agree: float = 0.0
+    support: float = 0.0
     confidence: float = 0.0
     reliable: bool = False
     notes: tuple[str, ...] = ()
 
 
-def trust(apart: Array, crowd: Scored, best: Scored, gap: float, agree: float) -> Evidence:
+def trust(
+    apart: Array | None, crowd: Scored, best: Scored, gap: float, agree: float, support: float
+) -> Evidence:
     """Compare the best pose with all others that were refined.
 
     Parameters
     ----------
-    apart : ndarray, shape (n,)
-        Distance of each of the crowd from the best pose, fractions of the image's length.
+    apart : ndarray, shape (n,), or None
+        Distance of each of the crowd from the best pose, fractions of the image's length. None if the crowd
+        is too small to stand out from: no search of all poses brought it.
     crowd : Scored
         All candidates at the size where many were refined.
     best : Scored
         The few best at the next size, best first.
-    gap, agree : float
-        See `Evidence`.
+    gap, agree, support : float
+        See `Evidence`; the gap is `halves`.
     """
-    near = apart < 0.1
+    near = np.ones(len(crowd.score), bool) if apart is None else apart < 0.1
     score = crowd.score
     top = float(score[near].max()) if near.any() else float(best.score[0])
     others = score[~near]
     second = float(others.max()) if len(others) else 0.3
     spread = float(others.std()) if len(others) > 3 else 0.03
-    margin = (top - second) / max(second, 0.1)
+    margin = 0.0 if apart is None else (top - second) / max(second, 0.1)
     deviations = (top - float(others.mean() if len(others) else second)) / max(spread, 0.01)
-    confidence = _confidence(margin, gap, agree)
+    confidence = _confidence(margin, gap, agree, support)
     reliable = confidence > 0.5
     notes: tuple[str, ...] = ()
     if not reliable and margin < TIE and agree > 0.5 and gap < 0.01 and best.similarity[0] > 0.5:
@@ -88,19 +96,38 @@ def trust(apart: Array, crowd: Scored, best: Scored, gap: float, agree: float) -
     if reliable and best.overlap[0] < 0.4:
         notes += (f"Only {100 * best.overlap[0]:.0f} % of the smaller view overlaps; check the result.",)
     similarity, overlap = float(best.similarity[0]), float(best.overlap[0])
-    return Evidence(similarity, overlap, margin, deviations, gap, agree, confidence, reliable, notes)
+    return Evidence(similarity, overlap, margin, deviations, gap, agree, support, confidence, reliable, notes)
 
 
-def _confidence(margin: float, gap: float, agree: float) -> float:
-    """How likely the pose is right; each of the three must speak for it.
+def _confidence(margin: float, gap: float, agree: float, support: float) -> float:
+    """How likely the pose is right; each of three must speak for it.
 
     Right poses of real and simulated pairs have margins above 0.12, halves that meet within 0.013 and more
     than 0.2 of the structure in place; chance fails at least one of them. The closer the halves, the less of
-    the structure needs to agree.
+    the structure needs to agree. A source that knows nothing of the channels and proposed this pose counts as
+    much as a margin: on unrelated pairs its support stays below 0.06, but for surfaces of one kind, whose
+    other translations fit about as well. So then the halves need not meet as closely.
     """
     needed = 0.2 + 0.03 * np.clip(np.log2(max(gap, 1e-6) / 0.004), -2, 2)
-    logits = np.array([(margin - 0.08) / 0.025, (0.0135 - gap) / 0.001, (agree - needed) / 0.02])
-    return float(np.prod(1 / (1 + np.exp(-np.clip(logits, -30, 30)))))
+    stands_out, supported = _sigmoid((margin - 0.08) / 0.025), _sigmoid((support - 0.075) / 0.01)
+    meet = _sigmoid((0.0135 + 0.002 * supported - gap) / 0.001)
+    unique = 1 - (1 - stands_out) * (1 - supported)
+    return unique * meet * _sigmoid((agree - needed) / 0.02)
+
+
+def _sigmoid(logit: float) -> float:
+    return float(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
+
+
+def unrepeated(level: Level, poses: Poses) -> float:
+    """How surely no other translation of the first pose fits about as well, 0 to 1.
+
+    On brick, as at any period of a pattern, the best other one reaches 0.84 of the correlation or more, on
+    real scenes of other kinds 0.7 at the most.
+    """
+    z, mask = level.warped(poses[:1])
+    other = repetition((level.z[None], level.mask[None, None]), (z, mask[:, None]))
+    return _sigmoid((0.77 - other) / 0.02)
 
 
 def halves(level: Level, scored: Scored) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import scipy.fft
@@ -23,9 +24,13 @@ OVERLAP = 0.5  # of the smaller view
 BINS = 20  # of the joint histogram in the refinement
 BEST = 3  # translations kept for each rotation and scale
 
+Motion = Literal["rigid", "similarity", "affine"]
 
-def search(fixed: PyramidImage, moving: PyramidImage, progress: Progress = silent) -> tuple[Array, Array]:
-    """Mutual information at all translations for each rotation to 30 degrees and scale of 0.8 to 1.25.
+
+def search(
+    fixed: PyramidImage, moving: PyramidImage, scales: tuple[float, ...], progress: Progress = silent
+) -> tuple[Array, Array]:
+    """Mutual information at all translations for each rotation to 30 degrees and some scales.
 
     It is summed over the pixels that overlap, not their mean: half the likelihood ratio of dependence, which
     does not favour a small overlap.
@@ -54,8 +59,8 @@ def search(fixed: PyramidImage, moving: PyramidImage, progress: Progress = silen
     rows = torch.arange(n) - n // 2
     at = np.stack(np.meshgrid(rows.numpy(), rows.numpy(), indexing="ij"), -1).astype(float)
     matrices, values = [], []
-    for number, (angle, scale) in enumerate((a, s) for a in np.deg2rad(ANGLES) for s in SCALES):
-        progress(number / (len(ANGLES) * len(SCALES)), "comparing grey values at all poses")
+    for number, (angle, scale) in enumerate((a, s) for a in np.deg2rad(ANGLES) for s in scales):
+        progress(number / (len(ANGLES) * len(scales)), "comparing grey values at all poses")
         linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         index = torch.from_numpy(at @ linear.T + (np.array(b.pixels.shape) - 1) / 2).float()
         pixels, mask = sample(both, index[None])[0]
@@ -77,12 +82,19 @@ def search(fixed: PyramidImage, moving: PyramidImage, progress: Progress = silen
 
 
 def refine(
-    fixed: PyramidImage, moving: PyramidImage, poses: Poses, size: int, steps: int
+    fixed: PyramidImage,
+    moving: PyramidImage,
+    poses: Poses,
+    size: int,
+    steps: int,
+    model: Motion,
 ) -> tuple[Poses, Array]:
-    """Pattern search of similarities for the highest mutual information, best first.
+    """Pattern search of poses for the highest mutual information, best first.
 
     Parameters
     ----------
+    model : {"rigid", "similarity", "affine"}
+        How the poses may move.
     size : int
         Pixels on the long side.
     steps : int
@@ -106,13 +118,17 @@ def refine(
         # A magnified moving image has fewer pixels of its own, so it is weighted less.
         return np.where(possible, value * np.minimum(1, scale**2), 0.0)
 
-    directions = freedoms("similarity")
+    directions = freedoms("affine" if model == "affine" else "similarity")
+    if model == "rigid":
+        directions = directions[[0, 1, 3]]
     moves = np.concatenate([directions, -directions])
     step = np.full(len(poses), 0.08)
     best = value(poses)
     for _ in range(steps):
         tried = poses[np.repeat(np.arange(len(poses)), len(moves))]
         tried = tried.after(np.tile(moves, (len(poses), 1, 1)) * np.repeat(step, len(moves))[:, None, None])
+        if model == "rigid":  # a step turns by its tangent, which changes the scale a little
+            tried.numbers[:, :2, :2] *= (np.repeat(poses.scale(), len(moves)) / tried.scale())[:, None, None]
         values = value(tried).reshape(len(poses), len(moves))
         winner = values.argmax(1)
         better = values.max(1) > best

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -15,20 +16,29 @@ from ..tensor.device import device_named
 from ..transforms import Affine, Homography, Quadratic, Transform
 from ..transforms.fit import fit_points
 from . import information
-from .confidence import Evidence, agreeing, halves, simplest, stays, trust
+from .confidence import Evidence, agreeing, halves, simplest, stays, trust, unrepeated
 from .models import Model, Poses
 from .pose import Pose
+from .proposal import Proposals, Source
 from .pyramid_image import PyramidImage, on_dark_ground, pyramid_image
 from .refine import Level, Scored, refine
 from .search import Candidates, scales, search, several_small_tasks
 
-FIRST = 64  # pixels on the long side at which the candidates are brought to their peaks
-KEPT = ((128, 20, 1.0), (256, 6, 0.7))  # size, poses kept, softening
-MODELS = 256  # pixels on the long side at which models are compared
-LAST = 384  # and at which the last refinement is done
+# Size (pixels on the long side) and softening at which candidates are brought to their peaks, at which many
+# are compared, and the best few.
+FIRST, MANY, FEW = (64, 1.5), (128, 1.0), (256, 0.7)
+KEPT = (20, 6)  # poses that are refined at the two last
+MODELS = (256, 0.7)  # size and softening at which models are compared
+LAST = (384, 0.5)  # and at which the last refinement is done
 APART = 0.06  # of the image's length: nearer poses are one candidate
 MIRRORED = 0.3  # fraction of the structure in place from which a mirror image is reported
 REFINED = 28  # candidates by each score that are refined
+NEAR = 0.04  # of the image's length: a pose this near to what a source proposed has that source's support
+FAINT = 0.03  # support below which a proposal is not better than chance
+CLEAR = 0.7  # confidence from which the search of all poses is left out
+# Lead of the highest mutual information over that of poses elsewhere from which it counts.
+ENOUGH = {"rigid": 0.14, "similarity": 0.17}
+MUCH = 1.1  # times the mutual information of the simpler pose that an affine must reach
 ON_CPU = "The pose in 2D is searched on the CPU."
 
 
@@ -42,11 +52,29 @@ class Scene:
     centre: Array
     radius: float
     always: Array
+    _levels: dict[tuple[int, float], Level] = field(default_factory=dict)
 
-    @property
-    def objects(self) -> bool:
-        """Whether both images show something on a dark ground that reaches all around it."""
-        return on_dark_ground(self.fixed) and on_dark_ground(self.moving)
+    def level(self, size: int, soften: float) -> Level:
+        """The pair at so many pixels on the fixed image's long side; each is made once."""
+        if (size, soften) not in self._levels:
+            self._levels[size, soften] = Level(self.fixed, self.moving, self.fixed.extent / size, soften)
+        return self._levels[size, soften]
+
+    def objects(self, task: Task) -> Scene | None:
+        """The scene without an instrument's borders, if both images show something on a dark ground.
+
+        A round outline on a dark ground (a brain in PET) may look like a border; two of them are borders.
+        """
+        whole = [
+            pyramid_image(image, mask, bordered=False)
+            for image, mask in ((task.fixed, task.fixed_mask), (task.moving, task.moving_mask))
+        ]
+        seen = any(
+            bool((a.mask == b.mask).all()) for a, b in zip((self.fixed, self.moving), whole, strict=True)
+        )
+        if not seen or not all(on_dark_ground(image) for image in whole):
+            return None
+        return replace(self, fixed=whole[0], moving=whole[1], _levels={})
 
     @classmethod
     def of(cls, task: Task) -> Scene:
@@ -85,8 +113,25 @@ class Scene:
         return kept
 
 
-def find_pose_2d(task: Task, model: Model | Literal["auto"] = "auto", progress: Progress = silent) -> Pose:
-    """Search all translations and rotations and scales of 0.5 to 2, refine, choose a model and assess it.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The best poses, how far the first can be trusted, and the scores on the way."""
+
+    scored: Scored
+    evidence: Evidence
+    trace: tuple[float, ...]
+
+
+def find_pose_2d(
+    task: Task,
+    model: Model | Literal["auto"] = "auto",
+    progress: Progress = silent,
+    sources: Sequence[Source] = (),
+) -> Pose:
+    """Refine what is proposed, or all that a search brings; choose a model and assess the pose.
+
+    The search covers all translations and rotations and scales of 0.5 to 2. It is left out where a proposal
+    is clearly right.
 
     Parameters
     ----------
@@ -98,6 +143,9 @@ def find_pose_2d(task: Task, model: Model | Literal["auto"] = "auto", progress: 
         What the pose may be.
     progress : Progress
         Called at each stage.
+    sources : sequence of callable
+        Propose poses, the cheapest first. They should know nothing of oriented channels, for their support
+        counts as evidence of its own.
 
     Returns
     -------
@@ -114,27 +162,52 @@ def find_pose_2d(task: Task, model: Model | Literal["auto"] = "auto", progress: 
     scene = Scene.of(task)
     pixels = all(unit == "pixel" for unit in task.fixed.grid.units)
     with several_small_tasks() as workers:
-        pose = _assessed(scene, model, pixels, workers, progress)
+        known, found = _from_proposals(scene, task, sources, subprogress(progress, 0.02, 0.2))
+        if found is None:
+            found = _find(scene, known, pixels, workers, subprogress(progress, 0.2, 0.8))
+        pose = _assessed(scene, task, found, model, pixels, workers, progress)
     return replace(pose, notes=(*pose.notes, ON_CPU)) if elsewhere else pose
 
 
+def _from_proposals(
+    scene: Scene, task: Task, sources: Sequence[Source], progress: Progress
+) -> tuple[Proposals, Found | None]:
+    """All that is proposed, and what it refines to as soon as that is clearly right."""
+    known = Proposals.unsupported(scene.always)
+    for number, source in enumerate(sources):
+        part = number / len(sources), (number + 1) / len(sources)
+        known = known.joined(source(task, subprogress(progress, *part)))
+        if known.support.max() > FAINT:
+            progress(part[1], "refining what is proposed")
+            found = _judged(scene, known, _near(scene, scene.poses(known.matrices)), (), searched=False)
+            if found.evidence.confidence > CLEAR:
+                return known, found
+    return known, None
+
+
 def _assessed(
-    scene: Scene, model: Model | Literal["auto"], pixels: bool, workers: int, progress: Progress
+    scene: Scene,
+    task: Task,
+    found: Found,
+    model: Model | Literal["auto"],
+    pixels: bool,
+    workers: int,
+    progress: Progress,
 ) -> Pose:
-    """Search, refine and assess; see `find_pose_2d`."""
-    found, evidence, trace = _find(scene, pixels, workers, subprogress(progress, 0.02, 0.8))
+    """The last refinement of what was found, in the model it needs; see `find_pose_2d`."""
+    evidence, trace = found.evidence, found.trace
     if not evidence.reliable:
-        grey = by_grey_values(scene, subprogress(progress, 0.8, 0.9)) if scene.objects else None
+        objects = scene.objects(task)
+        grey = objects and by_grey_values(objects, subprogress(progress, 0.8, 0.9))
         return grey or _mirrored(scene, pixels, workers, evidence, trace, subprogress(progress, 0.9, 1.0))
     linear: Model = "similarity" if model == "similarity" else "affine"
     families: tuple[Model, ...] = (linear, "homography", "quadratic") if model == "auto" else (model,)
-    best = found[:1]
+    best = found.scored[:1]
     if families != (linear,):
         progress(0.8, "comparing models")
-        level = Level(scene.fixed, scene.moving, scene.fixed.extent / MODELS, 0.7)
-        best = simplest(level, best.poses, families)
+        best = simplest(scene.level(*MODELS), best.poses, families)
     progress(0.9, "last refinement")
-    level = Level(scene.fixed, scene.moving, scene.fixed.extent / LAST, 0.5)
+    level = scene.level(*LAST)
     best = refine(level, best.poses, best.poses.model, 3)
     if stays(level, scene.poses(np.eye(3)[None]), best.poses):
         notes = (*evidence.notes, "The images are already aligned; their current pose is kept.")
@@ -147,60 +220,89 @@ def _assessed(
 
 
 def _find(
-    scene: Scene, pixels: bool, workers: int, progress: Progress, mirrored: bool = False
-) -> tuple[Scored, Evidence, tuple[float, ...]]:
-    """The best poses at 256 pixels, how far the first can be trusted, and the scores on the way."""
+    scene: Scene, known: Proposals, pixels: bool, workers: int, progress: Progress, mirrored: bool = False
+) -> Found:
+    """The best poses of a search over all, and of those known before."""
     tried = scales(scene.fixed, scene.moving, pixels)
     raw: Candidates = search(
         scene.fixed, scene.moving, tried, subprogress(progress, 0.0, 0.6), mirrored, workers
     )
     if not len(raw.scores):
-        return Scored(scene.poses(np.eye(3)[None]), np.zeros(1), np.zeros(1), np.zeros(1)), Evidence(), (0.0,)
+        nothing = Scored(scene.poses(np.eye(3)[None]), np.zeros(1), np.zeros(1), np.zeros(1))
+        return Found(nothing, Evidence(), (0.0,))
     ranks = (np.argsort(-score, kind="stable")[:600] for score in raw.scores.T)
     ranked = [scene.poses(raw.matrices[rank]) for rank in ranks]
     first, second = (poses[scene.distinct(poses, REFINED)] for poses in ranked)
     poses = first.joined(second)
     poses = poses[scene.distinct(poses, len(poses))]
-    if not mirrored:
-        poses = scene.poses(scene.always).joined(poses)
+    exact = scene.poses(known.matrices[(known.support == 0) | (known.support > FAINT)])
     progress(0.6, "refining the best candidates")
-    level = Level(scene.fixed, scene.moving, scene.fixed.extent / FIRST, 1.5)
-    scored = refine(level, poses, "similarity", 8).sorted()
-    trace = [float(raw.scores[0, 0]), float(scored.score[0])]
-    crowd, small = scored, level
-    for number, (size, keep, soften) in enumerate(KEPT):
-        progress(0.7 + 0.15 * number, f"refining at {size} pixels")
-        level = Level(scene.fixed, scene.moving, scene.fixed.extent / size, soften)
-        apart = 0.01 * number  # what met at the size before is one pose
-        chosen = scored.poses[scene.distinct(scored.poses, keep, apart)]
-        scored = refine(level, chosen, "affine", 8 if number == 0 else 6).sorted()
-        trace.append(float(scored.score[0]))
-        if number == 0:
-            crowd, small = scored, level
-    apart_from_best = scene.distance(crowd.poses, scored.poses[:1])[:, 0]
-    evidence = trust(apart_from_best, crowd, scored, halves(level, scored), agreeing(small, scored.poses))
-    return scored, evidence, tuple(trace)
+    scored = refine(scene.level(*FIRST), exact.joined(poses), "similarity", 8).sorted()
+    trace = (float(raw.scores[0, 0]), float(scored.score[0]))
+    progress(0.7, f"refining at {MANY[0]} pixels")
+    chosen = scored.poses[scene.distinct(scored.poses, KEPT[0], 0.0)]
+    # What is near its peak already may leave it where all is blurred; so it is refined from there as well.
+    crowd = _near(scene, exact.joined(chosen))
+    progress(0.85, f"refining at {FEW[0]} pixels")
+    return _judged(scene, known, crowd, (*trace, float(crowd.score[0])), searched=True)
+
+
+def _near(scene: Scene, poses: Poses) -> Scored:
+    """Poses that are near their peaks, refined where many are compared, the best first."""
+    return refine(scene.level(*MANY), poses, "affine", 8).sorted()
+
+
+def _judged(
+    scene: Scene, known: Proposals, crowd: Scored, trace: tuple[float, ...], *, searched: bool
+) -> Found:
+    """The best of many poses refined further, and the evidence for the first."""
+    fine = scene.level(*FEW)
+    poses = crowd.poses[scene.distinct(crowd.poses, KEPT[1], 0.01)]  # what met is one pose
+    scored = refine(fine, poses, "affine", 6).sorted()
+    best = scored.poses[:1]
+    near = scene.distance(scene.poses(known.matrices), best)[:, 0] < NEAR
+    many = scene.level(*MANY)
+    support = float(known.support[near].max(initial=0.0)) * unrepeated(many, best)
+    apart = scene.distance(crowd.poses, best)[:, 0] if searched else None
+    gap, agree = halves(fine, scored), agreeing(many, scored.poses)
+    evidence = trust(apart, crowd, scored, gap, agree, support)
+    return Found(scored, evidence, (*trace, float(scored.score[0])))
 
 
 def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
-    """The similarity of highest mutual information, for objects on a dark ground without a common edge.
+    """The pose of highest mutual information, for objects on a dark ground without a common edge.
 
-    PET with MRI, say: only the brain is bright in one and the whole head in the other.
+    PET with MRI, say: only the brain is bright in one and the whole head in the other. Mutual information
+    has few details there, and with more freedom it leads astray. So the pose is rigid first, of other scale
+    if that fails, and an affine only where that says much more of one image by the other.
     """
-    matrices, _ = information.search(scene.fixed, scene.moving, subprogress(progress, 0.0, 0.6))
-    poses = scene.poses(matrices)
-    poses = poses[scene.distinct(poses, 16)]
-    poses, values = information.refine(scene.fixed, scene.moving, poses, 64, 12)
-    progress(0.8, "refining by mutual information")
-    far = values[scene.distance(poses, poses[:1])[:, 0] > 0.1]
-    margin = float(values[0] / far.max() - 1) if len(far) and far.max() > 0 else 1.0
-    # Two people's heads reach a margin of 0.15, right poses hardly more: never as sure as edges that meet.
-    confidence = min(0.6, 0.5 * margin / 0.17)
-    if confidence < 0.5:
+    found: tuple[Poses, float] | None = None
+    models: tuple[information.Motion, ...] = ("rigid", "similarity")
+    for number, model in enumerate(models):
+        tried = (1.0,) if model == "rigid" else information.SCALES
+        stage = subprogress(progress, 0.4 * number, 0.4 * number + 0.4)
+        matrices, _ = information.search(scene.fixed, scene.moving, tried, stage)
+        poses = scene.poses(matrices)
+        poses = poses[scene.distinct(poses, 16)]
+        poses, values = information.refine(scene.fixed, scene.moving, poses, 64, 12, model)
+        far = values[scene.distance(poses, poses[:1])[:, 0] > 0.1]
+        margin = float(values[0] / far.max() - 1) if len(far) and far.max() > 0 else 1.0
+        # Objects that share nothing but a dark ground seldom reach a margin of 0.12, right poses hardly more
+        # than 0.17: never as sure as edges that meet.
+        confidence = min(0.6, 0.5 * margin / ENOUGH[model])
+        if confidence >= 0.5:
+            found = poses, confidence
+            break
+    if found is None:
         return None
+    progress(0.8, "refining by mutual information")
+    poses, confidence = found
     for size, steps, most in ((128, 20, 3), (192, 12, 1)):
         poses = poses[scene.distinct(poses, most, 0.03)]
-        poses, values = information.refine(scene.fixed, scene.moving, poses, size, steps)
+        poses, values = information.refine(scene.fixed, scene.moving, poses, size, steps, model)
+    freer, more = information.refine(scene.fixed, scene.moving, poses[:1], 192, 20, "affine")
+    if more[0] > MUCH * values[0]:
+        poses, values = freer, more
     notes = ("The images share hardly any edges; the pose was estimated by mutual information, so check it.",)
     return Pose(Affine(poses.matrices[0]), confidence, True, notes, (float(values[0]),))
 
@@ -209,7 +311,8 @@ def _mirrored(
     scene: Scene, pixels: bool, workers: int, evidence: Evidence, trace: tuple[float, ...], progress: Progress
 ) -> Pose:
     """No pose was found: is the moving image a mirror image?"""
-    _, other, _ = _find(scene, pixels, workers, progress, mirrored=True)
+    nothing = Proposals.unsupported(np.zeros((0, 3, 3)))
+    other = _find(scene, nothing, pixels, workers, progress, mirrored=True).evidence
     notes = ("No reliable pose was found; the current pose is kept.", *evidence.notes)
     if other.confidence > 0.9 and other.agree > MIRRORED:
         notes += ("The moving image seems to be a mirror image of the fixed one; flip it and try again.",)

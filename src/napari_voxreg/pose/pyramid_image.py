@@ -86,7 +86,7 @@ class PyramidImage:
         return PyramidImage(pixels[0, 0], mask[0, 0].float(), spacing, origin)
 
 
-def pyramid_image(image: Image, mask: Image | None) -> PyramidImage:
+def pyramid_image(image: Image, mask: Image | None, bordered: bool = True) -> PyramidImage:
     """An image prepared for the pose search.
 
     Parameters
@@ -95,6 +95,8 @@ def pyramid_image(image: Image, mask: Image | None) -> PyramidImage:
         2D, one channel, on any grid.
     mask : Image, optional
         Pixels that are not zero may vote.
+    bordered : bool
+        Whether an instrument's border may be there.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def pyramid_image(image: Image, mask: Image | None) -> PyramidImage:
     inside = np.all((index > -0.5 - 1e-6) & (index < np.array(grid.shape) - 0.5 + 1e-6), axis=-1)
     index = (index - (np.array(steps) - 1) / 2) / np.array(steps)
     pixels = ndimage.map_coordinates(data, np.moveaxis(index, -1, 0), order=1, mode="nearest")
-    voting = inside & field_of_view(pixels)
+    voting = inside & field_of_view(pixels) if bordered else inside
     if mask is not None:
         voting &= mask_on(mask, Grid.from_spacing(shape, spacing, origin, units=grid.units)).data
     return PyramidImage(

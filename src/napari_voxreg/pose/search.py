@@ -30,6 +30,8 @@ FAVOUR = 0.25  # power of the overlap in the score: more of both images is bette
 # Chance fits small overlaps best: that power alone misses faint pairs that overlap widely, a higher one alone
 # those that overlap little.
 FAVOURS = (FAVOUR, 0.75)
+HALF = 0.5  # of the smaller view that must overlap where repetition is looked for
+ASIDE = 0.08  # of the longer side: farther translations are other ones
 TILE = 4  # pixels: two translations kept are not in the same tile
 PEAKS = 6  # best translations kept for each rotation and scale
 
@@ -115,6 +117,25 @@ def search(
     scores = np.concatenate([s for _, s in found])
     order = np.argsort(-scores[:, 0], kind="stable")
     return Candidates(matrices[order], scores[order])
+
+
+def repetition(fixed: tuple[Tensor, Tensor], moving: tuple[Tensor, Tensor]) -> float:
+    """Correlation at the best other translation as a fraction of that at none: near 1 on repeated texture.
+
+    Parameters
+    ----------
+    fixed, moving : tuple of Tensor, shapes (1, 2, h, w) and (1, 1, h, w)
+        Channels and mask of the fixed image, and of the moving one under a pose.
+    """
+    longest = max(fixed[0].shape[2:])
+    n = scipy.fft.next_fast_len(2 * longest, real=True)
+    smaller = float(min(fixed[1].sum(), moving[1].sum()))
+    f, m = (_spectrum(_canvas(z * mask, mask, n)) for z, mask in (fixed, moving))
+    score = _correlation(f, m, n, HALF * smaller, smaller)[0]
+    here = float(score[0, 0])
+    near = torch.arange(n).minimum(n - torch.arange(n)) <= ASIDE * longest
+    score[near[:, None] & near] = 0.0
+    return float(score.max()) / max(here, 1e-6)
 
 
 @contextmanager

@@ -15,11 +15,13 @@ from ..images.task import Task
 from ..tensor.device import with_fallback
 from ..transforms import Affine
 from .pose import Pose
+from .volume_around import around
 from .volume_refine import REACH, Level, agreement, level, rank, refine, score, warped
 from .volume_search import SCALES, distinct, elsewhere, rotations, search
 from .volume_view import Volume, extents, volume
 
 FINE, MIDDLE, COARSE = 96, 48, 32  # voxels along a mean side of the smaller image at which poses are refined
+ROUGH = 20  # the same where rotations all around are tried
 LONGEST = 128  # the same of the larger image at most
 CORRELATION = 40  # size of the correlation maps along a mean side
 KEPT = (48, 12, 4)  # candidates after the search and after each refinement
@@ -77,7 +79,10 @@ class Pair:
 
 
 def find_pose_3d(task: Task, model: str = "auto", progress: Progress = silent) -> Pose:
-    """Search translation, rotation (to 45 degrees about each axis) and scale (0.7 to 1.4), then refine.
+    """Search rotations all around, then translation, scale (0.7 to 1.4) and rotation, and refine.
+
+    The rotations all around (see `around`) need most of both objects to be seen; the search of all
+    translations and scales covers 45 degrees about each axis. Both are left out once a pose is clear.
 
     Parameters
     ----------
@@ -121,8 +126,11 @@ def _found(pair: Pair, middle: Level, kind: str, initial: Array, progress: Progr
     worlds, ranks = _climbed(middle, worlds, kind, 6)
     share, blocks = agreement(middle, _indices(middle, worlds)[0])
     trace = [float(ranks[0])]
-    if share < _needed(SURE, blocks):
-        found = _searched(pair, middle, kind, initial, trace, subprogress(progress, 0.2, 0.75))
+    for number, search_in in enumerate((_all_around, _searched)):
+        if share >= _needed(SURE, blocks):
+            break
+        part = subprogress(progress, 0.2 + 0.1 * number, 0.3 + 0.45 * number)
+        found = search_in(pair, middle, kind, initial, trace, part)
         worlds = np.concatenate([found, worlds])
         shares = [agreement(middle, p) for p in _indices(middle, worlds)]
         order = np.argsort([-s for s, _ in shares], kind="stable")
@@ -205,6 +213,22 @@ def _mirrored(
     worlds, _ = _climbed(middle, worlds, "affine", 6)
     fits, blocks = agreement(middle, _indices(middle, worlds)[0])
     return (MIRROR,) if fits > max(share + 0.15, _needed(SURE, blocks)) else ()
+
+
+def _all_around(
+    pair: Pair, middle: Level, kind: str, initial: Array, trace: list[float], progress: Progress
+) -> Array:
+    """World matrices (B, 4, 4) of the best poses at rotations all around, centred and of the same scale."""
+    progress(0.0, "trying all rotations")
+    coarsest = pair.at(ROUGH)
+    poses, ranks = around(coarsest)
+    trace.append(float(ranks[0]))
+    poses = poses[distinct(poses, coarsest.fixed.shape, 2.0, KEPT[0])]
+    worlds, _ = _climbed(coarsest, _worlds(coarsest, poses), "similarity", 8, KEPT[1])
+    progress(0.4, "refining the best rotations")
+    worlds, _ = _climbed(pair.at(COARSE), worlds, "similarity", 8, 2)
+    progress(0.8, "refining the best rotations")
+    return _climbed(middle, worlds, kind, 6)[0]
 
 
 def _searched(

@@ -148,7 +148,7 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
     began = time.perf_counter()
     loaded, fresh = _opened(params, params.file(grid.ndim))
     leading = params.lead(grid.ndim)
-    lead = None if leading is None else _loaded(leading)[0].net
+    lead = None if leading is None else read_weights(leading)[0].net
     loading = time.perf_counter() - began
     found, confidence = _predictions(task, params, loaded.net, lead, subprogress(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
@@ -274,7 +274,7 @@ def _refined_affine(task: Task, progress: Progress) -> Outcome:
 
 def _opened(params: NetworkParams | type[NetworkParams], path: Path) -> tuple[Loaded, bool]:
     """A checkpoint of an architecture that the method can use, and whether it had to be read."""
-    loaded, fresh = _loaded(path)
+    loaded, fresh = read_weights(path)
     kind = loaded.card["architecture"]
     if kind not in params.architectures:
         raise ValueError(
@@ -284,7 +284,7 @@ def _opened(params: NetworkParams | type[NetworkParams], path: Path) -> tuple[Lo
     return loaded, fresh
 
 
-def _loaded(path: Path) -> tuple[Loaded, bool]:
+def read_weights(path: Path) -> tuple[Loaded, bool]:
     """A checkpoint, and whether it had to be read."""
     path = user_path(path)
     if not path.is_file():

@@ -137,6 +137,19 @@ class MatchAffine(Network):
         following = torch.stack(maps)[best, torch.arange(len(fixed), device=best.device)]
         return torch.where((most > MIN_AGREEMENT[self.ndim])[:, None, None], following, found)
 
+    def step(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+        """One step to several moving images (B, 1, *shape) from one fixed image (1, 1, *shape), none rotated.
+
+        Returns
+        -------
+        affine : Tensor, shape (B, d, d + 1)
+        agreement : Tensor, shape (B,)
+            See `fit_affine`.
+        """
+        here, there = self._features(fixed), self._features(moving)
+        matches = self._compared(here.expand(len(there), *here.shape[1:]), there)
+        return fit_affine(matches, tuple(fixed.shape[2:]))
+
     def matches(self, fixed: Tensor, moving: Tensor) -> Matches:
         """Scores of all pairs of nodes of both images."""
         return self._compared(*self._features(torch.cat([fixed, moving])).chunk(2))
