@@ -3,57 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.geometry import Grid, short_unit
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
-from ..metrics.holdout import Copies, Deform, Trial
 from ..metrics.pair import NOISE, SCARCE, PairMetrics
 from ..transforms import Affine, Transform, chain
-from . import diffeo, pose
+from . import pose
 from .base import Method, Outcome, Task
+from .deformations import Images, choose, deformed, way_of
+from .flow import inverse_search as flow
 
 if TYPE_CHECKING:
     import torch
 
     from ..diffeo.deform import Deformation
     from ..pose import Pose
-
-# Of LNCC on held-out pixels, absolute and relative, from which a deformation is accepted.
-GAIN, SHARE = 0.005, 0.05
-# Of LNCC gained beyond chance, from which the images are taken for one anatomy in different people, where
-# no block of cortex predicts its neighbour. Noise alone reaches 0.025, two people's brains 0.08 to 0.17. A
-# free deformation must gain as much more than the best one on held-out pixels.
-EXCESS = 0.045
-BEYOND = 0.3  # weight of that excess between two that gain about as much on held-out pixels
-UNIFORM = 0.8  # of the relation of the brightnesses, below which a free deformation matches the wrong tissues
-# How a deformation may be found, the stiffest first; the choice is made on held-out pixels.
-WAYS: dict[int, dict[str, dict[str, Any]]] = {
-    2: {
-        "local correlation, smoothness 5": {"similarity": "local correlation", "smoothness": 5.0},
-        "local correlation, smoothness 1": {"similarity": "local correlation", "smoothness": 1.0},
-        "self-similarity, smoothness 0.3": {"similarity": "self-similarity", "smoothness": 0.3},
-        "mutual information, smoothness 1": {"similarity": "mutual information", "smoothness": 1.0},
-    },
-    3: {
-        "local correlation, smoothness 5": {"similarity": "local correlation", "smoothness": 5.0},
-        "self-similarity, smoothness 1": {"similarity": "self-similarity", "smoothness": 1.0},
-        "local correlation, smoothness 1": {"similarity": "local correlation", "smoothness": 1.0},
-    },
-}
-FREE = "local correlation, between subjects"
-# Few steps are enough for a trial, in 3D also far control points.
-QUICK: dict[int, dict[str, Any]] = {2: {"iterations": 6}, 3: {"control_spacing": 8.0, "iterations": 4}}
-QUICK_FREE: dict[int, dict[str, Any]] = {
-    2: {"iterations": 6},
-    3: {"control_spacing": 4.0, "iterations": 6, "inverse_consistent": False},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +35,11 @@ class Auto(Params):
         "Search rotation, scale and translation globally; if off, start from the current layer positions.",
     )
     deform: bool = param(True, "Add a smooth deformation if it improves held-out pixels.")
+    images: Images = param(
+        "any",
+        "What is known of the images and need not be found out: one object at two times, different people, "
+        "one scene by two sensors, or frames of a movie (in 2D followed by optical flow).",
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +73,7 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
             stage = stage.rejected("so nothing is deformed (use the preset 'deformation only' to do so)")
     if params.deform and (not params.search or found.reliable):
         # As a whole, so that all trials and the chosen deformation run on one device.
-        work = partial(_with_deformation, task, stage, subprogress(progress, 0.5, 1.0))
+        work = partial(_with_deformation, task, stage, params.images, subprogress(progress, 0.5, 1.0))
         stage, used, note = with_fallback(work, task.device)
         notes += () if note is None or note in notes else (note,)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
@@ -129,21 +104,23 @@ def _with_pose(task: Task, found: Pose) -> Stage:
     return Stage(found.transform, done, f"LNCC{_from_to(before, after)} by the pose")
 
 
-def _with_deformation(task: Task, stage: Stage, progress: Progress, where: torch.device) -> Stage:
-    """The stage with a deformation, if that improves held-out pixels."""
+def _with_deformation(
+    task: Task, stage: Stage, images: Images, progress: Progress, where: torch.device
+) -> Stage:
+    """The stage with a deformation, if that improves the pair."""
     grid, posed = task.fixed.grid, task.placed(stage.transform)
     metrics = PairMetrics.of(posed)
     if metrics.overlap(None) < SCARCE:
         return stage.rejected("the overlap is too small for a deformation")
-    trial = _tried(posed, where, _unmeasured(subprogress(progress, 0.0, 0.4)))
-    change = f"held-out pixels (LNCC{_from_to(trial.before, trial.after)})"
-    if trial.gain > max(GAIN, SHARE * trial.before):
-        evidence = f"improves {change}"
-    elif trial.excess > EXCESS:
-        evidence = f"raises LNCC by {trial.excess:.3f} more than chance does, as between different people"
+    if images == "movie frames" and grid.ndim == 2:
+        name, why = "optical flow", "follows the frames, motion boundaries included"
+        found: Outcome | Deformation = flow.METHOD.run(posed, flow.METHOD.parameters(), progress)
     else:
-        return stage.rejected(f"a deformation was tried and rejected: no gain on {change}")
-    found = _deformed(posed, _way(trial.name, grid.ndim), where, subprogress(progress, 0.4, 1.0))
+        choice = choose(posed, images, where, _unmeasured(subprogress(progress, 0.0, 0.4)))
+        if not choice.accepted:
+            return stage.rejected(f"a deformation was tried and rejected: no gain on {choice.why}")
+        name, why = choice.name, choice.why
+        found = deformed(posed, way_of(name, grid.ndim), where, subprogress(progress, 0.4, 1.0))
     before, after = (metrics.lncc(t) for t in (None, found.transform))
     if not after > before:
         return stage.rejected(
@@ -154,77 +131,14 @@ def _with_deformation(task: Task, stage: Stage, progress: Progress, where: torch
         return stage.rejected(
             f"a deformation was tried and rejected: landmark error{_from_to(current, moved)}"
         )
-    done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({trial.name})"
-    why = _joined(stage.why, f"the deformation {evidence}")
+    done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({name})"
+    why = _joined(stage.why, f"the deformation {why}")
     return Stage(chain(found.transform, stage.transform), done, why, found.trace)
-
-
-def _way(name: str, ndim: int) -> dict[str, Any]:
-    """The parameters of a way to find a deformation."""
-    if name != FREE:
-        return WAYS[ndim][name]
-    # In 2D comparing both ways gains nothing between people.
-    return {**diffeo.BETWEEN_SUBJECTS, "similarity": "local correlation", "inverse_consistent": ndim == 3}
-
-
-def _tried(task: Task, where: torch.device, progress: Progress) -> Trial:
-    """The best way to deform the pair, as far as small copies of it tell.
-
-    The best way on held-out pixels competes with the free deformation that suits different people, whose
-    held-out pixels tell little: what each gains beyond chance counts, too.
-    """
-    d = task.fixed.ndim
-    copies = Copies(task.fixed, task.moving, task.fixed_mask, task.moving_mask)
-    quick = {FREE: QUICK_FREE[d]}
-    candidates = {
-        name: _trial_of(task, _way(name, d) | quick.get(name, QUICK[d]), where) for name in (*WAYS[d], FREE)
-    }
-    trials = copies.held_out(candidates, subprogress(progress, 0.0, 0.7))
-    known = {name: trial for name, trial in trials.items() if math.isfinite(trial.gain)}
-    if not known:
-        return trials[FREE]
-    best = sorted(known.values(), key=lambda trial: trial.gain, reverse=True)[:2]
-    free = copies.with_excess(trials[FREE], candidates[FREE], subprogress(progress, 0.7, 0.8))
-    people = free.excess > EXCESS and free.uniform > UNIFORM
-    if not people and not best[0].gain > GAIN:
-        return best[0]
-    finalists = [
-        free
-        if trial.name == FREE
-        else copies.with_excess(
-            trial, candidates[trial.name], subprogress(progress, 0.8 + 0.1 * k, 0.9 + 0.1 * k)
-        )
-        for k, trial in enumerate(best)
-    ]
-    if people and free.excess > EXCESS + max(trial.excess for trial in finalists if trial is not free):
-        return free
-    return max(finalists, key=lambda trial: trial.gain + BEYOND * trial.excess)
-
-
-def _deformed(task: Task, way: Mapping[str, Any], where: torch.device, progress: Progress) -> Deformation:
-    """What the deformable method finds with some parameters changed."""
-    from ..diffeo.deform import deform_on
-    from ..diffeo.settings import Settings
-
-    return deform_on(where, task, Settings(**diffeo.METHOD.parameters(params=way).as_dict()), progress)
-
-
-def _trial_of(task: Task, way: Mapping[str, Any], where: torch.device) -> Deform:
-    """The deformable method as a function that can be tried on smaller images of the pair."""
-
-    def deform(*images: Any) -> Transform:
-        fixed, moving, fixed_mask, moving_mask, progress = images
-        small = replace(task, fixed=fixed, moving=moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
-        return _deformed(small, way, where, progress).transform
-
-    return deform
 
 
 def _unmeasured(progress: Progress) -> Progress:
     """Progress without the metric: that of many small trials makes no curve."""
-    return lambda fraction, message, metric=None: progress(
-        fraction, "testing deformations on held-out pixels"
-    )
+    return lambda fraction, message, metric=None: progress(fraction, "testing deformations on small copies")
 
 
 def _joined(*clauses: str) -> str:
@@ -261,7 +175,15 @@ METHOD = Method(
     title="Auto",
     params=Auto,
     run=run,
-    presets={"any pair": {}, "pose only": {"deform": False}, "deformation only": {"search": False}},
+    presets={
+        "any pair": {},
+        "one object, two times": {"images": "one object"},
+        "different people": {"images": "different people"},
+        "two sensors, one scene": {"images": "two sensors"},
+        "movie frames": {"images": "movie frames", "search": False},
+        "pose only": {"deform": False},
+        "deformation only": {"search": False},
+    },
     motion="deformable",
     isolate=True,
     landmarks=True,

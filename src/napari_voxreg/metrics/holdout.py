@@ -117,7 +117,7 @@ class Copies:
         images = (self.fixed, self.moving, self.fixed_mask, self.moving_mask)
         found = deform(*images, subprogress(progress, 0.0, 0.6))
         chance = match(pair, found, subprogress(progress, 0.6, 1.0))
-        gained = pair.lncc(found) - pair.lncc(None)
+        gained = pair.lncc(found) - self._before(self.fixed_mask)
         if chance is None or not np.isfinite(gained):
             return trial
         fixed, warped, inside = (image.data for image in pair.coarsely(found))
@@ -127,15 +127,15 @@ class Copies:
             uniform=uniformity(fixed, warped, inside),
         )
 
-    def _before(self, test: Image) -> float:
-        """LNCC of the blocks without a deformation; the moving image as sharp as an interpolated one."""
+    def _before(self, where: Image | None) -> float:
+        """LNCC without a deformation, inside a mask; the moving image as sharp as an interpolated one."""
         from scipy.ndimage import convolve1d
 
         smooth = self.moving.data
         for axis in range(smooth.ndim):
             smooth = convolve1d(smooth, RESAMPLED, axis, mode="nearest")
         images = (self.moving, self.moving.with_data(smooth))
-        return max(PairMetrics(self.fixed, each, test, self.moving_mask).lncc(None) for each in images)
+        return max(PairMetrics(self.fixed, each, where, self.moving_mask).lncc(None) for each in images)
 
 
 def _gain(scores: list[tuple[float, ...]]) -> float:

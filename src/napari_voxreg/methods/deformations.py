@@ -1,0 +1,169 @@
+"""How `auto` deforms: ways to do it, and trials on small copies of the pair that choose one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..core.progress import Progress, subprogress
+from ..metrics.holdout import Copies, Deform, Trial
+from ..transforms import Transform
+from . import diffeo
+from .base import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..diffeo.deform import Deformation
+
+Images = Literal["any", "one object", "different people", "two sensors", "movie frames"]
+
+# Of LNCC on held-out pixels, absolute and relative, from which a deformation is accepted.
+GAIN, SHARE = 0.005, 0.05
+# Of LNCC gained beyond chance, from which the images are taken for one anatomy in different people, where
+# no block of cortex predicts its neighbour. Noise alone reaches 0.025, two people's brains 0.08 to 0.17. A
+# free deformation must gain as much more than the best one on held-out pixels.
+EXCESS = 0.045
+BEYOND = 0.3  # weight of that excess between two that gain about as much on held-out pixels
+UNIFORM = 0.8  # of the relation of the brightnesses, below which a free deformation matches the wrong tissues
+# How a deformation may be found, the stiffest first; the choice is made on held-out pixels.
+WAYS: dict[int, dict[str, dict[str, Any]]] = {
+    2: {
+        "local correlation, smoothness 5": {"similarity": "local correlation", "smoothness": 5.0},
+        "local correlation, smoothness 1": {"similarity": "local correlation", "smoothness": 1.0},
+        "self-similarity, smoothness 0.3": {"similarity": "self-similarity", "smoothness": 0.3},
+        "mutual information, smoothness 1": {"similarity": "mutual information", "smoothness": 1.0},
+    },
+    3: {
+        "local correlation, smoothness 5": {"similarity": "local correlation", "smoothness": 5.0},
+        "self-similarity, smoothness 1": {"similarity": "self-similarity", "smoothness": 1.0},
+        "local correlation, smoothness 1": {"similarity": "local correlation", "smoothness": 1.0},
+    },
+}
+FREE = "local correlation, between subjects"
+FREE_ACROSS = "self-similarity, between subjects"
+# Few steps are enough for a trial, in 3D also far control points.
+QUICK: dict[int, dict[str, Any]] = {2: {"iterations": 6}, 3: {"control_spacing": 8.0, "iterations": 4}}
+QUICK_FREE: dict[int, dict[str, Any]] = {
+    2: {"iterations": 6},
+    3: {"control_spacing": 4.0, "iterations": 6, "inverse_consistent": False},
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The way to deform a pair, and what speaks for it; `accepted` says whether that is enough.
+
+    Parameters
+    ----------
+    name : str
+        The way, for the user and `way_of`.
+    accepted : bool
+    why : str
+        The end of a sentence that begins with "the deformation", or, if not accepted, "no gain on".
+    """
+
+    name: str
+    accepted: bool
+    why: str
+
+
+def choose(task: Task, images: Images, where: torch.device, progress: Progress) -> Choice:
+    """Whether and how to deform a pair, as far as small copies of it tell.
+
+    Parameters
+    ----------
+    task : Task
+        A pair as well aligned as the pose brings it.
+    images : str
+        What is known of them and need not be found out: in one object nothing is new, different people
+        always differ, and with two sensors local correlation misleads.
+    where : torch.device
+        Where to compute.
+    progress : Progress
+        Called during the trials.
+    """
+    copies = Copies(task.fixed, task.moving, task.fixed_mask, task.moving_mask)
+    if images == "different people":
+        known = Trial(FREE, math.nan, math.nan)
+        free = copies.with_excess(known, _trial_of(task, FREE, where), progress)
+        name = FREE if free.uniform > UNIFORM else FREE_ACROSS
+        return Choice(name, True, "is soft, as the images show different people")
+    trial = _tried(task, copies, images, where, progress)
+    change = f"held-out pixels (LNCC {trial.before:.3f} -> {trial.after:.3f})"
+    if trial.gain > max(GAIN, SHARE * trial.before):
+        return Choice(trial.name, True, f"improves {change}")
+    if trial.excess > EXCESS:
+        excess = f"raises LNCC by {trial.excess:.3f} more than chance does, as between different people"
+        return Choice(trial.name, True, excess)
+    return Choice(trial.name, False, change)
+
+
+def way_of(name: str, ndim: int) -> dict[str, Any]:
+    """The parameters of a way to find a deformation."""
+    if name in WAYS[ndim]:
+        return WAYS[ndim][name]
+    similarity = name.split(",")[0]
+    # In 2D comparing both ways gains nothing between people.
+    return {**diffeo.BETWEEN_SUBJECTS, "similarity": similarity, "inverse_consistent": ndim == 3}
+
+
+def deformed(task: Task, way: Mapping[str, Any], where: torch.device, progress: Progress) -> Deformation:
+    """What the deformable method finds with some parameters changed."""
+    from ..diffeo.deform import deform_on
+    from ..diffeo.settings import Settings
+
+    return deform_on(where, task, Settings(**diffeo.METHOD.parameters(params=way).as_dict()), progress)
+
+
+def _tried(task: Task, copies: Copies, images: Images, where: torch.device, progress: Progress) -> Trial:
+    """The best of several deformations.
+
+    The best way on held-out pixels competes with the free deformation that suits different people, whose
+    held-out pixels tell little: what each gains beyond chance counts, too.
+    """
+    names = [
+        name
+        for name, way in WAYS[task.fixed.ndim].items()
+        if images != "two sensors" or way["similarity"] != "local correlation"
+    ]
+    candidates = {
+        name: _trial_of(task, name, where) for name in (*names, *([FREE] if images == "any" else []))
+    }
+    trials = copies.held_out(candidates, subprogress(progress, 0.0, 0.7))
+    known = [trial for trial in trials.values() if math.isfinite(trial.gain)]
+    if not known:
+        return trials[names[0]]
+    best = sorted(known, key=lambda trial: trial.gain, reverse=True)[:2]
+    free, people = best[0], False
+    if images == "any":
+        free = copies.with_excess(trials[FREE], candidates[FREE], subprogress(progress, 0.7, 0.8))
+        people = free.excess > EXCESS and free.uniform > UNIFORM
+    if not people and not best[0].gain > GAIN:
+        return best[0]
+    finalists = [
+        free
+        if trial.name == FREE
+        else copies.with_excess(
+            trial, candidates[trial.name], subprogress(progress, 0.8 + 0.1 * k, 0.9 + 0.1 * k)
+        )
+        for k, trial in enumerate(best)
+    ]
+    if people and free.excess > EXCESS + max(trial.excess for trial in finalists if trial is not free):
+        return free
+    return max(finalists, key=lambda trial: trial.gain + BEYOND * trial.excess)
+
+
+def _trial_of(task: Task, name: str, where: torch.device) -> Deform:
+    """A way to deform as a function that can be tried quickly on smaller images of the pair."""
+    d = task.fixed.ndim
+    way = way_of(name, d) | (QUICK if name in WAYS[d] else QUICK_FREE)[d]
+
+    def deform(*images: Any) -> Transform:
+        fixed, moving, fixed_mask, moving_mask, progress = images
+        small = replace(task, fixed=fixed, moving=moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
+        return deformed(small, way, where, progress).transform
+
+    return deform
