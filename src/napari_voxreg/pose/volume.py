@@ -22,6 +22,7 @@ from .volume_view import Volume, extents, volume
 
 FINE, MIDDLE, COARSE = 96, 48, 32  # voxels along a mean side of the smaller image at which poses are refined
 ROUGH = 20  # the same where rotations all around are tried
+MIRRORED_CLOSER = 0.02  # similarity by which a mirror image must fit better than a rotation all around
 LONGEST = 128  # the same of the larger image at most
 CORRELATION = 40  # size of the correlation maps along a mean side
 KEPT = (48, 12, 4)  # candidates after the search and after each refinement
@@ -147,7 +148,8 @@ def _found(pair: Pair, middle: Level, kind: str, initial: Array, progress: Progr
         worlds, ranks = initial[:1], current
     trace.append(float(ranks[0]))
     confidence = _confidence(share)
-    notes = _mirrored(pair, middle, share, worlds[0], None) if share < UNMATCHED else ()
+    far = np.trace(worlds[0][:3, :3]) < 1  # by 90 degrees or more, where only rotations all around reach
+    notes = _mirrored(pair, middle, share, worlds[0], None) if share < UNMATCHED or far else ()
     if _repeats(middle, worlds[0], share):
         if not np.array_equal(worlds[0], initial[0]):
             notes = (NOTHING, REPEATED, *notes)
@@ -212,7 +214,10 @@ def _mirrored(
     worlds, _ = _climbed(pair.at(COARSE), worlds, "similarity", 8, 1)
     worlds, _ = _climbed(middle, worlds, "affine", 6)
     fits, blocks = agreement(middle, _indices(middle, worlds)[0])
-    return (MIRROR,) if fits > max(share + 0.15, _needed(SURE, blocks)) else ()
+    # A head turned half round fits its mirror image in most blocks, but never as closely as the mirror does.
+    ranks = _ranked(middle, np.stack([world, worlds[0]]))
+    closer = fits > share and ranks[1] > ranks[0] + MIRRORED_CLOSER
+    return (MIRROR,) if fits > _needed(SURE, blocks) and (closer or fits > share + 0.15) else ()
 
 
 def _all_around(
