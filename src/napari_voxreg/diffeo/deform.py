@@ -32,7 +32,7 @@ SMOOTHNESS = {
     "mean squares": 0.1,
 }
 UNIFORM = 0.8  # of the relation between both images' brightness, see `Pull`
-CELL = 2  # pixels of a level between its control points, at least
+CELL = 2  # pixels of a level between its control points, at least, unless their distance is given
 POLISH = 3  # steps at twice the resolution of the finest full level
 FAR = 16  # finest pixels between the control points that are used without a trial
 
@@ -176,7 +176,7 @@ def _stages(pair: Prepared, settings: Settings) -> list[_Stage]:
     levels = level_factors(pair.fixed_lattice.shape, pair.spacing, settings.levels, settings.finest)
     finest = levels[-1]
     far = settings.control_spacing or max(FAR, CELL * finest)
-    least = 1 if settings.control_spacing else CELL
+    least = 1 if settings.control_spacing else CELL  # a spacing that was asked for is kept where pixels allow
     plan = [(level, max(far, least * level), False) for level in levels]
     while not settings.control_spacing and far / 2 >= CELL * finest:
         far /= 2

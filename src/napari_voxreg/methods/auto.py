@@ -16,7 +16,7 @@ from ..metrics.pair import NOISE, SCARCE, PairMetrics
 from ..transforms import Affine, Transform, chain
 from . import pose
 from .base import Method, Outcome, Task
-from .deformations import Images, choose, deformed, way_of
+from .deformations import Images, choose, deformed, from_to, way_of
 from .flow import inverse_search as flow
 
 if TYPE_CHECKING:
@@ -93,15 +93,15 @@ def _with_pose(task: Task, found: Pose) -> Stage:
     current, moved = (metrics.landmark_error(t) for t in (None, found.transform))
     if current is not None and moved is not None:
         if moved > current:
-            why = f"The landmarks fit it better (error{_from_to(current, moved)} with the best other)"
+            why = f"The landmarks fit it better (error{from_to(current, moved)} with the best other)"
             return Stage(here, "Pose left as it was", why)
     elif after < before - NOISE:  # never where one of them is nan
-        why = f"The best other pose fits less well (LNCC{_from_to(before, after)})"
+        why = f"The best other pose fits less well (LNCC{from_to(before, after)})"
         return Stage(here, "Pose left as it was", why)
     done = f"Pose found ({motion(found.transform, grid)}; confidence {found.confidence:.2f})"
     if math.isnan(before) or math.isnan(after):
         return Stage(found.transform, done, "The images did not overlap before")
-    return Stage(found.transform, done, f"LNCC{_from_to(before, after)} by the pose")
+    return Stage(found.transform, done, f"LNCC{from_to(before, after)} by the pose")
 
 
 def _with_deformation(
@@ -113,26 +113,26 @@ def _with_deformation(
     if metrics.overlap(None) < SCARCE:
         return stage.rejected("the overlap is too small for a deformation")
     if images == "movie frames" and grid.ndim == 2:
-        name, why = "optical flow", "follows the frames, motion boundaries included"
+        name, why = "optical flow", "the deformation follows the frames, motion boundaries included"
         found: Outcome | Deformation = flow.METHOD.run(posed, flow.METHOD.parameters(), progress)
     else:
         choice = choose(posed, images, where, _unmeasured(subprogress(progress, 0.0, 0.4)))
         if not choice.accepted:
-            return stage.rejected(f"a deformation was tried and rejected: no gain on {choice.why}")
+            return stage.rejected(choice.why)
         name, why = choice.name, choice.why
         found = deformed(posed, way_of(name, grid.ndim), where, subprogress(progress, 0.4, 1.0))
     before, after = (metrics.lncc(t) for t in (None, found.transform))
     if not after > before:
         return stage.rejected(
-            f"a deformation was tried and rejected: no gain on the whole pair (LNCC{_from_to(before, after)})"
+            f"a deformation was tried and rejected: no gain on the whole pair (LNCC{from_to(before, after)})"
         )
     current, moved = (metrics.landmark_error(t) for t in (None, found.transform))
     if current is not None and moved is not None and moved > current:
         return stage.rejected(
-            f"a deformation was tried and rejected: landmark error{_from_to(current, moved)}"
+            f"a deformation was tried and rejected: landmark error{from_to(current, moved)}"
         )
     done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({name})"
-    why = _joined(stage.why, f"the deformation {why}")
+    why = _joined(stage.why, why)
     return Stage(chain(found.transform, stage.transform), done, why, found.trace)
 
 
@@ -164,10 +164,6 @@ def _longest(transform: Transform, grid: Grid) -> str:
     nodes = grid.coarsened([max(1, n // 64) for n in grid.shape]).nodes()
     longest = float(np.linalg.norm(transform(nodes) - nodes, axis=1).max())
     return f"{longest:.3g} {short_unit(grid.units[0])}"
-
-
-def _from_to(before: float, after: float) -> str:
-    return f" {before:.3f} -> {after:.3f}"
 
 
 METHOD = Method(

@@ -44,6 +44,7 @@ WAYS: dict[int, dict[str, dict[str, Any]]] = {
 }
 FREE = "local correlation, between subjects"
 FREE_ACROSS = "self-similarity, between subjects"
+BETWEEN = {FREE: "local correlation", FREE_ACROSS: "self-similarity"}
 # Few steps are enough for a trial, in 3D also far control points.
 QUICK: dict[int, dict[str, Any]] = {2: {"iterations": 6}, 3: {"control_spacing": 8.0, "iterations": 4}}
 QUICK_FREE: dict[int, dict[str, Any]] = {
@@ -62,7 +63,7 @@ class Choice:
         The way, for the user and `way_of`.
     accepted : bool
     why : str
-        The end of a sentence that begins with "the deformation", or, if not accepted, "no gain on".
+        A clause for the user.
     """
 
     name: str
@@ -90,24 +91,28 @@ def choose(task: Task, images: Images, where: torch.device, progress: Progress) 
         known = Trial(FREE, math.nan, math.nan)
         free = copies.with_excess(known, _trial_of(task, FREE, where), progress)
         name = FREE if free.uniform > UNIFORM else FREE_ACROSS
-        return Choice(name, True, "is soft, as the images show different people")
+        return Choice(name, True, "the deformation is soft, as the images show different people")
     trial = _tried(task, copies, images, where, progress)
-    change = f"held-out pixels (LNCC {trial.before:.3f} -> {trial.after:.3f})"
+    change = f"held-out pixels (LNCC{from_to(trial.before, trial.after)})"
     if trial.gain > max(GAIN, SHARE * trial.before):
-        return Choice(trial.name, True, f"improves {change}")
+        return Choice(trial.name, True, f"the deformation improves {change}")
     if trial.excess > EXCESS:
-        excess = f"raises LNCC by {trial.excess:.3f} more than chance does, as between different people"
-        return Choice(trial.name, True, excess)
-    return Choice(trial.name, False, change)
+        gained = f"the deformation raises LNCC by {trial.excess:.3f} more than chance does"
+        return Choice(trial.name, True, f"{gained}, as between different people")
+    return Choice(trial.name, False, f"a deformation was tried and rejected: no gain on {change}")
+
+
+def from_to(before: float, after: float) -> str:
+    """A measure before and after, for a sentence."""
+    return f" {before:.3f} -> {after:.3f}"
 
 
 def way_of(name: str, ndim: int) -> dict[str, Any]:
     """The parameters of a way to find a deformation."""
     if name in WAYS[ndim]:
         return WAYS[ndim][name]
-    similarity = name.split(",")[0]
     # In 2D comparing both ways gains nothing between people.
-    return {**diffeo.BETWEEN_SUBJECTS, "similarity": similarity, "inverse_consistent": ndim == 3}
+    return {**diffeo.BETWEEN_SUBJECTS, "similarity": BETWEEN[name], "inverse_consistent": ndim == 3}
 
 
 def deformed(task: Task, way: Mapping[str, Any], where: torch.device, progress: Progress) -> Deformation:
@@ -129,31 +134,34 @@ def _tried(task: Task, copies: Copies, images: Images, where: torch.device, prog
         for name, way in WAYS[task.fixed.ndim].items()
         if images != "two sensors" or way["similarity"] != "local correlation"
     ]
-    candidates = {
-        name: _trial_of(task, name, where) for name in (*names, *([FREE] if images == "any" else []))
-    }
+    if images == "any":
+        names.append(FREE)
+    candidates = {name: _trial_of(task, name, where) for name in names}
     trials = copies.held_out(candidates, subprogress(progress, 0.0, 0.7))
     known = [trial for trial in trials.values() if math.isfinite(trial.gain)]
     if not known:
         return trials[names[0]]
     best = sorted(known, key=lambda trial: trial.gain, reverse=True)[:2]
-    free, people = best[0], False
-    if images == "any":
+    free = None
+    if FREE in trials:
         free = copies.with_excess(trials[FREE], candidates[FREE], subprogress(progress, 0.7, 0.8))
-        people = free.excess > EXCESS and free.uniform > UNIFORM
+    people = free is not None and free.excess > EXCESS and free.uniform > UNIFORM
     if not people and not best[0].gain > GAIN:
         return best[0]
-    finalists = [
-        free
-        if trial.name == FREE
-        else copies.with_excess(
+    finalists = {
+        trial.name: copies.with_excess(
             trial, candidates[trial.name], subprogress(progress, 0.8 + 0.1 * k, 0.9 + 0.1 * k)
         )
         for k, trial in enumerate(best)
-    ]
-    if people and free.excess > EXCESS + max(trial.excess for trial in finalists if trial is not free):
-        return free
-    return max(finalists, key=lambda trial: trial.gain + BEYOND * trial.excess)
+        if trial.name != FREE
+    }
+    if free is not None:
+        others = max((trial.excess for trial in finalists.values()), default=0.0)
+        if people and free.excess > EXCESS + others:
+            return free
+        if any(trial.name == FREE for trial in best):
+            finalists[FREE] = free
+    return max(finalists.values(), key=lambda trial: trial.gain + BEYOND * trial.excess)
 
 
 def _trial_of(task: Task, name: str, where: torch.device) -> Deform:

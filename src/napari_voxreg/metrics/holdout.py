@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class Copies:
             if not train.data.any() or not test.data.any():
                 return {name: Trial(name, float("nan"), float("nan")) for name in candidates}
             metrics = PairMetrics(self.fixed, self.moving, test, self.moving_mask)
-            before = self._before(test)
+            before = self._before(metrics)
             for i, name in enumerate(names):
                 start = 0.65 * k + share * i / len(names)
                 stage = subprogress(progress, start, start + share / len(names))
@@ -113,29 +114,42 @@ class Copies:
 
     def with_excess(self, trial: Trial, deform: Deform, progress: Progress) -> Trial:
         """The trial with what its deformation of the whole copy gains beyond chance."""
-        pair = PairMetrics(self.fixed, self.moving, self.fixed_mask, self.moving_mask)
         images = (self.fixed, self.moving, self.fixed_mask, self.moving_mask)
         found = deform(*images, subprogress(progress, 0.0, 0.6))
-        chance = match(pair, found, subprogress(progress, 0.6, 1.0))
-        gained = pair.lncc(found) - self._before(self.fixed_mask)
+        chance = match(self._whole, found, subprogress(progress, 0.6, 1.0))
+        gained = self._whole.lncc(found) - self._whole_before
         if chance is None or not np.isfinite(gained):
             return trial
-        fixed, warped, inside = (image.data for image in pair.coarsely(found))
+        fixed, warped, inside = (image.data for image in self._whole.coarsely(found))
         return replace(
             trial,
             excess=gained - (chance.fitted - chance.unrelated),
             uniform=uniformity(fixed, warped, inside),
         )
 
-    def _before(self, where: Image | None) -> float:
-        """LNCC without a deformation, inside a mask; the moving image as sharp as an interpolated one."""
+    @cached_property
+    def _whole(self) -> PairMetrics:
+        """Of the whole copies."""
+        return PairMetrics(self.fixed, self.moving, self.fixed_mask, self.moving_mask)
+
+    @cached_property
+    def _whole_before(self) -> float:
+        return self._before(self._whole)
+
+    @cached_property
+    def _smoothed(self) -> Image:
+        """The moving image with as little noise as an interpolated one."""
         from scipy.ndimage import convolve1d
 
-        smooth = self.moving.data
-        for axis in range(smooth.ndim):
-            smooth = convolve1d(smooth, RESAMPLED, axis, mode="nearest")
-        images = (self.moving, self.moving.with_data(smooth))
-        return max(PairMetrics(self.fixed, each, where, self.moving_mask).lncc(None) for each in images)
+        data = self.moving.data
+        for axis in range(data.ndim):
+            data = convolve1d(data, RESAMPLED, axis, mode="nearest")
+        return self.moving.with_data(data)
+
+    def _before(self, metrics: PairMetrics) -> float:
+        """LNCC without a deformation; the moving image as sharp as an interpolated one, if that is more."""
+        smooth = PairMetrics(self.fixed, self._smoothed, metrics.fixed_mask, self.moving_mask)
+        return max(metrics.lncc(None), smooth.lncc(None))
 
 
 def _gain(scores: list[tuple[float, ...]]) -> float:

@@ -32,11 +32,11 @@ class PairNotes:
     @property
     def sentences(self) -> list[str]:
         """One of each kind, with the number of other pairs to which it applies."""
-        return [
-            first + (f" The same applies to {plural(others, 'other pair')}." if others else "")
-            for kind, first in self._first.items()
-            if (others := len(self._names[kind]) - 1) >= 0
-        ]
+        found = []
+        for kind, first in self._first.items():
+            others = len(self._names[kind]) - 1
+            found.append(f"{first} The same applies to {plural(others, 'other pair')}." if others else first)
+        return found
 
 
 def _kind(note: str, pair: Pair) -> str:
