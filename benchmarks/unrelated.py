@@ -24,8 +24,9 @@ from tables import NONE, Results, shown, table
 
 COUNTS = {2: 200, 3: 100}
 SIDES = {2: (96, 161), 3: (40, 57)}  # pixels
-KINDS = {2: ("smooth", "noise", "photographs", "same kind"), 3: ("smooth", "noise", "mixed", "spheres")}
-VOLUMES = ("rigid", "affine", "demons", "diffeo", "pose", "pyramid", "voxelmorph")  # fast enough in 3D
+KINDS = {2: ("smooth", "noise", "photographs", "same kind"), 3: ("smooth", "noise", "mixed", "objects")}
+# Fast enough in 3D.
+VOLUMES = ("auto", "rigid", "affine", "demons", "diffeo", "pose", "pyramid", "voxelmorph")
 PHOTOGRAPHS = (
     "astronaut",
     "camera",
@@ -56,13 +57,16 @@ def pairs(ndim: int, count: int) -> Iterator[tuple[str, Array, Array]]:
             names = rng.choice(PHOTOGRAPHS, 2, replace=False)
             fixed, moving = (resize(_photograph(name), shape, anti_aliasing=True) for name in names)
         elif kind == "same kind":
-            fixed, moving = _two_places(_photograph(str(rng.choice(SURFACES))), shape, rng)
+            if k % 8 == 3:
+                fixed, moving = _two_places(_photograph(str(rng.choice(SURFACES))), shape, rng)
+            else:
+                fixed, moving = (_cells(shape, rng) if k % 16 == 7 else _object(shape, rng) for _ in range(2))
         elif kind == "mixed":
             fixed, moving = (
                 _texture(shape, size, rng) for size in rng.choice((1, 2, 3, 5), 2, replace=False)
             )
-        elif kind == "spheres":
-            fixed, moving = (_spheres(shape, rng) for _ in range(2))
+        elif kind == "objects":
+            fixed, moving = (_cells(shape, rng) if k % 8 == 3 else _object(shape, rng) for _ in range(2))
         else:
             size = float(rng.choice((1, 2, 3, 5, 8, 12)[: 8 - ndim])) if kind == "smooth" or k % 8 > 3 else 0
             noise = 0.0 if kind == "smooth" else 0.3 if size else 1.0
@@ -90,14 +94,24 @@ def _two_places(pixels: Array, shape: tuple[int, ...], rng: np.random.Generator)
     return [pixels[r : r + shape[0], c : c + shape[1]] for r, c in zip(rows, columns, strict=True)]
 
 
-def _spheres(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Cells of several sizes, brighter inside, with noise."""
+def _cells(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Many small cells anywhere, brighter inside, with noise."""
+    places = rng.uniform(0, shape, (40, len(shape)))
+    return _balls(shape, places, rng.uniform(2, 6, 40), rng)
+
+
+def _object(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """One object of a few large parts in the middle of a dark image, with noise."""
+    places = np.asarray(shape) * rng.uniform(0.3, 0.7, (8, len(shape)))
+    return _balls(shape, places, min(shape) * rng.uniform(0.06, 0.2, 8), rng)
+
+
+def _balls(shape: tuple[int, ...], places: Array, radii: Array, rng: np.random.Generator) -> Array:
     index = np.indices(shape, dtype=np.float32)
     image = np.zeros(shape, np.float32)
-    for _ in range(40):
-        centre = rng.uniform(0, shape).reshape(-1, *[1] * len(shape))
-        distance = np.sqrt(((index - centre) ** 2).sum(axis=0))
-        image = np.maximum(image, rng.uniform(0.4, 1) / (1 + np.exp(2 * (distance - rng.uniform(2, 6)))))
+    for place, radius in zip(places, radii, strict=True):
+        distance = np.sqrt(((index - place.reshape(-1, *[1] * len(shape))) ** 2).sum(axis=0))
+        image = np.maximum(image, rng.uniform(0.4, 1) / (1 + np.exp(2 * (distance - radius))))
     return np.asarray(image + 0.03 * rng.standard_normal(shape))
 
 
@@ -120,8 +134,9 @@ def page(results: Results) -> str:
         "Generated pairs of images that show different things. How many are called *better* by the verdict, "
         "and the 95 % interval (Clopper-Pearson) of that rate. In 2D images have 96 to 160 pixels along a "
         "side: smooth textures of six scales, noise with and without texture, different photographs of "
-        "scikit-image's, two places of one surface (brick, grass, gravel). In 3D they have 40 to 56 pixels: "
-        "smooth textures, noise, textures of two scales, random spheres."
+        "scikit-image's, and images of the same kind: two places of one surface (brick, grass, gravel), "
+        "cells, or one object on a dark ground. In 3D they have 40 to 56 pixels: smooth textures, noise, "
+        "textures of two scales, cells or one object on a dark ground."
     ]
     for ndim, kinds in KINDS.items():
         rows = []
