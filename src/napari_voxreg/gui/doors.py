@@ -8,7 +8,6 @@ from typing import Any
 import napari.viewer
 from napari.plugins import menu_item_template
 from npe2 import PluginManager
-from qtpy.QtWidgets import QDockWidget
 
 PLUGIN = "napari-voxreg"
 REGISTER = "Register"  # as in napari.yaml
@@ -47,9 +46,6 @@ def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:
         panel = create(viewer)
         # Under the menu's name, so that the menu finds it.
         title = menu_item_template.format(manifest.display_name, name)
-        viewer.window.add_dock_widget(panel, name=title, tabify=True)
-    dock = panel.parentWidget()
-    if isinstance(dock, QDockWidget):
-        dock.show()
-        dock.raise_()
+        viewer.window.add_dock_widget(panel, name=title)
+    panel.to_front()
     return panel
