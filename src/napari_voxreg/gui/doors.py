@@ -26,6 +26,18 @@ def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) ->
     open_panel(viewer, REGISTER).use_weights(method, weights)
 
 
+def repeat_in_register(viewer: napari.viewer.Viewer, run: Any) -> None:
+    """Show the Register panel with the choices of an earlier run, to be changed and run again.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    run : Run
+        Of the session.
+    """
+    open_panel(viewer, REGISTER).repeat(run)
+
+
 def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:
     """Raise a panel that is open in the viewer, else dock a new one as napari's menu does.
 

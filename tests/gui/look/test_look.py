@@ -7,7 +7,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_voxreg.gui.layers.snapshots import snapshot
-from napari_voxreg.gui.look.difference import Difference, contrast
+from napari_voxreg.gui.look.difference import Difference
 from napari_voxreg.gui.look.look import (
     ABSOLUTE,
     CHECKERBOARD,
@@ -94,7 +94,7 @@ def test_every_way_to_compare_two_layers(viewer, qtbot):
     assert look.mode == SIGNED and len(viewer.layers) == 4
     np.testing.assert_allclose(viewer.layers[-1].data[3:5, 2:9], -0.6, atol=1e-6)
     row.buttons[ABSOLUTE].click()
-    assert len(viewer.layers) == 4
+    assert [layer.visible for layer in viewer.layers[3:]] == [False, True]
     np.testing.assert_allclose(viewer.layers[-1].data[3:5, 2:9], 0.6, atol=1e-6)
 
     row.buttons[ABSOLUTE].click()  # once more: as they are
@@ -153,7 +153,7 @@ def test_differences_of_colours_movies_and_missing_pixels():
     warped = Image(np.full((1, 8, 9), 0.5, np.float32), contrast_limits=(0, 1))
     warped.data[0, 0] = np.nan
     taken = snapshot(movie)
-    difference = Difference(taken, warped, (contrast(movie), contrast(warped)), absolute=False)
+    difference = Difference(taken, movie, warped, absolute=False)
     assert difference.shape == (1, 8, 9)
     values = difference[:, :, 2:4]
     assert values.shape == (1, 8, 2) and np.isnan(values[0, 0]).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ...registration.result import Result
 from .snapshots import CRS, LayerSnapshot
 
 LayerData = tuple[Any, dict[str, Any], str]
+RESULT = "voxreg result"  # of a layer's metadata: what it shows, so that it can be saved with it
 NAME = 24  # characters of a layer's name kept in the names of its results
 
 
@@ -30,6 +32,7 @@ class Placement:
         self.number = number
         self.placement = fixed.placement
         self.crs = {} if whole.crs is None else {CRS: whole.crs}
+        self.result = replace(result, fixed_image=None, moving_image=None)
         self.metadata = {**result.to_dict(), "units": list(self.grid.units)}
 
     def array(self, data: Array) -> Array:
@@ -49,7 +52,7 @@ class Placement:
         if self.number is not None:
             # What tells the layers apart comes first: napari's list cuts the end.
             name = f"{self.number} {self.metadata['method']} {what or 'warped'}: {self.pair}"
-        metadata = {"voxreg": {**self.metadata, **known}, **self.crs}
+        metadata = {"voxreg": {**self.metadata, **known}, RESULT: self.result, **self.crs}
         return {"name": name, "metadata": metadata, **self.placement, **more}
 
     def map(self, data: Array, kind: str, what: str, limits: tuple[float, float], colormap: Any) -> LayerData:

@@ -19,30 +19,28 @@ class Difference:
 
     Parameters
     ----------
-    fixed : LayerSnapshot
+    taken : LayerSnapshot
         Of the fixed layer.
-    warped : napari.layers.Image or napari.layers.Labels
-        On the pixels of the fixed layer.
-    limits : tuple of tuple of float
-        The grey values of both that count as 0 and 1.
+    fixed, warped : napari.layers.Image or napari.layers.Labels
+        On the same pixels; their present contrast limits count as 0 and 1.
     absolute : bool
         Whether the sign is dropped.
     """
 
-    def __init__(
-        self, fixed: LayerSnapshot, warped: Layer, limits: tuple[Limits, Limits], absolute: bool
-    ) -> None:
-        steps = fixed.steps
-        still = tuple(slice(steps[k], steps[k] + 1) if k in steps else slice(None) for k in range(fixed.ndim))
+    def __init__(self, taken: LayerSnapshot, fixed: Layer, warped: Layer, absolute: bool) -> None:
+        steps = taken.steps
+        still = tuple(slice(steps[k], steps[k] + 1) if k in steps else slice(None) for k in range(taken.ndim))
         # Views, also of lazy arrays.
-        self._sides = (fixed.levels[0][still], limits[0]), (warped.data, limits[1])
+        self._sides = (taken.levels[0][still], fixed), (warped.data, warped)
         self._absolute = absolute
-        self.shape = tuple(warped.data.shape[: fixed.ndim])
-        self.ndim = fixed.ndim
+        self.shape = tuple(warped.data.shape[: taken.ndim])
+        self.ndim = taken.ndim
         self.dtype = np.dtype(np.float32)
 
     def __getitem__(self, key: Any) -> Array:
-        first, second = (_scaled(data[key], data.ndim > self.ndim, *ends) for data, ends in self._sides)
+        first, second = (
+            _scaled(data[key], data.ndim > self.ndim, *contrast(layer)) for data, layer in self._sides
+        )
         difference = np.subtract(first, second, out=first)
         return np.abs(difference, out=difference) if self._absolute else difference
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from vispy.visuals import Visual
 from vispy.visuals.filters import Filter
@@ -39,18 +40,19 @@ void look() {
 """
 
 
+_lenses: WeakKeyDictionary[Visual, Lens] = WeakKeyDictionary()
+
+
 class Lens(Filter):
     """Shows a part of a layer, or all of it in one colour.
 
     Parameters
     ----------
-    side : float
-        `FIXED` or `WARPED`.
     colours : bool
         Whether the layer is red, green and blue; else its brightest component is its intensity.
     """
 
-    def __init__(self, side: float, colours: bool) -> None:
+    def __init__(self, colours: bool) -> None:
         super().__init__(
             vcode=Function(VERTEX),
             vhook="post",
@@ -60,14 +62,23 @@ class Lens(Filter):
         )
         place = Varying("v_position", "vec4")
         self.vshader["v_position"] = self.fshader["v_position"] = place
-        self.side = side
+        self.side = FIXED
         self._visual: Any = None
-        self.fshader["side"] = side
         self.fshader["colours"] = float(colours)
-        self.set(rule=WHOLE, screen=0.0, origin=(0.0, 0.0), tile=1.0, line=0.0, turn=0.0, tint=(0, 0, 0, 0))
+        self.set(
+            side=FIXED,
+            rule=WHOLE,
+            screen=0.0,
+            origin=(0.0, 0.0),
+            tile=1.0,
+            line=0.0,
+            turn=0.0,
+            tint=(0.0, 0.0, 0.0, 0.0),
+        )
 
     def set(self, **values: Any) -> None:
-        """Change some of rule, screen, origin, tile, line, turn and tint, and draw again."""
+        """Change some of side, rule, screen, origin, tile, line, turn and tint, and draw again."""
+        self.side = values.get("side", self.side)
         for name, value in values.items():
             self.fshader[name] = value
         if self._visual is not None:
@@ -81,3 +92,18 @@ class Lens(Filter):
     def _detach(self, visual: Visual) -> None:
         super()._detach(visual)
         self._visual = None
+
+
+def lens_on(visual: Visual, colours: bool) -> Lens:
+    """The lens of a visual, which stays on it: vispy would draw a second one with stale values.
+
+    Parameters
+    ----------
+    visual : vispy Visual
+    colours : bool
+        As in `Lens`.
+    """
+    if visual not in _lenses:
+        _lenses[visual] = Lens(colours)
+        visual.attach(_lenses[visual])
+    return _lenses[visual]

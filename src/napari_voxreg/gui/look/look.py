@@ -9,7 +9,7 @@ from weakref import ref
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 from napari.utils import Colormap
 from qtpy.QtCore import QObject, QTimer
 from vispy.visuals import Visual
@@ -17,8 +17,8 @@ from vispy.visuals import Visual
 from ...core.geometry import Array, unit_factor
 from ..layers.result_layers import DIVERGING
 from ..layers.snapshots import snapshot
-from .difference import Difference, contrast
-from .lens import CHECKER, FIXED, FLICKER, SWIPE, WARPED, WHOLE, Lens
+from .difference import Difference
+from .lens import CHECKER, FIXED, FLICKER, SWIPE, WARPED, WHOLE, Lens, lens_on
 
 OVERLAY, CHECKERBOARD, SWIPED, FLICKERING, SIGNED, ABSOLUTE = MODES = (
     "overlay",
@@ -39,7 +39,7 @@ class Pair:
 
     fixed: Layer
     warped: Layer
-    lenses: list[tuple[Any, Lens]]
+    lenses: list[Lens]
     hidden: list[ref[Layer]]
 
 
@@ -62,7 +62,7 @@ class Look(QObject):
         # A plugin gets a proxy, which does not give the canvas.
         self._viewer = getattr(viewer, "__wrapped__", viewer)
         self._pair: Pair | None = None
-        self._difference: Layer | None = None
+        self._differences: dict[str, Layer] = {}  # made once for a pair, since that takes a moment
         self.mode = ""
         self.tiles = 8  # along the longer side
         self.rate = 2.0  # images a second
@@ -92,14 +92,14 @@ class Look(QObject):
         """Show all layers as they are."""
         pair, self._pair, self.mode = self._pair, None, ""
         self._timer.stop()
-        self._remove_difference()
+        self._remove_differences()
         if pair is None:
             return
         self._viewer.dims.events.disconnect(self._redraw)
         self._viewer.layers.events.removed.disconnect(self._removed)
         self._viewer.mouse_drag_callbacks.remove(self._drag)
-        for visual, lens in pair.lenses:
-            visual.detach(lens)
+        for lens in pair.lenses:
+            lens.set(rule=WHOLE, tint=PLAIN)
         pair.warped.blending = "translucent"
         for hidden in pair.hidden:
             layer = hidden()
@@ -132,6 +132,7 @@ class Look(QObject):
 
     def _removed(self, event: Any) -> None:
         """End with one of the layers."""
+        self._differences = {mode: one for mode, one in self._differences.items() if one is not event.value}
         if self._pair is not None and event.value in (self._pair.fixed, self._pair.warped):
             self._pair.lenses = []  # they go with their layer
             self.clear()
@@ -150,29 +151,29 @@ class Look(QObject):
         rule, overlay = RULES.get(self.mode, WHOLE), self.mode == OVERLAY
         pair.warped.blending = "additive" if overlay else "translucent"
         common = {"rule": rule, "turn": self._turn, **self._divided(pair.fixed)}
-        for _, lens in pair.lenses:
+        for lens in pair.lenses:
             lens.set(**common, tint=(CYAN if lens.side == WARPED else RED) if overlay else PLAIN)
         if self.mode == FLICKERING:
             self._timer.start(round(1000 / self.rate))
         else:
             self._timer.stop()
-        if self.mode in (SIGNED, ABSOLUTE):
-            self._show_difference(pair)
-        else:
-            self._remove_difference()
+        if self.mode in (SIGNED, ABSOLUTE) and self.mode not in self._differences:
+            self._add_difference(pair)
+        for mode, layer in self._differences.items():
+            layer.visible = mode == self.mode
 
     def _attach(self, pair: Pair) -> None:
         """Put a lens on what draws each of the two layers now."""
+        pair.lenses = []
         drawn = self._viewer.window._qt_viewer.canvas.layer_to_visual
         for side, layer in ((FIXED, pair.fixed), (WARPED, pair.warped)):
             node = drawn[layer].node
             # A large image is drawn by many.
             visuals = [node] if isinstance(node, Visual) else list(node.children)
             for visual in visuals:
-                if not any(visual is one for one, _ in pair.lenses):
-                    lens = Lens(side, isinstance(layer, Image) and layer.rgb)
-                    visual.attach(lens)
-                    pair.lenses.append((visual, lens))
+                lens = lens_on(visual, isinstance(layer, Image) and layer.rgb)
+                lens.set(side=side)
+                pair.lenses.append(lens)
 
     def _divided(self, fixed: Layer) -> dict[str, Any]:
         """Where tiles and the line lie: in the world, or for volumes on the screen."""
@@ -206,7 +207,7 @@ class Look(QObject):
 
     def _take_turns(self) -> None:
         self._turn = WARPED if self._turn == FIXED else FIXED
-        for _, lens in self._pair.lenses if self._pair is not None else ():
+        for lens in self._pair.lenses if self._pair is not None else ():
             lens.set(turn=self._turn)
 
     def _drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
@@ -238,25 +239,19 @@ class Look(QObject):
         low, high = self._extent(self._pair.fixed)
         return float(NEAR / camera_of(self._viewer).zoom / (high[0] - low[0]))
 
-    def _show_difference(self, pair: Pair) -> None:
-        """Show a layer whose pixels are computed when they are drawn."""
-        self._remove_difference()
+    def _add_difference(self, pair: Pair) -> None:
+        """Add a layer whose pixels are computed when they are drawn."""
         fixed, warped = pair.fixed, pair.warped
-        if not isinstance(fixed, Image | Labels):
-            return
         absolute = self.mode == ABSOLUTE
-        data = Difference(
-            snapshot(fixed, self._viewer), warped, (contrast(fixed), contrast(warped)), absolute
-        )
         placed = {
             name: getattr(warped, name)
             for name in ("scale", "translate", "rotate", "shear", "units", "axis_labels")
         }
         layer = Image(
-            data,
+            Difference(snapshot(fixed, self._viewer), fixed, warped, absolute),
             name=f"{self.mode} (of the contrast range)",
             contrast_limits=(0, 1) if absolute else (-1, 1),
-            colormap="inferno" if absolute else Colormap(DIVERGING, name="warped - fixed"),
+            colormap="inferno" if absolute else Colormap(DIVERGING, name="fixed - warped"),
             affine=warped.affine.affine_matrix,
             metadata={"voxreg": {"kind": "difference"}},
             multiscale=False,
@@ -264,12 +259,13 @@ class Look(QObject):
             **placed,
         )
         layer.colorbar.visible = True
-        self._difference = self._viewer.add_layer(layer)
+        self._differences[self.mode] = self._viewer.add_layer(layer)
 
-    def _remove_difference(self) -> None:
-        layer, self._difference = self._difference, None
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+    def _remove_differences(self) -> None:
+        layers, self._differences = self._differences, {}
+        for layer in layers.values():
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
 
 
 def _run_of(layer: Layer) -> int | None:

@@ -133,6 +133,9 @@ def score_table(result: Result) -> str:
     rows = [f"<tr><td></td>{head}</tr>"]
     times = '<td align="right">before</td><td align="right">after</td>'
     rows.append(f"<tr><td></td>{times}{times}</tr>")
+    verdict = result.verdict
+    ends = " → ".join(map(_number, (verdict.before, verdict.after)))
+    rows.append(f'<tr><td><b>{verdict.measure}</b></td><td colspan="4">{ends}, decides the verdict</td></tr>')
     for name in SIMILARITIES:
         cells = [
             scores[name]

@@ -29,7 +29,7 @@ from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
 from ..session.chosen import Chosen
-from ..session.run_layers import RunLayers
+from ..session.run_layers import RunLayers, created
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
@@ -37,6 +37,7 @@ from ..widgets.fold import Fold
 from ..widgets.method_box import MethodBox
 from .after_run import AfterRun
 from .checks import chosen_in, common_ndim, reason_against, reason_against_pair
+from .choices import Choices
 from .compare_table import CompareTable
 from .file_opener import FileOpener
 from .initial_box import InitialBox
@@ -148,6 +149,11 @@ class RegisterWidget(Docked):
         self.method.choose(method, weights=weights)
         self.method.fold.open = True
 
+    def repeat(self, run: Run) -> None:
+        """Choose what an earlier run was made from; nothing is run."""
+        self._choices.repeat(run, list(self._viewer.layers), self._state.results)
+        self.method.fold.open = True
+
     def reason(self) -> str:
         """Why nothing can be registered now; empty if it can."""
         return reason_against(self.pair, self.method, self.initial)
@@ -191,6 +197,9 @@ class RegisterWidget(Docked):
             layout.addWidget(widget)
         layout.addStretch()
         self._fill(content)
+        self._choices = Choices(
+            self.pair, self.pixels, self.method, self.initial, self.show_box, self.bar.compare
+        )
         self.pair.changed.connect(self._refresh)
         self._files = FileOpener(self._viewer, self._say, self._complain, self._log)
         self.pair.dropped.connect(self._files.open)
@@ -228,7 +237,7 @@ class RegisterWidget(Docked):
         """Disconnect from the viewer, stop the run and keep the choices."""
         if self._watch.on:
             self.cancel()
-            self._keep()
+            self._state.choices = self._choices.kept()
             self._watch.stop()
             self._layers.stop()
             self.after.look.clear()
@@ -316,7 +325,7 @@ class RegisterWidget(Docked):
         if not self.busy or self.result is None or self._run is None:
             return  # cancelled in between
         if self._pending:
-            self._viewer.add_layer(Layer.create(*self._pending.pop(0)))
+            self._viewer.add_layer(created(self._pending.pop(0)))
             self._adder.start()
             return
         self._idle()
@@ -404,37 +413,13 @@ class RegisterWidget(Docked):
 
     # Opening and closing -----------------------------------------------------------------------------------
 
-    def _keep(self) -> None:
-        """Keep the choices for the next panel of this viewer."""
-        boxes = [*self.pair.boxes, *self.initial.boxes]
-        self._state.choices = {
-            "settled": self.pair.settled,
-            "layers": [None if box.layer is None else weakref.ref(box.layer) for box in boxes],
-            "method": self.method.kept(),
-            "initial": self.initial.kept(),
-            "channel": self.pixels.channel_box.currentText(),
-            "show": self.show_box.show_choice,
-            "compare": self.bar.compare.kept(),
-        }
-
     def _restore(self) -> None:
         """Restore the choices of the previous panel."""
         self.initial.offer_results(self._state.results)
-        kept = self._state.choices
-        if not kept:
-            return
-        layers = list(self._viewer.layers)
-        self._offer(layers)
-        for box, reference in zip([*self.pair.boxes, *self.initial.boxes], kept["layers"], strict=True):
-            layer = reference() if reference is not None else None
-            if layer is None or any(layer is there for there in layers):
-                box.choose(layer)
-        self.pair.settled = kept["settled"]
-        self.method.restore(kept["method"])
-        self.initial.restore(kept["initial"])
-        self.pixels.channel_box.setCurrentText(kept["channel"])
-        self.show_box.choose(kept["show"])
-        self.bar.compare.restore(kept["compare"])
+        if self._state.choices:
+            layers = list(self._viewer.layers)
+            self._offer(layers)
+            self._choices.restore(self._state.choices, layers)
 
     def enterEvent(self, event: Any) -> None:
         """Update what may have changed without an event."""

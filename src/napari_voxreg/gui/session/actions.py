@@ -11,9 +11,12 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from ...registration.report import write_report
 from ...registration.result import Result
 from ..background.worker import Runner
 from .chosen import Chosen
+from .files import EXPORTS, export, results_in
+from .reopen import find_pair
 from .run_layers import RunLayers
 from .script import command_line, files_needed, python_script
 from .state import Run, SessionState
@@ -61,6 +64,11 @@ class RunActions(QObject):
         self._state.show(run)
         self._layers.make_ahead(run)
 
+    def show(self, run: Run) -> None:
+        """Make a run current: its warped image is made if need be."""
+        self._layers.show(run, "warped", True)
+        self.settle(run)
+
     def undo(self) -> None:
         """Take the current result and its layers back, and show the one before."""
         run = self._state.undo()
@@ -74,8 +82,7 @@ class RunActions(QObject):
         """Bring back what was undone last."""
         run = self._state.redo()
         if run is not None:
-            self._layers.show(run, "warped", True)
-            self.settle(run)
+            self.show(run)
 
     def delete(self, run: Run) -> None:
         """Forget a run and remove its layers."""
@@ -88,6 +95,46 @@ class RunActions(QObject):
         folder = QFileDialog.getExistingDirectory(self._panel, "Save the result into a folder")
         if folder and run is not None:
             self._start(lambda: run.result.save(folder), lambda path: self._saved(run, path))
+
+    def export(self, run: Run | None) -> None:
+        """Write the transform, or its displacement field, into a file that the user chooses."""
+        if run is None:
+            return
+        name, _ = QFileDialog.getSaveFileName(self._panel, "Export the transform", "transform.h5", EXPORTS)
+        if name:
+            self._start(
+                lambda: export(run.result, Path(name)), lambda path: self.said.emit(f"Exported: {path}")
+            )
+
+    def report(self, run: Run | None) -> None:
+        """Write a report on the pair into a file that the user chooses."""
+        if run is None:
+            return
+        name, _ = QFileDialog.getSaveFileName(self._panel, "Report", "report.html", "HTML (*.html)")
+        if name:
+            chosen = run.chosen
+            self._start(
+                lambda: write_report(
+                    run.result,
+                    None if chosen is None else chosen.fixed.image(chosen.levels[0]),
+                    None if chosen is None else chosen.moving.image(chosen.levels[1]),
+                    Path(name),
+                ),
+                lambda path: self.said.emit(f"Report: {path}, and the same as .json"),
+            )
+
+    def open(self) -> None:
+        """Read the results in a folder that the user chooses, and in the folders in it."""
+        folder = QFileDialog.getExistingDirectory(self._panel, "Open results")
+        if folder:
+            self._start(lambda: results_in(Path(folder)), self._opened)
+
+    def _opened(self, found: list[tuple[Path, Result]]) -> None:
+        for folder, result in found:
+            run = Run(self._state.next_number(), result, folder=folder)
+            find_pair(run, self._viewer)
+            self._state.keep(run)
+        self.said.emit(f"Opened {len(found)} result{'s' * (len(found) != 1)}.")
 
     def copy_python(self, run: Run | None) -> None:
         """Copy a script that makes the same result; layers without a file are written beside it."""

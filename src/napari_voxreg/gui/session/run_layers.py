@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from napari.components import ViewerModel
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..background.worker import Runner
@@ -16,6 +17,7 @@ from ..layers.result_layers import KINDS, Show
 from .state import Run
 
 NOTHING = Show(*[False] * len(KINDS))
+ORDER = ("extras", "warped", "magnitude", "jacobian", "ssim", "grid", "arrows")  # from the bottom to the top
 AFFINE = ("magnitude", "jacobian")  # kinds that are made with and without the affine part
 AHEAD = 3000**2  # pixels: layers of larger images are made when they are asked for
 Wanted = tuple[Run, str, bool]
@@ -150,12 +152,25 @@ class RunLayers(QObject):
     def _add_next(self) -> None:
         """Add one layer at a time, since each blocks napari for a moment."""
         if self._pending:
-            self._viewer.add_layer(visible(self._pending.pop(0)))
+            layer = created(self._pending.pop(0), visible=True)
+            self._viewer.layers.insert(self._place(layer.metadata["voxreg"]), layer)
             self._adder.start()
             self.changed.emit()
 
+    def _place(self, known: Mapping[str, Any]) -> int:
+        """Where in the list a layer belongs: images under maps, and those under drawings."""
+        rank = ORDER.index(known["kind"])
+        for place, layer in enumerate(self._viewer.layers):
+            there = layer.metadata.get("voxreg", {})
+            if there.get("number") == known["number"] and ORDER.index(there["kind"]) > rank:
+                return place
+        return len(self._viewer.layers)
 
-def visible(data: LayerData) -> Layer:
-    """A layer that is shown, whatever it was made for."""
+
+def created(data: LayerData, **more: Any) -> Layer:
+    """A layer of a run; a map has a colour bar on the canvas."""
     pixels, keywords, kind = data
-    return Layer.create(pixels, {**keywords, "visible": True}, kind)
+    layer = Layer.create(pixels, {**keywords, **more}, kind)
+    if isinstance(layer, Image) and keywords["metadata"]["voxreg"]["kind"] in ("magnitude", "jacobian"):
+        layer.colorbar.visible = True
+    return layer
