@@ -6,7 +6,9 @@ import sys
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
+from qtpy.QtTest import QTest
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_voxreg import load_result
@@ -79,10 +81,17 @@ def test_the_first_view_is_the_match_and_other_layers_come_without_a_run(panel, 
     check(panel, "arrows")
     assert layer.visible and len(viewer.layers) == 5  # the same layer again
 
+    assert np.isnan(viewer.layers[warped].data).any()  # outside the moving image
+    QTest.keyClicks(panel.show_box.outside.lineEdit(), "\b" * 10 + "0.25")
+    QTest.keyClick(panel.show_box.outside.lineEdit(), Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: warped in names(viewer) and (viewer.layers[warped].data == 0.25).any())
+    assert not np.isnan(viewer.layers[warped].data).any() and look.mode == OVERLAY
+
     panel.after.look_row.buttons[CHECKERBOARD].click()
     panel.after.undo_button.click()
     assert names(viewer) == {"fixed": True, "moving": True} and panel.result is None
     assert panel.outcome.sentence.text() == "" and look.mode == ""
+    qtbot.wait(100)  # as a user would
     panel.after.redo_button.click()
     qtbot.waitUntil(lambda: warped in names(viewer))
     assert panel.result is result and names(viewer)["moving"] is False

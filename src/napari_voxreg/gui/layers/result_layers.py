@@ -31,6 +31,7 @@ WORSE, SAME, BETTER = "#ffe08a", "#ffffff", "#9dffb0"
 DISTANCE = ("#31c7ff", "#8dff8a", "#fff04a")
 
 
+BACKGROUND = "background"
 KINDS = ("warped", "arrows", "grid", "magnitude", "jacobian", "ssim", "extras")
 
 
@@ -56,6 +57,9 @@ class Show:
         Further results of the method.
     affine : bool
         Whether displacement and Jacobian include the affine part.
+    outside : str
+        What the warped image shows outside the moving one: "background" (NaN where pixels are floating-point,
+        else the image's own), "nan", or a number.
     """
 
     warped: bool = True
@@ -66,11 +70,19 @@ class Show:
     ssim: bool = True
     extras: bool = False
     affine: bool = False
+    outside: str = BACKGROUND
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The names of the chosen layers."""
         return tuple(kind for kind in KINDS if getattr(self, kind))
+
+    def way(self, kind: str) -> tuple[bool, str]:
+        """In which way a kind is made: of what is not asked of it, it has the default."""
+        return self.affine and kind in (
+            "magnitude",
+            "jacobian",
+        ), self.outside if kind == "warped" else BACKGROUND
 
 
 def result_layers(
@@ -122,7 +134,7 @@ def result_layers(
     if show.extras:
         layers.extend(_extras(result, source, moving, place))
     if show.warped:
-        layers.append(_warped(result.transform, source, moving, place))
+        layers.append(_warped(result.transform, source, moving, place, fill=_fill(source, show.outside)))
     if show.magnitude or show.jacobian:
         progress(0.2, "measuring the displacement")
         displacement = displacement_on(result.transform, grid)
@@ -148,7 +160,7 @@ def result_layers(
     for _, keywords, _ in layers:
         known = keywords["metadata"]["voxreg"]
         kind = known["kind"]
-        known["affine"] = show.affine and kind in ("magnitude", "jacobian")
+        known["way"] = show.way(kind)
         if (kind in ("magnitude", "jacobian", "ssim") and not one_map) or (kind == "grid" and show.arrows):
             keywords["visible"] = False
     progress(1.0, "layers ready")
@@ -161,16 +173,25 @@ def _warped(
     moving: LayerSnapshot,
     place: Placement,
     what: str = "",
+    fill: float | None = None,
     **more: Any,
 ) -> LayerData:
     """The moving layer with its appearance, on the fixed grid."""
     order: Literal[0, 1] = 0 if moving.labels else 1
-    fill = 0.0 if moving.labels else background(source)
+    if fill is None or moving.labels:
+        fill = 0.0 if moving.labels else background(source)
     data = place.array(np.ma.filled(warp(source, transform, place.grid, order=order, fill=fill).data))
     keywords = place.keywords("extras" if what else "warped", what, **moving.appearance, **more)
     if moving.labels:
         return data, keywords, "labels"
     return data, {**keywords, "rgb": moving.rgb, "blending": "translucent"}, "image"
+
+
+def _fill(source: Image, outside: str) -> float | None:
+    """The value outside an image; None for its background."""
+    value = None if outside == BACKGROUND else float(outside)
+    floating = source.data.dtype.kind == "f"
+    return None if value is None or (not np.isfinite(value) and not floating) else value
 
 
 def _extras(result: Result, source: Image, moving: LayerSnapshot, place: Placement) -> Iterator[LayerData]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from vispy.visuals import Visual
 from vispy.visuals.filters import Filter
@@ -63,7 +63,7 @@ class Lens(Filter):
         place = Varying("v_position", "vec4")
         self.vshader["v_position"] = self.fshader["v_position"] = place
         self.side = FIXED
-        self._visual: Any = None
+        self._visual: ref[Visual] | None = None  # weak: the visual holds its lens
         self.fshader["colours"] = float(colours)
         self.set(
             side=FIXED,
@@ -81,13 +81,14 @@ class Lens(Filter):
         self.side = values.get("side", self.side)
         for name, value in values.items():
             self.fshader[name] = value
-        if self._visual is not None:
-            self._visual.update()
+        visual = None if self._visual is None else self._visual()
+        if visual is not None:
+            visual.update()
 
     def _attach(self, visual: Visual) -> None:
         super()._attach(visual)
         self.fshader["to_scene"] = visual.get_transform("render", "scene")
-        self._visual = visual
+        self._visual = ref(visual)
 
     def _detach(self, visual: Visual) -> None:
         super()._detach(visual)

@@ -134,7 +134,6 @@ class Look(QObject):
         """End with one of the layers."""
         self._differences = {mode: one for mode, one in self._differences.items() if one is not event.value}
         if self._pair is not None and event.value in (self._pair.fixed, self._pair.warped):
-            self._pair.lenses = []  # they go with their layer
             self.clear()
 
     def _redraw(self, event: Any = None) -> None:

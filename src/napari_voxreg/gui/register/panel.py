@@ -351,7 +351,7 @@ class RegisterWidget(Docked):
     def _toggle(self, kind: str, on: bool) -> None:
         """Show or hide a layer of the last result."""
         if self._state.current is not None and not self.busy:
-            self._layers.show(self._state.current, kind, on, self.show_box.show_choice.affine)
+            self._layers.show(self._state.current, kind, on, self.show_box.show_choice)
 
     def _row_arrived(self, row: Row) -> None:
         """A compared method has finished: its result is one of the session."""

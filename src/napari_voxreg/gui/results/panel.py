@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import napari.viewer
@@ -10,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWi
 
 from ..doors import repeat_in_register
 from ..layers.layer_events import LayerWatch
-from ..layers.result_layers import KINDS, Show
+from ..layers.result_layers import KINDS
 from ..session.actions import RunActions
 from ..session.reopen import find_runs
 from ..session.run_layers import RunLayers
@@ -180,7 +181,7 @@ class ResultsWidget(Docked):
         self.show_box.setEnabled(there)
         if run is not None:
             shown = {kind: self._layers.shows(run, kind) for kind in KINDS}
-            self.show_box.choose(Show(**shown, affine=self.show_box.show_choice.affine))
+            self.show_box.choose(replace(self.show_box.show_choice, **shown))
             self.show_box.offer([kind for kind in KINDS if kind != "extras" or run.result.extras])
             self.bars.show_layers(self._layers.there(run))
         else:
@@ -188,7 +189,7 @@ class ResultsWidget(Docked):
 
     def _toggle(self, kind: str, on: bool) -> None:
         if self.run is not None:
-            self._layers.show(self.run, kind, on, self.show_box.show_choice.affine)
+            self._layers.show(self.run, kind, on, self.show_box.show_choice)
 
     def _of_run(self, act: Any) -> None:
         """Do something with the selected run."""

@@ -9,6 +9,7 @@ from napari.layers import Image, Layer
 
 from ...core.geometry import Grid
 from ..layers.placement import RESULT
+from ..layers.result_layers import Show
 from ..layers.snapshots import snapshot
 from .chosen import Chosen
 from .state import Run, SessionState
@@ -21,7 +22,7 @@ def find_runs(state: SessionState, viewer: ViewerModel) -> None:
         known = [run for run in [*state.runs, *state.undone] if run.result is result]
         if result is not None and not known and "number" not in layer.metadata["voxreg"]:
             run = Run(state.next_number(), result)
-            layer.metadata["voxreg"] |= {"number": run.number, "affine": False}
+            layer.metadata["voxreg"] |= {"number": run.number, "way": Show().way("warped")}
             state.keep(run)
     for run in state.runs:
         if run.chosen is None and find_pair(run, viewer):

@@ -18,9 +18,8 @@ from .state import Run
 
 NOTHING = Show(*[False] * len(KINDS))
 ORDER = ("extras", "warped", "magnitude", "jacobian", "ssim", "grid", "arrows")  # from the bottom to the top
-AFFINE = ("magnitude", "jacobian")  # kinds that are made with and without the affine part
 AHEAD = 3000**2  # pixels: layers of larger images are made when they are asked for
-Wanted = tuple[Run, str, bool]
+Wanted = tuple[Run, str, Show]  # the last only tells in which way
 
 
 class RunLayers(QObject):
@@ -69,19 +68,18 @@ class RunLayers(QObject):
         coming = any(one is run and what == kind for one, what, _ in self._wanted)
         return coming or any(layer.visible for layer in self.there(run, kind))
 
-    def show(self, run: Run, kind: str, on: bool, affine: bool = False) -> None:
-        """Show a kind of layer of a run, which is made if need be, or hide it."""
-        affine = affine and kind in AFFINE
+    def show(self, run: Run, kind: str, on: bool, how: Show = NOTHING) -> None:
+        """Show a kind of layer of a run, which is made in a way if need be, or hide it."""
         layers = self.there(run, kind)
         for layer in layers:
-            if on and layer.metadata["voxreg"]["affine"] != affine:
+            if on and layer.metadata["voxreg"]["way"] != how.way(kind):
                 self._viewer.layers.remove(layer)
         layers = self.there(run, kind)
         for layer in layers:
             layer.visible = on
         self._wanted = [w for w in self._wanted if w[:2] != (run, kind)]
         if on and not layers:
-            self._wanted.append((run, kind, affine))
+            self._wanted.append((run, kind, how))
             self._next()
         self.changed.emit()
 
@@ -92,7 +90,7 @@ class RunLayers(QObject):
         self._kept = run
         if prod(run.result.fixed.shape) <= AHEAD:
             kinds = [kind for kind in KINDS if kind != "extras" or run.result.extras]
-            self._ahead = [(run, kind, False) for kind in kinds if not self.there(run, kind)]
+            self._ahead = [(run, kind, NOTHING) for kind in kinds if not self.there(run, kind)]
             self._next()
 
     def remove(self, run: Run, but: Collection[Layer] = ()) -> None:
@@ -111,18 +109,18 @@ class RunLayers(QObject):
 
     def _next(self) -> None:
         """Start on what was asked for, else on what may be."""
-        while self._wanted and self._wanted[0][1:] in self._wanted[0][0].made:
-            run, *which = self._wanted.pop(0)
-            self._add(run.made[tuple(which)])
+        while self._wanted and _key(self._wanted[0]) in self._wanted[0][0].made:
+            wanted = self._wanted.pop(0)
+            self._add(wanted[0].made[_key(wanted)])
         if self._runner.busy or not (self._wanted or self._ahead):
             return
         wanted = self._wanted[0] if self._wanted else self._ahead.pop(0)
-        run, kind, affine = wanted
+        run, kind, how = wanted
         chosen = run.chosen
-        if chosen is None or (kind, affine) in run.made:
+        if chosen is None or _key(wanted) in run.made:
             self._wanted = [one for one in self._wanted if one is not wanted]
             return self._next()
-        show = replace(NOTHING, **{kind: True}, affine=affine)
+        show = replace(NOTHING, **{kind: True}, affine=how.affine, outside=how.outside)
         self._runner.start(
             lambda progress: chosen.layers(run.result, show, run.number, progress),
             report=lambda report: None,
@@ -132,9 +130,9 @@ class RunLayers(QObject):
         )
 
     def _made(self, wanted: Wanted, layers: list[LayerData]) -> None:
-        run, kind, affine = wanted
+        run = wanted[0]
         if prod(run.result.fixed.shape) <= AHEAD:
-            run.made[kind, affine] = layers
+            run.made[_key(wanted)] = layers
         elif wanted in self._wanted:
             self._wanted.remove(wanted)
             self._add(layers)
@@ -165,6 +163,12 @@ class RunLayers(QObject):
             if there.get("number") == known["number"] and ORDER.index(there["kind"]) > rank:
                 return place
         return len(self._viewer.layers)
+
+
+def _key(wanted: Wanted) -> tuple[str, bool, str]:
+    """What distinguishes the layers of one run."""
+    _, kind, how = wanted
+    return (kind, *how.way(kind))
 
 
 def created(data: LayerData, **more: Any) -> Layer:

@@ -34,7 +34,7 @@ class Run:
     hid : bool
         Whether the moving layer was hidden when the run's layers were shown.
     made : dict
-        Layers that were made ahead, by kind and whether the affine part is included.
+        Layers that were made ahead, by kind and the way in which they were made.
     folder : Path or None
         Where it is saved.
     """
@@ -45,7 +45,7 @@ class Run:
     fixed: ref[Layer] | None = None
     moving: ref[Layer] | None = None
     hid: bool = False
-    made: dict[tuple[str, bool], list[LayerData]] = field(default_factory=dict)
+    made: dict[tuple[str, bool, str], list[LayerData]] = field(default_factory=dict)
     folder: Path | None = None
 
     @property
