@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import calibration
 import network_page
 import unrelated
 from case import pairs_module
@@ -288,6 +289,10 @@ def _unrelated(quick: bool) -> list[Cell]:
     ]
 
 
+def _limits(quick: bool) -> list[Cell]:
+    return [Cell("2D", "auto", "calibration.py", (str(1 if quick else calibration.COUNT),))]
+
+
 def _direct(quick: bool) -> list[Cell]:
     return [] if quick else [Cell("all", "elastix", "elastix_direct.py", ())]
 
@@ -303,6 +308,7 @@ SECTIONS = (
     Section("linear", "Cost against size", _linear, _linear_page),
     Section("variations", "Simulated changes of pose", _variations, _variations_page),
     Section("unrelated", "Unrelated images", _unrelated, unrelated.page),
+    Section("limits", "Limits of auto and of the verdict", _limits, calibration.page),
     Section("flow", "Optical flow", _flows, _flows_page),
     Section("networks", "Networks", _networks, network_page.page),
     Section("direct", "elastix here against itk-elastix alone", _direct, _direct_page),
