@@ -40,9 +40,9 @@ AT_MOST = ("halves",)
 COUNT = 20  # pairs of each kind, and four times as many unrelated ones
 SIDE = 144  # pixels
 INTRODUCTION = (
-    "Values from the 5th to the 95th percentile on generated pairs of each kind in 2D, and on how many the value "
-    "passes the limit. Not all is measured on every pair: a deformation is tried only where a pose was found, "
-    "mutual information only where none was."
+    "Values from the 5th to the 95th percentile on generated pairs of each kind in 2D, and on how many the "
+    "value passes the limit. Not all is measured on every pair: a deformation is tried only where a pose was "
+    "found, mutual information only where none was."
 )
 Recorded = dict[str, dict[str, list[float]]]
 ACTIVITY = {4: 1.0, 5: 0.3, 7: 0.9}  # PET: grey matter, a little white matter, and nuclei
