@@ -265,6 +265,34 @@ def test_a_set_is_evaluated_with_its_notes_each_pair_once(known):
 # The table on disk -------------------------------------------------------------------------------------
 
 
+def test_rejected_predictions_are_counted_here_and_in_the_table(tmp_path, monkeypatch):
+    answers = iter((True, False, True))
+
+    def run(task, params, progress):
+        return Outcome(Affine.identity(2), rejected=next(answers))
+
+    monkeypatch.setitem(METHODS, "known", Method("known", "Known", Params, run, {"default": {}}, "rigid"))
+    rng = np.random.default_rng(3)
+    pairs = [shifted(rng, name=str(k)) for k in range(3)]
+    out = tmp_path / "out"
+    sentence = "The network's prediction was rejected in 2 of 3 pairs, whose scores are not the network's"
+    for _ in range(2):  # the second time from the table
+        found = evaluate(pairs, method="known", folder=out)
+        assert [row.rejected for row in found.rows] == [True, False, True]
+        assert found.notes[-1].startswith(sentence)
+        assert sentence in markdown(summaries(found.rows))
+    # A table of an earlier version, which did not know of it.
+    with (out / TABLE).open(newline="") as file:
+        lines = [
+            {k: v for k, v in line.items() if k != "prediction_rejected"} for line in csv.DictReader(file)
+        ]
+    with (out / TABLE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    assert not any(row.rejected for row in Table(out).rows)
+
+
 def test_a_second_run_takes_what_is_there_and_tries_again_what_failed(known, folder, tmp_path):
     calls = known(Affine.translation(SHIFT))
     out = tmp_path / "out"
@@ -419,6 +447,7 @@ def test_the_rows_are_a_dataframe_with_the_columns_of_the_table(known, folder):
         "weights",
         "outcome",
         "sentence",
+        "rejected",
         *(c.key for c in COLUMNS),
     ]
     assert list(frame["pair"]) == [row.name for row in found.rows] and "failed" in set(frame["outcome"])

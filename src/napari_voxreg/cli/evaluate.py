@@ -86,7 +86,9 @@ def run(options: argparse.Namespace) -> None:
     written = ["table.csv", SUMMARY, *drawn]
     notes = dict.fromkeys((*pairs.notes, *(note for found in done for note in found.notes)))
     wrote = f"Wrote {', '.join(written[:-1])} and {written[-1]} to {options.output}."
-    print("\n\n".join([*map(text, summaries(rows)), *notes, wrote]))
+    said = "\n\n".join(map(text, summaries(rows)))
+    # What a summary says already is not repeated.
+    print("\n\n".join([said, *(note for note in notes if note not in said), wrote]))
     if cancelled:
         count = sum(not row.failed for row in rows)
         raise Cancelled(

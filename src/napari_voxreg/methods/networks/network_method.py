@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ...core.params import param
 from ...core.progress import Progress, subprogress
@@ -57,6 +57,11 @@ class NetworkParams(WeightsParams):
         describe=describe_checkpoint,
     )
     refine: bool = param(True, "Refine on this pair (instance optimisation).")
+    keep_prediction: Literal["auto", "always", "if better"] = param(
+        "auto",
+        "Whether the network's prediction is kept even where the images become no more similar; auto keeps "
+        "that of your own weights, and of shipped ones only if better.",
+    )
 
     stem: ClassVar[str]  # of the names of the shipped weights, which end in 2d and 3d
     affine: ClassVar[bool] = False  # whether the prediction is an affine map only
@@ -66,6 +71,13 @@ class NetworkParams(WeightsParams):
     def passes(self) -> int:
         """Number of affine passes."""
         return 1
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the prediction is kept whatever the images look like under it."""
+        if self.keep_prediction == "auto":
+            return self.weights is not None
+        return self.keep_prediction == "always"
 
     def file(self, ndim: int) -> Path:
         """The checkpoint for images of so many axes."""
@@ -158,8 +170,13 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
     guided = task.landmarks is not None
     here = Affine.identity(grid.ndim)
     agreed = params.affine and not guided and sure(found.transform, here, confidence, grid)
-    best, origins, why = _accepted(found.transform, confidence, judge, guided, agreed)
-    notes += why
+    best, origins, doubt = _accepted(found.transform, confidence, judge, guided, agreed)
+    rejected = bool(doubt) and not params.keeps
+    if rejected:
+        notes += (f"Prediction rejected: {doubt}.",)
+    elif doubt:
+        best, origins = found.transform, (_Origin("the prediction", found.transform, 0.0),)
+        notes += (f"Prediction kept, although {doubt}.",)
     trace: tuple[float, ...] = ()
     if params.refine:
         there = replace(task, device=found.device)
@@ -170,7 +187,16 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
         )
         notes += how
     used = tuple((path.name, _digest(path)) for path in (params.file(grid.ndim), leading) if path is not None)
-    return Outcome(best, notes, trace, confidence, extras=found.extras, device=found.device, weights=used)
+    return Outcome(
+        best,
+        notes,
+        trace,
+        confidence,
+        extras=found.extras,
+        device=found.device,
+        weights=used,
+        rejected=rejected,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +217,10 @@ def _accepted(
     judge: Judge,
     trust: bool,
     agreed: bool = False,
-) -> tuple[Transform, tuple[_Origin, ...], tuple[str, ...]]:
-    """The prediction or the identity, whichever is better; the origins to refine from, best first; and why.
+) -> tuple[Transform, tuple[_Origin, ...], str]:
+    """The prediction or the identity, whichever is better; the origins to refine from, best first.
+
+    Last is what speaks against the prediction, a clause, empty if nothing does.
 
     Small steps from an accepted prediction gain nothing by chance. From elsewhere an optimiser raises the
     similarity even of unrelated images, so its result must beat chance, as a prediction must. With `trust`
@@ -203,15 +231,11 @@ def _accepted(
     current = _Origin("the current positions", None, 1.0)
     rejected = _Origin("the rejected prediction", prediction, DOUBT)
     if not trust and confidence < TRUST:
-        why = (
-            "Prediction rejected: forward and backward predictions disagree at "
-            f"{100 * (1 - confidence):.0f} % of the points."
-        )
-        return here, (current, rejected), (why,)
+        doubt = f"forward and backward predictions disagree at {100 * (1 - confidence):.0f} % of the points"
+        return here, (current, rejected), doubt
     if judge.prefers(prediction, here) or (agreed and not judge.prefers(here, prediction)):
-        return prediction, (_Origin("the prediction", prediction, 0.0), current), ()
-    why = "Prediction rejected: it does not raise the similarity of the images."
-    return here, (current, rejected), (why,)
+        return prediction, (_Origin("the prediction", prediction, 0.0), current), ""
+    return here, (current, rejected), "it does not raise the similarity of the images"
 
 
 def _refined_best(
