@@ -42,8 +42,9 @@ def mk_lncc(fixed: Tensor, warped: Tensor) -> Tensor:
     """1 - mean squared correlation in windows of several sizes (Shen et al., CVPR 2019).
 
     S is the shortest side. From 128 on, windows have S/16, S/8 and S/4 pixels, every second one along each
-    axis, with weights 0.1, 0.3 and 0.6. From 64 on they have S/4 and S/2 pixels with weights 0.3 and 0.7;
-    below that S/2. They lie entirely within the image, a quarter of their size apart.
+    axis, with weights 0.1, 0.3 and 0.6. From 64 on they have S/4 and S/2 of every second pixel, with weights
+    0.3 and 0.7; below that S/2 of all pixels. They lie entirely within the image, a quarter of their size
+    apart.
     """
     shape = tuple(fixed.shape[2:])
     side = min(shape)
@@ -51,7 +52,7 @@ def mk_lncc(fixed: Tensor, warped: Tensor) -> Tensor:
         kernels: tuple[tuple[int, float, int], ...]
         kernels = ((side // 16, 0.1, 2), (side // 8, 0.3, 2), (side // 4, 0.6, 2))
     elif side >= 64:
-        kernels = ((side // 4, 0.3, 1), (side // 2, 0.7, 1))
+        kernels = ((side // 4, 0.3, 2), (side // 2, 0.7, 2))
     else:
         kernels = ((max(side // 2, 1), 1.0, 1),)
     # Minus the images' means, which loses fewer digits in float32.

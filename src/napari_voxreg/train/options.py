@@ -13,6 +13,7 @@ Network = Literal[
     "voxelmorph",
     "voxelmorph displacement",
     "voxelmorph probabilistic",
+    "voxelmorph cvpr 2018",
     "sar-voxelmorph",
     "pyramid",
     "matching affine",
@@ -25,6 +26,20 @@ Network = Literal[
 Loss = Literal["MSE", "NCC", "LNCC", "mk-LNCC", "NMI", "MIND", "edges", "seen NCC", "Dice", "end-point error"]
 Smoothness = Literal["diffusion", "bending", "Charbonnier"]
 Start = Literal["scratch", "shipped", "weights"]
+Device = Literal[
+    "auto",
+    "cpu",
+    "cuda",
+    "cuda:0",
+    "cuda:1",
+    "cuda:2",
+    "cuda:3",
+    "cuda:4",
+    "cuda:5",
+    "cuda:6",
+    "cuda:7",
+    "mps",
+]
 
 # What smoothness weighs beside each loss if the user does not say: SAR-VoxelMorph's for MSE, JSM's for its
 # own loss; for NCC, LNCC, NMI and MIND the most that costs less than 0.03 pixels (scripts/training_sar.py).
@@ -42,7 +57,7 @@ SMOOTHNESS: Mapping[str, float] = {
     "end-point error": 0.0,
 }
 # Networks that a step of the usual length throws far away.
-SLOW = ("sar-voxelmorph", "multi-step affine", "avsm", "jsm")
+SLOW = ("voxelmorph cvpr 2018", "sar-voxelmorph", "multi-step affine", "avsm", "jsm")
 AFFINE_FIRST = ("avsm",)  # networks that begin with their affine part alone
 SIZES = {2: 128, 3: 96}
 BATCHES = {2: 8, 3: 1}
@@ -151,7 +166,7 @@ class TrainOptions(Params):
         advanced=True,
     )
     seed: int = param(0, "Same seed, same curve.", range=(0, 2**31), advanced=True)
-    device: Literal["auto", "cpu", "cuda", "mps"] = param("auto", "Where to compute.", advanced=True)
+    device: Device = param("auto", "Where to compute.", advanced=True)
     precision: Literal["float32", "bfloat16"] = param(
         "float32",
         "Floating-point precision of the network; losses and fields are always float32.",

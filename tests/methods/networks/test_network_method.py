@@ -25,6 +25,7 @@ from napari_voxreg.metrics.consistency import TRUST
 from napari_voxreg.metrics.pair import PairMetrics
 from napari_voxreg.metrics.significance import Judge
 from napari_voxreg.nets.architectures.affine import STN
+from napari_voxreg.nets.architectures.avsm import AVSM
 from napari_voxreg.nets.architectures.voxelmorph import VoxelMorph
 from napari_voxreg.nets.checkpoints.checkpoint import save_weights, shipped
 from napari_voxreg.nets.inference.predict import Predicted
@@ -151,6 +152,16 @@ def test_weights_of_ones_own_are_shown_as_they_predict(weights, monkeypatch, tru
     accurate = predict(fixed, moving, parameters("accurate", weights["wrong2"], keep_prediction="auto"))
     assert accurate.notes[-1] != "Refined from the current positions."
     assert predict(fixed, moving, fast(weights["wrong2"])).rejected
+
+
+@pytest.mark.parametrize(("size", "seen"), [(0, 32), (64, 64)])
+def test_a_network_sees_the_size_of_its_training_unless_told_otherwise(tmp_path, size, seen):
+    path = save_weights(tmp_path / "small.safetensors", AVSM(2, width=2, affine_width=4), {"shape": [24, 32]})
+    params = avsm.METHOD.parameters("fast", {"weights": path, "affine_first": False, "size": size})
+    assert params.passes == 7 and avsm.METHOD.parameters("fast").passes == 1
+    found = predict(*pair(), params)
+    assert f"on {seen} x {seen} pixels" in found.notes[1]
+    assert max(found.extras["momentum"].data.shape) == seen
 
 
 def test_shipped_weights_are_shown_as_they_predict_if_asked(monkeypatch):

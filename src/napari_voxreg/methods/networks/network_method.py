@@ -63,6 +63,15 @@ class NetworkParams(WeightsParams):
         "that of your own weights, and of shipped ones only if better.",
     )
 
+    size: int = param(
+        0,
+        "Pixels along the longest side that the network sees, at most; 0 takes what suits shipped weights, "
+        "and for weights of your own the size of training.",
+        range=(0, 4096),
+        special="auto",
+        advanced=True,
+    )
+
     stem: ClassVar[str]  # of the names of the shipped weights, which end in 2d and 3d
     affine: ClassVar[bool] = False  # whether the prediction is an affine map only
     sizes: ClassVar[Mapping[int, int] | None] = None  # pixels along the longest side, if fewer are better
@@ -162,9 +171,10 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
     leading = params.lead(grid.ndim)
     lead = None if leading is None else read_weights(leading)[0].net
     loading = time.perf_counter() - began
-    found, confidence = _predictions(task, params, loaded.net, lead, subprogress(progress, 0.05, 0.4))
+    found, confidence = _predictions(task, params, loaded, lead, subprogress(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
-    notes = (f"Weights: {loaded.description}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
+    seen = f" on {' x '.join(map(str, found.shape))} pixels" if found.shape else ""
+    notes = (f"Weights: {loaded.description}.", f"{took} pass {found.seconds:.2g} s{seen}.", *found.notes)
     judge = Judge(PairMetrics.of(task))
     progress(0.4, "comparing with the current position")
     guided = task.landmarks is not None
@@ -266,13 +276,15 @@ def _refined_best(
 
 
 def _predictions(
-    task: Task, params: NetworkParams, net: Network, lead: Network | None, progress: Progress
+    task: Task, params: NetworkParams, loaded: Loaded, lead: Network | None, progress: Progress
 ) -> tuple[Predicted, float]:
     """The forward prediction, and how far the backward one agrees with it."""
     from ...nets.inference.predict import predict
 
-    fixed, moving = task.fixed, task.moving
-    size = None if params.sizes is None else params.sizes[fixed.ndim]
+    fixed, moving, net = task.fixed, task.moving, loaded.net
+    size = params.size or (None if params.sizes is None else params.sizes[fixed.ndim])
+    if not params.size and loaded.side is not None and net.first_side is None:
+        size = loaded.side  # one pass, at the size that it knows
     steps = params.passes
     found = predict(task, net, lead=lead, steps=steps, size=size, progress=subprogress(progress, 0.0, 0.7))
     back = predict(

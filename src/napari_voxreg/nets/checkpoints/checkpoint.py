@@ -56,6 +56,13 @@ class Loaded:
     card: Mapping[str, Any]
     description: str
 
+    @property
+    def side(self) -> int | None:
+        """Longest side of the images it was trained on, pixels, if the card says so."""
+        shape = self.card.get("shape")
+        known = isinstance(shape, list) and shape and all(isinstance(n, int) and n > 0 for n in shape)
+        return max(shape) if known else None
+
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> Network:
     """Build an untrained network of one of the `ARCHITECTURES`.

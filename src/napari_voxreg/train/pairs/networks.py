@@ -15,6 +15,7 @@ from ..options import TrainOptions
 
 # Architecture, stem of the shipped weights, and arguments of each network that can be chosen.
 _HALF: Mapping[str, Any] = {"half": True, "int_steps": 5}
+_STRIDED: Mapping[str, Any] = {"down": "end", "int_steps": 0, "int_downsize": 1}
 _KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "voxelmorph": ("voxelmorph", "voxelmorph", _HALF),
     "voxelmorph displacement": ("voxelmorph", "", {"half": True, "int_steps": 0}),
@@ -24,21 +25,26 @@ _KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
         "",
         {
             "encoder": (32,) * 4,
-            "remaining": (32, 16),
-            "down": "end",
-            "int_steps": 0,
-            "int_downsize": 1,
+            "decoder": (32, 32, 32, (32, 32)),
+            "remaining": (16,),
             "shift": -1.0,
+            **_STRIDED,
         },
+    ),
+    "voxelmorph cvpr 2018": (
+        "voxelmorph",
+        "",
+        {"decoder": (32, 32, 32, (32, 32)), "remaining": (16, 16), **_STRIDED},
     ),
     "pyramid": ("pyramid", "pyramid", {}),
     "matching affine": ("matching affine", "affine", {"steps": 1}),
     "multi-step affine": ("multi-step affine", "", {}),
-    "avsm": ("avsm", "avsm", {"steps": 2}),
+    "avsm": ("avsm", "avsm", {"width": 16, "steps": 3}),
     "jsm": ("jsm", "jsm", {"width": 0.25, "side": 64}),
     "stn": ("stn", "stn", {}),
     "detector affine": ("detector affine", "", {}),
 }
+_AS_PUBLISHED = ("sar-voxelmorph", "voxelmorph cvpr 2018")  # networks that see the two images and no more
 _COMPARING = ("voxelmorph", "avsm", "multi-step affine", "jsm", "stn")  # architectures that can
 
 
@@ -58,7 +64,7 @@ def arguments_of(name: str, ndim: int, compare: bool) -> tuple[str, dict[str, An
         arguments |= SHIPPED[ndim]
     if name != "jsm":
         arguments["ndim"] = ndim
-    if architecture in _COMPARING and name != "sar-voxelmorph":
+    if architecture in _COMPARING and name not in _AS_PUBLISHED:
         # Images, not a pyramid: that would have to be learnt first.
         arguments["compare"] = "images" if compare else ""
     return architecture, arguments

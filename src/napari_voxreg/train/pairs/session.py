@@ -392,7 +392,9 @@ class Session:
                     with suppress(ValueError):
                         self.place.hashes[pair.name] = content_hash(pair)
         for name in names:
-            save_with_card(self.folder / name, self.averaged, self.options, self.pairs, self.place, row)
+            save_with_card(
+                self.folder / name, self.averaged, self.options, self.shape, self.pairs, self.place, row
+            )
 
     def _began(self) -> None:
         place, options = self.place, self.options
