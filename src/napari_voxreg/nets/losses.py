@@ -25,6 +25,11 @@ def mse(fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> Tensor:
     return mean((fixed - warped) ** 2, weight)
 
 
+def l1(fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean absolute difference; `weight` (B, 1, *shape) weights each pixel."""
+    return mean((fixed - warped).abs(), weight)
+
+
 def ncc(fixed: Tensor, warped: Tensor) -> Tensor:
     """1 - correlation of whole images: 0 if equal up to contrast, 2 if inverted, 1 if unrelated or flat."""
     a, b = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (fixed, warped))

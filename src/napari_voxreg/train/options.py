@@ -21,9 +21,23 @@ Network = Literal[
     "avsm",
     "jsm",
     "stn",
+    "tutorial stn",
     "detector affine",
 ]
-Loss = Literal["MSE", "NCC", "LNCC", "mk-LNCC", "NMI", "MIND", "edges", "seen NCC", "Dice", "end-point error"]
+Loss = Literal[
+    "auto",
+    "MSE",
+    "L1",
+    "NCC",
+    "LNCC",
+    "mk-LNCC",
+    "NMI",
+    "MIND",
+    "edges",
+    "seen NCC",
+    "Dice",
+    "end-point error",
+]
 Smoothness = Literal["diffusion", "bending", "Charbonnier"]
 Start = Literal["scratch", "shipped", "weights"]
 Device = Literal[
@@ -41,11 +55,18 @@ Device = Literal[
     "mps",
 ]
 
+Optimizer = Literal["auto", "Adam", "SGD"]
+
+# The losses of networks' own papers, where "auto" is not MSE.
+LOSSES: Mapping[str, Loss] = {"avsm": "mk-LNCC", "multi-step affine": "mk-LNCC", "tutorial stn": "L1"}
+# Shen et al.'s weights of inverse consistency, of affine maps and of deformations; part of their "auto".
+SYMMETRY_AFFINE, SYMMETRY = 1.0, 500.0
 # What smoothness weighs beside each loss if the user does not say: SAR-VoxelMorph's for MSE, JSM's for its
 # own loss; for NCC, LNCC, NMI and MIND the most that costs less than 0.03 pixels (scripts/training_sar.py).
 # Seen NCC is for affine networks, which that has not tried; the others by the size of the loss.
 SMOOTHNESS: Mapping[str, float] = {
     "MSE": 0.01,
+    "L1": 0.01,
     "NCC": 1.0,
     "LNCC": 1.0,
     "mk-LNCC": 1.0,
@@ -58,11 +79,12 @@ SMOOTHNESS: Mapping[str, float] = {
 }
 # Networks that a step of the usual length throws far away.
 SLOW = ("voxelmorph cvpr 2018", "sar-voxelmorph", "multi-step affine", "avsm", "jsm")
-AFFINE_FIRST = ("avsm",)  # networks that begin with their affine part alone
+AFFINE_FIRST = ("avsm", "multi-step affine")  # networks that begin with a single affine step
+TUTORIAL_RATE = 0.01  # of SGD, for the tutorial's STN
 SIZES = {2: 128, 3: 96}
 BATCHES = {2: 8, 3: 1}
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
-AUGMENTATIONS = ("rotation", "shift", "scale", "flips", "elastic", "intensity", "speckle", "bias")
+AUGMENTATIONS = ("rotation", "shift", "scale", "flips", "crop", "elastic", "intensity", "speckle", "bias")
 """The options that change pairs, for a form to show together."""
 LATER = ("epochs", "patience", "every", "show_every", "workers", "device")
 """The options that may be others when a run is resumed."""
@@ -80,8 +102,10 @@ class TrainOptions(Params):
         None, 'The file of weights to begin with, if start is "weights".', suffixes=SUFFIXES
     )
     loss: Loss = param(
-        "MSE",
-        "Measure of dissimilarity; edges is Charbonnier and gradient, seen NCC ignores black "
+        "auto",
+        "Measure of dissimilarity; auto is MSE, but "
+        + ", ".join(f"{loss} for {name}" for name, loss in LOSSES.items())
+        + ", AVSM's with inverse consistency. Edges is Charbonnier and gradient, seen NCC ignores black "
         "borders, Dice needs labels and end-point error true displacements.",
     )
     smoothness_weight: float = param(
@@ -94,9 +118,9 @@ class TrainOptions(Params):
     )
     learning_rate: float = param(
         0.0,
-        "Learning rate of Adam; 0 takes 0.001, but 0.0001 where training begins with weights, and for "
+        "Learning rate; 0 takes 0.001, but 0.0001 where training begins with weights, and for "
         + ", ".join(SLOW)
-        + ", as their authors do.",
+        + ", as their authors do, and 0.01 for tutorial stn.",
         range=(0.0, 1.0),
         special="auto",
     )
@@ -115,6 +139,7 @@ class TrainOptions(Params):
         special="auto",
     )
 
+    optimizer: Optimizer = param("auto", "Adam; auto is SGD for tutorial stn.", advanced=True)
     smoothness: Smoothness = param("diffusion", "How smoothness is measured.", advanced=True)
     symmetry: float = param(
         0.0,
@@ -132,7 +157,8 @@ class TrainOptions(Params):
     )
     affine_epochs: int = param(
         0,
-        "Epochs of AVSM in which only its affine part is trained; 0 takes a third of all.",
+        "Epochs of AVSM in which only its affine part is trained, the first half of them with a single step; "
+        "0 takes a third of all.",
         range=(0, 1_000_000),
         special="auto",
         advanced=True,
@@ -189,6 +215,12 @@ class TrainOptions(Params):
         0.0, "Enlarge or shrink both together by up to this fraction.", range=(0.0, 1.0), advanced=True
     )
     flips: bool = param(False, "Mirror both together, each axis every other time.", advanced=True)
+    crop: float = param(
+        0.0,
+        "Crop both at random by up to this fraction of each side; the rest fills the training image.",
+        range=(0.0, 0.9),
+        advanced=True,
+    )
     elastic: float = param(
         0.0,
         "Deform both together; root mean square as a fraction of the longest side.",
@@ -218,7 +250,7 @@ class TrainOptions(Params):
         super().__post_init__()
         if (self.start == "weights") != (self.weights is not None):
             raise ValueError('To begin with a file of weights, give it and set start to "weights".')
-        if self.probabilistic and self.loss != "MSE":
+        if self.probabilistic and self.dissimilarity != "MSE":
             raise ValueError(f"The probabilistic VoxelMorph is trained with MSE, not with {self.loss}.")
 
     @property
@@ -229,13 +261,32 @@ class TrainOptions(Params):
     @property
     def smooth(self) -> float:
         """Weight of smoothness."""
-        return self.smoothness_weight or SMOOTHNESS[self.loss]
+        return self.smoothness_weight or SMOOTHNESS[self.dissimilarity]
+
+    @property
+    def dissimilarity(self) -> str:
+        """The loss, where "auto" is that of the network's paper."""
+        return LOSSES.get(self.architecture, "MSE") if self.loss == "auto" else self.loss
+
+    @property
+    def descent(self) -> str:
+        """The optimiser, where "auto" is that of the network's authors."""
+        if self.optimizer == "auto":
+            return "SGD" if self.architecture == "tutorial stn" else "Adam"
+        return self.optimizer
+
+    def inverse_consistency(self, affine: bool) -> float:
+        """Weight of the inverse-consistency loss of an affine map or of a deformation."""
+        if self.loss != "auto" or self.architecture not in AFFINE_FIRST:
+            return self.symmetry
+        return self.symmetry or (SYMMETRY_AFFINE if affine else SYMMETRY)
 
     @property
     def rate(self) -> float:
         """The learning rate."""
         gentle = self.architecture in SLOW or self.start != "scratch"
-        return self.learning_rate or (1e-4 if gentle else 1e-3)
+        usual = TUTORIAL_RATE if self.architecture == "tutorial stn" else 1e-4 if gentle else 1e-3
+        return self.learning_rate or usual
 
     @property
     def augmented(self) -> bool:
@@ -253,6 +304,12 @@ class TrainOptions(Params):
     def affine_part(self) -> int:
         """Epochs that AVSM begins with its affine part alone."""
         return self.affine_epochs or -(-self.epochs // 3)
+
+    def single_step(self, epoch: int) -> bool:
+        """Whether an affine network that takes several steps takes only one in an epoch: the first ones."""
+        return (
+            self.architecture in AFFINE_FIRST and self.start == "scratch" and epoch <= self.affine_part() // 2
+        )
 
     def settled(self) -> TrainOptions:
         """With what follows from the number of epochs written out, so that it stays when that changes."""

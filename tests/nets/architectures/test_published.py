@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pytest
+import torch
 from torch import nn
 
 from napari_voxreg.nets.architectures.avsm import AVSM, AffineNet
@@ -76,6 +77,19 @@ def test_release_02() -> None:
     # The head at half resolution omits the last doubling and what follows from it.
     half = trained("voxelmorph", 3)
     assert layers_of(half.unet.modules()) == (*TMI_2019[:8], (32, 32, 1), *TMI_2019[9:])
+
+
+def test_the_stn_of_the_tutorial() -> None:
+    net = trained("tutorial stn", 2)
+    convolutions = [m for m in net.localization if isinstance(m, nn.Conv2d)]
+    assert [(m.in_channels, m.out_channels, m.kernel_size[0]) for m in convolutions] == [
+        (2, 8, 7),
+        (8, 10, 5),
+    ]
+    assert (net.hidden.in_features, net.hidden.out_features, net.out.out_features) == (90, 32, 6)
+    assert parameters(net) == 5_912
+    images = torch.rand(2, 1, 40, 20)  # narrower than the tutorial's images
+    assert not net(images, images.flip(3)).displacement.any()  # it begins with the identity
 
 
 def test_avsm() -> None:

@@ -32,6 +32,7 @@ ARCHITECTURES = {
     "avsm": "avsm:AVSM",
     "jsm": "jsm:JSM",
     "stn": "affine:STN",
+    "tutorial stn": "affine:TutorialSTN",
     "detector affine": "affine:DetectorAffine",
 }
 LARGEST, MOST_LEVELS = 4096, 64  # features or levels, and levels in a list, of any network here

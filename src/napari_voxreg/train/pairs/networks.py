@@ -42,6 +42,7 @@ _KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "avsm": ("avsm", "avsm", {"width": 16, "steps": 3}),
     "jsm": ("jsm", "jsm", {"width": 0.25, "side": 64}),
     "stn": ("stn", "stn", {}),
+    "tutorial stn": ("tutorial stn", "", {}),
     "detector affine": ("detector affine", "", {}),
 }
 _AS_PUBLISHED = ("sar-voxelmorph", "voxelmorph cvpr 2018")  # networks that see the two images and no more

@@ -98,7 +98,7 @@ class Session:
         self.averaged = cast(Network, self.averages.module).eval()
         self.cost = Cost(options)
         wanted = members(pairs.all)
-        if not options.dice and options.loss != "Dice":
+        if not options.dice and options.dissimilarity != "Dice":
             wanted -= {LABELS}
         many = options.pairs_a_step(len(shape))
         self.plan = Plan(
@@ -355,10 +355,15 @@ class Session:
         chosen = set(map(id, learning))
         for parameter in self.net.parameters():
             parameter.requires_grad_(id(parameter) in chosen)
-        return torch.optim.Adam(learning, lr=self.options.rate)
+        rate = self.cost.rate(epoch)
+        if self.options.descent == "SGD":
+            return torch.optim.SGD(learning, lr=rate)
+        return torch.optim.Adam(learning, lr=rate)
 
-    def _stage(self) -> bool:
-        return self.cost.stage(self.net, min(self.place.epoch, self.options.epochs)) is self.net
+    def _stage(self) -> tuple[bool, bool]:
+        """What changes where another optimiser, and another loss to judge by, begin."""
+        epoch = min(self.place.epoch, self.options.epochs)
+        return self.cost.stage(self.net, epoch) is self.net, self.options.single_step(epoch)
 
     def _steps_done(self) -> int:
         return (self.place.epoch - 1) * self.plan.length + self.place.step
