@@ -29,8 +29,10 @@ from napari_voxreg.evaluation import (
     summaries,
     text,
 )
+from napari_voxreg.evaluation.fields import flow_picture, write_fields
 from napari_voxreg.evaluation.measure import BLACK, equally_interpolated, places
-from napari_voxreg.io.images import write_image
+from napari_voxreg.io.flo import read_flo
+from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
 from napari_voxreg.methods.base import Method, Outcome, WeightsParams
 
@@ -435,6 +437,43 @@ def test_a_row_opens_its_pair_and_result_again(known, folder, tmp_path):
     assert result.warped.grid.same_as(GRID)  # its images were read again, too
     in_memory = evaluate(open_pairs(folder), method="known").rows
     assert open_row(next(r for r in in_memory if not r.failed))[1].after.folded == result.after.folded > 10
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_fields_are_written_in_pixels_and_matches_in_the_world(known, tmp_path, ndim):
+    shape = (20, 36, 28)[:ndim]
+    fixed = Grid.from_spacing(shape, (0.5, 2.0, 1.0)[:ndim])
+    moving = Grid.from_spacing(shape, 0.5 * fixed.spacing, 3.0)
+    shift = np.array([1.0, -4.0, 2.0])[:ndim]
+    known(Affine.translation(shift))
+    rng = np.random.default_rng(0)
+    images = [Image(gaussian_filter(rng.normal(size=shape), 2).astype("f4"), g) for g in (fixed, moving)]
+    (row,) = evaluate([Pair("a", *images)], method="known").rows
+    files = write_fields(row, tmp_path)
+    field = np.load(tmp_path / "displacement.npy")
+    point = np.array((5, 7, 9)[:ndim])
+    there = (fixed.to_world([point])[0] + shift - 3.0) / moving.spacing
+    assert field.shape == (ndim, *shape)
+    assert field[(slice(None), *point)] + point == pytest.approx(there, abs=1e-4)
+    with (tmp_path / "matches.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    axes = ("plane", "row", "column")[-ndim:]
+    a, b = (np.array([[float(m[f"{s}_{x}"]) for x in axes] for m in table]) for s in ("fixed", "moving"))
+    assert b - a == pytest.approx(np.broadcast_to(shift, a.shape), abs=1e-4)
+    assert 0 < len(table) < np.prod(shape) and moving.contains(b).all()
+    assert read_image(tmp_path / "flow.png").data.shape == (*shape[-2:], 3)
+    if ndim == 2:
+        assert np.array_equal(np.moveaxis(read_flo(files[-1]), -1, 0), field)
+
+
+def test_a_flow_picture_tells_direction_and_length():
+    field = np.zeros((2, 8, 40))
+    field[1, :, 10:20], field[0, :, 20:30], field[1, :, 30:] = 4.0, 4.0, -2.0
+    still, right, down, left = flow_picture(field)[4, [5, 15, 25, 35]].astype(int)
+    assert (still == 255).all()
+    assert right.tolist() == [255, 0, 0]
+    assert down.argmin() == 2 and left.argmin() == 0  # yellowish green, and pale cyan
+    assert left.min() == pytest.approx(128, abs=2)
 
 
 def test_the_rows_are_a_dataframe_with_the_columns_of_the_table(known, folder):

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import figures
 from ..core.progress import Cancelled, Progress, silent
 from ..io.files import check_outputs
 from .options import add_declared, add_verbose, parameters
@@ -73,12 +74,14 @@ def run(options: argparse.Namespace) -> None:
             ended = resume(options.source, **rest, **changes)
         else:
             ended = train_pairs(pairs, chosen, options.output, **rest)
+    drawn = _curves(screen.folder) if processes.rank == 0 else None
     if ended.reason == "stopped":
         raise Cancelled(f"{ended.text} All is saved: go on with train {screen.folder} --resume.")
     if ended.reason == "not a number":
         raise ValueError(ended.text)
     if processes.rank == 0:
-        print("\n".join([*screen.said, *_summary(ended, screen.rows)]))
+        lines = [*screen.said, *_summary(ended, screen.rows)]
+        print("\n".join([*lines, *([] if drawn is None else [f"Wrote {drawn}."])]))
 
 
 class _Screen:
@@ -119,6 +122,16 @@ class _Screen:
             self.words = (
                 f"epoch {event.epoch} of {event.epochs}, loss {event.losses.total:.4g}{checked}, {left} left"
             )
+
+
+def _curves(folder: Path) -> Path | None:
+    """Draw the losses of a run; None where there are none yet."""
+    from ..train.runs import CURVES, read_history
+
+    rows = read_history(folder)
+    if not any(row.training or row.validation for row in rows):
+        return None
+    return figures.save(figures.curves(rows), folder / CURVES)
 
 
 def _summary(ended: Ended, rows: list[Row]) -> list[str]:

@@ -69,7 +69,7 @@ class Table:
         with FileLock(self.folder / LOCK):
             self._refresh()
             if isinstance(row.result, Result):
-                folder = self.folder / TRANSFORMS / _folder_name(row)
+                folder = self.folder / TRANSFORMS / folder_name(row)
                 row.result.save(folder)
                 row = replace(row, result=folder)
             same = (row.name, row.settings)
@@ -180,7 +180,7 @@ def _file_digest(path: Path) -> str:
         raise ValueError(f"{path} cannot be read; check the path.") from error
 
 
-def _folder_name(row: Row) -> str:
+def folder_name(row: Row) -> str:
     """A readable name that no other pair or setting has."""
     plain = re.sub(r"[^\w.-]+", "_", row.name)[:60]
     return f"{plain}-{hashlib.sha256(f'{row.name} {row.content} {row.settings}'.encode()).hexdigest()[:10]}"

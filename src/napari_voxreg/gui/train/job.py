@@ -132,14 +132,13 @@ def save_curves(folder: Path, path: Path) -> Path:
     """
     from ...train.runs import HISTORY, read_history
 
-    rows = [row.as_dict() for row in read_history(folder)]
+    rows = read_history(folder)
     if not rows:
         raise ValueError("There is no curve yet; wait for the first epoch.")
     if path.suffix.lower() == ".csv":
         replace_file(path, partial(shutil.copyfile, folder / HISTORY))
         return path
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return figures.save(figures.curves(columns), path)
+    return figures.save(figures.curves(rows), path)
 
 
 def stage(event: Stepped) -> str:
