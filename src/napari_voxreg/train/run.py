@@ -18,7 +18,7 @@ from ..io.guards import user_path
 from ..io.pairs import Pair, PairSet, read_pair
 from . import runs
 from .distributed import Processes, SingleProcess
-from .events import Control, Ended, Example, Report
+from .events import Control, Ended, Example, Preparing, Report
 from .lock import ENDING, locked
 from .options import TrainOptions
 from .pairs import augmented_files
@@ -76,6 +76,9 @@ def train_pairs(
     check_outputs(folder / runs.OPTIONS)
     if not pairs.training:
         raise ValueError("There are no pairs to train on; choose a smaller fraction for validation.")
+    processes.device(options.device)  # refuses an absent one before anything is written
+    if processes.rank == 0:
+        report(Preparing("reading the first pair"))
     grid, ndim = _first_grid(pairs.training)
     net = first_network(options, ndim)
     shape = training_shape(grid, net.stride, options.side(ndim))

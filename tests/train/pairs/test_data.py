@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -211,9 +213,21 @@ def test_a_batch_says_what_it_lacks_and_training_fills_it_up(some_pairs) -> None
     assert trained.tensors["fixed"].shape == (4, 1, 32, 32)
 
 
-def test_waiting_for_a_slow_file_asks_what_the_user_wishes() -> None:
-    import time
+def test_readers_that_are_still_starting_do_not_delay_the_end(some_pairs) -> None:
+    pairs = some_pairs(training=4, validation=0).training
+    data = PairData(pairs, (32, 32), frozenset(), TrainOptions())
+    before = set(active_children())
+    feed = Feed(data, in_order(4, 2), 2, lambda: None)
+    while len(set(active_children()) - before) < 2:
+        time.sleep(0.01)
+    began = time.monotonic()
+    feed.close()
+    feed._thread.join(10)
+    assert time.monotonic() - began < 2  # torch alone takes longer to load
+    assert not set(active_children()) - before
 
+
+def test_waiting_for_a_slow_file_asks_what_the_user_wishes() -> None:
     class Slow(PairData):
         def __getitem__(self, draw: Draw):
             time.sleep(30)

@@ -204,6 +204,7 @@ class TrainWidget(Docked):
         self.runs.picked.connect(self._show_run)
         self.runs.resume_pressed.connect(self._resume)
         self.runs.use_pressed.connect(self._use_earlier)
+        self.runner.preparing.connect(self._preparing)
         self.runner.history.connect(self._show_rows)
         self.runner.stepped.connect(self._stepped)
         self.runner.epoch_done.connect(self._epoch_done)
@@ -263,6 +264,10 @@ class TrainWidget(Docked):
     def _show_rows(self, rows: Any) -> None:
         if self._live:
             self.history.curves.set_rows(rows)
+
+    def _preparing(self, text: str) -> None:
+        if not self.runner.stopping:
+            self.bar.say(f"{text[:1].upper()}{text[1:]}…")
 
     def _stepped(self, event: Stepped) -> None:
         if not self.runner.stopping:

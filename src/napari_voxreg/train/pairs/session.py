@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
+import torch._dynamo  # which the first optimiser loads, for seconds in which no request to stop is heard
 
 from ...io.pairs import Pair, PairNotes, PairSet, content_hash
 from ...nets.architectures.network import Network
@@ -27,6 +28,7 @@ from ..events import (
     Example,
     Losses,
     Paused,
+    Preparing,
     Report,
     Request,
     Row,
@@ -282,7 +284,9 @@ class Session:
         sums = Sums()
         feed = Feed(self.validation, self.judged, 0, self._heed_alone)
         try:
-            for batch in feed if self.judged else ():
+            for k, batch in enumerate(feed if self.judged else ()):
+                if not self.place.rows:
+                    self.report(Preparing(f"first validation, step {k + 1} of {len(self.judged)}"))
                 self._note(batch, self.pairs.validation)
                 if batch.names:
                     epoch = min(self.place.epoch, self.options.epochs)
