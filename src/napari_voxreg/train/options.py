@@ -57,6 +57,15 @@ Device = Literal[
 
 Optimizer = Literal["auto", "Adam", "SGD"]
 
+# Networks for which weights are shipped, for 2D, 3D or both, and the stems of these.
+SHIPPED: Mapping[str, str] = {
+    "voxelmorph": "voxelmorph",
+    "pyramid": "pyramid",
+    "matching affine": "affine",
+    "avsm": "avsm",
+    "jsm": "jsm",
+    "stn": "stn",
+}
 # The losses of networks' own papers, where "auto" is not MSE.
 LOSSES: Mapping[str, Loss] = {"avsm": "mk-LNCC", "multi-step affine": "mk-LNCC", "tutorial stn": "L1"}
 # Shen et al.'s weights of inverse consistency, of affine maps and of deformations; part of their "auto".

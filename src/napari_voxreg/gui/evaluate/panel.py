@@ -124,6 +124,11 @@ class EvaluateWidget(Docked):
         self.stage.show()
         self._start(self._opener, lambda progress: opened(row), partial(self._show_pair, row))
 
+    def use_weights(self, method: str, weights: Path, pairs: Path) -> None:
+        """Choose weights, as they predict without refinement, and the validation pairs of a source."""
+        self.method.choose(method, "fast", weights=weights)
+        self.source.choose(pairs, side="validation")
+
     def reason(self) -> str:
         """Why nothing can be evaluated now; empty if it can."""
         return self.source.reason()
