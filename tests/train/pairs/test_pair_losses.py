@@ -129,6 +129,8 @@ def test_avsm_is_trained_as_published_unless_told_otherwise(batch: Batch) -> Non
         assert float(terms.total) > float(terms.similarity)
         seen[epoch] = (net.affine.steps, cost.rate(epoch), options.inverse_consistency(epoch < 5))
     assert seen == {2: (1, 1e-4, 1.0), 3: (3, 5e-5, 1.0), 5: (3, 1e-4, 500.0)}
+    alone = Cost(replace(options, architecture="multi-step affine"))
+    assert [alone.rate(epoch) for epoch in (2, 3, 12)] == [1e-4, 5e-5, 5e-5]
     free = replace(options, loss="MSE")
     assert free.inverse_consistency(False) == 0.0 and free.dissimilarity == "MSE"
     # Weights that were trained in several steps go on so.

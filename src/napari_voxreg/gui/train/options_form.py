@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ..widgets.parameters.form import ParamsForm
 
 if TYPE_CHECKING:
-    from ...train.options import TrainOptions
+    from ...train.options import Start, TrainOptions
 
 
-def usual_start(architecture: str) -> str:
+def usual_start(architecture: str) -> Start:
     """Where a training in the panel begins unless the user chooses: with shipped weights if there are any."""
     from ...train.options import SHIPPED
 

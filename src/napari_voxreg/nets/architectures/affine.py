@@ -110,6 +110,7 @@ class TutorialSTN(Network):
         super().__init__(ndim, 1, {"ndim": ndim})
         pool = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
         layer = conv(ndim)
+        parts: list[nn.Module]
         parts = [layer(2, 8, 7), pool(2), nn.ReLU(), layer(8, 10, 5), pool(2), nn.ReLU()]
         self.localization = nn.Sequential(*parts)
         self.hidden = nn.Linear(10 * self.FEATURES**ndim, self.HIDDEN)
@@ -124,8 +125,8 @@ class TutorialSTN(Network):
         images = F.pad(
             torch.cat([fixed, moving], 1), [side for n in reversed(missing) for side in (n // 2, n - n // 2)]
         )
-        pool = F.adaptive_avg_pool2d if d == 2 else F.adaptive_avg_pool3d
-        features = pool(self.localization(images).float(), self.FEATURES).flatten(1)
+        pool = nn.AdaptiveAvgPool2d if d == 2 else nn.AdaptiveAvgPool3d
+        features = pool(self.FEATURES)(self.localization(images).float()).flatten(1)
         with torch.autocast(fixed.device.type, enabled=False):
             change = self.out(F.relu(self.hidden(features))).unflatten(1, (d, d + 1))
         length = change.new_tensor([1.0] * d + [half_side(shape)])

@@ -62,7 +62,7 @@ class Loaded:
         """Longest side of the images it was trained on, pixels, if the card says so."""
         shape = self.card.get("shape")
         known = isinstance(shape, list) and shape and all(isinstance(n, int) and n > 0 for n in shape)
-        return max(shape) if known else None
+        return int(max(shape)) if known else None
 
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> Network:

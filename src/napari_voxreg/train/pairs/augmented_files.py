@@ -74,6 +74,7 @@ def save_augmented(
     check_outputs(table)
     shape = training_shape(grid, first_network(options, grid.ndim).stride, options.side(grid.ndim))
     wanted = members(pairs.all)
+    jobs: list[tuple[str, Pair, int | None]]
     jobs = [("train", pair, k) for pair in pairs.training for k in range(copies)]
     jobs += [("val", pair, None) for pair in pairs.validation]
     lines = io.StringIO(newline="")

@@ -101,8 +101,8 @@ class Cost:
     def rate(self, epoch: int) -> float:
         """The learning rate in an epoch: half of it once affine steps follow each other."""
         several = self.options.single_step(1) and not self.options.single_step(epoch)
-        affine = epoch <= self.options.affine_part()
-        return self.options.rate * (0.5 if several and affine else 1.0)
+        momentum = self.options.architecture == "avsm" and epoch > self.options.affine_part()
+        return self.options.rate * (0.5 if several and not momentum else 1.0)
 
     def learning(self, net: Network, epoch: int) -> list[torch.nn.Parameter]:
         """The parameters that change in an epoch: an affine part stays as it is once the rest begins."""
