@@ -11,7 +11,7 @@ from npe2 import PluginManager
 from qtpy.QtWidgets import QDockWidget
 
 PLUGIN = "napari-voxreg"
-REGISTER = "Register"  # as in napari.yaml
+REGISTER, EVALUATE = "Register", "Evaluate"  # as in napari.yaml
 
 
 def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) -> None:
@@ -25,6 +25,21 @@ def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) ->
     weights : Path
     """
     open_panel(viewer, REGISTER).use_weights(method, weights)
+
+
+def evaluate_weights(viewer: napari.viewer.Viewer, method: str, weights: Path, pairs: Path) -> None:
+    """Show the Evaluate panel with these weights and the validation pairs of a source chosen.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    method : str
+        That can use the weights.
+    weights : Path
+    pairs : Path
+        A source of pairs.
+    """
+    open_panel(viewer, EVALUATE).use_weights(method, weights, pairs)
 
 
 def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:

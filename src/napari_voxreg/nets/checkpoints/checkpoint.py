@@ -32,6 +32,7 @@ ARCHITECTURES = {
     "avsm": "avsm:AVSM",
     "jsm": "jsm:JSM",
     "stn": "affine:STN",
+    "tutorial stn": "affine:TutorialSTN",
     "detector affine": "affine:DetectorAffine",
 }
 LARGEST, MOST_LEVELS = 4096, 64  # features or levels, and levels in a list, of any network here
@@ -55,6 +56,13 @@ class Loaded:
     net: Network
     card: Mapping[str, Any]
     description: str
+
+    @property
+    def side(self) -> int | None:
+        """Longest side of the images it was trained on, pixels, if the card says so."""
+        shape = self.card.get("shape")
+        known = isinstance(shape, list) and shape and all(isinstance(n, int) and n > 0 for n in shape)
+        return int(max(shape)) if known else None
 
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> Network:
