@@ -65,7 +65,8 @@ def _centre(edges: Array, inside: Array) -> Array:
     """The mean place of what varies, whatever its brightness; in pixels."""
     weight = edges**2 * inside  # so that noise hardly counts
     total = max(float(weight.sum()), 1e-12)
-    return np.array([(weight * index).sum() / total for index in np.indices(edges.shape, sparse=True)])
+    places: tuple[Array, ...] = np.indices(edges.shape, sparse=True)
+    return np.array([(weight * index).sum() / total for index in places])
 
 
 def _placed(image: Array, inside: Array, linear: Array, own: Array, other: Array) -> tuple[Array, Array]:

@@ -196,7 +196,7 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
             best, origins, judge, there, refine, subprogress(progress, 0.45, 0.95)
         )
         notes += how
-    used = tuple((path.name, _digest(path)) for path in (params.file(grid.ndim), leading) if path is not None)
+    used = recorded(*(path for path in (params.file(grid.ndim), leading) if path is not None))
     return Outcome(
         best,
         notes,
@@ -334,10 +334,13 @@ def read_weights(path: Path) -> tuple[Loaded, bool]:
     return loaded, _read.cache_info().misses > before
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with user_path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def recorded(*paths: Path) -> tuple[tuple[str, str], ...]:
+    """Names of checkpoints with their SHA-256, for the record of a result."""
+    found = []
+    for path in paths:
+        with user_path(path).open("rb") as file:
+            found.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    return tuple(found)
 
 
 @lru_cache(maxsize=4)

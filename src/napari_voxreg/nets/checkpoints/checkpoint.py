@@ -61,8 +61,9 @@ class Loaded:
     def side(self) -> int | None:
         """Longest side of the images it was trained on, pixels, if the card says so."""
         shape = self.card.get("shape")
-        known = isinstance(shape, list) and shape and all(isinstance(n, int) and n > 0 for n in shape)
-        return int(max(shape)) if known else None
+        if not isinstance(shape, list) or not shape:
+            return None
+        return max(shape) if all(isinstance(n, int) and n > 0 for n in shape) else None
 
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> Network:
