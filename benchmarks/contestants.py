@@ -1,31 +1,29 @@
-"""The contestants: this package's methods, ANTs and ConvexAdam, each from two images to a transform."""
+"""The contestants: this package's methods and its peers, each from two images to a transform."""
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
 
+import peers
 from napari_voxreg.core import process
 from napari_voxreg.core.geometry import Array, Grid, Image
 from napari_voxreg.core.progress import silent
 from napari_voxreg.methods import METHODS
 from napari_voxreg.registration.prepare import prepare
-from napari_voxreg.transforms import Affine, Displacement, Transform, warp
+from napari_voxreg.transforms import Affine, Transform
 
 OURS = ("elastix", "pose", "diffeo", "pyramid", "voxelmorph", "avsm", "jsm", "affinenet", "auto")
-THEIRS = {"SyN": "antspyx", "SyN-quick": "antspyx", "ConvexAdam": "convexAdam"}
 ORDER = (
     "identity",
     "elastix",
     "SyN",
     "SyN-quick",
     "ConvexAdam",
+    "greedy",
+    "SIFT",
     "pose",
     "diffeo",
     "pyramid",
@@ -54,19 +52,16 @@ class Found:
 
 def missing() -> dict[str, str]:
     """Contestants that cannot take part here, with the reason."""
-    absent = {name: "not among this package's methods yet" for name in OURS if name not in METHODS}
-    for name, package in THEIRS.items():
-        try:
-            version(package)
-        except PackageNotFoundError:
-            absent[name] = f"{package} is not installed (pip install --group bench)"
-    return absent
+    ours = {name: "not among this package's methods yet" for name in OURS if name not in METHODS}
+    return ours | peers.missing()
 
 
 def refuses(name: str, ndim: int) -> str | None:
     """Why a contestant does not take images with so many axes, or None."""
     if name == "ConvexAdam" and ndim != 3:
         return "3D only"
+    if name == "SIFT" and ndim != 2:
+        return "2D only"
     if name in METHODS and ndim not in METHODS[name].ndims:
         return f"not in {ndim}D"
     return None
@@ -84,11 +79,8 @@ def registered(name: str, fixed: Image, moving: Image) -> Found:
     """
     if name == "identity":
         return Found(Affine.identity(fixed.ndim), 0.0)
-    if name in THEIRS:
-        run: Callable[[Image, Image], tuple[Transform, float]] = (
-            _convex_adam if name == "ConvexAdam" else lambda f, m: _ants(name, f, m)
-        )
-        return Found(*run(fixed, moving))
+    if name in peers.RUN:
+        return Found(*peers.RUN[name](fixed, moving))
     return _ours(name, fixed, moving)
 
 
@@ -102,52 +94,6 @@ def _ours(name: str, fixed: Image, moving: Image) -> Found:
     else:
         outcome = method.run(task, method.parameters(), silent)
     return Found(outcome.transform, time.perf_counter() - start, outcome.notes, outcome.confidence)
-
-
-def _ants(name: str, fixed: Image, moving: Image) -> tuple[Transform, float]:
-    """ANTsPy, whose arrays have one axis a world axis in the same order: ours, then, taken as they are."""
-    import ants
-
-    kind = {"SyN": "SyN", "SyN-quick": "antsRegistrationSyNQuick[s]"}[name]
-    first, second = (
-        ants.from_numpy(
-            image.data.astype(np.float32),
-            origin=image.grid.origin.tolist(),
-            spacing=image.grid.spacing.tolist(),
-            direction=image.grid.direction,
-        )
-        for image in (fixed, moving)
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        found = ants.registration(
-            first, second, type_of_transform=kind, random_seed=1, outprefix=str(Path(folder) / "found")
-        )
-        seconds = time.perf_counter() - start
-        whole = ants.apply_transforms(
-            first, second, found["fwdtransforms"], compose=str(Path(folder) / "whole")
-        )
-        field = ants.image_read(whole).numpy().astype(np.float64)
-    return Displacement(field, fixed.grid), seconds
-
-
-def _convex_adam(fixed: Image, moving: Image) -> tuple[Transform, float]:
-    """ConvexAdam with MIND-SSC; it ignores geometry, so the moving image is resampled first."""
-    import torch
-    from convexAdam.convex_adam_MIND import convex_adam_pt
-
-    resampled = warp(moving, None, fixed.grid).data
-    if not resampled.any():
-        raise ValueError("ConvexAdam needs images that overlap at their current positions.")
-    start = time.perf_counter()
-    pixels = convex_adam_pt(
-        fixed.data.astype(np.float32),
-        resampled.astype(np.float32),
-        dtype=torch.float32,
-        device=torch.device("cpu"),
-    )
-    seconds = time.perf_counter() - start
-    return Displacement(pixels @ fixed.grid.affine[:-1, :-1].T, fixed.grid), seconds
 
 
 def warm(name: str, ndim: int) -> None:

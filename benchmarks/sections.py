@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ablation
+import calibration
 import network_page
 import unrelated
 from case import pairs_module
@@ -288,6 +290,14 @@ def _unrelated(quick: bool) -> list[Cell]:
     ]
 
 
+def _limits(quick: bool) -> list[Cell]:
+    return [Cell("2D", "auto", "calibration.py", (str(1 if quick else calibration.COUNT),))]
+
+
+def _ablation(quick: bool) -> list[Cell]:
+    return [] if quick else [Cell("2D", part, "ablation.py", (part,)) for part in ablation.WITHOUT]
+
+
 def _direct(quick: bool) -> list[Cell]:
     return [] if quick else [Cell("all", "elastix", "elastix_direct.py", ())]
 
@@ -303,6 +313,8 @@ SECTIONS = (
     Section("linear", "Cost against size", _linear, _linear_page),
     Section("variations", "Simulated changes of pose", _variations, _variations_page),
     Section("unrelated", "Unrelated images", _unrelated, unrelated.page),
+    Section("limits", "Limits of auto and of the verdict", _limits, calibration.page),
+    Section("ablation", "What each part of auto brings", _ablation, ablation.page),
     Section("flow", "Optical flow", _flows, _flows_page),
     Section("networks", "Networks", _networks, network_page.page),
     Section("direct", "elastix here against itk-elastix alone", _direct, _direct_page),

@@ -15,6 +15,8 @@ from napari_voxreg.core.params import Params
 from napari_voxreg.evaluation import Row, evaluate
 from napari_voxreg.io.pairs import Pair
 from napari_voxreg.methods.base import Method, Outcome
+from napari_voxreg.train.events import Losses
+from napari_voxreg.train.events import Row as EpochRow
 
 SHIFT = (2.0, -3.0)
 
@@ -119,6 +121,14 @@ def test_curves_put_training_and_validation_of_a_term_together() -> None:
     assert panels["learning rate"].get_legend() is None
     with pytest.raises(ValueError, match="no curve yet"):
         figures.curves({"epoch": [], "train total": []})
+    # What a run has written is taken as it is read.
+    losses = [Losses(0.5 / k, 0.4 / k, 0.1) for k in (1, 2, 3)]
+    rows = [EpochRow(k, 5 * k, loss, None, 1.0) for k, loss in enumerate(losses, 1)]
+    shown = figures.curves(rows)
+    assert [axes.get_title() for axes in shown.axes] == ["total", "similarity", "smoothness"]
+    assert list(shown.axes[0].lines[0].get_ydata()) == [loss.total for loss in losses]
+    with pytest.raises(ValueError, match="no curve yet"):
+        figures.curves(())
 
 
 def test_the_elbow_is_marked_and_the_choice_where_it_is_another() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .cohort import Cluster
+    from .train.events import Row as EpochRow
 
 
 @dataclass(frozen=True)
@@ -192,16 +193,18 @@ def gallery(rows: Sequence[Row], count: int = 3) -> Figure:
     return figure
 
 
-def curves(history: Mapping[str, Sequence[float]], along: str = "epoch") -> Figure:
+def curves(
+    history: Mapping[str, Sequence[float | None]] | Sequence[EpochRow], along: str = "epoch"
+) -> Figure:
     """Loss curves of a training, one panel a term, training and validation together.
 
     Parameters
     ----------
-    history : mapping
-        Columns of equal length by name, such as "epoch", "train total", "val_total" or "validation/folds": a
-        name that begins with train, training, val or validation belongs to that side of the term that
-        follows; "epoch", "step" and "seconds" are no curves. Where a number is missing (nan or None) the
-        curve goes on to the next.
+    history : mapping, or sequence of train.events.Row
+        What `train.runs.read_history` gives, or columns of equal length by name, such as "epoch",
+        "train total", "val_total" or "validation/folds": a name that begins with train, training, val or
+        validation belongs to that side of the term that follows; "epoch", "step" and "seconds" are no curves.
+        Where a number is missing (nan or None) the curve goes on to the next.
     along : str
         The column along the horizontal axis; 1, 2, 3, ... if there is none.
 
@@ -210,6 +213,9 @@ def curves(history: Mapping[str, Sequence[float]], along: str = "epoch") -> Figu
     ValueError
         If there is no column with a number besides it.
     """
+    if not isinstance(history, Mapping):
+        lines_read = [row.as_dict() for row in history]
+        history = {name: [line[name] for line in lines_read] for name in (lines_read or [{}])[0]}
     terms: dict[str, list[tuple[str, Array]]] = {}
     for name, values in history.items():
         column = np.asarray(values, dtype=float)

@@ -73,8 +73,11 @@ def test_it_writes_table_summary_figures_and_transforms(
     assert "## known: 4 pairs" in page and "## translation: 4 pairs" in page
     for name in ("before-after-known.png", "gallery-translation.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
+    assert not (out / "fields").exists()
 
-    assert main(words) == 0
+    assert main([*words, "--fields"]) == 0
+    written = {path.parent.name: path.parent for path in (out / "fields").glob("*/matches.csv")}
+    assert {Path(line["transform"]).name for line in good} <= set(written) and len(written) == 6
     assert "3 of 4 pairs were already in the table" in capsys.readouterr().out and len(calls) == 3
 
 

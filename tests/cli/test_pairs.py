@@ -10,7 +10,7 @@ import pytest
 from napari_voxreg import Grid, Image
 from napari_voxreg.cli.main import main
 from napari_voxreg.io.images import write_image
-from napari_voxreg.io.pairs import open_pairs
+from napari_voxreg.io.pairs import open_pairs, read_pair
 
 
 @pytest.fixture
@@ -30,6 +30,34 @@ def test_list_shows_names_pairs_and_split(visits: Path, capsys: pytest.CaptureFi
     assert ["val", "P2_OD_2020-05-06", "to", "P2_OD_2019-05-06"] in lines
     assert ["train", "P3_OD_2020-05-06", "to", "P3_OD_2019-05-06"] in lines
     assert lines[-1] == ["2", "for", "training,", "1", "for", "validation."]
+
+
+def test_augmented_pairs_are_files_that_training_takes(visits: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for file in visits.iterdir():
+        data = rng.integers(0, 255, (24, 32)).astype(np.uint8)
+        write_image(Image(data, Grid.from_spacing((24, 32))), file)
+    out = tmp_path / "out"
+    words = [
+        "pairs",
+        "augment",
+        str(visits),
+        "-o",
+        str(out),
+        "--copies",
+        "2",
+        "--crop",
+        "0.4",
+        "--size",
+        "32",
+    ]
+    assert main(words) == 0
+    pairs = open_pairs(out / "pairs.csv")
+    assert (len(pairs.training), len(pairs.validation)) == (4, 1)
+    one, other = (read_pair(pair).fixed for pair in pairs.training[:2])
+    assert one.data.shape == other.data.shape == (24, 32)
+    assert one.data.dtype == np.float32 and not np.array_equal(one.data, other.data)
+    assert main(words) == 2  # what is there is not replaced
 
 
 def test_pack_writes_what_list_shows(

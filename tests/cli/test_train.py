@@ -52,6 +52,7 @@ def test_train_writes_weights_and_says_where(
     assert "Best validation in epoch" in said
     assert (run / "best.safetensors").is_file()
     assert len(curve(run)) == 3
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG") and "curves.png" in said
     assert main(words) == 2
     assert "holds a run already" in capsys.readouterr().err
     assert main(["train", str(run), "--resume", "--epochs", "3"]) == 0

@@ -29,8 +29,10 @@ from napari_voxreg.evaluation import (
     summaries,
     text,
 )
+from napari_voxreg.evaluation.fields import flow_picture, write_fields
 from napari_voxreg.evaluation.measure import BLACK, equally_interpolated, places
-from napari_voxreg.io.images import write_image
+from napari_voxreg.io.flo import read_flo
+from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
 from napari_voxreg.methods.base import Method, Outcome, WeightsParams
 
@@ -265,6 +267,34 @@ def test_a_set_is_evaluated_with_its_notes_each_pair_once(known):
 # The table on disk -------------------------------------------------------------------------------------
 
 
+def test_rejected_predictions_are_counted_here_and_in_the_table(tmp_path, monkeypatch):
+    answers = iter((True, False, True))
+
+    def run(task, params, progress):
+        return Outcome(Affine.identity(2), rejected=next(answers))
+
+    monkeypatch.setitem(METHODS, "known", Method("known", "Known", Params, run, {"default": {}}, "rigid"))
+    rng = np.random.default_rng(3)
+    pairs = [shifted(rng, name=str(k)) for k in range(3)]
+    out = tmp_path / "out"
+    sentence = "The network's prediction was rejected in 2 of 3 pairs, whose scores are not the network's"
+    for _ in range(2):  # the second time from the table
+        found = evaluate(pairs, method="known", folder=out)
+        assert [row.rejected for row in found.rows] == [True, False, True]
+        assert found.notes[-1].startswith(sentence)
+        assert sentence in markdown(summaries(found.rows))
+    # A table of an earlier version, which did not know of it.
+    with (out / TABLE).open(newline="") as file:
+        lines = [
+            {k: v for k, v in line.items() if k != "prediction_rejected"} for line in csv.DictReader(file)
+        ]
+    with (out / TABLE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    assert not any(row.rejected for row in Table(out).rows)
+
+
 def test_a_second_run_takes_what_is_there_and_tries_again_what_failed(known, folder, tmp_path):
     calls = known(Affine.translation(SHIFT))
     out = tmp_path / "out"
@@ -409,6 +439,43 @@ def test_a_row_opens_its_pair_and_result_again(known, folder, tmp_path):
     assert open_row(next(r for r in in_memory if not r.failed))[1].after.folded == result.after.folded > 10
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_fields_are_written_in_pixels_and_matches_in_the_world(known, tmp_path, ndim):
+    shape = (20, 36, 28)[:ndim]
+    fixed = Grid.from_spacing(shape, (0.5, 2.0, 1.0)[:ndim])
+    moving = Grid.from_spacing(shape, 0.5 * fixed.spacing, 3.0)
+    shift = np.array([1.0, -4.0, 2.0])[:ndim]
+    known(Affine.translation(shift))
+    rng = np.random.default_rng(0)
+    images = [Image(gaussian_filter(rng.normal(size=shape), 2).astype("f4"), g) for g in (fixed, moving)]
+    (row,) = evaluate([Pair("a", *images)], method="known").rows
+    files = write_fields(row, tmp_path)
+    field = np.load(tmp_path / "displacement.npy")
+    point = np.array((5, 7, 9)[:ndim])
+    there = (fixed.to_world([point])[0] + shift - 3.0) / moving.spacing
+    assert field.shape == (ndim, *shape)
+    assert field[(slice(None), *point)] + point == pytest.approx(there, abs=1e-4)
+    with (tmp_path / "matches.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    axes = ("plane", "row", "column")[-ndim:]
+    a, b = (np.array([[float(m[f"{s}_{x}"]) for x in axes] for m in table]) for s in ("fixed", "moving"))
+    assert b - a == pytest.approx(np.broadcast_to(shift, a.shape), abs=1e-4)
+    assert 0 < len(table) < np.prod(shape) and moving.contains(b).all()
+    assert read_image(tmp_path / "flow.png").data.shape == (*shape[-2:], 3)
+    if ndim == 2:
+        assert np.array_equal(np.moveaxis(read_flo(files[-1]), -1, 0), field)
+
+
+def test_a_flow_picture_tells_direction_and_length():
+    field = np.zeros((2, 8, 40))
+    field[1, :, 10:20], field[0, :, 20:30], field[1, :, 30:] = 4.0, 4.0, -2.0
+    still, right, down, left = flow_picture(field)[4, [5, 15, 25, 35]].astype(int)
+    assert (still == 255).all()
+    assert right.tolist() == [255, 0, 0]
+    assert down.argmin() == 2 and left.argmin() == 0  # yellowish green, and pale cyan
+    assert left.min() == pytest.approx(128, abs=2)
+
+
 def test_the_rows_are_a_dataframe_with_the_columns_of_the_table(known, folder):
     known(Affine.translation(SHIFT))
     found = evaluate(open_pairs(folder), method="known")
@@ -419,6 +486,7 @@ def test_the_rows_are_a_dataframe_with_the_columns_of_the_table(known, folder):
         "weights",
         "outcome",
         "sentence",
+        "rejected",
         *(c.key for c in COLUMNS),
     ]
     assert list(frame["pair"]) == [row.name for row in found.rows] and "failed" in set(frame["outcome"])

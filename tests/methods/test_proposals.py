@@ -10,9 +10,11 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import Affine, Grid, Image, warp
 from napari_voxreg.core.progress import silent
 from napari_voxreg.images.task import Task
+from napari_voxreg.methods import METHODS
 from napari_voxreg.methods.proposals import network_all_around, network_from_here, sources
 from napari_voxreg.pose import plane
 from napari_voxreg.pose.search import repetition
+from napari_voxreg.weights import shipped
 
 SHAPE = (150, 170)
 
@@ -86,3 +88,11 @@ def test_repeated_texture_fits_at_other_translations():
     everywhere = torch.ones(1, 1, 120, 120)
     assert repetition((stripes, everywhere), (stripes, everywhere)) > 0.85
     assert repetition((random, everywhere), (random, everywhere)) < 0.3
+
+
+@pytest.mark.parametrize("method", ["pose", "auto"])
+def test_the_record_names_the_weights_that_propose(method):
+    task, _ = pair(10.0, (3.0, 4.0))
+    outcome = METHODS[method].run(task, METHODS[method].parameters(), silent)
+    assert [name for name, _ in outcome.weights] == [shipped("affine", 2).name]
+    assert all(len(digest) == 64 for _, digest in outcome.weights)

@@ -177,3 +177,30 @@ def test_spots_that_all_look_alike_are_matched_by_chance_only_here_and_there(siz
         assert verdict(metrics, Affine.translation([3.0, -2.0])).outcome == "better"
         found = match(PairMetrics(spots(seed, 0), spots(seed + 50, 0)), Affine.identity(2))
         assert found is None or found.by_chance
+
+
+def an_object(seed, disc=False):
+    """A few large parts, or rings around one centre, in the middle of a dark image with noise."""
+    rng = np.random.default_rng(seed)
+    places = np.full((8, 2), 0.5) if disc else rng.uniform(0.3, 0.7, (8, 2))
+    pixels = np.zeros(SHAPE)
+    for place, radius in zip(places * SHAPE, np.sort(rng.uniform(6, 21, 8))[::-1], strict=True):
+        distance = np.hypot(*(np.indices(SHAPE) - place[:, None, None]))
+        part = 1 / (1 + np.exp(2 * (distance - radius)))
+        pixels = pixels * (1 - part) + rng.uniform(0.4, 1) * part
+    return pixels + 0.03 * rng.normal(size=SHAPE)
+
+
+@pytest.mark.parametrize("method", ["rigid", "affine", "demons"])
+def test_the_outlines_of_two_objects_are_no_match(method):
+    for seed in (0, 10, 20):
+        found = verdict_of(image(an_object(seed)), image(an_object(seed + 1)), method)
+        assert found.outcome != "better", seed
+
+
+@pytest.mark.parametrize("disc", [False, True])
+def test_an_object_in_place_stays_better(disc):
+    """A disc looks the same after any rotation; that is no evidence against its translation."""
+    pixels, truth = an_object(3, disc), Affine.translation([9.0, -7.0])
+    moving = np.roll(pixels, (9, -7), (0, 1)) + 0.03 * np.random.default_rng(4).normal(size=SHAPE)
+    assert verdict(PairMetrics(image(pixels), image(1 - moving)), truth).outcome == "better"

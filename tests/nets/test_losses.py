@@ -60,7 +60,7 @@ def _reference(a, b):
     side = min(a.shape)
     kernels = [(side // 2, 1.0, 1)]
     if side >= 64:
-        kernels = [(side // 4, 0.3, 1), (side // 2, 0.7, 1)]
+        kernels = [(side // 4, 0.3, 2), (side // 2, 0.7, 2)]
     if side >= 128:
         kernels = [(side // 16, 0.1, 2), (side // 8, 0.3, 2), (side // 4, 0.6, 2)]
     floor_a, floor_b = 1e-3 * a.var() + 1e-6, 1e-3 * b.var() + 1e-6

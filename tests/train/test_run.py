@@ -22,6 +22,7 @@ from napari_voxreg.core.disk import DiskFull, disk_full
 from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.io.pairs import Pair, PairSet, open_pairs
 from napari_voxreg.nets.checkpoints.checkpoint import ARCHITECTURES, load_weights
+from napari_voxreg.tensor.device import device_named
 from napari_voxreg.train.events import Began, Ended, EpochDone, Event, Example, Paused, Said, Stepped
 from napari_voxreg.train.optim import averaging
 from napari_voxreg.train.options import ARCHITECTURES as NETWORKS
@@ -327,6 +328,17 @@ def test_a_folder_that_cannot_be_written_is_refused_before_a_pair_is_read(
     monkeypatch.setattr("napari_voxreg.train.run.read_pair", lambda pair: pytest.fail("it was read"))
     with pytest.raises(OSError, match=r"file is not a folder; choose another"):
         train_pairs(some_pairs(), QUICK, tmp_path / "file" / "run")
+
+
+def test_a_device_that_is_not_there_leaves_no_folder(some_pairs, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("napari_voxreg.tensor.device.available", lambda: ("auto", "cpu"))
+    for device in ("cuda", "cuda:0", "cuda:3", "mps"):
+        with pytest.raises(ValueError, match="device on this machine; choose auto or cpu"):
+            train_pairs(some_pairs(), replace(QUICK, device=device), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    # The first GPU has its number, too.
+    monkeypatch.setattr("napari_voxreg.tensor.device.available", lambda: ("auto", "cpu", "cuda"))
+    assert device_named("cuda:0") == torch.device("cuda")
 
 
 def test_the_disk_that_is_full_is_named(tmp_path: Path) -> None:

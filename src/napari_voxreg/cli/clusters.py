@@ -143,8 +143,8 @@ def _trained(
     )
     start = f"{models.before} steps on all pairs" if models.before else f"{options.start} weights"
     how = (
-        f"{options.architecture}, {options.loss}: every model took {models.steps} steps from the same "
-        f"weights ({start}), the one for all on all pairs, each cluster's on its own."
+        f"{options.architecture}, {options.dissimilarity}: every model took {models.steps} steps from the "
+        f"same weights ({start}), the one for all on all pairs, each cluster's on its own."
     )
     write_text(folder / TABLE, table_text(judged))
     page = markdown(judged)

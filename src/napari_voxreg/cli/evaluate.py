@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING
 
 from .. import figures
 from ..core.progress import Cancelled, Progress, subprogress
-from ..evaluation import TITLE, Evaluation, Row, Table, evaluate, markdown, summaries, text
+from ..evaluation import (
+    FIELDS,
+    TITLE,
+    Evaluation,
+    Row,
+    Table,
+    evaluate,
+    folder_name,
+    markdown,
+    summaries,
+    text,
+    write_fields,
+)
 from ..io.files import check_outputs, check_replaceable
 from ..registration.prepare import method_named
 from ..registration.register import DEFAULT_METHOD
@@ -36,6 +48,8 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add("-o", "--output", type=Path, required=True, metavar="DIR", help=text)
     add("--only", choices=("training", "validation"), help="only this side of the split (default: both)")
     add("--figures", choices=("png", "svg"), default="png", help="format of the figures (default png)")
+    text = "also write each pair's displacement (.npy, .flo), a flow picture and a list of matches"
+    add("--fields", action="store_true", help=text)
     add_run_options(parser)
     add_verbose(parser)
     add_parameters(parser, words, several=True)
@@ -86,7 +100,9 @@ def run(options: argparse.Namespace) -> None:
     written = ["table.csv", SUMMARY, *drawn]
     notes = dict.fromkeys((*pairs.notes, *(note for found in done for note in found.notes)))
     wrote = f"Wrote {', '.join(written[:-1])} and {written[-1]} to {options.output}."
-    print("\n\n".join([*map(text, summaries(rows)), *notes, wrote]))
+    said = "\n\n".join(map(text, summaries(rows)))
+    # What a summary says already is not repeated.
+    print("\n\n".join([said, *(note for note in notes if note not in said), wrote]))
     if cancelled:
         count = sum(not row.failed for row in rows)
         raise Cancelled(
@@ -109,16 +125,19 @@ def _given(options: argparse.Namespace) -> dict[str, dict[str, object]]:
 
 
 def _figures(done: list[Evaluation], options: argparse.Namespace, progress: Progress) -> list[str]:
-    """Draw before and after, and the best and the worst, of each method; returns the files' names."""
+    """Draw before and after, the best and the worst, and fields if asked; returns the files' names."""
     kinds: dict[str, Callable[[Sequence[Row]], Figure]]
     kinds = {"before-after": figures.before_after, "gallery": figures.gallery}
     written = []
     for k, found in enumerate(done):
         rows = [row for row in found.rows if not row.failed]
+        for row in rows if options.fields else ():
+            progress(k / len(done), f"writing the field of {row.name}")
+            write_fields(row, options.output / FIELDS / folder_name(row))
         for what, draw in kinds.items() if rows else ():
             progress(k / len(done), f"drawing {what}")
             ends = f"-{Path(rows[0].weights).stem}" if rows[0].weights else ""
             name = f"{what}-{rows[0].method}{ends}.{options.figures}"
             figures.save(draw(rows), options.output / name)
             written.append(name)
-    return written
+    return [*written, *([FIELDS] if options.fields else [])]

@@ -8,6 +8,7 @@ This module is loaded first and loads next to nothing, so that Ctrl-C finds it r
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -51,17 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    _set({number: _leave for number, handler in usual.items() if handler is not signal.SIG_IGN})
+    set_handlers({number: leave for number, handler in usual.items() if handler is not signal.SIG_IGN})
     try:
         terminal = import_module(".terminal", __package__)
         options = terminal.parse(words, COMMANDS)
     finally:
-        _set(usual)
+        set_handlers(usual)
     code: int = options if isinstance(options, int) else terminal.run(options)
+    if arguments is None:
+        gc.freeze()  # the process ends: to look through the objects of all libraries once more takes seconds
     return code
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def leave(number: int, frame: FrameType | None) -> None:
     """End the process while libraries are loaded, when nothing is lost.
 
     An exception in the middle of an import could come out anywhere, with a traceback.
@@ -70,7 +73,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(CANCELLED)
 
 
-def _set(handlers: dict[signal.Signals, Any]) -> None:
+def set_handlers(handlers: dict[signal.Signals, Any]) -> None:
     """Set signal handlers, as only the main thread may."""
     for number, handler in handlers.items():
         try:

@@ -1,16 +1,17 @@
-"""`napari-voxreg pairs`: list or pack pairs; and the options of every command that takes a set of pairs."""
+"""`napari-voxreg pairs`: list, pack or augment; and the options of every command that takes pairs."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from ..io.files import check_outputs
 from ..io.pairs import FRACTION, ROLES, Pair, Pairing, PairSet, name_of_source, open_pairs, pack
-from .options import add_verbose
+from .options import add_declared, add_verbose, parameters
 from .tables import text_table
 from .terminal import progress_bar
 
@@ -19,11 +20,12 @@ subfolders fixed and moving, a CSV with the columns fixed and moving, or an HDF5
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """The two subcommands; each leaves its function in ``options.task``."""
+    """The subcommands; each leaves its function in ``options.task``."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, task, text in (
         ("list", _list, "Show the pairs of a source, what was read from their names, and the split."),
         ("pack", _pack, "Write pairs into one HDF5 file, with their split."),
+        ("augment", _augment, "Write pairs as training sees them, changed at random, as image files."),
     ):
         added = commands.add_parser(
             name,
@@ -33,16 +35,33 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
             formatter_class=parser.formatter_class,
         )
         added.set_defaults(task=task)
-        added.usage = f"%(prog)s SOURCE [MOVING]{' -o FILE.h5' * (name == 'pack')} [options]"
+        output = {"pack": " -o FILE.h5", "augment": " -o FOLDER"}.get(name, "")
+        added.usage = f"%(prog)s SOURCE [MOVING]{output} [options]"
         add_source_options(added)
         if name == "pack":
             text = "the pair file"
             added.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.h5", help=text)
+        if name == "augment":
+            _add_augmentation(added)
         add_verbose(added)
 
 
+def _add_augmentation(parser: argparse.ArgumentParser) -> None:
+    """The options of `augment`, those of a training that change pairs among them."""
+    from ..train.options import AUGMENTATIONS, TrainOptions
+
+    add = parser.add_argument
+    text = "new folder for the images and pairs.csv, a source of pairs"
+    add("-o", "--output", type=Path, required=True, metavar="FOLDER", help=text)
+    text = "changed copies of each training pair (default 1); validation pairs are never changed"
+    add("--copies", type=int, default=1, metavar="N", help=text)
+    shown = ("size", "seed", *AUGMENTATIONS)
+    infos = [replace(info, advanced=False) for info in TrainOptions.infos() if info.name in shown]
+    add_declared(parser, "augmentation", infos)
+
+
 def run(options: argparse.Namespace) -> None:
-    """List or pack."""
+    """Carry out the subcommand."""
     options.task(options)
 
 
@@ -108,6 +127,21 @@ def _pack(options: argparse.Namespace) -> None:
     with progress_bar() as progress:
         path = pack(pairs, options.output, progress)
     print(f"{_summary(pairs)}\nWrote {path} ({path.stat().st_size / 1e6:.1f} MB).")
+
+
+def _augment(options: argparse.Namespace) -> None:
+    """Write the changed pairs."""
+    from ..train.options import TrainOptions
+
+    check_outputs(options.output / "pairs.csv")
+    chosen = TrainOptions.from_dict(parameters(options))
+    pairs = pairs_from(options)
+    with progress_bar() as progress:
+        progress(None, "loading torch")
+        from ..train.run import save_augmented
+
+        path = save_augmented(pairs, chosen, options.output, options.copies, progress)
+    print(f"{_summary(pairs)}\nWrote {path} and the images that it names.")
 
 
 def _summary(pairs: PairSet) -> str:

@@ -8,11 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import figures
 from ..core.progress import Cancelled, Progress, silent
 from ..io.files import check_outputs
 from .options import add_declared, add_verbose, parameters
 from .pairs import add_source_options, pairs_from
-from .terminal import progress_bar
+from .terminal import left_at_once, progress_bar
 
 if TYPE_CHECKING:
     from ..train.events import Ended, Event, Losses, Request, Row
@@ -48,9 +49,7 @@ def run(options: argparse.Namespace) -> None:
     ValueError
         With one plain sentence, for what cannot be trained or goes wrong on the way.
     """
-    from ..train.distributed import FabricProcesses, SingleProcess
     from ..train.options import TrainOptions
-    from ..train.run import resume, train_pairs
 
     if min(options.devices, options.num_nodes) < 1:
         raise ValueError("Training takes 1 device and 1 node or more.")
@@ -61,6 +60,11 @@ def run(options: argparse.Namespace) -> None:
     if options.output is not None:
         check_outputs(options.output / "options.json")
     pairs = None if options.resume else pairs_from(options)
+    with progress_bar() as progress:
+        progress(None, "loading torch")
+        with left_at_once():
+            from ..train.distributed import FabricProcesses, SingleProcess
+            from ..train.run import resume, train_pairs
     many = options.devices * options.num_nodes > 1
     processes = (
         FabricProcesses(chosen.device, options.devices, options.num_nodes) if many else SingleProcess()
@@ -73,12 +77,14 @@ def run(options: argparse.Namespace) -> None:
             ended = resume(options.source, **rest, **changes)
         else:
             ended = train_pairs(pairs, chosen, options.output, **rest)
-    if ended.reason == "stopped":
+    if ended.reason == "stopped":  # at once: loading what draws curves takes seconds
         raise Cancelled(f"{ended.text} All is saved: go on with train {screen.folder} --resume.")
+    drawn = _curves(screen.folder) if processes.rank == 0 else None
     if ended.reason == "not a number":
         raise ValueError(ended.text)
     if processes.rank == 0:
-        print("\n".join([*screen.said, *_summary(ended, screen.rows)]))
+        lines = [*screen.said, *_summary(ended, screen.rows)]
+        print("\n".join([*lines, *([] if drawn is None else [f"Wrote {drawn}."])]))
 
 
 class _Screen:
@@ -102,9 +108,11 @@ class _Screen:
 
     def report(self, event: Event) -> None:
         """Remember what the bar and the summary show."""
-        from ..train.events import Began, EpochDone, Said, Stepped
+        from ..train.events import Began, EpochDone, Preparing, Said, Stepped
 
-        if isinstance(event, Began):
+        if isinstance(event, Preparing):
+            self.words = event.text
+        elif isinstance(event, Began):
             self.folder = event.folder
             self.rows = list(event.history)
         elif isinstance(event, Said):
@@ -119,6 +127,16 @@ class _Screen:
             self.words = (
                 f"epoch {event.epoch} of {event.epochs}, loss {event.losses.total:.4g}{checked}, {left} left"
             )
+
+
+def _curves(folder: Path) -> Path | None:
+    """Draw the losses of a run; None where there are none yet."""
+    from ..train.runs import CURVES, read_history
+
+    rows = read_history(folder)
+    if not any(row.training or row.validation for row in rows):
+        return None
+    return figures.save(figures.curves(rows), folder / CURVES)
 
 
 def _summary(ended: Ended, rows: list[Row]) -> list[str]:

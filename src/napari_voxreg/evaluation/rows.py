@@ -71,6 +71,8 @@ class Row:
         Where its images are; None for a row of an earlier run whose pair is not in the present set.
     result : Result, Path or None
         All about the run, or the folder in which it was saved.
+    rejected : bool
+        Whether a network's prediction was rejected: the scores after are not the network's.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Row:
     seconds: float = math.nan
     pair: Pair | None = None
     result: Result | Path | None = None
+    rejected: bool = False
 
     @property
     def title(self) -> str:

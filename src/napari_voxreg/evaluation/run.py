@@ -16,6 +16,7 @@ from ..registration.prepare import check_device, method_named, prepare
 from ..registration.register import DEFAULT_METHOD
 from .measure import measure
 from .rows import COLUMNS, FAILED, Row
+from .summary import rejections
 from .table import Table, settings_digest
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ class Evaluation:
         Returns
         -------
         pandas.DataFrame
-            One row a pair; nan where there is no number.
+            One row a pair; nan where there is no number. `rejected` says whether a network's prediction was.
         """
         import pandas
 
-        texts = {"pair": "name", **{key: key for key in ("method", "weights", "outcome", "sentence")}}
+        keys = ("method", "weights", "outcome", "sentence", "rejected")
+        texts = {"pair": "name", **{key: key for key in keys}}
         return pandas.DataFrame(
             {
                 **{title: [getattr(row, key) for row in self.rows] for title, key in texts.items()},
@@ -186,6 +188,7 @@ class _Run:
             folding=result.after.folded,
             seconds=result.seconds,
             result=result,
+            rejected=result.rejected,
         )
 
     def _named(self, pair: Pair, content: str, outcome: str, sentence: str, **more: Any) -> Row:
@@ -213,6 +216,8 @@ def _notes(rows: Sequence[Row], kept: int) -> list[str]:
         others = ", ".join(row.name for row in failed[1:6]) + (", ..." if len(failed) > 6 else "")
         rest = f" Also skipped: {others}." if others else ""
         notes.append(f"{len(failed)} of {len(rows)} pairs could not be evaluated; {first}{rest}")
+    if sentence := rejections(rows):
+        notes.append(sentence)
     return notes
 
 

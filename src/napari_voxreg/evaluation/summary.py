@@ -68,6 +68,8 @@ class Summary:
         Over the pairs with a result.
     interpolation : str
         Whether the gain in SSIM comes from registration, in one sentence.
+    rejections : str
+        How many pairs do not show what the network predicted, in one sentence; empty if there are none.
     """
 
     title: str
@@ -77,6 +79,7 @@ class Summary:
     folding: Spread | None
     seconds: Spread | None
     interpolation: str
+    rejections: str
 
 
 def summaries(rows: Sequence[Row]) -> tuple[Summary, ...]:
@@ -112,6 +115,17 @@ def interpolation(rows: Sequence[Row]) -> str:
     if share >= MOSTLY:
         return f"{given}: the gain comes from registration."
     return f"{given}: {100 * share:.0f} % of the gain comes from registration, the rest from smoothing."
+
+
+def rejections(rows: Sequence[Row]) -> str:
+    """How many predictions of a network were rejected, in one sentence with the remedy; empty if none."""
+    count = sum(row.rejected for row in rows)
+    if not count:
+        return ""
+    return (
+        f"The network's prediction was rejected in {count} of {len(rows)} pairs, whose scores are not the "
+        'network\'s; to see its own, set keep_prediction to "always".'
+    )
 
 
 def ranked(rows: Sequence[Row]) -> tuple[str, list[Row]]:
@@ -167,6 +181,7 @@ def _summary(rows: Sequence[Row]) -> Summary:
         Spread.of([row.folding for row in done]) if done else None,
         Spread.of([row.seconds for row in done]) if done else None,
         interpolation(done),
+        rejections(rows),
     )
 
 
@@ -207,7 +222,7 @@ def _remarks(summary: Summary) -> list[str]:
             f"Folding {summary.folding.mean:.2g} % on average; {summary.seconds.mean:.2g} s per pair "
             f"(median {summary.seconds.median:.2g} s)."
         )
-    return [*sentences, *([summary.interpolation] if summary.interpolation else [])]
+    return [*sentences, *filter(None, (summary.interpolation, summary.rejections))]
 
 
 def _sorted(rows: Sequence[Row], values: dict[int, float]) -> list[Row]:

@@ -25,7 +25,8 @@ from .rows import COLUMNS, MEASURES, Row
 TABLE, TRANSFORMS, LOCK = "table.csv", "transforms", ".lock"
 _TEXTS = ("name", "method", "weights", "outcome", "sentence")
 _PRINTS = ("transform", "content", "settings")
-_HEAD = ("pair", *_TEXTS[1:], *(column.key for column in COLUMNS), *_PRINTS)
+_REJECTED = "prediction_rejected"  # "yes", or empty; tables of earlier versions lack the column
+_HEAD = ("pair", *_TEXTS[1:], *(column.key for column in COLUMNS), *_PRINTS, _REJECTED)
 
 
 class Table:
@@ -68,7 +69,7 @@ class Table:
         with FileLock(self.folder / LOCK):
             self._refresh()
             if isinstance(row.result, Result):
-                folder = self.folder / TRANSFORMS / _folder_name(row)
+                folder = self.folder / TRANSFORMS / folder_name(row)
                 row.result.save(folder)
                 row = replace(row, result=folder)
             same = (row.name, row.settings)
@@ -89,7 +90,7 @@ class Table:
             path.open(newline="", encoding="utf-8") as file,
         ):
             reader = csv.DictReader(file)
-            if reader.fieldnames is None or set(_HEAD) - set(reader.fieldnames):
+            if reader.fieldnames is None or set(_HEAD) - {_REJECTED} - set(reader.fieldnames):
                 raise ValueError(f"{path} is no table of evaluations; choose another folder.")
             self.rows = [self._row(cells) for cells in reader]
         self._state = state
@@ -111,6 +112,7 @@ class Table:
             place,
             row.content,
             row.settings,
+            "yes" if row.rejected else "",
         ]
 
     def _row(self, cells: dict[str, str]) -> Row:
@@ -135,6 +137,7 @@ class Table:
             folding=number("folds_percent"),
             seconds=number("seconds"),
             result=self.folder / cells["transform"] if cells["transform"] else None,
+            rejected=cells.get(_REJECTED) == "yes",
         )
 
 
@@ -177,7 +180,7 @@ def _file_digest(path: Path) -> str:
         raise ValueError(f"{path} cannot be read; check the path.") from error
 
 
-def _folder_name(row: Row) -> str:
+def folder_name(row: Row) -> str:
     """A readable name that no other pair or setting has."""
     plain = re.sub(r"[^\w.-]+", "_", row.name)[:60]
     return f"{plain}-{hashlib.sha256(f'{row.name} {row.content} {row.settings}'.encode()).hexdigest()[:10]}"

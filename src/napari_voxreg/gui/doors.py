@@ -10,7 +10,7 @@ from napari.plugins import menu_item_template
 from npe2 import PluginManager
 
 PLUGIN = "napari-voxreg"
-REGISTER = "Register"  # as in napari.yaml
+REGISTER, EVALUATE = "Register", "Evaluate"  # as in napari.yaml
 
 
 def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) -> None:
@@ -36,6 +36,21 @@ def repeat_in_register(viewer: napari.viewer.Viewer, run: Any) -> None:
         Of the session.
     """
     open_panel(viewer, REGISTER).repeat(run)
+
+
+def evaluate_weights(viewer: napari.viewer.Viewer, method: str, weights: Path, pairs: Path) -> None:
+    """Show the Evaluate panel with these weights and the validation pairs of a source chosen.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    method : str
+        That can use the weights.
+    weights : Path
+    pairs : Path
+        A source of pairs.
+    """
+    open_panel(viewer, EVALUATE).use_weights(method, weights, pairs)
 
 
 def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:

@@ -18,6 +18,7 @@ from . import pose
 from .base import Method, Outcome, Task
 from .deformations import Images, choose, deformed, from_to, way_of
 from .flow import inverse_search as flow
+from .proposals import weights
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +78,8 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
         stage, used, note = with_fallback(work, task.device)
         notes += () if note is None or note in notes else (note,)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
-    return Outcome(stage.transform, lines + notes, stage.trace, confidence, device=used)
+    opened = weights(task.fixed.ndim) if params.search else ()
+    return Outcome(stage.transform, lines + notes, stage.trace, confidence, device=used, weights=opened)
 
 
 def _with_pose(task: Task, found: Pose) -> Stage:

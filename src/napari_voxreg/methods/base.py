@@ -40,6 +40,8 @@ class Outcome:
         Where it was computed in the end: "cpu", "cuda", "cuda:1" or "mps".
     weights : tuple of (str, str)
         File name and SHA-256 of each checkpoint that was used.
+    rejected : bool
+        Whether a network's prediction was rejected, so that the transform is not the network's.
     """
 
     transform: Transform
@@ -50,6 +52,7 @@ class Outcome:
     files: Mapping[str, bytes] = field(default_factory=dict)
     device: str = "cpu"
     weights: tuple[tuple[str, str], ...] = ()
+    rejected: bool = False
 
     def followed_by(self, transform: Transform) -> Outcome:
         """What was found on ``task.placed(transform)`` as an outcome on the task itself.

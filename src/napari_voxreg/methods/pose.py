@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from ..core.params import Params, param
 from ..core.progress import Progress
 from .base import Method, Outcome, Task
-from .proposals import sources
+from .proposals import sources, weights
 
 if TYPE_CHECKING:
     from ..pose import Pose
@@ -31,7 +31,8 @@ class Search(Params):
 def run(task: Task, params: Search, progress: Progress) -> Outcome:
     """Search all poses, refine the best and report whether it is reliable; see `Run`."""
     pose = find(task, params.model, progress)
-    return Outcome(pose.transform, pose.notes, pose.trace, pose.confidence, device=pose.device)
+    used = weights(task.fixed.ndim)
+    return Outcome(pose.transform, pose.notes, pose.trace, pose.confidence, device=pose.device, weights=used)
 
 
 def find(task: Task, model: Model, progress: Progress) -> Pose:

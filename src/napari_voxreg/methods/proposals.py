@@ -10,7 +10,7 @@ from ..core.geometry import Array, Image
 from ..core.progress import Progress
 from ..weights import shipped
 from .base import Task
-from .networks.network_method import read_weights
+from .networks.network_method import read_weights, recorded
 
 if TYPE_CHECKING:
     from ..pose.proposal import Proposals, Source
@@ -23,6 +23,11 @@ AROUND = np.arange(25.0, 350.0, 25.0)  # degrees; the network itself copes with 
 def sources(ndim: int) -> tuple[Source, ...]:
     """What proposes poses of images with so many axes, the cheapest first."""
     return (network_from_here, network_all_around) if ndim == 2 else ()
+
+
+def weights(ndim: int) -> tuple[tuple[str, str], ...]:
+    """Names and SHA-256 of the weights that the sources use."""
+    return recorded(shipped("affine", ndim)) if sources(ndim) else ()
 
 
 def network_from_here(task: Task, progress: Progress) -> Proposals:

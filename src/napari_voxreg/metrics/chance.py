@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..images.preprocess import block_mean, steps_to
 from ..images.task import box_around
 from ..transforms import Affine, Transform, displacement_on
 from .pair import BORDER, PairMetrics
+from .rotated import rotations
 from .similarity import lncc, local_correlation
 
 SIZES = {2: 160, 3: 48}  # longest side, pixels: enough to tell a match from chance
@@ -127,6 +128,43 @@ def match(metrics: PairMetrics, transform: Transform, progress: Progress = silen
         return None
     margin = AFFINE_MARGIN if bending is None else MARGIN * max(1.0, rough / ROUGH)
     return Match(found, float(np.mean(levels)), max(fits), max(spreads), margin)
+
+
+def match_rotated(metrics: PairMetrics, transform: Transform, displaced: Match) -> Match:
+    """Compare the LNCC under a transform also with that of one object rotated onto the other.
+
+    The outlines of two objects on a dark ground overlap whatever the objects are, but not where one image
+    is displaced by far. So the moving image is rotated about its structure and then fitted.
+
+    Parameters
+    ----------
+    metrics : PairMetrics
+        Of the pair.
+    transform : Transform
+        From world points of fixed to moving.
+    displaced : Match
+        What `match` found for it.
+
+    Returns
+    -------
+    Match
+        The same with what rotated images reach, where any rotation destroys correspondence.
+    """
+    _, _, inside, grid = _small(metrics, transform)
+    pixels = int(inside.sum())
+    affine, bending = _parts(transform, grid, inside)
+    rough, reach = _roughness(bending)
+    fixed, moving, inside, grid = _small(metrics, affine)
+    level, most = displaced.unrelated, displaced.unrelated
+    for each in rotations(*_cropped(fixed, moving, inside), grid.spacing):
+        if each[2].any():
+            share = np.sqrt(np.sqrt(min(each[2].sum() / pixels, 1)))
+            value = level + (lncc(*each) - level) * share
+            if value > most:
+                most, closest = float(value), each
+    if bending is not None and most > level:
+        most = max(most, _climbed(*closest, rough, reach))
+    return replace(displaced, fitted=most, spread=0.0, margin=MARGIN * max(1.0, rough / ROUGH))
 
 
 def _small(metrics: PairMetrics, transform: Transform | None) -> tuple[Array, Array, Array, Grid]:

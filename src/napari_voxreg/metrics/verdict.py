@@ -11,7 +11,7 @@ import numpy as np
 from ..core.geometry import Grid, short_unit
 from ..core.progress import Progress, silent, subprogress
 from ..transforms import Affine, Transform, chain
-from .chance import match
+from .chance import match, match_rotated
 from .pair import NOISE, PairMetrics, Scores
 from .similarity import LNCC_WINDOW
 
@@ -100,6 +100,8 @@ def _doubt(metrics: PairMetrics, transform: Transform, progress: Progress = sile
     found = match(metrics, transform, progress)
     if found is None:
         return "too few pixels overlap to tell a match from chance"
+    if not found.by_chance:
+        found = match_rotated(metrics, transform, found)
     if not found.by_chance:
         return None
     if transform.linear:

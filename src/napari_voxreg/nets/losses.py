@@ -25,6 +25,11 @@ def mse(fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> Tensor:
     return mean((fixed - warped) ** 2, weight)
 
 
+def l1(fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean absolute difference; `weight` (B, 1, *shape) weights each pixel."""
+    return mean((fixed - warped).abs(), weight)
+
+
 def ncc(fixed: Tensor, warped: Tensor) -> Tensor:
     """1 - correlation of whole images: 0 if equal up to contrast, 2 if inverted, 1 if unrelated or flat."""
     a, b = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (fixed, warped))
@@ -42,8 +47,9 @@ def mk_lncc(fixed: Tensor, warped: Tensor) -> Tensor:
     """1 - mean squared correlation in windows of several sizes (Shen et al., CVPR 2019).
 
     S is the shortest side. From 128 on, windows have S/16, S/8 and S/4 pixels, every second one along each
-    axis, with weights 0.1, 0.3 and 0.6. From 64 on they have S/4 and S/2 pixels with weights 0.3 and 0.7;
-    below that S/2. They lie entirely within the image, a quarter of their size apart.
+    axis, with weights 0.1, 0.3 and 0.6. From 64 on they have S/4 and S/2 of every second pixel, with weights
+    0.3 and 0.7; below that S/2 of all pixels. They lie entirely within the image, a quarter of their size
+    apart.
     """
     shape = tuple(fixed.shape[2:])
     side = min(shape)
@@ -51,7 +57,7 @@ def mk_lncc(fixed: Tensor, warped: Tensor) -> Tensor:
         kernels: tuple[tuple[int, float, int], ...]
         kernels = ((side // 16, 0.1, 2), (side // 8, 0.3, 2), (side // 4, 0.6, 2))
     elif side >= 64:
-        kernels = ((side // 4, 0.3, 1), (side // 2, 0.7, 1))
+        kernels = ((side // 4, 0.3, 2), (side // 2, 0.7, 2))
     else:
         kernels = ((max(side // 2, 1), 1.0, 1),)
     # Minus the images' means, which loses fewer digits in float32.

@@ -19,10 +19,14 @@ from .pyramid_image import PyramidImage, blur, sample
 SIZE = 48  # pixels on the long side of the fixed image in the search over all translations
 GREYS = 8  # grey values there
 ANGLES = np.arange(-30.0, 31.0, 6.0)  # degrees
+FARTHEST = 36.0  # degrees that the refinement may rotate
 SCALES = (0.8, 0.9, 1.0, 1.12, 1.25)
 OVERLAP = 0.5  # of the smaller view
 BINS = 20  # of the joint histogram in the refinement
 BEST = 3  # translations kept for each rotation and scale
+INSIDE, SHADES = 160, 8  # pixels on the long side, and grey values there, when objects are compared inside
+ROTATED = np.arange(45.0, 316.0, 15.0)  # degrees: rotations about the object under which nothing corresponds
+LEAST = 50  # pixels of both objects
 
 Motion = Literal["rigid", "similarity", "affine"]
 
@@ -114,7 +118,8 @@ def refine(
         pixels, mask = sample(both, torch.from_numpy(place).float()).unbind(1)
         value = _mutual(target.flatten(), a.mask.flatten(), pixels, (mask > 0.99).float())
         scale = tried.scale()
-        possible = (scale > min(SCALES) / 1.1) & (scale < max(SCALES) * 1.1)
+        turned = np.abs(tried.rotation())
+        possible = (scale > min(SCALES) / 1.1) & (scale < max(SCALES) * 1.1) & (turned < FARTHEST)
         # A magnified moving image has fewer pixels of its own, so it is weighted less.
         return np.where(possible, value * np.minimum(1, scale**2), 0.0)
 
@@ -139,6 +144,55 @@ def refine(
         step = np.where(better, step, step / 2)
     order = np.argsort(-best, kind="stable")
     return poses[order], best[order]
+
+
+def inside(fixed: PyramidImage, moving: PyramidImage, poses: Poses) -> float:
+    """How many times as much two objects on a dark ground say of each other's inside as when rotated.
+
+    Any two outlines can be brought together, and mutual information over whole images rises with them. So
+    only pixels of both objects are compared here, with the most that any of `ROTATED` reaches.
+
+    Parameters
+    ----------
+    poses : Poses
+        The first one is meant.
+    """
+    spacing = fixed.extent / INSIDE
+    a, b = fixed.at(max(spacing, fixed.spacing)), moving.at(max(spacing, moving.spacing))
+    (grey, object_a), (other, object_b) = (_object(view.pixels, view.mask) for view in (a, b))
+    world = a.origin + a.spacing * torch.nonzero(object_a).numpy()
+    if len(world) < LEAST:
+        return 0.0
+    shown, both = grey[object_a], torch.stack([other, object_b.float()])[None]
+    matrices, centre = np.tile(poses.matrices[0], (1 + len(ROTATED), 1, 1)), world.mean(0)
+    for k, angle in enumerate(np.deg2rad(ROTATED), 1):
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrices[k, :2, 2] += matrices[k, :2, :2] @ (centre - rotation @ centre)
+        matrices[k, :2, :2] = matrices[k, :2, :2] @ rotation
+    place = world @ matrices[:, :2, :2].transpose(0, 2, 1) + matrices[:, None, :2, 2]
+    pixels, mask = sample(both, torch.from_numpy((place - b.origin) / b.spacing).float()).unbind(1)
+    found, *rotated = (_by_rank(shown[m], p[m]) for p, m in zip(pixels, mask > 0.5, strict=True))
+    return found / max(*rotated, 1e-3)
+
+
+def _object(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Smoothed grey values, and where they are brighter than a dark ground."""
+    from skimage.filters import threshold_otsu
+
+    grey = blur(_grey(pixels, mask)[None, None], 1.0)[0, 0]
+    voting = grey[mask > 0].numpy()
+    ground = 0.5 * threshold_otsu(voting) if len(voting) else 1.0
+    return grey, (grey > ground) & (mask > 0)
+
+
+def _by_rank(a: Tensor, b: Tensor) -> float:
+    """Mutual information of equally frequent shades in nats, 0 of too few pixels."""
+    if len(a) < LEAST:
+        return 0.0
+    at = torch.linspace(0, 1, SHADES + 1)[1:-1]
+    one, two = (torch.bucketize(x, torch.quantile(x, at)) for x in (a, b))
+    p = torch.bincount(one * SHADES + two, minlength=SHADES**2).reshape(SHADES, SHADES) / len(a)
+    return float(_plogp(p).sum() - _plogp(p.sum(0)).sum() - _plogp(p.sum(1)).sum())
 
 
 def _grey(pixels: Tensor, mask: Tensor) -> Tensor:

@@ -105,6 +105,12 @@ class Poses:
         """Moving length per fixed length at the centre, (n,)."""
         return np.sqrt(np.abs(np.linalg.det(self.linear())))
 
+    def rotation(self) -> Array:
+        """Rotation at the centre, degrees from -180 to 180, (n,)."""
+        linear = self.linear()
+        sine, cosine = linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1]
+        return np.rad2deg(np.arctan2(sine, cosine))
+
     def after(self, motions: Array) -> Poses:
         """The poses applied after the inverse of small displacements (n, 2, 6) of u.
 

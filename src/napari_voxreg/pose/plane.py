@@ -38,6 +38,7 @@ FAINT = 0.03  # support below which a proposal is not better than chance
 CLEAR = 0.7  # confidence from which the search of all poses is left out
 # Lead of the highest mutual information over that of poses elsewhere from which it counts.
 ENOUGH = {"rigid": 0.14, "similarity": 0.17}
+WITHIN = 1.2  # times as much as when rotated that the insides of two objects must say of each other
 MUCH = 1.1  # times the mutual information of the simpler pose that an affine must reach
 ON_CPU = "The pose in 2D is searched on the CPU."
 
@@ -287,10 +288,11 @@ def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
         poses, values = information.refine(scene.fixed, scene.moving, poses, 64, 12, model)
         far = values[scene.distance(poses, poses[:1])[:, 0] > 0.1]
         margin = float(values[0] / far.max() - 1) if len(far) and far.max() > 0 else 1.0
-        # Objects that share nothing but a dark ground seldom reach a margin of 0.12, right poses hardly more
-        # than 0.17: never as sure as edges that meet.
+        # Never as sure as edges that meet.
         confidence = min(0.6, 0.5 * margin / ENOUGH[model])
-        if confidence >= 0.5:
+        # At the edge of what was searched there is no peak.
+        within = abs(poses.rotation()[0]) < information.ANGLES.max()
+        if confidence >= 0.5 and within and information.inside(scene.fixed, scene.moving, poses) > WITHIN:
             found = poses, confidence
             break
     if found is None:

@@ -143,6 +143,7 @@ class PreparedPair:
             files=outcome.files,
             device=outcome.device,
             weights=outcome.weights,
+            rejected=outcome.rejected,
         )
         return result if self.slices is None else self.slices.result(result)
 

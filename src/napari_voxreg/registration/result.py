@@ -43,7 +43,7 @@ class Result:
     ----------
     transform : Transform
         From world points of the fixed image to world points of the moving image, in the fixed image's units.
-    notes, trace, confidence, extras, files, device, weights
+    notes, trace, confidence, extras, files, device, weights, rejected
         As in `Outcome`; `device` is empty for a result that was saved before it was recorded.
     fixed, moving : Grid
         The grids of the two images (without axes of one pixel; the moving one in the fixed units); `moving`
@@ -85,6 +85,7 @@ class Result:
     files: Mapping[str, bytes] = field(default_factory=dict)
     device: str = "cpu"
     weights: tuple[tuple[str, str], ...] = ()
+    rejected: bool = False
     software: Mapping[str, str] = field(default_factory=software)
     fixed_image: Image | None = None
     moving_image: Image | None = None
@@ -144,6 +145,7 @@ class Result:
             "scores": {"before": _scores_to_dict(self.before), "after": _scores_to_dict(self.after)},
             "verdict": _verdict_to_dict(self.verdict),
             "confidence": _plain(self.confidence),
+            "prediction rejected": self.rejected,
             "notes": list(self.notes),
             "trace": [_plain(value) for value in self.trace],
             "software": dict(self.software),
@@ -296,6 +298,7 @@ def _from_record(record: dict[str, Any], side: Path) -> Result:
         },
         device=_get(record, "device", str),
         weights=tuple((_get(w, "file", str), _get(w, "sha256", str)) for w in _get(record, "weights", list)),
+        rejected=record.get("prediction rejected") is True,  # earlier versions did not record it
         software={name: str(version) for name, version in _get(record, "software", dict).items()},
     )
 

@@ -19,9 +19,17 @@ from .state import Place
 
 
 def save_with_card(
-    path: Path, net: Network, options: TrainOptions, pairs: PairSet, place: Place, row: Row
+    path: Path,
+    net: Network,
+    options: TrainOptions,
+    shape: tuple[int, ...],
+    pairs: PairSet,
+    place: Place,
+    row: Row,
 ) -> None:
-    """Write weights and their card: pairs with fingerprints, options, scores and versions.
+    """Write weights and their card: pairs with fingerprints, shape, options, scores and versions.
+
+    The shape is that of the training images, at which the network registers later.
 
     Raises
     ------
@@ -36,6 +44,7 @@ def save_with_card(
             for pair in some
         ],
         "left out": place.unreadable,
+        "shape": list(shape),
         "options": options.as_dict(),
         "epoch": row.epoch,
         "steps": row.step,

@@ -15,7 +15,7 @@ from types import FrameType
 
 from ..core.process import settle
 from .background import Job
-from .events import Event, Failed, Request
+from .events import Event, Failed, Preparing, Request
 
 LAST_SAVE = 20.0  # seconds that a run has to save itself once its parent is gone
 
@@ -46,6 +46,7 @@ def serve() -> None:
 
     signal.signal(signal.SIGTERM, terminated)  # by which a batch system ends all its processes
     threading.Thread(target=listen, daemon=True).start()
+    report(Preparing("loading torch"))
     try:
         from .run import resume, train_pairs
 

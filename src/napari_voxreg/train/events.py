@@ -51,6 +51,13 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """What is done before the first step, in a few words: loading, reading, the first validation."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Began:
     """A run is under way: where, with how many pairs, pixels and parameters."""
 
@@ -147,5 +154,5 @@ class Failed:
     details: str = ""
 
 
-Event = Began | Stepped | EpochDone | Example | Paused | Said | Ended | Failed
+Event = Preparing | Began | Stepped | EpochDone | Example | Paused | Said | Ended | Failed
 Report = Callable[[Event], None]

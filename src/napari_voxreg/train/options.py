@@ -13,6 +13,7 @@ Network = Literal[
     "voxelmorph",
     "voxelmorph displacement",
     "voxelmorph probabilistic",
+    "voxelmorph cvpr 2018",
     "sar-voxelmorph",
     "pyramid",
     "matching affine",
@@ -20,17 +21,61 @@ Network = Literal[
     "avsm",
     "jsm",
     "stn",
+    "tutorial stn",
     "detector affine",
 ]
-Loss = Literal["MSE", "NCC", "LNCC", "mk-LNCC", "NMI", "MIND", "edges", "seen NCC", "Dice", "end-point error"]
+Loss = Literal[
+    "auto",
+    "MSE",
+    "L1",
+    "NCC",
+    "LNCC",
+    "mk-LNCC",
+    "NMI",
+    "MIND",
+    "edges",
+    "seen NCC",
+    "Dice",
+    "end-point error",
+]
 Smoothness = Literal["diffusion", "bending", "Charbonnier"]
 Start = Literal["scratch", "shipped", "weights"]
+Device = Literal[
+    "auto",
+    "cpu",
+    "cuda",
+    "cuda:0",
+    "cuda:1",
+    "cuda:2",
+    "cuda:3",
+    "cuda:4",
+    "cuda:5",
+    "cuda:6",
+    "cuda:7",
+    "mps",
+]
 
+Optimizer = Literal["auto", "Adam", "SGD"]
+
+# Networks for which weights are shipped, for 2D, 3D or both, and the stems of these.
+SHIPPED: Mapping[str, str] = {
+    "voxelmorph": "voxelmorph",
+    "pyramid": "pyramid",
+    "matching affine": "affine",
+    "avsm": "avsm",
+    "jsm": "jsm",
+    "stn": "stn",
+}
+# The losses of networks' own papers, where "auto" is not MSE.
+LOSSES: Mapping[str, Loss] = {"avsm": "mk-LNCC", "multi-step affine": "mk-LNCC", "tutorial stn": "L1"}
+# Shen et al.'s weights of inverse consistency, of affine maps and of deformations; part of their "auto".
+SYMMETRY_AFFINE, SYMMETRY = 1.0, 500.0
 # What smoothness weighs beside each loss if the user does not say: SAR-VoxelMorph's for MSE, JSM's for its
 # own loss; for NCC, LNCC, NMI and MIND the most that costs less than 0.03 pixels (scripts/training_sar.py).
 # Seen NCC is for affine networks, which that has not tried; the others by the size of the loss.
 SMOOTHNESS: Mapping[str, float] = {
     "MSE": 0.01,
+    "L1": 0.01,
     "NCC": 1.0,
     "LNCC": 1.0,
     "mk-LNCC": 1.0,
@@ -42,12 +87,13 @@ SMOOTHNESS: Mapping[str, float] = {
     "end-point error": 0.0,
 }
 # Networks that a step of the usual length throws far away.
-SLOW = ("sar-voxelmorph", "multi-step affine", "avsm", "jsm")
-AFFINE_FIRST = ("avsm",)  # networks that begin with their affine part alone
+SLOW = ("voxelmorph cvpr 2018", "sar-voxelmorph", "multi-step affine", "avsm", "jsm")
+AFFINE_FIRST = ("avsm", "multi-step affine")  # networks that begin with a single affine step
+TUTORIAL_RATE = 0.01  # of SGD, for the tutorial's STN
 SIZES = {2: 128, 3: 96}
 BATCHES = {2: 8, 3: 1}
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras")
-AUGMENTATIONS = ("rotation", "shift", "scale", "flips", "elastic", "intensity", "speckle", "bias")
+AUGMENTATIONS = ("rotation", "shift", "scale", "flips", "crop", "elastic", "intensity", "speckle", "bias")
 """The options that change pairs, for a form to show together."""
 LATER = ("epochs", "patience", "every", "show_every", "workers", "device")
 """The options that may be others when a run is resumed."""
@@ -65,8 +111,10 @@ class TrainOptions(Params):
         None, 'The file of weights to begin with, if start is "weights".', suffixes=SUFFIXES
     )
     loss: Loss = param(
-        "MSE",
-        "Measure of dissimilarity; edges is Charbonnier and gradient, seen NCC ignores black "
+        "auto",
+        "Measure of dissimilarity; auto is MSE, but "
+        + ", ".join(f"{loss} for {name}" for name, loss in LOSSES.items())
+        + ", AVSM's with inverse consistency. Edges is Charbonnier and gradient, seen NCC ignores black "
         "borders, Dice needs labels and end-point error true displacements.",
     )
     smoothness_weight: float = param(
@@ -79,9 +127,9 @@ class TrainOptions(Params):
     )
     learning_rate: float = param(
         0.0,
-        "Learning rate of Adam; 0 takes 0.001, but 0.0001 where training begins with weights, and for "
+        "Learning rate; 0 takes 0.001, but 0.0001 where training begins with weights, and for "
         + ", ".join(SLOW)
-        + ", as their authors do.",
+        + ", as their authors do, and 0.01 for tutorial stn.",
         range=(0.0, 1.0),
         special="auto",
     )
@@ -100,6 +148,7 @@ class TrainOptions(Params):
         special="auto",
     )
 
+    optimizer: Optimizer = param("auto", "Adam; auto is SGD for tutorial stn.", advanced=True)
     smoothness: Smoothness = param("diffusion", "How smoothness is measured.", advanced=True)
     symmetry: float = param(
         0.0,
@@ -117,7 +166,8 @@ class TrainOptions(Params):
     )
     affine_epochs: int = param(
         0,
-        "Epochs of AVSM in which only its affine part is trained; 0 takes a third of all.",
+        "Epochs of AVSM in which only its affine part is trained, the first half of them with a single step; "
+        "0 takes a third of all.",
         range=(0, 1_000_000),
         special="auto",
         advanced=True,
@@ -151,7 +201,7 @@ class TrainOptions(Params):
         advanced=True,
     )
     seed: int = param(0, "Same seed, same curve.", range=(0, 2**31), advanced=True)
-    device: Literal["auto", "cpu", "cuda", "mps"] = param("auto", "Where to compute.", advanced=True)
+    device: Device = param("auto", "Where to compute.", advanced=True)
     precision: Literal["float32", "bfloat16"] = param(
         "float32",
         "Floating-point precision of the network; losses and fields are always float32.",
@@ -174,6 +224,12 @@ class TrainOptions(Params):
         0.0, "Enlarge or shrink both together by up to this fraction.", range=(0.0, 1.0), advanced=True
     )
     flips: bool = param(False, "Mirror both together, each axis every other time.", advanced=True)
+    crop: float = param(
+        0.0,
+        "Crop both at random by up to this fraction of each side; the rest fills the training image.",
+        range=(0.0, 0.9),
+        advanced=True,
+    )
     elastic: float = param(
         0.0,
         "Deform both together; root mean square as a fraction of the longest side.",
@@ -203,7 +259,7 @@ class TrainOptions(Params):
         super().__post_init__()
         if (self.start == "weights") != (self.weights is not None):
             raise ValueError('To begin with a file of weights, give it and set start to "weights".')
-        if self.probabilistic and self.loss != "MSE":
+        if self.probabilistic and self.dissimilarity != "MSE":
             raise ValueError(f"The probabilistic VoxelMorph is trained with MSE, not with {self.loss}.")
 
     @property
@@ -214,13 +270,32 @@ class TrainOptions(Params):
     @property
     def smooth(self) -> float:
         """Weight of smoothness."""
-        return self.smoothness_weight or SMOOTHNESS[self.loss]
+        return self.smoothness_weight or SMOOTHNESS[self.dissimilarity]
+
+    @property
+    def dissimilarity(self) -> str:
+        """The loss, where "auto" is that of the network's paper."""
+        return LOSSES.get(self.architecture, "MSE") if self.loss == "auto" else self.loss
+
+    @property
+    def descent(self) -> str:
+        """The optimiser, where "auto" is that of the network's authors."""
+        if self.optimizer == "auto":
+            return "SGD" if self.architecture == "tutorial stn" else "Adam"
+        return self.optimizer
+
+    def inverse_consistency(self, affine: bool) -> float:
+        """Weight of the inverse-consistency loss of an affine map or of a deformation."""
+        if self.loss != "auto" or self.architecture not in AFFINE_FIRST:
+            return self.symmetry
+        return self.symmetry or (SYMMETRY_AFFINE if affine else SYMMETRY)
 
     @property
     def rate(self) -> float:
         """The learning rate."""
         gentle = self.architecture in SLOW or self.start != "scratch"
-        return self.learning_rate or (1e-4 if gentle else 1e-3)
+        usual = TUTORIAL_RATE if self.architecture == "tutorial stn" else 1e-4 if gentle else 1e-3
+        return self.learning_rate or usual
 
     @property
     def augmented(self) -> bool:
@@ -238,6 +313,12 @@ class TrainOptions(Params):
     def affine_part(self) -> int:
         """Epochs that AVSM begins with its affine part alone."""
         return self.affine_epochs or -(-self.epochs // 3)
+
+    def single_step(self, epoch: int) -> bool:
+        """Whether an affine network that takes several steps takes only one in an epoch: the first ones."""
+        return (
+            self.architecture in AFFINE_FIRST and self.start == "scratch" and epoch <= self.affine_part() // 2
+        )
 
     def settled(self) -> TrainOptions:
         """With what follows from the number of epochs written out, so that it stays when that changes."""

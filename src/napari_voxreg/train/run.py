@@ -12,14 +12,16 @@ import torch
 
 from ..core.disk import FULL, DiskFull
 from ..core.geometry import Grid
+from ..core.progress import Progress, silent
 from ..io.files import check_outputs
 from ..io.guards import user_path
 from ..io.pairs import Pair, PairSet, read_pair
 from . import runs
 from .distributed import Processes, SingleProcess
-from .events import Control, Ended, Example, Report
+from .events import Control, Ended, Example, Preparing, Report
 from .lock import ENDING, locked
 from .options import TrainOptions
+from .pairs import augmented_files
 from .pairs.augment import augmented
 from .pairs.networks import first_network, same_network
 from .pairs.prepare import prepare, training_shape
@@ -74,6 +76,9 @@ def train_pairs(
     check_outputs(folder / runs.OPTIONS)
     if not pairs.training:
         raise ValueError("There are no pairs to train on; choose a smaller fraction for validation.")
+    processes.device(options.device)  # refuses an absent one before anything is written
+    if processes.rank == 0:
+        report(Preparing("reading the first pair"))
     grid, ndim = _first_grid(pairs.training)
     net = first_network(options, ndim)
     shape = training_shape(grid, net.stride, options.side(ndim))
@@ -160,6 +165,20 @@ def preview(options: TrainOptions, pair: Pair, seed: int = 0) -> tuple[Example, 
         fixed, moving = (tensors[side][0].numpy() for side in ("fixed", "moving"))
         shown.append(Example(0, pair.name, plain.grid, fixed, moving, moving, still))
     return shown[0], shown[1]
+
+
+def save_augmented(
+    pairs: PairSet, options: TrainOptions, folder: Path | str, copies: int = 1, progress: Progress = silent
+) -> Path:
+    """Write pairs as training sees them, changed at random, as files; see `pairs.augmented_files`.
+
+    Raises
+    ------
+    ValueError
+        If no pair can be read, or files of such a name are in the folder.
+    """
+    grid, _ = _first_grid(pairs.training)
+    return augmented_files.save_augmented(pairs, options, folder, copies, grid, progress)
 
 
 def _first_grid(pairs: Iterable[Pair]) -> tuple[Grid, int]:

@@ -22,6 +22,7 @@ from .options import TrainOptions
 OPTIONS, PAIRS, HISTORY = "options.json", "pairs.csv", "history.csv"
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"
 PACKED = "pairs.h5"
+CURVES = "curves.png"
 LONGEST = 100_000  # pixels a side of training images
 _COLUMNS = ("set", "name", "sha256", *ROLES, "fixed_patient", "moving_patient")
 
@@ -117,7 +118,7 @@ def in_the_way(folder: Path) -> str:
     if holds_run(folder):
         return f"{folder} holds a run already; resume it, or choose another folder."
     cards = (str(Path(weights).with_suffix(".json")) for weights in (BEST, LAST))
-    for name in (PAIRS, HISTORY, PACKED, STATE, BEST, LAST, *cards):
+    for name in (PAIRS, HISTORY, PACKED, CURVES, STATE, BEST, LAST, *cards):
         if (folder / name).exists():
             return f"{folder / name} is of no run and would be replaced; choose another folder."
     return ""

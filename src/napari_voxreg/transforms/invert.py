@@ -31,8 +31,8 @@ def solve(transform: Transform, grid: Grid, tolerance: float | None = None) -> t
     displacement : ndarray, shape (*grid.shape, d)
         World displacement from linear(y) to x, for each node y.
     error : float
-        The largest distance between T(x) and y over the nodes, in world units: large where the transform
-        folds or jumps and has no inverse.
+        The largest distance between T(x) and y over the nodes and, as interpolated, midway between them; in
+        world units. Large where the transform folds or jumps and has no inverse.
     """
     tolerance = 0.01 * float(grid.spacing.min()) if tolerance is None else tolerance
     y = grid.nodes()
@@ -40,7 +40,17 @@ def solve(transform: Transform, grid: Grid, tolerance: float | None = None) -> t
     first = linear(y)
     x, missed = _newton(transform, first.copy(), y, tolerance)
     _try_again(transform, x, y, missed, first, float(grid.spacing.max()), tolerance)
-    return linear, (x - first).reshape(*grid.shape, -1), float(missed.max())
+    between = [_midway(points.reshape(*grid.shape, -1)) for points in (x, y)]
+    error = max(float(missed.max()), float(np.linalg.norm(transform(between[0]) - between[1], axis=1).max()))
+    return linear, (x - first).reshape(*grid.shape, -1), error
+
+
+def _midway(points: Array) -> Array:
+    """The means of neighbouring points (*shape, d), as rows."""
+    for axis, n in enumerate(points.shape[:-1]):
+        if n > 1:
+            points = (points.take(range(n - 1), axis) + points.take(range(1, n), axis)) / 2
+    return points.reshape(-1, points.shape[-1])
 
 
 def _best_affine(transform: Transform, grid: Grid) -> Affine:

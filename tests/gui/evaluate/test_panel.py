@@ -127,6 +127,9 @@ def test_the_folder_makes_it_resumable_and_figures_are_saved(panel, qtbot, sourc
         "before-after.png",
         "gallery.png",
     }
+    panel.save_fields(tmp_path / "figures")
+    qtbot.waitUntil(lambda: panel.notes.text().startswith("Saved the fields"), timeout=60_000)
+    assert len(list((tmp_path / "figures" / "fields").glob("*/displacement.flo"))) == 3
 
 
 def test_cancel_keeps_what_is_done_and_closing_stops(panel, viewer, qtbot, source):

@@ -16,7 +16,15 @@ from napari_voxreg.train.runs import read_pairs, read_run
 pytestmark = pytest.mark.usefixtures("warm_child")
 
 GRID = Grid.from_spacing((32, 40))
-QUICK = {"architecture": "stn", "batch_size": 2, "size": 32, "workers": 0, "show_every": 0, "epochs": 1}
+QUICK = {
+    "architecture": "stn",
+    "start": "scratch",
+    "batch_size": 2,
+    "size": 32,
+    "workers": 0,
+    "show_every": 0,
+    "epochs": 1,
+}
 
 
 @pytest.fixture

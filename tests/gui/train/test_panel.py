@@ -10,6 +10,7 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
 from scipy.ndimage import gaussian_filter
 
+from napari_voxreg.gui.evaluate.panel import EvaluateWidget
 from napari_voxreg.gui.register.panel import RegisterWidget
 from napari_voxreg.gui.train.job import Inbox, left, new_folder
 from napari_voxreg.gui.widgets.parameters.file_box import FileBox
@@ -19,7 +20,14 @@ from napari_voxreg.train.runs import read_history, read_run
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 
-QUICK = {"architecture": "stn", "batch_size": 2, "size": 32, "workers": 0, "show_every": 1}
+QUICK = {
+    "architecture": "stn",
+    "start": "scratch",
+    "batch_size": 2,
+    "size": 32,
+    "workers": 0,
+    "show_every": 1,
+}
 LONG = {**QUICK, "epochs": 100_000}
 
 
@@ -199,6 +207,12 @@ def test_train_pause_stop_resume_and_use(panel, viewer, qtbot, source, tmp_path)
     assert len(registers(viewer)) == 1
     assert register.method.method == "affinenet"
     assert register.method.params().weights == folder / "best.safetensors"
+    panel.evaluate_button.click()
+    (judging,) = (dock for dock in viewer.window.dock_widgets.values() if isinstance(dock, EvaluateWidget))
+    assert judging.method.params().weights == folder / "best.safetensors"
+    assert judging.method.preset == "fast"
+    qtbot.waitUntil(lambda: len(judging.source.chosen) == 1, timeout=20_000)
+    judging.close()
     box = register.method.form.findChildren(FileBox, "weights")[-1]
     box.choose(None)
     box._list()  # the menu is about to be shown
@@ -251,10 +265,17 @@ def test_open_layers_are_a_source_and_problems_are_reported(panel, viewer, qtbot
     assert form.findChildren(FileBox, "weights")[-1].isHidden()
     form.findChildren(type(panel.source.pairing), "start")[-1].setCurrentText("weights")
     assert not form.findChildren(FileBox, "weights")[-1].isHidden()
+    # Where weights are shipped, a training begins with them unless the user says otherwise.
+    start, network = form.editors["start"], form.editors["architecture"]
+    start.value = "scratch"
+    for name, usual in (("pyramid", "scratch"), ("sar-voxelmorph", "scratch"), ("avsm", "shipped")):
+        network.value = name
+        assert start.value == usual
+    start.value = "weights"
     with qtbot.waitSignal(panel.failed) as blocker:
         panel.run()
     assert "give it and set start" in blocker.args[0] and not panel.busy
-    panel.options.choose(start="scratch", loss="Dice", **QUICK)
+    panel.options.choose(loss="Dice", **QUICK)
     with qtbot.waitSignal(panel.failed, timeout=120_000) as blocker:
         panel.run()
     assert "label" in blocker.args[0] and not panel.busy and panel.bar.start.isEnabled()

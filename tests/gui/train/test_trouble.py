@@ -12,7 +12,15 @@ from napari_voxreg.train.runs import STATE, read_history, read_run
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 
-QUICK = {"architecture": "stn", "batch_size": 2, "size": 32, "workers": 0, "show_every": 0, "epochs": 100_000}
+QUICK = {
+    "architecture": "stn",
+    "start": "scratch",
+    "batch_size": 2,
+    "size": 32,
+    "workers": 0,
+    "show_every": 0,
+    "epochs": 100_000,
+}
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from napari_voxreg.metrics.consistency import TRUST
 from napari_voxreg.metrics.pair import PairMetrics
 from napari_voxreg.metrics.significance import Judge
 from napari_voxreg.nets.architectures.affine import STN
+from napari_voxreg.nets.architectures.avsm import AVSM
 from napari_voxreg.nets.architectures.voxelmorph import VoxelMorph
 from napari_voxreg.nets.checkpoints.checkpoint import save_weights, shipped
 from napari_voxreg.nets.inference.predict import Predicted
@@ -91,7 +92,7 @@ def deformed(fixed, moving):
 
 def parameters(preset, path, **rest):
     """VoxelMorph without the affine network: a constant prediction must not follow one."""
-    params = {"weights": path, "affine_first": False, **rest}
+    params = {"weights": path, "affine_first": False, "keep_prediction": "if better", **rest}
     return voxelmorph.METHOD.parameters(preset, params)
 
 
@@ -137,6 +138,41 @@ def test_a_prediction_that_does_not_help_is_rejected_with_a_note(weights):
     found = predict(fixed, moving, fast(weights["wrong2"]))
     assert error(found.transform, fixed, (0, 0)) == 0
     assert found.notes[-1] == "Prediction rejected: it does not raise the similarity of the images."
+
+
+@pytest.mark.parametrize(("trust", "doubt"), [(0.0, "it does not raise the"), (TRUST, "disagree at 100 %")])
+def test_weights_of_ones_own_are_shown_as_they_predict(weights, monkeypatch, trust, doubt):
+    monkeypatch.setattr(_network, "TRUST", trust)
+    fixed, moving = pair()
+    found = predict(fixed, moving, parameters("fast", weights["wrong2"], keep_prediction="auto"))
+    assert error(found.transform, fixed, (-8, 9)) < 0.01
+    assert found.notes[-1].startswith("Prediction kept, although ") and doubt in found.notes[-1]
+    assert not found.rejected
+    # A refinement continues from it, never from elsewhere.
+    accurate = predict(fixed, moving, parameters("accurate", weights["wrong2"], keep_prediction="auto"))
+    assert accurate.notes[-1] != "Refined from the current positions."
+    assert predict(fixed, moving, fast(weights["wrong2"])).rejected
+
+
+@pytest.mark.parametrize(("size", "seen"), [(0, 32), (64, 64)])
+def test_a_network_sees_the_size_of_its_training_unless_told_otherwise(tmp_path, size, seen):
+    path = save_weights(tmp_path / "small.safetensors", AVSM(2, width=2, affine_width=4), {"shape": [24, 32]})
+    params = avsm.METHOD.parameters("fast", {"weights": path, "affine_first": False, "size": size})
+    assert params.passes == 7 and avsm.METHOD.parameters("fast").passes == 1
+    found = predict(*pair(), params)
+    assert f"on {seen} x {seen} pixels" in found.notes[1]
+    assert max(found.extras["momentum"].data.shape) == seen
+
+
+def test_shipped_weights_are_shown_as_they_predict_if_asked(monkeypatch):
+    monkeypatch.setattr(_network, "TRUST", TRUST)
+    fixed, moving = noise(1, (64, 64)), noise(2, (64, 64))
+    gated, raw = (
+        predict(fixed, moving, pyramid.METHOD.parameters("fast", {"keep_prediction": keep}))
+        for keep in ("auto", "always")
+    )
+    assert gated.rejected and error(gated.transform, fixed, (0, 0)) == 0
+    assert not raw.rejected and error(raw.transform, fixed, (0, 0)) > 1
 
 
 def test_an_inconsistent_prediction_is_rejected_with_a_note(weights, monkeypatch):
@@ -284,7 +320,7 @@ def test_affine_predictions_are_refined_as_affine_maps(ndim, tmp_path):
         net.head.out.bias.copy_(torch.tensor([0.0, 0.0, 0.06, 0.0, 0.0, -0.06]))  # of half a side
     path = save_weights(tmp_path / "s.safetensors", net, {})
     fixed, moving = pair()
-    params = {"weights": path, "steps": 1}
+    params = {"weights": path, "steps": 1, "keep_prediction": "if better"}
     found = predict(fixed, moving, affinenet.METHOD.parameters("accurate", params))
     assert isinstance(found.transform, Affine)
     assert error(found.transform, fixed) < 0.1

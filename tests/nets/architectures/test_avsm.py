@@ -6,8 +6,11 @@ from torch import nn
 
 from napari_voxreg.nets.architectures.avsm import AVSM, AffineSteps, MomentumNet
 from napari_voxreg.nets.architectures.network import Prediction
+from napari_voxreg.nets.checkpoints.checkpoint import open_checkpoint, shipped
 from napari_voxreg.tensor import affine as affines
 from napari_voxreg.tensor.warp import warp_batch
+from napari_voxreg.train.synthetic.recipes import LED
+from napari_voxreg.train.synthetic.score import score, unseen
 
 SHAPES = [(48, 80), (32, 16, 48)]
 
@@ -127,6 +130,22 @@ def test_without_momentum_only_the_affine_part_is_left_and_with_it_the_inverse_i
     assert float(gap.norm(dim=1).max()) < 0.1
     # The flow of the velocity deforms; it is in pixels of the images.
     assert float(deformed.extras["velocity"].abs().max()) == pytest.approx(0.04 * max(shape), rel=0.02)
+
+
+def test_a_residual_momentum_begins_with_what_its_pyramid_finds():
+    """Where the layers add nothing, error and folding are the pyramid's; layers alone never came near it."""
+    pyramid = open_checkpoint(shipped("pyramid2d")).net
+    net = AVSM(2, width=2, affine_width=4, steps=1, compare="pyramid", residual=True)
+    net.momentum.comparison.pyramid.load_state_dict(pyramid.state_dict())
+    for layer in (net.momentum.out, net.affine.step.head.out):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    batches = unseen(2, (96, 96), LED)
+    found, wanted = score(net, batches), score(pyramid, batches)
+    assert wanted.after < 0.3 * wanted.before
+    assert found.after < 1.03 * wanted.after
+    with pytest.raises(ValueError, match="set compare to 'pyramid'"):
+        AVSM(2, compare="images", residual=True)
 
 
 def test_only_a_prediction_with_its_parts_is_inverted():

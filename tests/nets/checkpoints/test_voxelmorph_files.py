@@ -351,6 +351,48 @@ def test_legacy_keras(tmp_path, ndim, first):
     assert "legacy Keras layout), " in open_checkpoint(tmp_path / "f.h5").description
 
 
+def write_as_keras_2(path, model, scopes):
+    """A whole model as Keras 2.1 saves it: a group for each layer, and in it the scope of each weight."""
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"], file.attrs["backend"] = b"2.1.6", b"tensorflow"
+        layers = [{"class_name": "Conv3D", "config": {"name": name}} for name in model.layers]
+        config = {"class_name": "Model", "config": {"name": "model_1", "layers": layers}}
+        file.attrs["model_config"] = json.dumps(config).encode()
+        root = file.create_group("model_weights")
+        names = [
+            "input_1",
+            "input_2",
+            "concatenate_1",
+            *model.layers,
+            "leaky_re_lu_1",
+            "spatial_transformer_1",
+        ]
+        root.attrs["layer_names"] = [name.encode() for name in names]
+        for name in names:
+            group, scope = root.create_group(name), scopes.get(name, name)
+            weights = zip(("kernel", "bias"), model.layers.get(name, ()), strict=False)
+            found = {f"{scope}/{kind}:0": values for kind, values in weights}
+            group.attrs["weight_names"] = [weight.encode() for weight in found]
+            for weight, values in found.items():
+                group[weight] = values
+        file["optimizer_weights/Adam/iterations:0"] = np.zeros(1)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("scopes", [{"flow": "flow_34", "conv3d_258": "conv3d_258_1"}, {}])
+def test_the_networks_of_cvpr_2018_as_keras_saves_them(tmp_path, ndim, second, scopes):
+    """VoxelMorph-1 and -2; those for cross-correlation and for squared differences have other scopes."""
+    images = pair(ndim)
+    model, x = legacy_keras(images, 256)
+    if second:
+        x = model.block(x, 3, f"conv{ndim}d_{256 + len(model.layers)}")
+    flow = np.moveaxis(model.conv(x, ndim, "flow", gain=0.6), -1, 0)
+    write_as_keras_2(tmp_path / "vm.h5", model, scopes)
+    check(tmp_path / "vm.h5", flow, images, steps=0, half=False)
+    assert open_checkpoint(tmp_path / "vm.h5").net.arguments["down"] == "end"
+
+
 def test_sar_voxelmorph_has_its_own_black(tmp_path):
     images = pair(2)
     model, x = legacy_keras(images, 1, shift=-1.0)

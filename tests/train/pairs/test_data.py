@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,15 @@ from napari_voxreg.train.pairs.prepare import LABELS, MASKS, TRUTH, covering, me
 
 ALL = frozenset((LABELS, MASKS, TRUTH))
 EVERYTHING = TrainOptions(
-    rotation=30, shift=0.1, scale=0.2, flips=True, elastic=0.03, intensity=0.3, speckle=0.2, bias=0.3
+    rotation=30,
+    shift=0.1,
+    scale=0.2,
+    flips=True,
+    crop=0.3,
+    elastic=0.03,
+    intensity=0.3,
+    speckle=0.2,
+    bias=0.3,
 )
 
 
@@ -119,16 +129,30 @@ def test_changed_pairs_keep_their_truth(ndim: int) -> None:
         assert torch.isfinite(found[TRUTH]).all()
 
 
+def test_a_crop_enlarges_a_window_that_lies_in_the_image() -> None:
+    index = torch.stack(torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij"))
+    tensors = {"fixed": index[:1] / 31, "moving": index[1:] / 47, TRUTH: torch.full((2, 32, 48), 2.0)}
+    options = TrainOptions(crop=0.5)
+    factors = []
+    for seed in range(8):
+        found = augmented(tensors, options, torch.Generator().manual_seed(seed))
+        rows, columns = (31 * found["fixed"][0].diff(dim=0), 47 * found["moving"][0].diff(dim=1))
+        factors.append(float(rows.mean()))
+        assert torch.allclose(columns, rows[0, 0].expand_as(columns), atol=1e-3)  # no border is repeated
+        assert torch.allclose(found[TRUTH], tensors[TRUTH] / factors[-1], rtol=1e-3)
+    assert 0.5 <= min(factors) < 0.7 and 0.8 < max(factors) <= 1
+
+
 def test_the_same_seed_changes_alike_and_each_option_changes_something() -> None:
     data = torch.from_numpy(smooth((32, 32)))[None]
     data = (data - data.min()) / (data.max() - data.min())
     tensors = {"fixed": data, "moving": data}
-    for name in ("rotation", "shift", "scale", "flips", "elastic", "intensity", "speckle", "bias"):
+    for name in ("rotation", "shift", "scale", "flips", "crop", "elastic", "intensity", "speckle", "bias"):
         options = TrainOptions(**{name: getattr(EVERYTHING, name)})
         one, two = (augmented(tensors, options, torch.Generator().manual_seed(4)) for _ in range(2))
         assert torch.equal(one["fixed"], two["fixed"])
         assert not torch.equal(one["fixed"], data)
-        together = name in ("rotation", "shift", "scale", "flips", "elastic")
+        together = name in ("rotation", "shift", "scale", "flips", "crop", "elastic")
         assert torch.equal(one["fixed"], one["moving"]) == together
         assert one["fixed"].min() >= 0
         assert one["fixed"].max() <= 1
@@ -189,9 +213,21 @@ def test_a_batch_says_what_it_lacks_and_training_fills_it_up(some_pairs) -> None
     assert trained.tensors["fixed"].shape == (4, 1, 32, 32)
 
 
-def test_waiting_for_a_slow_file_asks_what_the_user_wishes() -> None:
-    import time
+def test_readers_that_are_still_starting_do_not_delay_the_end(some_pairs) -> None:
+    pairs = some_pairs(training=4, validation=0).training
+    data = PairData(pairs, (32, 32), frozenset(), TrainOptions())
+    before = set(active_children())
+    feed = Feed(data, in_order(4, 2), 2, lambda: None)
+    while len(set(active_children()) - before) < 2:
+        time.sleep(0.01)
+    began = time.monotonic()
+    feed.close()
+    feed._thread.join(10)
+    assert time.monotonic() - began < 2  # torch alone takes longer to load
+    assert not set(active_children()) - before
 
+
+def test_waiting_for_a_slow_file_asks_what_the_user_wishes() -> None:
     class Slow(PairData):
         def __getitem__(self, draw: Draw):
             time.sleep(30)

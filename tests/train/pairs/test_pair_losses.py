@@ -10,8 +10,10 @@ from typing import get_args
 import pytest
 import torch
 
+from napari_voxreg.nets import losses
 from napari_voxreg.nets.architectures.network import Network, Prediction
 from napari_voxreg.nets.checkpoints.checkpoint import build
+from napari_voxreg.tensor.warp import warp_batch
 from napari_voxreg.train.options import SMOOTHNESS, Loss, TrainOptions
 from napari_voxreg.train.pairs.data import Batch, Draw, PairData, together
 from napari_voxreg.train.pairs.networks import first_network
@@ -40,7 +42,7 @@ def batch(some_pairs) -> Batch:
 
 
 def test_every_loss_has_a_weight_of_smoothness() -> None:
-    assert set(get_args(Loss)) == set(SMOOTHNESS)
+    assert set(get_args(Loss)) == {*SMOOTHNESS, "auto"}
 
 
 @pytest.mark.parametrize("loss", SMOOTHNESS)
@@ -111,9 +113,32 @@ def test_avsm_begins_with_its_affine_part_and_then_leaves_it(batch: Batch) -> No
     assert not early & late
 
 
+def test_avsm_is_trained_as_published_unless_told_otherwise(batch: Batch) -> None:
+    """One affine step under NCC, then three under mk-LNCC at half the rate, then the momentum; symmetric."""
+    options = TrainOptions(architecture="avsm", epochs=12)  # two, two and eight epochs
+    cost, net = Cost(options), first_network(options, 2)
+    with torch.no_grad():
+        net.affine.step.head.out.weight.normal_(std=0.02)
+    seen = {}
+    for epoch in (2, 3, 5):
+        with torch.no_grad():
+            terms, prediction = cost(net, batch, epoch)
+        warped = warp_batch(batch.tensors["moving"], prediction.displacement)
+        loss = losses.ncc if epoch == 2 else losses.mk_lncc
+        assert float(terms.similarity) == pytest.approx(float(loss(batch.tensors["fixed"], warped)), rel=1e-4)
+        assert float(terms.total) > float(terms.similarity)
+        seen[epoch] = (net.affine.steps, cost.rate(epoch), options.inverse_consistency(epoch < 5))
+    assert seen == {2: (1, 1e-4, 1.0), 3: (3, 5e-5, 1.0), 5: (3, 1e-4, 500.0)}
+    alone = Cost(replace(options, architecture="multi-step affine"))
+    assert [alone.rate(epoch) for epoch in (2, 3, 12)] == [1e-4, 5e-5, 5e-5]
+    free = replace(options, loss="MSE")
+    assert free.inverse_consistency(False) == 0.0 and free.dissimilarity == "MSE"
+    # Weights that were trained in several steps go on so.
+    assert not replace(options, start="shipped").single_step(1)
+
+
 def test_the_probabilistic_loss_is_that_of_its_paper(batch: Batch) -> None:
     from napari_voxreg.nets.losses import probabilistic
-    from napari_voxreg.tensor.warp import warp_batch
 
     options = TrainOptions(architecture="voxelmorph probabilistic")
     net = first_network(options, 2).eval()
@@ -135,7 +160,7 @@ def test_bfloat16_gives_float32_losses(batch: Batch) -> None:
 def test_lambda_follows_from_the_loss_as_documented() -> None:
     rows = re.findall(r"^\| `([^`]+)` \|.*\| ([0-9.]+) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
     told = {name: float(value) for name, value in rows if name in SMOOTHNESS}
-    assert told == {loss: TrainOptions(loss=loss).smooth for loss in get_args(Loss)}
+    assert told == {loss: TrainOptions(loss=loss).smooth for loss in SMOOTHNESS}
     assert TrainOptions(loss="NCC", smoothness_weight=0.3).smooth == 0.3
 
 
@@ -144,3 +169,5 @@ def test_networks_that_jump_learn_slowly_unless_told_otherwise() -> None:
     assert TrainOptions(architecture="pyramid").rate == 1e-3
     assert TrainOptions(architecture="pyramid", start="shipped").rate == 1e-4
     assert TrainOptions(architecture="jsm", learning_rate=0.01).rate == 0.01
+    tutorial = TrainOptions(architecture="tutorial stn")
+    assert (tutorial.rate, tutorial.descent, tutorial.dissimilarity) == (0.01, "SGD", "L1")

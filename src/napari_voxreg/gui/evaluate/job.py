@@ -10,7 +10,18 @@ from pathlib import Path
 from ... import figures
 from ...core.params import Params
 from ...core.progress import Progress
-from ...evaluation import TITLE, Evaluation, Row, evaluate, markdown, open_row, summaries
+from ...evaluation import (
+    FIELDS,
+    TITLE,
+    Evaluation,
+    Row,
+    evaluate,
+    folder_name,
+    markdown,
+    open_row,
+    summaries,
+    write_fields,
+)
 from ...io.files import check_replaceable, replace_file
 from ...io.pairs import Pair
 from ...registration.result import Result
@@ -64,6 +75,15 @@ def save(rows: Sequence[Row], folder: Path) -> Path:
     figures.save(figures.before_after(rows), folder / "before-after.png")
     figures.save(figures.gallery(rows), folder / "gallery.png")
     return folder
+
+
+def save_fields(rows: Sequence[Row], folder: Path, progress: Progress) -> Path:
+    """Write the displacement, the flow picture and the matches of each pair into folders of a folder."""
+    done = [row for row in rows if not row.failed]
+    for k, row in enumerate(done):
+        progress(k / len(done), f"writing the field of {row.name}")
+        write_fields(row, folder / FIELDS / folder_name(row))
+    return folder / FIELDS
 
 
 def in_short(rows: list[Row]) -> tuple[str, str]:

@@ -43,7 +43,7 @@ from ..widgets.method_box import MethodBox
 from ..widgets.sentence import BUTTON, Sentence
 from ..widgets.source_box import PathLine, SourceBox
 from .before_after import BeforeAfter
-from .job import EvaluateJob, in_short, opened, save
+from .job import EvaluateJob, in_short, opened, save, save_fields
 from .table import EvaluateTable
 
 
@@ -125,6 +125,11 @@ class EvaluateWidget(Docked):
         self.stage.show()
         self._start(self._opener, lambda progress: opened(row), partial(self._show_pair, row))
 
+    def use_weights(self, method: str, weights: Path, pairs: Path) -> None:
+        """Choose weights, as they predict without refinement, and the validation pairs of a source."""
+        self.method.choose(method, "fast", weights=weights)
+        self.source.choose(pairs, side="validation")
+
     def reason(self) -> str:
         """Why nothing can be evaluated now; empty if it can."""
         return self.source.reason()
@@ -158,6 +163,10 @@ class EvaluateWidget(Docked):
         self.save_button.setToolTip(
             "Save the summary and figures: before and after of every pair, the best and the worst"
         )
+        self.fields_button = QPushButton("Save fields…")
+        self.fields_button.setToolTip(
+            "Save each pair's displacement (.npy, .flo), a flow picture and a list of matches"
+        )
         self._running = QWidget()
         running = QHBoxLayout(self._running)
         running.setContentsMargins(0, 0, 0, 0)
@@ -170,6 +179,7 @@ class EvaluateWidget(Docked):
         keep.addRow(heading("Save in", self.folder, tip), self.folder)
         below = QHBoxLayout()
         below.addWidget(self.save_button)
+        below.addWidget(self.fields_button)
         below.addStretch()
         content = QWidget()
         layout = QVBoxLayout(content)
@@ -183,8 +193,10 @@ class EvaluateWidget(Docked):
         layout.addLayout(below)
         layout.addWidget(self.notes)
         layout.addStretch()
-        for widget in (self._running, self.stage, self.summary, self.plot, self.notes, self.save_button):
+        for widget in (self._running, self.stage, self.summary, self.plot, self.notes):
             widget.hide()
+        for button in (self.save_button, self.fields_button):
+            button.hide()
         self._fill(content)
         self.source.changed.connect(self._refresh)
         self.method.method_box.currentIndexChanged.connect(self._load_ahead)
@@ -193,7 +205,8 @@ class EvaluateWidget(Docked):
         self.table.grown.connect(self._show_rows)
         self.table.picked.connect(self.open)
         self.plot.picked.connect(self.open)
-        self.save_button.clicked.connect(self._choose_folder)
+        self.save_button.clicked.connect(lambda: self._choose_folder("figures", self.save))
+        self.fields_button.clicked.connect(lambda: self._choose_folder("fields", self.save_fields))
 
     def _load_ahead(self) -> None:
         """Have the child process load what the chosen method needs."""
@@ -246,7 +259,8 @@ class EvaluateWidget(Docked):
         """Update plot and summary."""
         rows = self.table.rows
         self.plot.set_rows(rows)
-        self.save_button.setVisible(any(not row.failed for row in rows))
+        for button in (self.save_button, self.fields_button):
+            button.setVisible(any(not row.failed for row in rows))
         if rows:
             self.summary.say(*in_short(rows))
 
@@ -306,19 +320,28 @@ class EvaluateWidget(Docked):
         self._layers += [(layer, layer.name) for layer in layers]
         return layers
 
-    def _choose_folder(self) -> None:
-        """Save summary and figures into a folder that the user chooses."""
-        folder = QFileDialog.getExistingDirectory(self, "Save the figures into a folder", str(self._folder()))
+    def _choose_folder(self, what: str, save: Callable[[Path], None]) -> None:
+        """Save figures or fields into a folder that the user chooses."""
+        folder = QFileDialog.getExistingDirectory(self, f"Save the {what} into a folder", str(self._folder()))
         if folder:
-            self.save(Path(folder))
+            save(Path(folder))
 
     def save(self, folder: Path) -> None:
         """Save summary and figures into a folder, in the background."""
         rows = list(self.table.rows)
         self._start(self._saver, lambda progress: save(rows, folder), self._saved)
 
+    def save_fields(self, folder: Path) -> None:
+        """Save displacements, flow pictures and matches into a folder, in the background."""
+        rows = list(self.table.rows)
+        self._start(self._saver, lambda progress: save_fields(rows, folder, progress), self._saved_fields)
+
     def _saved(self, folder: Path) -> None:
         self.notes.setText(f"Saved summary.md, before-after.png and gallery.png in {folder}.")
+        self.notes.show()
+
+    def _saved_fields(self, folder: Path) -> None:
+        self.notes.setText(f"Saved the fields of each pair in {folder}.")
         self.notes.show()
 
     # Opening and closing -----------------------------------------------------------------------------------

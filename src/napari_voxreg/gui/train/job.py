@@ -112,6 +112,13 @@ def known_runs(root: Path) -> list[KnownRun]:
     return [KnownRun(run, None if run.best is None else method_for(run.best)) for run in list_runs(root)]
 
 
+def pairs_of(run: Path) -> Path:
+    """A source of the pairs of a run: the file into which they were packed, or its list of them."""
+    from ...train.runs import PACKED, PAIRS
+
+    return run / PACKED if (run / PACKED).is_file() else run / PAIRS
+
+
 def new_folder(root: Path, source: str, options: TrainOptions) -> Path:
     """A new folder, named after the pairs and the network."""
     plain = re.sub(r"[^\w.-]+", "-", f"{source}-{options.architecture}").strip("-.")
@@ -132,14 +139,13 @@ def save_curves(folder: Path, path: Path) -> Path:
     """
     from ...train.runs import HISTORY, read_history
 
-    rows = [row.as_dict() for row in read_history(folder)]
+    rows = read_history(folder)
     if not rows:
         raise ValueError("There is no curve yet; wait for the first epoch.")
     if path.suffix.lower() == ".csv":
         replace_file(path, partial(shutil.copyfile, folder / HISTORY))
         return path
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return figures.save(figures.curves(columns), path)
+    return figures.save(figures.curves(rows), path)
 
 
 def stage(event: Stepped) -> str:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 from ..widgets.parameters.form import ParamsForm
 
 if TYPE_CHECKING:
-    from ...train.options import TrainOptions
+    from ...train.options import Start, TrainOptions
+
+
+def usual_start(architecture: str) -> Start:
+    """Where a training in the panel begins unless the user chooses: with shipped weights if there are any."""
+    from ...train.options import SHIPPED
+
+    return "shipped" if architecture in SHIPPED else "scratch"
 
 
 class OptionsForm(ParamsForm):
@@ -17,7 +24,9 @@ class OptionsForm(ParamsForm):
         super().__init__()
         from ...train.options import TrainOptions
 
-        self._show(TrainOptions())
+        first = TrainOptions()
+        self._architecture: str = first.architecture
+        self._show(TrainOptions(start=usual_start(first.architecture)))
         self.changed.connect(self._settle)
 
     def options(self) -> TrainOptions:
@@ -47,15 +56,23 @@ class OptionsForm(ParamsForm):
         """
         from ...train.options import TrainOptions
 
+        if "architecture" in changes and "start" not in changes:
+            changes["start"] = usual_start(changes["architecture"])
         self._show(TrainOptions.from_dict(self.values() | changes))
         self.changed.emit()
 
     def _show(self, options: TrainOptions) -> None:
         from ...train.options import AUGMENTATIONS
 
+        self._architecture = options.architecture
         self.set_up(options, groups={"Augmentation": AUGMENTATIONS})
         self._settle()
 
     def _settle(self) -> None:
-        """Show the file of weights only where it is needed."""
+        """Begin with shipped weights where there are any; show the file of weights only where needed."""
+        chosen, start = self.editors["architecture"].value, self.editors["start"]
+        if chosen != self._architecture:
+            self._architecture = chosen
+            if start.value != "weights":
+                start.value = usual_start(chosen)
         self.show_row("weights", self.editors["start"].value == "weights")

@@ -20,7 +20,7 @@ from ...core import process
 from ..background import child_process
 from ..background.preload import load_ahead
 from ..background.worker import Runner
-from ..doors import use_in_register
+from ..doors import evaluate_weights, use_in_register
 from ..widgets.close_guard import CloseGuard
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked
@@ -32,7 +32,7 @@ from .bar import TrainBar
 from .clusters_queue import ClusterQueue
 from .example_layers import ExampleLayers, ExampleView, preview_layers
 from .history import HistoryBox
-from .job import KnownRun, Weights, in_short, new_folder, previewed
+from .job import KnownRun, Weights, in_short, new_folder, pairs_of, previewed
 from .options_form import OptionsForm
 from .runner import TrainRunner
 from .runs_box import RunsBox
@@ -143,6 +143,10 @@ class TrainWidget(Docked):
         """Choose weights in the Register panel, which is opened if needed."""
         use_in_register(self._viewer, weights.method, weights.file)
 
+    def evaluate(self, weights: Weights) -> None:
+        """Choose weights and the validation pairs of their run in the Evaluate panel."""
+        evaluate_weights(self._viewer, weights.method, weights.file, pairs_of(weights.file.parent))
+
     def reason(self) -> str:
         """Why nothing can be trained now; empty if it can."""
         return self.source.reason()
@@ -165,6 +169,10 @@ class TrainWidget(Docked):
         self.outcome = Sentence()
         self.use_button = QPushButton("Use in Register")
         self.use_button.setToolTip("Choose the new weights in the Register panel")
+        self.evaluate_button = QPushButton("Evaluate these weights")
+        self.evaluate_button.setToolTip(
+            "Choose the new weights and the validation pairs in the Evaluate panel"
+        )
         self.history = HistoryBox()
         self.notes = QLabel()
         self.notes.setWordWrap(True)
@@ -183,10 +191,11 @@ class TrainWidget(Docked):
         layout.addWidget(self.source)
         layout.addWidget(self.options_fold)
         layout.addLayout(keep)
-        for widget in (self.bar, self.outcome, self.use_button, self.history, self.notes, self.runs_fold):
+        uses = (self.use_button, self.evaluate_button)
+        for widget in (self.bar, self.outcome, *uses, self.history, self.notes, self.runs_fold):
             layout.addWidget(widget)
         layout.addStretch()
-        for widget in (self.outcome, self.use_button, self.notes):
+        for widget in (self.outcome, *uses, self.notes):
             widget.hide()
         self._fill(content)
 
@@ -199,11 +208,13 @@ class TrainWidget(Docked):
         self.bar.resume_pressed.connect(self.runner.unpause)
         self.bar.stop_pressed.connect(self._stop)
         self.use_button.clicked.connect(self._use_new)
+        self.evaluate_button.clicked.connect(self._evaluate_new)
         self.history.saved.connect(self._note)
         self.history.failed.connect(self._complain)
         self.runs.picked.connect(self._show_run)
         self.runs.resume_pressed.connect(self._resume)
         self.runs.use_pressed.connect(self._use_earlier)
+        self.runner.preparing.connect(self._preparing)
         self.runner.history.connect(self._show_rows)
         self.runner.stepped.connect(self._stepped)
         self.runner.epoch_done.connect(self._epoch_done)
@@ -245,6 +256,7 @@ class TrainWidget(Docked):
         self.notes.hide()
         self.outcome.say("", "quiet")
         self.use_button.hide()
+        self.evaluate_button.hide()
         self.options_fold.open = False
         self.runs.set_running(folder)
         self.history.show_run(folder, ())
@@ -263,6 +275,10 @@ class TrainWidget(Docked):
     def _show_rows(self, rows: Any) -> None:
         if self._live:
             self.history.curves.set_rows(rows)
+
+    def _preparing(self, text: str) -> None:
+        if not self.runner.stopping:
+            self.bar.say(f"{text[:1].upper()}{text[1:]}…")
 
     def _stepped(self, event: Stepped) -> None:
         if not self.runner.stopping:
@@ -288,7 +304,8 @@ class TrainWidget(Docked):
         assert self.runner.folder is not None  # there was a run
         self.history.show_run(self.runner.folder, self.runner.rows)
         self.outcome.say(*in_short(event, self.runner.rows))
-        self.use_button.setVisible(self.runner.weights is not None)
+        for button in (self.use_button, self.evaluate_button):
+            button.setVisible(self.runner.weights is not None)
         self.finished.emit(event)
 
     def _broken(self, text: str, details: str) -> None:
@@ -340,6 +357,10 @@ class TrainWidget(Docked):
     def _use_new(self) -> None:
         if self.runner.weights is not None:
             self.use(self.runner.weights)
+
+    def _evaluate_new(self) -> None:
+        if self.runner.weights is not None:
+            self.evaluate(self.runner.weights)
 
     def _use_earlier(self, run: KnownRun) -> None:
         if run.info.best is not None and run.method is not None:

@@ -37,6 +37,8 @@ class TrainRunner(QObject):
 
     Signals
     -------
+    preparing(text)
+        What is done before the first step.
     history(rows)
         All epochs so far, at the beginning.
     stepped(event), epoch_done(event), example_ready(layers), paused(step), said(text)
@@ -45,6 +47,7 @@ class TrainRunner(QObject):
         The last of a run.
     """
 
+    preparing = Signal(str)
     history = Signal(object)
     stepped = Signal(object)
     epoch_done = Signal(object)
@@ -124,6 +127,8 @@ class TrainRunner(QObject):
             case History(rows=rows) | events.Began(history=rows):
                 self.rows = rows
                 self.history.emit(rows)
+            case events.Preparing():
+                self.preparing.emit(item.text)
             case events.Stepped():
                 self.stepped.emit(item)
             case events.EpochDone():

@@ -126,7 +126,7 @@ def from_table(path: Path) -> Found:
         pair, where = _row(path, number, cells)
         pairs.append(pair)
         sets.append(where)
-    used = {*ROLES, "name", "set", "split", "patient", "fixed_patient", "moving_patient"}
+    used = {*ROLES, "name", "sha256", "set", "split", "patient", "fixed_patient", "moving_patient"}
     unused = [column for column in columns if column not in used]
     notes = (f"{path.name} has columns that mean nothing here: {', '.join(unused)}.",) if unused else ()
     return Found(tuple(pairs), tuple(sets), notes)

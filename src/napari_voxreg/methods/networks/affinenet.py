@@ -26,6 +26,7 @@ class AffineNetParams(SteppedParams):
         "detector affine",
         "multi-step affine",
         "stn",
+        "tutorial stn",
     )
     affine: ClassVar[bool] = True
     sizes: ClassVar[Mapping[int, int]] = {2: 128, 3: 64}

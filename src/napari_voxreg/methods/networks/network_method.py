@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ...core.params import param
 from ...core.progress import Progress, subprogress
@@ -57,6 +57,20 @@ class NetworkParams(WeightsParams):
         describe=describe_checkpoint,
     )
     refine: bool = param(True, "Refine on this pair (instance optimisation).")
+    keep_prediction: Literal["auto", "always", "if better"] = param(
+        "auto",
+        "Whether the network's prediction is kept even where the images become no more similar; auto keeps "
+        "that of your own weights, and of shipped ones only if better.",
+    )
+
+    size: int = param(
+        0,
+        "Pixels along the longest side that the network sees, at most; 0 takes what suits shipped weights, "
+        "and for weights of your own the size of training.",
+        range=(0, 4096),
+        special="auto",
+        advanced=True,
+    )
 
     stem: ClassVar[str]  # of the names of the shipped weights, which end in 2d and 3d
     affine: ClassVar[bool] = False  # whether the prediction is an affine map only
@@ -66,6 +80,13 @@ class NetworkParams(WeightsParams):
     def passes(self) -> int:
         """Number of affine passes."""
         return 1
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the prediction is kept whatever the images look like under it."""
+        if self.keep_prediction == "auto":
+            return self.weights is not None
+        return self.keep_prediction == "always"
 
     def file(self, ndim: int) -> Path:
         """The checkpoint for images of so many axes."""
@@ -150,16 +171,22 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
     leading = params.lead(grid.ndim)
     lead = None if leading is None else read_weights(leading)[0].net
     loading = time.perf_counter() - began
-    found, confidence = _predictions(task, params, loaded.net, lead, subprogress(progress, 0.05, 0.4))
+    found, confidence = _predictions(task, params, loaded, lead, subprogress(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
-    notes = (f"Weights: {loaded.description}.", f"{took} pass {found.seconds:.2g} s.", *found.notes)
+    seen = f" on {' x '.join(map(str, found.shape))} pixels" if found.shape else ""
+    notes = (f"Weights: {loaded.description}.", f"{took} pass {found.seconds:.2g} s{seen}.", *found.notes)
     judge = Judge(PairMetrics.of(task))
     progress(0.4, "comparing with the current position")
     guided = task.landmarks is not None
     here = Affine.identity(grid.ndim)
     agreed = params.affine and not guided and sure(found.transform, here, confidence, grid)
-    best, origins, why = _accepted(found.transform, confidence, judge, guided, agreed)
-    notes += why
+    best, origins, doubt = _accepted(found.transform, confidence, judge, guided, agreed)
+    rejected = bool(doubt) and not params.keeps
+    if rejected:
+        notes += (f"Prediction rejected: {doubt}.",)
+    elif doubt:
+        best, origins = found.transform, (_Origin("the prediction", found.transform, 0.0),)
+        notes += (f"Prediction kept, although {doubt}.",)
     trace: tuple[float, ...] = ()
     if params.refine:
         there = replace(task, device=found.device)
@@ -169,8 +196,17 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
             best, origins, judge, there, refine, subprogress(progress, 0.45, 0.95)
         )
         notes += how
-    used = tuple((path.name, _digest(path)) for path in (params.file(grid.ndim), leading) if path is not None)
-    return Outcome(best, notes, trace, confidence, extras=found.extras, device=found.device, weights=used)
+    used = recorded(*(path for path in (params.file(grid.ndim), leading) if path is not None))
+    return Outcome(
+        best,
+        notes,
+        trace,
+        confidence,
+        extras=found.extras,
+        device=found.device,
+        weights=used,
+        rejected=rejected,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +227,10 @@ def _accepted(
     judge: Judge,
     trust: bool,
     agreed: bool = False,
-) -> tuple[Transform, tuple[_Origin, ...], tuple[str, ...]]:
-    """The prediction or the identity, whichever is better; the origins to refine from, best first; and why.
+) -> tuple[Transform, tuple[_Origin, ...], str]:
+    """The prediction or the identity, whichever is better; the origins to refine from, best first.
+
+    Last is what speaks against the prediction, a clause, empty if nothing does.
 
     Small steps from an accepted prediction gain nothing by chance. From elsewhere an optimiser raises the
     similarity even of unrelated images, so its result must beat chance, as a prediction must. With `trust`
@@ -203,15 +241,11 @@ def _accepted(
     current = _Origin("the current positions", None, 1.0)
     rejected = _Origin("the rejected prediction", prediction, DOUBT)
     if not trust and confidence < TRUST:
-        why = (
-            "Prediction rejected: forward and backward predictions disagree at "
-            f"{100 * (1 - confidence):.0f} % of the points."
-        )
-        return here, (current, rejected), (why,)
+        doubt = f"forward and backward predictions disagree at {100 * (1 - confidence):.0f} % of the points"
+        return here, (current, rejected), doubt
     if judge.prefers(prediction, here) or (agreed and not judge.prefers(here, prediction)):
-        return prediction, (_Origin("the prediction", prediction, 0.0), current), ()
-    why = "Prediction rejected: it does not raise the similarity of the images."
-    return here, (current, rejected), (why,)
+        return prediction, (_Origin("the prediction", prediction, 0.0), current), ""
+    return here, (current, rejected), "it does not raise the similarity of the images"
 
 
 def _refined_best(
@@ -242,13 +276,15 @@ def _refined_best(
 
 
 def _predictions(
-    task: Task, params: NetworkParams, net: Network, lead: Network | None, progress: Progress
+    task: Task, params: NetworkParams, loaded: Loaded, lead: Network | None, progress: Progress
 ) -> tuple[Predicted, float]:
     """The forward prediction, and how far the backward one agrees with it."""
     from ...nets.inference.predict import predict
 
-    fixed, moving = task.fixed, task.moving
-    size = None if params.sizes is None else params.sizes[fixed.ndim]
+    fixed, moving, net = task.fixed, task.moving, loaded.net
+    size = params.size or (None if params.sizes is None else params.sizes[fixed.ndim])
+    if not params.size and loaded.side is not None and net.first_side is None:
+        size = loaded.side  # one pass, at the size that it knows
     steps = params.passes
     found = predict(task, net, lead=lead, steps=steps, size=size, progress=subprogress(progress, 0.0, 0.7))
     back = predict(
@@ -298,10 +334,13 @@ def read_weights(path: Path) -> tuple[Loaded, bool]:
     return loaded, _read.cache_info().misses > before
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with user_path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def recorded(*paths: Path) -> tuple[tuple[str, str], ...]:
+    """Names of checkpoints with their SHA-256, for the record of a result."""
+    found = []
+    for path in paths:
+        with user_path(path).open("rb") as file:
+            found.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    return tuple(found)
 
 
 @lru_cache(maxsize=4)

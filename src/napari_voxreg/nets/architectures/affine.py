@@ -92,6 +92,48 @@ class STN(Network):
         return Prediction(displacement(affine, shape), affine=affine)
 
 
+class TutorialSTN(Network):
+    """The spatial transformer of PyTorch's tutorial, with both images as channels.
+
+    Convolutions of 7 and 5 pixels, each followed by pooling and ReLU, then two fully connected layers. Its
+    3 x 3 features belong to images of 28 pixels a side; those of other images are averaged to as many.
+
+    Parameters
+    ----------
+    ndim : int
+        2 or 3.
+    """
+
+    SMALLEST, FEATURES, HIDDEN = 28, 3, 32
+
+    def __init__(self, ndim: int = 2) -> None:
+        super().__init__(ndim, 1, {"ndim": ndim})
+        pool = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
+        layer = conv(ndim)
+        parts: list[nn.Module]
+        parts = [layer(2, 8, 7), pool(2), nn.ReLU(), layer(8, 10, 5), pool(2), nn.ReLU()]
+        self.localization = nn.Sequential(*parts)
+        self.hidden = nn.Linear(10 * self.FEATURES**ndim, self.HIDDEN)
+        self.out = nn.Linear(self.HIDDEN, ndim * (ndim + 1))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
+        """Register a batch (B, 1, *shape); the displacement is the affine map's."""
+        shape, d = tuple(fixed.shape[2:]), self.ndim
+        missing = [max(self.SMALLEST - n, 0) for n in shape]
+        images = F.pad(
+            torch.cat([fixed, moving], 1), [side for n in reversed(missing) for side in (n // 2, n - n // 2)]
+        )
+        pool = nn.AdaptiveAvgPool2d if d == 2 else nn.AdaptiveAvgPool3d
+        features = pool(self.FEATURES)(self.localization(images).float()).flatten(1)
+        with torch.autocast(fixed.device.type, enabled=False):
+            change = self.out(F.relu(self.hidden(features))).unflatten(1, (d, d + 1))
+        length = change.new_tensor([1.0] * d + [half_side(shape)])
+        affine = identities(len(change), d, change) + change * length
+        return Prediction(displacement(affine, shape), affine=affine)
+
+
 class DetectorAffine(Network):
     """Detects the same features in both images and fits the map between them.
 

@@ -12,7 +12,7 @@ from ...tensor.warp import resize, warp_batch
 from .affine import AffineHead, he_init
 from .cost_volume import STRIDE, Compare, MatchingChannels
 from .network import Network, Prediction, conv
-from .vsvf import advect, extent, smooth, transport
+from .vsvf import advect, extent, momentum_of, smooth, transport
 
 
 class AffineNet(nn.Module):
@@ -115,11 +115,14 @@ class MomentumNet(nn.Module):
         Features of the first layer; 16 in the paper (5.94 million parameters in 3D).
     compare : {"", "images", "pyramid"}
         Additional input channels; see `MatchingChannels`.
+    residual : bool
+        Whether the layers add to the momentum of the pyramid's displacement; see `AVSM`.
     """
 
-    def __init__(self, ndim: int, width: int = 16, compare: Compare = "") -> None:
+    def __init__(self, ndim: int, width: int = 16, compare: Compare = "", residual: bool = False) -> None:
         super().__init__()
         self.comparison = MatchingChannels(ndim, compare)
+        self.residual = residual
         seen = 2 + self.comparison.channels
         layer = conv(ndim)
         up = nn.ConvTranspose2d if ndim == 2 else nn.ConvTranspose3d
@@ -144,6 +147,15 @@ class MomentumNet(nn.Module):
         """Momentum that deforms the warped image into the fixed one."""
         images = torch.cat([fixed, warped], 1)
         images = self.comparison.append_to(images, fixed, warped)
+        found = self._layers(images)
+        if not self.residual:
+            return found
+        matched = self.comparison.displacement(images[:, 2:])
+        with torch.autocast(fixed.device.type, enabled=False):
+            return found + _momentum_along(matched, tuple(found.shape[2:]))
+
+    def _layers(self, images: Tensor) -> Tensor:
+        """What the layers make of the images and the channels beside them."""
         x = F.relu(self.first(images))
         levels = []
         for down, inner in zip(self.down, self.inner, strict=True):
@@ -156,6 +168,13 @@ class MomentumNet(nn.Module):
             x = x + F.relu(refine(x))
         # No ReLU from here on: a momentum has a sign.
         return self.out(self.last(torch.cat([half, F.relu(self.widen(x))], 1)))
+
+
+def _momentum_along(displacement: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Momentum (B, d, *shape) whose flow is nearly a displacement (B, d, *full) in pixels."""
+    # Halfway along its path a point has the velocity with which it goes all the way.
+    velocity = -warp_batch(displacement, -displacement / 2)
+    return momentum_of(resize(velocity / extent(tuple(displacement.shape[2:]), displacement), shape))
 
 
 class AVSM(Network):
@@ -173,6 +192,15 @@ class AVSM(Network):
         Affine steps; ``net.affine.steps`` may be set at any time.
     compare : {"", "images", "pyramid"}
         Additional input channels; see `MatchingChannels`.
+    residual : bool
+        Whether the momentum network adds to the momentum of the displacement that a pyramid finds, instead of
+        only seeing that. K weakens fine detail a thousandfold, so layers alone never learn a momentum large
+        enough for the detail that their own input shows.
+
+    Raises
+    ------
+    ValueError
+        If it is `residual` without a pyramid.
     """
 
     def __init__(
@@ -182,21 +210,23 @@ class AVSM(Network):
         affine_width: int = 16,
         steps: int = 3,
         compare: Compare = "",
+        residual: bool = False,
     ) -> None:
+        if residual and compare != "pyramid":
+            raise ValueError("A residual momentum adds to that of a pyramid; set compare to 'pyramid'.")
         arguments = {
             "ndim": ndim,
             "width": width,
             "affine_width": affine_width,
             "steps": steps,
             "compare": compare,
+            "residual": residual,
         }
         super().__init__(ndim, 16, arguments)
         self.affine = AffineSteps(ndim, affine_width, steps, compare)
-        self.momentum = MomentumNet(ndim, width, compare)
+        self.momentum = MomentumNet(ndim, width, compare, residual)
         if compare:
             self.first_side, self.last_side = FIRST_SIDE[ndim], LAST_SIDE[ndim]
-        else:
-            self.last_side = FIRST_SIDE[ndim]
 
     @property
     def affine_part(self) -> AffineSteps:

@@ -17,6 +17,7 @@ SIGMAS = (0.05, 0.1, 0.15, 0.2, 0.25)  # fractions of the image's sides
 WEIGHTS = (1 / 15, 2 / 15, 3 / 15, 4 / 15, 5 / 15)
 RK4_STEPS = (10, 100)  # at least, at most
 MAX_STEP = 2.5  # nodes, summed over the axes; from 2.83 on the advection is unstable
+FAINTEST = 1e-3  # gain below which frequencies of a velocity are not turned into momentum
 MIN_GAIN = 1e-8  # of the narrowest Gaussian; frequencies with less are omitted
 
 
@@ -32,6 +33,18 @@ def smooth(momentum: Tensor) -> Tensor:
     gain = _gain([len(basis) for basis in bases], momentum)
     spectrum = apply_along(momentum.flatten(0, 1), bases) * gain
     return apply_along(spectrum, [basis.T for basis in bases]).unflatten(0, momentum.shape[:2])
+
+
+def momentum_of(velocity: Tensor) -> Tensor:
+    """Momentum whose `smooth` is nearly a velocity: all of it at low frequencies, none at the highest.
+
+    K has no stable inverse. Frequencies that it weakens below `FAINTEST` fade out.
+    """
+    shape = tuple(velocity.shape[2:])
+    bases = [_cosines(n, velocity) for n in shape]
+    gain = _gain([len(basis) for basis in bases], velocity)
+    spectrum = apply_along(velocity.flatten(0, 1), bases) * (gain / (gain**2 + FAINTEST**2))
+    return apply_along(spectrum, [basis.T for basis in bases]).unflatten(0, velocity.shape[:2])
 
 
 def _cosines(n: int, like: Tensor) -> Tensor:

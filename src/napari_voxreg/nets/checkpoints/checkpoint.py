@@ -32,6 +32,7 @@ ARCHITECTURES = {
     "avsm": "avsm:AVSM",
     "jsm": "jsm:JSM",
     "stn": "affine:STN",
+    "tutorial stn": "affine:TutorialSTN",
     "detector affine": "affine:DetectorAffine",
 }
 LARGEST, MOST_LEVELS = 4096, 64  # features or levels, and levels in a list, of any network here
@@ -55,6 +56,14 @@ class Loaded:
     net: Network
     card: Mapping[str, Any]
     description: str
+
+    @property
+    def side(self) -> int | None:
+        """Longest side of the images it was trained on, pixels, if the card says so."""
+        shape = self.card.get("shape")
+        if not isinstance(shape, list) or not shape:
+            return None
+        return max(shape) if all(isinstance(n, int) and n > 0 for n in shape) else None
 
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> Network:

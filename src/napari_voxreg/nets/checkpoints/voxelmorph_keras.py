@@ -43,13 +43,13 @@ def from_keras(path: Path) -> ConvertedCheckpoint:
 
 def _read(path: Path) -> tuple[Layers, dict[str, Any]]:
     """Kernel and bias of every layer in torch's axis order, and the model's configuration."""
-    kernels: dict[str, dict[str, npt.NDArray[Any]]] = {}
-
+    # By the group of a layer, or of a model inside the model, then by the scope in which they were made.
+    groups: dict[str, dict[str, dict[str, npt.NDArray[Any]]]] = {}
     total = 0
 
     def visit(key: str, item: Any) -> None:
         nonlocal total
-        *_, layer, kind = ["", *key.split("/")]
+        *scopes, kind = key.split("/")
         kind = kind.partition(":")[0]
         if isinstance(item, h5py.Dataset) and kind in ("kernel", "bias"):
             total += item.size
@@ -58,11 +58,17 @@ def _read(path: Path) -> tuple[Layers, dict[str, Any]]:
                     f"{path.name} claims more than {MAX_VALUES} values; it is truncated or damaged, "
                     "copy it again."
                 )
-            kernels.setdefault(layer, {})[kind] = array_in(item)
+            group = groups.setdefault(scopes[0] if scopes else "", {})
+            group.setdefault("/".join(scopes), {})[kind] = array_in(item)
 
     with opened(path, "checkpoint", "it is truncated or damaged, copy it again") as file:
         (item_at(file, "model_weights") or file).visititems(visit)
         config = dict(json.loads(file.attrs.get("model_config", "{}")))
+    kernels: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    for group, scopes in groups.items():
+        for scope, found in scopes.items():
+            # Keras counts on in the scope ("flow/flow_34/kernel:0"); only the group has the layer's name.
+            kernels[group if len(scopes) == 1 else scope.rpartition("/")[2]] = found
     for layer, found in kernels.items():
         if set(found) != {"kernel", "bias"} or any(values.dtype.kind != "f" for values in found.values()):
             raise ValueError(f"{path.name} is not a VoxelMorph: its layer {layer!r} is not a convolution.")

@@ -46,6 +46,8 @@ class Predicted:
         Of all passes, sampling included.
     device : str
         Where the network finally ran: "cpu", "cuda", "cuda:1" or "mps".
+    shape : tuple of int
+        Pixels of the images that the network saw, in its last pass; empty if unknown.
     """
 
     transform: Transform
@@ -53,6 +55,7 @@ class Predicted:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     device: str = "cpu"
+    shape: tuple[int, ...] = ()
 
 
 def predict(
@@ -102,21 +105,23 @@ def predict(
     for each in (net, lead):
         _one_step(each)
 
-    def passes(where: torch.device, size: int) -> tuple[Transform, Extras, float]:
+    def passes(where: torch.device, size: int) -> tuple[Transform, Extras, float, tuple[int, ...]]:
         began = time.perf_counter()
-        _check_memory(network_grid(fixed.grid, net.stride, size), where)
+        grid = network_grid(fixed.grid, net.stride, size)
+        _check_memory(grid, where)
         pair = Pair(TensorImage.of(fixed, where), TensorImage.of(moving, where), net, None)
         transform, extras = _run(pair, lead, steps, size, progress)
-        return transform, extras, time.perf_counter() - began
+        return transform, extras, time.perf_counter() - began, grid.shape
 
-    def work(where: torch.device) -> tuple[tuple[Transform, Extras, float], str | None]:
+    def work(where: torch.device) -> tuple[tuple[Transform, Extras, float, tuple[int, ...]], str | None]:
         if where.type == "cpu":
             return _within_memory(lambda size: passes(where, size), size, longest)
         return passes(where, size), None
 
     (found, shrunk), used, moved = with_fallback(work, task.device)
     notes = tuple(note for note in (moved, shrunk) if note is not None)
-    return Predicted(found[0], found[1], notes, found[2], used)
+    transform, extras, seconds, shape = found
+    return Predicted(transform, extras, notes, seconds, used, shape)
 
 
 def _within_memory(work: Callable[[int], T], size: int, longest: int) -> tuple[T, str | None]:

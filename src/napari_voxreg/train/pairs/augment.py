@@ -23,8 +23,8 @@ def augmented(
 ) -> dict[str, Tensor]:
     """A pair changed as the options say; the same state of the generator gives the same.
 
-    Both images are rotated, translated, scaled, mirrored and deformed together, so that the motion between
-    them stays the same in the scene. Intensities, speckle and bias are each image's own.
+    Both images are rotated, translated, scaled, mirrored, cropped and deformed together, so that the motion
+    between them stays the same in the scene. Intensities, speckle and bias are each image's own.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def augmented(
     """
     changed = dict(tensors)
     shape = tuple(tensors["fixed"].shape[1:])
-    if any((options.rotation, options.shift, options.scale, options.flips, options.elastic)):
+    if any((options.rotation, options.shift, options.scale, options.flips, options.crop, options.elastic)):
         view = _View(shape, options, generator)
         changed = {name: view.of(name, value) for name, value in changed.items()}
     for side in ("fixed", "moving"):
@@ -86,7 +86,13 @@ def _affine(shape: tuple[int, ...], options: TrainOptions, generator: torch.Gene
     mirrored = torch.rand(d, generator=generator) < 0.5
     if options.flips:
         matrix = matrix * torch.where(mirrored, -1.0, 1.0)
-    return torch.cat([matrix, options.shift * max(shape) * signed(d, 1)], 1)[None]
+    offset = options.shift * max(shape) * signed(d, 1)
+    if options.crop:
+        # A window somewhere in the image, which then fills the whole.
+        left = 1 - options.crop * torch.rand(1, generator=generator)
+        matrix = left * matrix
+        offset = offset + (1 - left) / 2 * torch.tensor(shape)[:, None] * signed(d, 1)
+    return torch.cat([matrix, offset], 1)[None]
 
 
 def _moved(places: Tensor, affine: Tensor, shape: tuple[int, ...]) -> Tensor:

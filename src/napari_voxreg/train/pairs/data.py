@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,10 @@ from ..options import TrainOptions
 from .augment import augmented
 from .prepare import LABELS, MASKS, TRUTH, Prepared, prepare
 
-PATIENCE = 0.5  # seconds for the reading thread to end
+PATIENCE = 0.2  # seconds for the reading thread to end
 STORED = 20e9  # bytes of prepared pairs kept on disk at most, and half of the free space
 LONGEST_WAIT = 0.1  # seconds between two queries of the user's request
+TIMED_OUT = "DataLoader timed out"  # where a batch takes longer than that; it can be asked for again
 READERS_ENDED = (
     'The processes that read pairs have ended; in a script, train below `if __name__ == "__main__":`, and '
     "where memory is short, choose fewer workers or 0."
@@ -303,6 +305,7 @@ class Feed:
     def __init__(
         self, data: PairData, draws: Iterable[list[Draw]], workers: int, check: Callable[[], None]
     ) -> None:
+        self._others = set(active_children())
         self._loader = DataLoader(
             data,
             batch_sampler=draws,
@@ -310,6 +313,7 @@ class Feed:
             num_workers=workers,
             multiprocessing_context="spawn" if workers else None,
             worker_init_fn=_deaf if workers else None,
+            timeout=LONGEST_WAIT if workers else 0,
         )
         self._check = check
         self._queue: queue.Queue[Batch | Exception | None] = queue.Queue(maxsize=1)
@@ -328,6 +332,10 @@ class Feed:
         """Stop reading; what takes longer than a moment is finished in the background."""
         self._closed.set()
         self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            # Readers that are still starting: torch waits for them, and this process at its end for torch.
+            for reader in set(active_children()) - self._others:
+                reader.terminate()
 
     def _next(self) -> Batch | Exception | None:
         while True:
@@ -338,10 +346,16 @@ class Feed:
 
     def _read(self) -> None:
         try:
-            for batch in self._loader:
-                if not self._put(batch):
+            batches = iter(self._loader)
+            while not self._closed.is_set():
+                try:
+                    batch = next(batches, None)
+                except RuntimeError as error:
+                    if str(error).startswith(TIMED_OUT):
+                        continue
+                    raise
+                if not self._put(batch) or batch is None:
                     return
-            self._put(None)
         except Exception as error:  # noqa: BLE001 (it is raised where batches are taken)
             self._put(explained(error))
 

@@ -9,36 +9,41 @@ import torch
 
 from ...io.guards import user_path
 from ...nets.architectures.network import Network
-from ...nets.architectures.pyramid import SHIPPED
-from ...nets.checkpoints.checkpoint import build, filled, open_checkpoint, shipped
-from ..options import TrainOptions
+from ...nets.architectures.pyramid import SHIPPED as PYRAMIDS
+from ...nets.checkpoints.checkpoint import build, filled, open_checkpoint, shipped, shipped_names
+from ..options import SHIPPED, TrainOptions
 
-# Architecture, stem of the shipped weights, and arguments of each network that can be chosen.
+# Architecture and arguments of each network that can be chosen.
 _HALF: Mapping[str, Any] = {"half": True, "int_steps": 5}
-_KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
-    "voxelmorph": ("voxelmorph", "voxelmorph", _HALF),
-    "voxelmorph displacement": ("voxelmorph", "", {"half": True, "int_steps": 0}),
-    "voxelmorph probabilistic": ("voxelmorph", "", {**_HALF, "probabilistic": True}),
+_STRIDED: Mapping[str, Any] = {"down": "end", "int_steps": 0, "int_downsize": 1}
+_KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "voxelmorph": ("voxelmorph", _HALF),
+    "voxelmorph displacement": ("voxelmorph", {"half": True, "int_steps": 0}),
+    "voxelmorph probabilistic": ("voxelmorph", {**_HALF, "probabilistic": True}),
     "sar-voxelmorph": (
         "voxelmorph",
-        "",
         {
             "encoder": (32,) * 4,
-            "remaining": (32, 16),
-            "down": "end",
-            "int_steps": 0,
-            "int_downsize": 1,
+            "decoder": (32, 32, 32, (32, 32)),
+            "remaining": (16,),
             "shift": -1.0,
+            **_STRIDED,
         },
     ),
-    "pyramid": ("pyramid", "pyramid", {}),
-    "matching affine": ("matching affine", "affine", {"steps": 1}),
-    "multi-step affine": ("multi-step affine", "", {}),
-    "avsm": ("avsm", "avsm", {"steps": 2}),
-    "jsm": ("jsm", "jsm", {"width": 0.25, "side": 64}),
-    "stn": ("stn", "stn", {}),
-    "detector affine": ("detector affine", "", {}),
+    "voxelmorph cvpr 2018": (
+        "voxelmorph",
+        {"decoder": (32, 32, 32, (32, 32)), "remaining": (16, 16), **_STRIDED},
+    ),
+    "pyramid": ("pyramid", {}),
+    "matching affine": ("matching affine", {"steps": 1}),
+    "multi-step affine": ("multi-step affine", {}),
+    "avsm": ("avsm", {"width": 16, "steps": 3}),
+    "jsm": ("jsm", {"width": 0.25, "side": 64}),
+    "stn": ("stn", {}),
+    "tutorial stn": ("tutorial stn", {}),
+    "detector affine": ("detector affine", {}),
 }
+_AS_PUBLISHED = ("sar-voxelmorph", "voxelmorph cvpr 2018")  # networks that see the two images and no more
 _COMPARING = ("voxelmorph", "avsm", "multi-step affine", "jsm", "stn")  # architectures that can
 
 
@@ -50,15 +55,15 @@ def arguments_of(name: str, ndim: int, compare: bool) -> tuple[str, dict[str, An
     ValueError
         If the network is for 2D images only.
     """
-    architecture, _, chosen = _KINDS[name]
+    architecture, chosen = _KINDS[name]
     arguments = dict(chosen)
     if name == "jsm" and ndim != 2:
         raise ValueError("The joint-saliency network is for 2D images; choose another one for volumes.")
     if name == "pyramid":
-        arguments |= SHIPPED[ndim]
+        arguments |= PYRAMIDS[ndim]
     if name != "jsm":
         arguments["ndim"] = ndim
-    if architecture in _COMPARING and name != "sar-voxelmorph":
+    if architecture in _COMPARING and name not in _AS_PUBLISHED:
         # Images, not a pyramid: that would have to be learnt first.
         arguments["compare"] = "images" if compare else ""
     return architecture, arguments
@@ -77,10 +82,12 @@ def first_network(options: TrainOptions, ndim: int) -> Network:
     if options.start == "scratch":
         return build(architecture, arguments)
     if options.start == "shipped":
-        stem = _KINDS[options.architecture][1]
-        if not stem:
-            raise ValueError(f"No weights are shipped for {options.architecture!r}; start from scratch.")
-        loaded = open_checkpoint(shipped(f"{stem}{ndim}d"))
+        name = f"{SHIPPED.get(options.architecture)}{ndim}d"
+        if name not in shipped_names():
+            raise ValueError(
+                f"No weights are shipped for {options.architecture!r} in {ndim}D; start from scratch."
+            )
+        loaded = open_checkpoint(shipped(name))
     else:
         assert options.weights is not None  # the options have checked it
         loaded = open_checkpoint(user_path(options.weights))

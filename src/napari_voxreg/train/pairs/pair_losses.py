@@ -65,9 +65,13 @@ class Cost:
         fixed, moving = batch.tensors["fixed"], batch.tensors["moving"]
         with torch.autocast(fixed.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             prediction, fields = _predicted(stage, fixed, moving)
-            back = _predicted(stage, moving, fixed)[0] if self.options.symmetry else None
+            bound = self.options.inverse_consistency(stage.decaying_affine_penalty)
+            back = _predicted(stage, moving, fixed)[0] if bound else None
         weights = [COARSER ** (len(fields) - 1 - k) for k in range(len(fields))]
-        levels = [w * self._dissimilarity(batch, field) for w, field in zip(weights, fields, strict=True)]
+        name = self._name(epoch)
+        levels = [
+            w * self._dissimilarity(name, batch, field) for w, field in zip(weights, fields, strict=True)
+        ]
         dissimilar = torch.stack(levels).sum() / sum(weights)
         rough = self._roughness(prediction, tuple(fixed.shape[2:]))
         let_go = self.options.epochs if judging else epoch
@@ -76,7 +80,7 @@ class Cost:
             dissimilar = dissimilar / (2 * IMAGE_SIGMA**2)
             total = dissimilar + rough
         if back is not None:
-            total = total + self.options.symmetry * _symmetry(prediction, back, tuple(fixed.shape[2:]))
+            total = total + bound * _symmetry(prediction, back, tuple(fixed.shape[2:]))
         if self.options.dice and "fixed_labels" in batch.tensors:
             total = total + self.options.dice * _dice(batch, fields[-1])
         return Terms(
@@ -84,9 +88,21 @@ class Cost:
         ), prediction
 
     def stage(self, net: Network, epoch: int) -> Network:
-        """The part of a network that an epoch trains; an affine part is trained alone first."""
+        """The part of a network that an epoch trains, set to the number of affine steps that it then takes.
+
+        An affine part is trained alone first, with a single step and then with all of its steps.
+        """
         part = net.affine_part
+        steps = net if part is None else part
+        if steps.decaying_affine_penalty:
+            steps.steps = 1 if self.options.single_step(epoch) else steps.arguments["steps"]
         return net if part is None or epoch > self.options.affine_part() else part
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate in an epoch: half of it once affine steps follow each other."""
+        several = self.options.single_step(1) and not self.options.single_step(epoch)
+        momentum = self.options.architecture == "avsm" and epoch > self.options.affine_part()
+        return self.options.rate * (0.5 if several and not momentum else 1.0)
 
     def learning(self, net: Network, epoch: int) -> list[torch.nn.Parameter]:
         """The parameters that change in an epoch: an affine part stays as it is once the rest begins."""
@@ -96,9 +112,13 @@ class Cost:
         settled = {id(p) for p in net.affine_part.parameters()}
         return [p for p in learning if id(p) not in settled]
 
-    def _dissimilarity(self, batch: Batch, field: Tensor) -> Tensor:
+    def _name(self, epoch: int) -> str:
+        """The loss of an epoch: for affine maps, Shen et al. begin with the correlation of whole images."""
+        first = self.options.loss == "auto" and self.options.single_step(epoch)
+        return "NCC" if first else self.options.dissimilarity
+
+    def _dissimilarity(self, name: str, batch: Batch, field: Tensor) -> Tensor:
         """The dissimilarity of the images under a displacement."""
-        name = self.options.loss
         if name == "end-point error":
             if not endpoint_error.is_known(batch.tensors):
                 raise ValueError("The pairs have no true displacements; choose another loss, or add them.")
@@ -114,8 +134,8 @@ class Cost:
         if "fixed_mask" in batch.tensors:
             inside = batch.tensors["fixed_mask"] * warp_batch(batch.tensors["moving_mask"], field)
             inside = inside.detach()  # else moving everything out of the mask would lower the loss
-            if name == "MSE":
-                return losses.mse(fixed, warped, inside)
+            if name in _WEIGHTED:
+                return _WEIGHTED[name](fixed, warped, inside)
             fixed, warped = fixed * inside, warped * inside
         return _SIMILARITY[name](fixed, warped)
 
@@ -192,8 +212,10 @@ def _edges(fixed: Tensor, warped: Tensor) -> Tensor:
     return losses.edge_aware(fixed, warped, torch.zeros_like(fixed))
 
 
+_WEIGHTED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"MSE": losses.mse, "L1": losses.l1}
 _SIMILARITY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "MSE": losses.mse,
+    "L1": losses.l1,
     "NCC": losses.ncc,
     "LNCC": losses.lncc,
     "mk-LNCC": losses.mk_lncc,

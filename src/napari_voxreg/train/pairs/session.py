@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
+import torch._dynamo  # which the first optimiser loads, for seconds in which no request to stop is heard
 
 from ...io.pairs import Pair, PairNotes, PairSet, content_hash
 from ...nets.architectures.network import Network
@@ -27,6 +28,7 @@ from ..events import (
     Example,
     Losses,
     Paused,
+    Preparing,
     Report,
     Request,
     Row,
@@ -98,7 +100,7 @@ class Session:
         self.averaged = cast(Network, self.averages.module).eval()
         self.cost = Cost(options)
         wanted = members(pairs.all)
-        if not options.dice and options.loss != "Dice":
+        if not options.dice and options.dissimilarity != "Dice":
             wanted -= {LABELS}
         many = options.pairs_a_step(len(shape))
         self.plan = Plan(
@@ -282,7 +284,9 @@ class Session:
         sums = Sums()
         feed = Feed(self.validation, self.judged, 0, self._heed_alone)
         try:
-            for batch in feed if self.judged else ():
+            for k, batch in enumerate(feed if self.judged else ()):
+                if not self.place.rows:
+                    self.report(Preparing(f"first validation, step {k + 1} of {len(self.judged)}"))
                 self._note(batch, self.pairs.validation)
                 if batch.names:
                     epoch = min(self.place.epoch, self.options.epochs)
@@ -355,10 +359,15 @@ class Session:
         chosen = set(map(id, learning))
         for parameter in self.net.parameters():
             parameter.requires_grad_(id(parameter) in chosen)
-        return torch.optim.Adam(learning, lr=self.options.rate)
+        rate = self.cost.rate(epoch)
+        if self.options.descent == "SGD":
+            return torch.optim.SGD(learning, lr=rate)
+        return torch.optim.Adam(learning, lr=rate)
 
-    def _stage(self) -> bool:
-        return self.cost.stage(self.net, min(self.place.epoch, self.options.epochs)) is self.net
+    def _stage(self) -> tuple[bool, bool]:
+        """What changes where another optimiser, and another loss to judge by, begin."""
+        epoch = min(self.place.epoch, self.options.epochs)
+        return self.cost.stage(self.net, epoch) is self.net, self.options.single_step(epoch)
 
     def _steps_done(self) -> int:
         return (self.place.epoch - 1) * self.plan.length + self.place.step
@@ -392,7 +401,9 @@ class Session:
                     with suppress(ValueError):
                         self.place.hashes[pair.name] = content_hash(pair)
         for name in names:
-            save_with_card(self.folder / name, self.averaged, self.options, self.pairs, self.place, row)
+            save_with_card(
+                self.folder / name, self.averaged, self.options, self.shape, self.pairs, self.place, row
+            )
 
     def _began(self) -> None:
         place, options = self.place, self.options

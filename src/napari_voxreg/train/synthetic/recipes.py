@@ -173,7 +173,7 @@ _BEGUN = (
     Recipe(
         name="avsm2d-begun",
         architecture="avsm",
-        arguments={"ndim": 2, "width": 8, "affine_width": 16, "steps": 3, "compare": "pyramid"},
+        arguments={"ndim": 2, "width": 8, "steps": 3, "compare": "pyramid", "residual": True},
         loss="affine and displacement",
         shape=(64, 64),
         batch=8,
@@ -187,7 +187,7 @@ _BEGUN = (
     Recipe(
         name="avsm3d",
         architecture="avsm",
-        arguments={"ndim": 3, "width": 8, "affine_width": 16, "steps": 1, "compare": "pyramid"},
+        arguments={"ndim": 3, "width": 8, "steps": 1, "compare": "pyramid", "residual": True},
         loss="affine and displacement",
         shape=(48, 48, 48),
         batch=2,

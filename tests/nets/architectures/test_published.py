@@ -1,0 +1,104 @@
+"""The parameters and layers of each architecture against its paper or its authors' code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+import torch
+from torch import nn
+
+from napari_voxreg.nets.architectures.avsm import AVSM, AffineNet
+from napari_voxreg.nets.architectures.network import Network
+from napari_voxreg.nets.architectures.unet import UNet
+from napari_voxreg.nets.checkpoints.checkpoint import build
+from napari_voxreg.train.pairs.networks import arguments_of
+
+Layers = Sequence[tuple[int, int, int]]  # features before and after, and the stride
+
+# Balakrishnan et al., CVPR 2018, VoxelMorph-2: strided convolutions down, two levels of two at the end.
+CVPR_2018 = (
+    *((2, 16, 2), (16, 32, 2), (32, 32, 2), (32, 32, 2)),
+    *((32, 32, 1), (64, 32, 1), (64, 32, 1), (48, 32, 1), (32, 32, 1), (34, 16, 1), (16, 16, 1)),
+)
+# SAR-VoxelMorph: twice at half resolution, once at full.
+SAR = (
+    *((2, 32, 2), (32, 32, 2), (32, 32, 2), (32, 32, 2)),
+    *((32, 32, 1), (64, 32, 1), (64, 32, 1), (64, 32, 1), (32, 32, 1), (34, 16, 1)),
+)
+# Balakrishnan et al., IEEE TMI 2019, as release 0.2 has it: pooling, the last three at full resolution.
+TMI_2019 = (
+    *((2, 16, 1), (16, 32, 1), (32, 32, 1), (32, 32, 1)),
+    *((32, 32, 1), (64, 32, 1), (64, 32, 1), (64, 32, 1), (48, 32, 1), (32, 16, 1), (16, 16, 1)),
+)
+# Shen et al., CVPR 2019: the affine step, after the layer that both images share.
+AVSM_AFFINE = (
+    *((32, 32, 1), (32, 32, 2), (32, 32, 1), (32, 32, 1)),
+    *((32, 16, 2), (16, 16, 1), (16, 4, 2)),
+)
+
+
+def layers_of(modules: Iterable[nn.Module]) -> Layers:
+    """Features and stride of the convolutions, in order."""
+    convolutions = (m for m in modules if isinstance(m, nn.Conv2d | nn.Conv3d))
+    return tuple((m.in_channels, m.out_channels, m.stride[0]) for m in convolutions)
+
+
+def trained(name: str, ndim: int) -> Network:
+    """The network that training begins with where it is to be as published."""
+    return build(*arguments_of(name, ndim, compare=False))
+
+
+def parameters(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "ndim", "layers", "count"),
+    [
+        ("voxelmorph cvpr 2018", 3, CVPR_2018, 300_547),
+        ("sar-voxelmorph", 2, SAR, 107_442),
+    ],
+)
+def test_u_nets_with_strides(name: str, ndim: int, layers: Layers, count: int) -> None:
+    net = trained(name, ndim)
+    assert isinstance(net.unet, UNet)
+    assert layers_of(net.unet.modules()) == layers
+    assert parameters(net) == count
+    assert net.unet.down == "end"
+    assert net.field_kind == "displacement at full resolution"
+
+
+def test_release_02() -> None:
+    for ndim, count in ((2, 109_170), (3, 327_331)):
+        net = build("voxelmorph", {"ndim": ndim})
+        assert layers_of(net.unet.modules()) == TMI_2019
+        assert parameters(net) == count
+    # The head at half resolution omits the last doubling and what follows from it.
+    half = trained("voxelmorph", 3)
+    assert layers_of(half.unet.modules()) == (*TMI_2019[:8], (32, 32, 1), *TMI_2019[9:])
+
+
+def test_the_stn_of_the_tutorial() -> None:
+    net = trained("tutorial stn", 2)
+    convolutions = [m for m in net.localization if isinstance(m, nn.Conv2d)]
+    assert [(m.in_channels, m.out_channels, m.kernel_size[0]) for m in convolutions] == [
+        (2, 8, 7),
+        (8, 10, 5),
+    ]
+    assert (net.hidden.in_features, net.hidden.out_features, net.out.out_features) == (90, 32, 6)
+    assert parameters(net) == 5_912
+    images = torch.rand(2, 1, 40, 20)  # narrower than the tutorial's images
+    assert not net(images, images.flip(3)).displacement.any()  # it begins with the identity
+
+
+def test_avsm() -> None:
+    net = trained("avsm", 3)
+    assert isinstance(net, AVSM)
+    assert parameters(net.momentum) == 5_938_515
+    assert net.affine.steps == 3
+    step = net.affine.step
+    assert isinstance(step, AffineNet)
+    assert layers_of(step.shared.modules()) == ((1, 16, 1),)
+    assert layers_of(step.joint.modules()) == AVSM_AFFINE
+    assert (step.head.hidden.out_features, step.head.out.out_features) == (32, 12)
