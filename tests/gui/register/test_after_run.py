@@ -124,3 +124,15 @@ def test_the_copied_script_gives_the_same_transform(panel, viewer, qtbot, tmp_pa
     command = QGuiApplication.clipboard().text().split()
     assert command[:2] == ["napari-voxreg", "register"] and "translation" in command
     np.testing.assert_array_equal(read_image(command[2]).data, scene())
+
+
+def test_a_result_can_be_taken_back_at_once(panel, viewer, qtbot):
+    """Mesa crashes at the next drawing if programs are deleted in another widget's context."""
+    warped = "1 translation warped: moving > fixed"
+    run(panel, qtbot)
+    qtbot.wait(300)
+    run(panel, qtbot)
+    panel.after.undo_button.click()
+    qtbot.waitUntil(lambda: warped in names(viewer))
+    qtbot.wait(300)
+    assert names(viewer)[warped]

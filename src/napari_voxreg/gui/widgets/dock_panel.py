@@ -9,6 +9,8 @@ import napari.viewer
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from .canvas_context import keep_context
+
 COUNT = itertools.count()
 
 
@@ -31,6 +33,7 @@ class Docked(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
+        keep_context(viewer)
         self._joined: QDockWidget | None = None
         self._asked = next(COUNT)  # the panel asked for last is in front
 
