@@ -120,7 +120,7 @@ def test_every_training_option_is_there(capsys: pytest.CaptureFixture[str]) -> N
         (["--train", "--validation", "0"], "keep some with --validation"),
         (["--train", "-k", "1"], "choose 2 clusters or more"),
         (["--train", "-k", "2", "--patience", "2"], "leave it out"),
-        (["--train", "--loss", "none"], "choose from: MSE"),
+        (["--train", "--loss", "none"], "choose from: auto, MSE"),
     ],
 )
 def test_refusals_are_one_sentence(

@@ -12,11 +12,12 @@ import gc
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 
 TYPE_CHECKING = False  # as in the package itself
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import FrameType
     from typing import Any
 
@@ -51,20 +52,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    set_handlers({number: leave for number, handler in usual.items() if handler is not signal.SIG_IGN})
-    try:
+    with left_at_once():
         terminal = import_module(".terminal", __package__)
         options = terminal.parse(words, COMMANDS)
-    finally:
-        set_handlers(usual)
     code: int = options if isinstance(options, int) else terminal.run(options)
     if arguments is None:
         gc.freeze()  # the process ends: to look through the objects of all libraries once more takes seconds
     return code
 
 
-def leave(number: int, frame: FrameType | None) -> None:
+@contextmanager
+def left_at_once() -> Iterator[None]:
+    """End the process by Ctrl-C or SIGTERM without delay, while libraries load and nothing is written yet."""
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    _set({number: _leave for number, handler in usual.items() if handler is not signal.SIG_IGN})
+    try:
+        yield
+    finally:
+        _set(usual)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
     """End the process while libraries are loaded, when nothing is lost.
 
     An exception in the middle of an import could come out anywhere, with a traceback.
@@ -73,7 +81,7 @@ def leave(number: int, frame: FrameType | None) -> None:
     os._exit(CANCELLED)
 
 
-def set_handlers(handlers: dict[signal.Signals, Any]) -> None:
+def _set(handlers: dict[signal.Signals, Any]) -> None:
     """Set signal handlers, as only the main thread may."""
     for number, handler in handlers.items():
         try:

@@ -23,7 +23,6 @@ from tqdm import tqdm
 from ..core.disk import check_utf8, remove_leftovers
 from ..core.process import MethodUnavailable
 from ..core.progress import Cancelled, Progress
-from .main import leave, set_handlers
 
 log = logging.getLogger(__name__)
 
@@ -66,17 +65,6 @@ def progress_bar() -> Iterator[Progress]:
             raise Cancelled("cancelled")
     finally:
         signal.signal(signal.SIGINT, usual)
-
-
-@contextmanager
-def left_at_once() -> Iterator[None]:
-    """End the process by Ctrl-C or SIGTERM without delay, while libraries load and nothing is written yet."""
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    set_handlers({number: leave for number, handler in usual.items() if handler is not signal.SIG_IGN})
-    try:
-        yield
-    finally:
-        set_handlers(usual)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from .. import figures
 from ..core.progress import Cancelled, Progress, silent
 from ..io.files import check_outputs
+from .main import left_at_once
 from .options import add_declared, add_verbose, parameters
 from .pairs import add_source_options, pairs_from
-from .terminal import left_at_once, progress_bar
+from .terminal import progress_bar
 
 if TYPE_CHECKING:
     from ..train.events import Ended, Event, Losses, Request, Row
