@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
@@ -76,6 +76,11 @@ class Show:
     def kinds(self) -> tuple[str, ...]:
         """The names of the chosen layers."""
         return tuple(kind for kind in KINDS if getattr(self, kind))
+
+    def only(self, kinds: Collection[str]) -> Show:
+        """These layers only, made in the same way."""
+        chosen = {kind: kind in kinds for kind in KINDS}
+        return Show(**chosen, affine=self.affine, outside=self.outside)
 
     def way(self, kind: str) -> tuple[bool, str]:
         """In which way a kind is made: of what is not asked of it, it has the default."""

@@ -47,8 +47,8 @@ from .pair_box import PairBox
 from .pixels_box import PixelsBox
 from .run_bar import RunBar
 
-Pair = tuple[weakref.ref[Layer], ...]
-NOTHING: Pair = ()
+Pair = tuple[weakref.ref[Layer] | None, weakref.ref[Layer] | None]
+NOTHING: Pair = (None, None)
 
 
 class RegisterWidget(Docked):
@@ -259,12 +259,12 @@ class RegisterWidget(Docked):
         # A verdict and a table belong to their pair.
         pair = self._pair_now()
         self.outcome.set_current(self._judged == pair)
-        self.table.set_current(bool(self._table_of) and self._table_of == pair)
+        self.table.set_current(self._table_of == pair != NOTHING)
 
     def _pair_now(self) -> Pair:
         """The chosen pair."""
-        layers = self.pair.fixed.layer, self.pair.moving.layer
-        return tuple(weakref.ref(layer) for layer in layers if layer is not None)
+        fixed, moving = self.pair.fixed.layer, self.pair.moving.layer
+        return fixed and weakref.ref(fixed), moving and weakref.ref(moving)
 
     # A run ----------------------------------------------------------------------------------------------
 

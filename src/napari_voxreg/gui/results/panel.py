@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import napari.viewer
@@ -80,11 +80,12 @@ class ResultsWidget(Docked):
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
-        for widget in (self.table, self.sentence, self.show_box, self.bars):
+        above: tuple[QWidget, ...] = (self.table, self.sentence, self.show_box, self.bars)
+        for widget in above:
             layout.addWidget(widget)
         layout.addLayout(self._buttons())
-        for widget in (self.said, self.earlier):
-            layout.addWidget(widget)
+        layout.addWidget(self.said)
+        layout.addWidget(self.earlier)
         layout.addStretch()
         self._fill(content)
         self.table.chosen.connect(self._refresh)
@@ -99,7 +100,7 @@ class ResultsWidget(Docked):
     def _buttons(self) -> QGridLayout:
         """What can be done with the selected run, and without one."""
         actions = self._actions
-        of_run = {
+        of_run: dict[str, tuple[Callable[[Run], None], str]] = {
             "Show": (
                 actions.show,
                 "Show this result in place of the current one; a double click does so, too",
@@ -112,20 +113,21 @@ class ResultsWidget(Docked):
             "Report…": (actions.report, "A page with pictures, scores and parameters, and the same as JSON"),
             "Delete": (actions.delete, "Forget this result and remove its layers; saved files stay"),
         }
-        always = {
+        always: dict[str, tuple[Callable[[], None], str]] = {
             "Undo": (actions.undo, "Take back the result that was shown last"),
             "Redo": (actions.redo, "Bring back what was undone last"),
             "Open folder…": (actions.open, "Read saved results from a folder and the folders in it"),
         }
         self.buttons: dict[str, QPushButton] = {}
-        for text, (_, tip) in {**of_run, **always}.items():
+        tips = {text: tip for text, (_, tip) in (*of_run.items(), *always.items())}
+        for text, tip in tips.items():
             button = self.buttons[text] = QPushButton(text)
             button.setToolTip(tip)
             button.setStyleSheet(BUTTON.replace("6px", "3px") if text == "Show" else "padding: 3px 4px;")
         for text, (act, _) in of_run.items():
             self.buttons[text].clicked.connect(lambda on, act=act: self._of_run(act))
-        for text, (act, _) in always.items():
-            self.buttons[text].clicked.connect(lambda on, act=act: act())
+        for text, (do, _) in always.items():
+            self.buttons[text].clicked.connect(lambda on, do=do: do())
         self._of_run_buttons = [self.buttons[text] for text in of_run]
         grid, last = QGridLayout(), QGridLayout()
         grid.setSpacing(4)
@@ -180,8 +182,8 @@ class ResultsWidget(Docked):
         there = run is not None and run.chosen is not None
         self.show_box.setEnabled(there)
         if run is not None:
-            shown = {kind: self._layers.shows(run, kind) for kind in KINDS}
-            self.show_box.choose(replace(self.show_box.show_choice, **shown))
+            shown = [kind for kind in KINDS if self._layers.shows(run, kind)]
+            self.show_box.choose(self.show_box.show_choice.only(shown))
             self.show_box.offer([kind for kind in KINDS if kind != "extras" or run.result.extras])
             self.bars.show_layers(self._layers.there(run))
         else:

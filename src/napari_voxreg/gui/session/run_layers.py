@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..layers.placement import LayerData
 from ..layers.result_layers import KINDS, Show
 from .state import Run
 
-NOTHING = Show(*[False] * len(KINDS))
+NOTHING = Show().only([])
 ORDER = ("extras", "warped", "magnitude", "jacobian", "ssim", "grid", "arrows")  # from the bottom to the top
 AHEAD = 3000**2  # pixels: layers of larger images are made when they are asked for
 Wanted = tuple[Run, str, Show]  # the last only tells in which way
@@ -120,7 +119,7 @@ class RunLayers(QObject):
         if chosen is None or _key(wanted) in run.made:
             self._wanted = [one for one in self._wanted if one is not wanted]
             return self._next()
-        show = replace(NOTHING, **{kind: True}, affine=how.affine, outside=how.outside)
+        show = how.only([kind])
         self._runner.start(
             lambda progress: chosen.layers(run.result, show, run.number, progress),
             report=lambda report: None,
