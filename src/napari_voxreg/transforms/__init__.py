@@ -9,7 +9,7 @@ from .affine import Affine
 from .base import Record, Transform
 from .bspline import BSpline
 from .composite import Composite, Displacement, chain, displacement_on
-from .fields import jacobian_determinant
+from .fields import jacobian_determinant, without_affine
 from .projective import Homography, Quadratic
 from .resample import warp
 from .thinplate import ThinPlate
@@ -41,4 +41,5 @@ __all__ = [
     "displacement_on",
     "jacobian_determinant",
     "warp",
+    "without_affine",
 ]
