@@ -24,6 +24,7 @@ from ...registration.compare import Row
 from ...registration.result import Result
 from ..background import child_process
 from ..background.worker import Report, Runner
+from ..cursor.follower import follow_cursor
 from ..layers.canvas_drops import CanvasDrops
 from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
@@ -102,6 +103,7 @@ class RegisterWidget(Docked):
         self._build()
         self._restore()
         self._attach()
+        follow_cursor(viewer)
         self.method.method_box.currentIndexChanged.connect(self._load_ahead)
         self._load_ahead()
         # The worker may outlive the panel, and a panel may go without closing.
