@@ -31,9 +31,9 @@ def viewer(request):
     return request.getfixturevalue("make_napari_viewer")(show=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def warm_child():
-    """One child process for all tests of a module: as if another panel were open all the time."""
+    """One child process for all tests, which takes seconds to load: as if another panel were always open."""
     child_process.hold(-1)
     yield
     child_process.release(-1)

@@ -37,6 +37,7 @@ from ..background.worker import Report, Runner
 from ..layers.placement import LayerData
 from ..layers.result_layers import result_layers
 from ..layers.snapshots import snapshot
+from ..widgets.activity import Activity
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked
 from ..widgets.method_box import MethodBox
@@ -109,6 +110,7 @@ class EvaluateWidget(Docked):
             self.source.chosen, self.method.method, params, self.method.device, self._folder(), arrived
         )
         self._set_running(True)
+        self._activity.begin("Evaluating…")
         self._start(self._runner, job, self._done, self._report)
 
     def cancel(self) -> None:
@@ -152,6 +154,7 @@ class EvaluateWidget(Docked):
         self.why = _wrapped()
         self.bar = QProgressBar()
         self.bar.setFormat("%p %")
+        self._activity = Activity(self, self.bar, self.cancel)
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop at once; finished pairs are kept")
         self.stage = _wrapped()
@@ -266,6 +269,7 @@ class EvaluateWidget(Docked):
 
     def _done(self, found: Evaluation) -> None:
         self._set_running(False)
+        self._activity.end("All pairs are evaluated.")
         self.table.flush()
         self.notes.setText("\n".join(found.notes))
         self.notes.setVisible(bool(found.notes))
@@ -275,6 +279,7 @@ class EvaluateWidget(Docked):
         """Stop and show why."""
         if not self._runner.busy:
             self._set_running(False)
+            self._activity.end("" if isinstance(error, Cancelled) else str(error).split("\n")[0])
             self.table.flush()
         self.stage.hide()
         self.notes.show()

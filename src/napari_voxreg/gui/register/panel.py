@@ -24,6 +24,7 @@ from ...registration.compare import Row
 from ...registration.result import Result
 from ..background import child_process
 from ..background.worker import Report, Runner
+from ..cursor.follower import follow_cursor
 from ..layers.canvas_drops import CanvasDrops
 from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
@@ -32,6 +33,7 @@ from ..session.chosen import Chosen
 from ..session.run_layers import RunLayers, created
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
+from ..widgets.activity import Activity
 from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
 from ..widgets.method_box import MethodBox
@@ -102,6 +104,7 @@ class RegisterWidget(Docked):
         self._build()
         self._restore()
         self._attach()
+        follow_cursor(viewer)
         self.method.method_box.currentIndexChanged.connect(self._load_ahead)
         self._load_ahead()
         # The worker may outlive the panel, and a panel may go without closing.
@@ -173,6 +176,7 @@ class RegisterWidget(Docked):
         self.initial = InitialBox()
         self.show_box = ShowBox()
         self.bar = RunBar()
+        self._activity = Activity(self, self.bar.bar, self.cancel)
         self.table = CompareTable()
         self.after = AfterRun(self._viewer, self._state, self._layers)
         self.outcome = OutcomeView(self.after)
@@ -293,6 +297,7 @@ class RegisterWidget(Docked):
     def _work(self, job: Callable[..., Any], doing: str, done: Callable[[Any], None]) -> None:
         """Run a job in the background, with its progress in the bar."""
         self.bar.set_running(True, doing)
+        self._activity.begin(doing)
         self.table.set_busy(True)
         self._start(self._runner, job, done, self._fail, self.bar.show_report, self._log)
 
@@ -328,7 +333,7 @@ class RegisterWidget(Docked):
             self._viewer.add_layer(created(self._pending.pop(0)))
             self._adder.start()
             return
-        self._idle()
+        self._idle(self.result.verdict.sentence)
         self.bar.show_trace(self.result.trace)
         self._actions.settle(self._run)
         self.finished.emit(self.result)
@@ -360,7 +365,7 @@ class RegisterWidget(Docked):
             self._state.keep(Run(number, row.result, self._chosen, *self._table_of))
 
     def _compare_done(self, nothing: None) -> None:
-        self._idle()
+        self._idle("The methods are compared.")
         self.table.show_best()
         self.compared.emit(tuple(self.table.rows))
 
@@ -379,7 +384,7 @@ class RegisterWidget(Docked):
 
     def _fail(self, error: Exception) -> None:
         """Stop and show why."""
-        self._idle()
+        self._idle("" if isinstance(error, Cancelled) else str(error).split("\n")[0])
         self._state.release(self._number)
         self._number = 0
         if isinstance(error, Cancelled):
@@ -400,8 +405,10 @@ class RegisterWidget(Docked):
         self._log("".join(traceback.format_exception(error)))
         notification_manager.receive_error(type(error), error, error.__traceback__)
 
-    def _idle(self) -> None:
+    def _idle(self, sentence: str) -> None:
+        """End a run; the sentence is for a user who looks elsewhere."""
         self.bar.set_running(False)
+        self._activity.end(sentence)
         self.table.set_busy(False)
         self._refresh()
 

@@ -9,6 +9,7 @@ import napari.viewer
 from napari.layers import Layer
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
+from ..cursor.same_place import SamePlaceBox
 from ..doors import repeat_in_register
 from ..layers.layer_events import LayerWatch
 from ..layers.result_layers import KINDS
@@ -76,6 +77,7 @@ class ResultsWidget(Docked):
         )
         self.earlier.setChecked(self._state.keep_earlier)
         self.earlier.toggled.connect(self._keep_earlier)
+        self.same_place = SamePlaceBox(self._viewer, self._state)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 6, 6, 6)
@@ -86,6 +88,7 @@ class ResultsWidget(Docked):
         layout.addLayout(self._buttons())
         layout.addWidget(self.said)
         layout.addWidget(self.earlier)
+        layout.addWidget(self.same_place)
         layout.addStretch()
         self._fill(content)
         self.table.chosen.connect(self._refresh)
@@ -220,6 +223,7 @@ class ResultsWidget(Docked):
     def _detach(self) -> None:
         """Stop following them."""
         self._watch.stop()
+        self.same_place.setChecked(False)
         self._gone()
 
     def _gone(self) -> None:

@@ -21,6 +21,7 @@ from ..background import child_process
 from ..background.preload import load_ahead
 from ..background.worker import Runner
 from ..doors import evaluate_weights, use_in_register
+from ..widgets.activity import Activity
 from ..widgets.close_guard import CloseGuard
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked
@@ -166,6 +167,7 @@ class TrainWidget(Docked):
         self.options_fold.open = True
         self.folder = PathLine("~/napari-voxreg/runs")
         self.bar = TrainBar()
+        self._activity = Activity(self, self.bar.bar, self._stop)
         self.outcome = Sentence()
         self.use_button = QPushButton("Use in Register")
         self.use_button.setToolTip("Choose the new weights in the Register panel")
@@ -261,6 +263,7 @@ class TrainWidget(Docked):
         self.runs.set_running(folder)
         self.history.show_run(folder, ())
         self.bar.set_running(True, "Starting…")
+        self._activity.begin("Training…")
         self._refresh()
 
     def _stop(self) -> None:
@@ -300,22 +303,25 @@ class TrainWidget(Docked):
             self._adder.stop()
 
     def _ended(self, event: Ended) -> None:
-        self._idle()
+        sentence, tone = in_short(event, self.runner.rows)
+        self._idle(sentence)
         assert self.runner.folder is not None  # there was a run
         self.history.show_run(self.runner.folder, self.runner.rows)
-        self.outcome.say(*in_short(event, self.runner.rows))
+        self.outcome.say(sentence, tone)
         for button in (self.use_button, self.evaluate_button):
             button.setVisible(self.runner.weights is not None)
         self.finished.emit(event)
 
     def _broken(self, text: str, details: str) -> None:
-        self._idle()
         if self.runner.stopping:
             text = "Stopped at once; Resume continues from the last save."
+        self._idle(text)
         self._complain(text, details)
 
-    def _idle(self) -> None:
+    def _idle(self, sentence: str) -> None:
+        """End a training; the sentence is for a user who looks elsewhere."""
         self.bar.set_running(False)
+        self._activity.end(sentence)
         self.runs.set_running(None)
         self.runs.refresh(self._root())
         self._refresh()
@@ -376,6 +382,7 @@ class TrainWidget(Docked):
     def _detach(self) -> None:
         """Save and stop the training."""
         self.runner.leave()
+        self._activity.end()
 
     def _gone(self) -> None:
         """Stop all work and, after the last panel, the child process; uses nothing of Qt."""

@@ -1,0 +1,1 @@
+"""What a result does at the place under the cursor."""
