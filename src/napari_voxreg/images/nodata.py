@@ -1,4 +1,4 @@
-"""Pixels without data: masked ones, NaN and infinities, which never count."""
+"""Pixels without data: masked ones, NaN and infinities, which never count; what is outside of an image."""
 
 from __future__ import annotations
 
@@ -42,6 +42,28 @@ def without_nodata(image: Image) -> tuple[Image, Image | None]:
 
     nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
     return image.with_data(image.data[tuple(nearest)]), image.with_data(known)
+
+
+def background(image: Image) -> float:
+    """What an image shows where it has no pixels: nothing, or the ground on which its objects lie.
+
+    Parameters
+    ----------
+    image : Image
+        Of any number of channels.
+
+    Returns
+    -------
+    float
+        NaN for floating-point pixels. Of integers the darkest or the brightest value of the image, whichever
+        is nearer to most pixels of its border.
+    """
+    data = np.ma.filled(image.data)
+    if data.dtype.kind not in "iu":
+        return np.nan if data.dtype.kind == "f" else 0.0
+    border = [np.ravel(np.take(data, (0, -1), axis=k)) for k in range(image.ndim)]
+    low, high, usual = float(data.min()), float(data.max()), float(np.median(np.concatenate(border)))
+    return low if usual - low <= high - usual else high
 
 
 def nodata_note(*masks: tuple[str, Image | None]) -> tuple[str, ...]:
