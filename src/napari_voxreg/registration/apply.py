@@ -1,0 +1,332 @@
+"""Transforms applied to whatever belongs to an image: other channels, time points, labels, points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.geometry import Array, Grid, Image, as_image, short_unit
+from ..core.progress import Progress, silent, subprogress
+from ..images.nodata import background as ground
+from ..io.series import is_series, time_point, with_time_of
+from ..transforms import INTERPOLATIONS, Interpolation, Transform, resampled
+from ..transforms.base import world_points
+from .in_slabs import resampled_in_slabs
+from .inverse import Exactness, inverse_at, inverse_on, outside
+from .pair_transform import Applicable, PairTransform, open_transform
+
+Direction = Literal["moving -> fixed", "fixed -> moving"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+Background = float | Literal["own"]
+LARGE = 8_000_000  # pixels from which splines are made in slabs: of a whole volume they take seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """What `apply` made.
+
+    Parameters
+    ----------
+    image : Image or None
+        Of an image.
+    points : ndarray, shape (N, d), or None
+        Of points, in world units.
+    notes : tuple of str
+        Sentences for the user: how exact an inverse is, how many points lie outside a field.
+    inverse_error : float or None
+        By how much a numerical inverse misses at most, world units; None where none was needed, or where it
+        is exact.
+    """
+
+    image: Image | None = None
+    points: Array | None = None
+    notes: tuple[str, ...] = ()
+    inverse_error: float | None = None
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """The pixels or the points for NumPy, as of an `Image`."""
+        return np.array(self.points if self.image is None else self.image.data, dtype=dtype, copy=copy)
+
+
+def apply(
+    transform: Applicable,
+    what: Image | npt.ArrayLike,
+    *,
+    direction: Direction = "moving -> fixed",
+    grid: Grid | Literal["fixed", "moving"] | None = None,
+    pixel_size: float | Sequence[float] | None = None,
+    interpolation: Interpolation = "linear",
+    background: Background = 0.0,
+    progress: Progress | None = None,
+) -> Applied:
+    """Apply a transform to an image or to points.
+
+    A transform maps world points of the fixed image to world points of the moving image. So an image comes
+    from the moving to the fixed world through the transform itself, and points come there through its
+    inverse. The inverse is exact where it is closed, else it is found numerically and states its error.
+
+    Parameters
+    ----------
+    transform : Transform, Result, path, or a sequence of these
+        What to apply; the path of a file or folder is enough. Several are composed, and an image is resampled
+        once: the first one's fixed image is that of the chain, the last one's moving image its moving image.
+    what : Image or array_like
+        An image with any number of channels; with a time axis first (unit second) each time point is warped.
+        An array of shape (N, d), with the d axes of the transform, is N points in array-axis order, in world
+        units of the fixed image. Any other array is an image with unit spacing.
+    direction : {"moving -> fixed", "fixed -> moving"}
+        From which image's world into which one's.
+    grid : Grid, "fixed" or "moving", optional
+        Where a warped image lies; by default on the grid of the image at which the direction ends.
+    pixel_size : float or sequence of float, optional
+        Of the warped image, world units, instead of that of its grid; it covers the same field of view.
+    interpolation : {"linear", "nearest", "cubic", "label vote"}
+        For labels, nearest or label vote, which smooths their borders; both keep the set of labels.
+    background : float or "own"
+        The value outside the image; "own" is NaN for floating-point pixels, and the ground of the image for
+        integers.
+    progress : Progress, optional
+        Called on the way; may raise `Cancelled`.
+
+    Returns
+    -------
+    Applied
+        The image or the points, with notes and the error of the inverse.
+
+    Raises
+    ------
+    ValueError
+        In one sentence, for a transform that cannot be read or that has another number of axes, an unknown
+        choice, a grid that is not known, or where no point has an inverse or lies inside the transform's
+        field.
+    Cancelled
+        If `progress` raised it.
+    """
+    report = silent if progress is None else progress
+    _check("direction", direction, DIRECTIONS)
+    _check("interpolation", interpolation, INTERPOLATIONS)
+    pair = open_transform(transform)
+    points = None if isinstance(what, Image) else np.asanyarray(what)
+    if points is not None and points.shape[1:] == (pair.transform.ndim,) and points.ndim == 2:
+        return _apply_to_points(pair, points, direction)
+    image = as_image(what)
+    target = target_grid(pair, direction, grid, pixel_size)
+    return _apply_to_image(pair, image, direction, target, interpolation, background, report)
+
+
+def target_grid(
+    pair: PairTransform,
+    direction: Direction,
+    grid: Grid | Literal["fixed", "moving"] | None = None,
+    pixel_size: float | Sequence[float] | None = None,
+) -> Grid:
+    """The grid on which `apply` puts an image; the parameters are its.
+
+    Raises
+    ------
+    ValueError
+        If the grid is not known, or the pixel size is none.
+    """
+    if not isinstance(grid, Grid):
+        which = direction.rpartition(" ")[2] if grid is None else grid
+        _check("grid", which, ("fixed", "moving"))
+        known = pair.fixed if which == "fixed" else pair.moving
+        if known is None:
+            raise ValueError(
+                f"The transform does not say on which grid the {which} image lies; give an image whose grid "
+                "is taken."
+            )
+        grid = known
+    return grid if pixel_size is None else _with_pixel_size(grid, pixel_size)
+
+
+def _apply_to_points(pair: PairTransform, points: npt.ArrayLike, direction: Direction) -> Applied:
+    """Map points, and say how far the result can be relied on."""
+    transform = pair.transform
+    given = world_points(points, transform.ndim)
+    if not np.isfinite(given).all():
+        count = int(np.count_nonzero(~np.isfinite(given).all(axis=1)))
+        raise ValueError(f"{count} of {len(given)} points are not finite; remove them.")
+    if not len(given):
+        return Applied(points=given.copy())
+    exactness = None
+    if direction == "fixed -> moving":
+        found, fixed_points = transform(given), given
+    else:
+        found, exactness = inverse_at(transform, pair.fixed, given)
+        fixed_points = found
+    beyond = int(np.count_nonzero(outside(transform, fixed_points)))
+    if beyond == len(given):
+        raise ValueError(
+            f"None of the {beyond} points lies inside the field of the transform; give world coordinates"
+            f"{_unit(pair, ' in ')}, and check the direction."
+        )
+    notes = [f"{beyond} of {len(given)} points lie outside the field of the transform."] if beyond else []
+    notes += _about(exactness, pair, "points")
+    return Applied(points=found, notes=tuple(notes), inverse_error=_error(exactness))
+
+
+def _apply_to_image(
+    pair: PairTransform,
+    image: Image,
+    direction: Direction,
+    grid: Grid,
+    interpolation: Interpolation,
+    background: Background,
+    progress: Progress,
+) -> Applied:
+    """Warp every time point of an image onto a grid."""
+    flat = _flat_target(pair, grid)
+    fill = _fill(image, interpolation, background)
+    transform, exactness = pair.transform, None
+    if direction == "fixed -> moving":
+        transform, exactness = inverse_on(transform, pair.fixed, flat, subprogress(progress, 0.0, 0.0))
+    count = image.grid.shape[0] if is_series(image) else 1
+    warped: Array | None = None
+    for k in range(count):
+        part = subprogress(progress, k / count, (k + 1) / count)
+        part(0.0, "warping" if count == 1 else f"warping time point {k + 1} of {count}")
+        frame = _frame(image, k, transform.ndim, flat)
+        data = _warped(frame, transform, flat, interpolation, fill, part)
+        data = data.reshape((*grid.shape, *data.shape[flat.ndim :]))
+        if not is_series(image):
+            return _result(Image(data, grid, image.name), exactness, pair)
+        if warped is None:
+            masked = isinstance(image.data, np.ma.MaskedArray)
+            warped = (np.ma.empty if masked else np.empty)((count, *data.shape), data.dtype)
+        warped[k] = data
+    assert warped is not None  # a grid has at least one time point
+    return _result(Image(warped, with_time_of(image, grid), image.name), exactness, pair)
+
+
+def _flat_target(pair: PairTransform, grid: Grid) -> Grid:
+    """A grid with as many axes as the transform, in its units."""
+    ndim, thin = pair.transform.ndim, grid.thin_axes()
+    if grid.ndim > ndim and grid.ndim - len(thin) == ndim:
+        grid = grid.without(thin)
+    if grid.ndim != ndim:
+        raise ValueError(f"The transform is {ndim}D and the grid {grid.ndim}D; give one with as many axes.")
+    return grid if pair.fixed is None else grid.in_world_of(pair.fixed)
+
+
+def _result(image: Image, exactness: Exactness | None, pair: PairTransform) -> Applied:
+    return Applied(image, None, tuple(_about(exactness, pair, "pixels")), _error(exactness))
+
+
+def _frame(image: Image, number: int, ndim: int, grid: Grid) -> Image:
+    """A time point with as many axes as the transform, in the units of a grid."""
+    frame = time_point(image, number)
+    if frame.ndim > ndim:
+        thin = frame.grid.thin_axes()
+        if frame.ndim - len(thin) == ndim:
+            at = tuple(0 if k in thin else slice(None) for k in range(frame.ndim))
+            frame = replace(frame, data=frame.data[at], grid=frame.grid.without(thin))
+    if frame.ndim != ndim:
+        raise ValueError(
+            f"The transform is {ndim}D and {frame.name or 'the image'} {frame.ndim}D; "
+            "give an image with as many axes."
+        )
+    return frame.with_grid(frame.grid.in_world_of(grid))
+
+
+def _warped(
+    frame: Image,
+    transform: Transform,
+    grid: Grid,
+    interpolation: Interpolation,
+    fill: float,
+    progress: Progress,
+) -> Array:
+    """The pixels of a time point on a grid."""
+    lazy = not isinstance(frame.data, np.ndarray)
+    large = interpolation == "cubic" and max(map(math.prod, (frame.grid.shape, grid.shape))) > LARGE
+    if lazy or large:
+        return resampled_in_slabs(frame, transform, grid, interpolation, fill, progress).data
+    return resampled(frame, transform, grid, interpolation, fill, progress).data
+
+
+def _fill(image: Image, interpolation: Interpolation, background: Background) -> float:
+    """The value outside an image."""
+    kind = np.dtype(image.data.dtype)
+    if background == "own":
+        labels = interpolation in ("nearest", "label vote") and kind.kind in "iu"
+        return 0.0 if labels else ground(_borders(image))
+    value = float(background)
+    if kind.kind in "iu" and not isinstance(image.data, np.ma.MaskedArray):
+        limits = np.iinfo(kind)
+        if not limits.min <= value <= limits.max or value != round(value):
+            raise ValueError(
+                f"The background of {kind} pixels cannot be {value:g}; choose a whole number from "
+                f"{limits.min} to {limits.max}, or own."
+            )
+    return value
+
+
+def _borders(image: Image) -> Image:
+    """An image whose background is found; of a lazy one its first and last plane, which are read."""
+    if isinstance(image.data, np.ndarray):
+        return image
+    ends = np.stack([np.asarray(image.data[k]) for k in (0, -1)])
+    return Image(ends, replace(image.grid, shape=(2, *image.grid.shape[1:])))
+
+
+def _with_pixel_size(grid: Grid, size: float | Sequence[float]) -> Grid:
+    """A grid with other pixels over the same field of view."""
+    sizes = np.asarray(size, dtype=float)
+    if sizes.shape not in ((), (grid.ndim,)) or not (np.isfinite(sizes).all() and (sizes > 0).all()):
+        raise ValueError(
+            f"The pixel size cannot be {size}; give one positive number, or {grid.ndim}, one for each axis."
+        )
+    shape = np.array(grid.shape)
+    sizes = np.where(shape == 1, grid.spacing, sizes)  # a single plane keeps its thickness
+    scale = sizes / grid.spacing
+    count = np.maximum(np.rint(shape / scale), 1)
+    affine = grid.affine @ np.diag([*scale, 1.0])
+    affine[:-1, -1] = grid.to_world([(shape - 1 - scale * (count - 1)) / 2])[0]  # the centre stays
+    return replace(grid, shape=tuple(int(n) for n in count), affine=affine)
+
+
+def _about(exactness: Exactness | None, pair: PairTransform, what: str) -> list[str]:
+    """What a user should know of a numerical inverse.
+
+    Raises
+    ------
+    ValueError
+        If there is none anywhere.
+    """
+    if exactness is None:
+        return []
+    if exactness.lost == 1:
+        raise ValueError(
+            f"The transform folds or does not reach so far, and has no inverse for any of the {what}; "
+            "choose the other direction."
+        )
+    error = f"{exactness.error:.2g}{_unit(pair, ' ')}"
+    notes = [f"The inverse was found numerically; it misses by {error} at most."]
+    if exactness.lost:
+        notes.append(f"For {100 * exactness.lost:.2g} % of the {what} it does not exist.")
+    if exactness.folded:
+        notes.append(
+            f"The transform folds on about {exactness.folded:.2g} % of the fixed image and has no inverse "
+            "there."
+        )
+    return notes
+
+
+def _error(exactness: Exactness | None) -> float | None:
+    return None if exactness is None else exactness.error
+
+
+def _unit(pair: PairTransform, before: str) -> str:
+    """The unit of the fixed world after some text; nothing where it is not known."""
+    return "" if pair.fixed is None else before + short_unit(pair.fixed.units[-1])
+
+
+def _check(what: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"The {what} cannot be {value!r:.60}; choose from: {', '.join(choices)}.")
