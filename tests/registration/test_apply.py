@@ -140,7 +140,7 @@ def test_images_come_onto_the_fixed_grid_as_in_itk(kind, d):
     assert np.array_equal(film.image.data[1], apply(pair, Image(series[1], pair.moving)))
     nearest = apply(pair, Image(labels, pair.moving), interpolation="nearest").image.data
     assert np.mean(nearest != in_itk(pair, labels, nearest=True)) < (1e-9 if kind in IN_ITK else 0.01)
-    vote = apply(pair, Image(labels, pair.moving), interpolation="label vote").image.data
+    vote = apply(pair, Image(labels, pair.moving), interpolation="vote").image.data
     inside = at(np.ones_like(grey), pair.moving, pair.transform(pair.fixed.nodes())).reshape(vote.shape) > 0
     half = at(labels == 10, pair.moving, pair.transform(pair.fixed.nodes())).reshape(vote.shape)
     assert set(np.unique(vote)) <= {0, 3, 10} and vote.dtype == np.uint16

@@ -85,8 +85,8 @@ def apply(
         Where a warped image lies; by default on the grid of the image at which the direction ends.
     pixel_size : float or sequence of float, optional
         Of the warped image, world units, instead of that of its grid; it covers the same field of view.
-    interpolation : {"linear", "nearest", "cubic", "label vote"}
-        For labels, nearest or label vote, which smooths their borders; both keep the set of labels.
+    interpolation : {"linear", "nearest", "cubic", "vote"}
+        For labels, nearest or vote, which smooths their borders; both keep the set of labels.
     background : float or "own"
         The value outside the image; "own" is NaN for floating-point pixels, and the ground of the image for
         integers.
@@ -254,7 +254,7 @@ def _fill(image: Image, interpolation: Interpolation, background: Background) ->
     """The value outside an image."""
     kind = np.dtype(image.data.dtype)
     if background == "own":
-        labels = interpolation in ("nearest", "label vote") and kind.kind in "iu"
+        labels = interpolation in ("nearest", "vote") and kind.kind in "iu"
         return 0.0 if labels else ground(_borders(image))
     value = float(background)
     if kind.kind in "iu" and not isinstance(image.data, np.ma.MaskedArray):

@@ -69,8 +69,8 @@ def resampled(
     ----------
     image, transform, grid, fill
         As in `warp`.
-    interpolation : {"nearest", "linear", "cubic", "label vote"}
-        Cubic is that of B-splines; pixels without data count as in linear interpolation. Label vote takes
+    interpolation : {"nearest", "linear", "cubic", "vote"}
+        Cubic is that of B-splines; pixels without data count as in linear interpolation. Vote takes
         the label whose weights in linear interpolation add up to most: all labels are those of the image, and
         their borders are smoother than with nearest.
     progress : Progress

@@ -19,7 +19,7 @@ from .composite import displacement_on
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-Interpolation = Literal["nearest", "linear", "cubic", "label vote"]
+Interpolation = Literal["nearest", "linear", "cubic", "vote"]
 INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 LARGEST = 2**29  # bytes of displacements that are kept, so that they are computed once for all channels
 SLAB = 300_000  # pixels at once, which bounds the memory
@@ -95,7 +95,7 @@ class Sampler:
         several: bool = False,
     ) -> Array:
         """Sample an array without channels, which may be one of several."""
-        if interpolation == "label vote":
+        if interpolation == "vote":
             return vote(data, self.source, self._displacement, self.target, fill)
         nearest = interpolation == "nearest" or data.dtype == bool
         if nearest or data.dtype.kind == "f":
