@@ -87,9 +87,10 @@ def run(options: argparse.Namespace) -> None:
 
 def _grid(options: argparse.Namespace, pair: PairTransform) -> Grid | Literal["fixed", "moving"]:
     """Where a warped image lies."""
-    given = options.grid or ("moving" if options.inverse else "fixed")
-    if given not in ("fixed", "moving"):
-        return read_image(Path(given)).grid
+    if options.grid not in (None, "fixed", "moving"):
+        return read_image(Path(options.grid)).grid
+    inverse = options.inverse if options.grid is None else options.grid == "moving"
+    given: Literal["fixed", "moving"] = "moving" if inverse else "fixed"
     if (pair.fixed if given == "fixed" else pair.moving) is None:
         name = options.transform[0 if given == "fixed" else -1].name
         raise ValueError(

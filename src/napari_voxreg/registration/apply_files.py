@@ -141,7 +141,8 @@ def apply_to_folder(
             if target.exists():
                 raise ValueError(f"{target} is there already; choose another folder, or move it away.")
     check_outputs(output / sources[0].name)
-    notes, failures = [], []
+    notes: list[str] = []
+    failures: list[str] = []
     for k, source in enumerate(sources):
         part = subprogress(progress, k / len(sources), (k + 1) / len(sources))
         try:
