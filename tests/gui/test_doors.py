@@ -2,9 +2,12 @@
 
 import pytest
 from napari._app_model import get_app_model
+from qtpy.QtWidgets import QMainWindow
 
 from napari_voxreg.gui.doors import REGISTER, open_panel, use_in_register
+from napari_voxreg.gui.evaluate.panel import EvaluateWidget
 from napari_voxreg.gui.register.panel import RegisterWidget
+from napari_voxreg.gui.train.panel import TrainWidget
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 
@@ -58,3 +61,26 @@ def test_a_closed_panel_is_opened_anew(viewer, qtbot):
     qtbot.wait(50)
     assert open_panel(viewer, REGISTER).isVisible()
     assert len(panels(viewer)) == 1
+
+
+def test_all_panels_share_one_tab_bar_with_one_of_each(viewer, qtbot):
+    by_the_plugin_manager(viewer)  # under another name than the menu's
+    ((_, register),) = panels(viewer).items()
+    others = [open_panel(viewer, name) for name in ("Train", "Evaluate")]
+    dock = register.parentWidget()
+    window = dock.window()
+    assert isinstance(window, QMainWindow)
+    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(dock)) == 2)
+    assert [type(panel) for panel in others] == [TrainWidget, EvaluateWidget]
+    qtbot.waitUntil(lambda: others[1].in_front and not register.in_front)
+    assert {d.windowTitle() for d in window.tabifiedDockWidgets(dock)} == {"Train", "Evaluate"}
+
+    by_the_menu(viewer)  # which knows no panel of that name, and makes one
+    qtbot.waitUntil(lambda: list(panels(viewer).values()) == [register])
+    qtbot.waitUntil(lambda: register.in_front)
+    assert register.height() > 0.5 * window.height()
+    get_app_model().commands.execute_command("napari-voxreg.train").result()  # it is there, behind the other
+    qtbot.waitUntil(lambda: others[0].in_front)
+    use_in_register(viewer, "voxelmorph", "mine.safetensors")
+    qtbot.waitUntil(lambda: register.in_front)
+    assert list(panels(viewer).values()) == [register]

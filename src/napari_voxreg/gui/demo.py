@@ -50,7 +50,7 @@ def demo(screenshot: Path | None, say: Callable[[str], None]) -> None:
 
     def done(result: Result) -> None:
         panel.finished.disconnect(done)  # the user's own runs are not the demo
-        _arrange(viewer)
+        viewer.reset_view(margin=0.02)
         panel.outcome.details.open = True
         say(result.verdict.sentence)
         say(true_error(sample, result.transform))
@@ -99,14 +99,6 @@ def true_error(sample: Sample, transform: Transform) -> str:
 
 def _distances(transform: Transform, points: Array, there: Array) -> Array:
     return np.linalg.norm(transform(points) - there, axis=1)
-
-
-def _arrange(viewer: Viewer) -> None:
-    """Show the warped image under the arrows; hiding it shows the fixed one in its place."""
-    for layer in viewer.layers:
-        if layer.name.startswith("fundus moving") and "voxreg" not in layer.metadata:
-            layer.visible = False
-    viewer.reset_view(margin=0.02)
 
 
 def _save_screenshot(viewer: Viewer, path: Path, say: Callable[[str], None]) -> None:

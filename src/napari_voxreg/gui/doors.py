@@ -8,7 +8,6 @@ from typing import Any
 import napari.viewer
 from napari.plugins import menu_item_template
 from npe2 import PluginManager
-from qtpy.QtWidgets import QDockWidget
 
 PLUGIN = "napari-voxreg"
 REGISTER, EVALUATE = "Register", "Evaluate"  # as in napari.yaml
@@ -25,6 +24,18 @@ def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) ->
     weights : Path
     """
     open_panel(viewer, REGISTER).use_weights(method, weights)
+
+
+def repeat_in_register(viewer: napari.viewer.Viewer, run: Any) -> None:
+    """Show the Register panel with the choices of an earlier run, to be changed and run again.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    run : Run
+        Of the session.
+    """
+    open_panel(viewer, REGISTER).repeat(run)
 
 
 def evaluate_weights(viewer: napari.viewer.Viewer, method: str, weights: Path, pairs: Path) -> None:
@@ -62,9 +73,6 @@ def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:
         panel = create(viewer)
         # Under the menu's name, so that the menu finds it.
         title = menu_item_template.format(manifest.display_name, name)
-        viewer.window.add_dock_widget(panel, name=title, tabify=True)
-    dock = panel.parentWidget()
-    if isinstance(dock, QDockWidget):
-        dock.show()
-        dock.raise_()
+        viewer.window.add_dock_widget(panel, name=title)
+    panel.to_front()
     return panel

@@ -9,7 +9,7 @@ from .affine import Affine
 from .base import Record, Transform
 from .bspline import BSpline
 from .composite import Composite, Displacement, chain, displacement_on
-from .fields import jacobian_determinant
+from .fields import jacobian_determinant, without_affine
 from .projective import Homography, Quadratic
 from .resample import resampled, warp
 from .sampling import INTERPOLATIONS, Interpolation
@@ -45,4 +45,5 @@ __all__ = [
     "jacobian_determinant",
     "resampled",
     "warp",
+    "without_affine",
 ]

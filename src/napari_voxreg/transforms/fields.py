@@ -6,6 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
+from .fit import fit_points
+
+NODES = 16  # along each axis, to which an affine map is fitted
 
 
 def checked_vectors(field: npt.ArrayLike, grid: Grid, what: str) -> Array:
@@ -38,6 +41,35 @@ def sample(field: Array, grid: Grid, points: Array) -> Array:
 def gradient(field: Array, axis: int) -> Array:
     """Central differences per pixel along one axis; zero along an axis of one pixel."""
     return np.zeros_like(field) if field.shape[axis] < 2 else np.gradient(field, axis=axis)
+
+
+def without_affine(displacement: Array, grid: Grid) -> Array:
+    """What is left of a map when its affine part has been undone.
+
+    Parameters
+    ----------
+    displacement : ndarray, shape (*grid.shape, d)
+        u(x) of the map x + u(x), world units.
+    grid : Grid
+        Where the vectors stand.
+
+    Returns
+    -------
+    ndarray, shape (*grid.shape, d)
+        The displacement A^-1(x + u(x)) - x, where A is the affine map that fits best.
+    """
+    steps = [max(1, n // NODES) for n in grid.shape]
+    points = grid.coarsened(steps).nodes()
+    moved = points + displacement[tuple(slice(None, None, s) for s in steps)].reshape(-1, grid.ndim)
+    inverse = np.linalg.inv(fit_points(points, moved).matrix)
+    left = displacement @ inverse[:-1, :-1].T
+    # What the inverse adds to a point is affine in its index: one summand for each axis.
+    change = (inverse - np.eye(grid.ndim + 1)) @ grid.affine
+    left += change[:-1, -1]
+    for axis, column in enumerate(change[:-1, :-1].T):
+        along = np.arange(grid.shape[axis]).reshape([-1 if k == axis else 1 for k in range(grid.ndim)])
+        left += along[..., None] * column
+    return left
 
 
 def jacobian_determinant(displacement: Array, grid: Grid) -> Array:

@@ -16,7 +16,8 @@ from napari_voxreg.core.progress import silent
 from napari_voxreg.gui.layers.readers import image_layers, read_layers
 from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.layers.snapshots import grid_kwargs, image_from_layer, mask_from_layer, snapshot
-from napari_voxreg.gui.register.job import Chosen, Job
+from napari_voxreg.gui.register.job import Job
+from napari_voxreg.gui.session.chosen import Chosen
 from napari_voxreg.images.preprocess import driving_channel
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
@@ -35,7 +36,7 @@ def run(fixed: ImageLayer, moving: ImageLayer, method: str = "translation") -> t
     """What the panel's worker does for two layers."""
     chosen = Chosen(snapshot(fixed), snapshot(moving), None, None, None, None, None, (0, 0))
     everything = Show(magnitude=True, jacobian=True, grid=True)
-    return Job(chosen, method, METHODS[method].parameters(), "cpu", everything)(silent)
+    return Job(chosen, method, METHODS[method].parameters(), "cpu", everything, 1)(silent)
 
 
 def layer(path: Path) -> ImageLayer:

@@ -12,15 +12,16 @@ from napari.layers import Labels, Layer
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import Grid, Image, load_transform, warp
-from napari_voxreg.gui.layers.drawings import ARROWS, arrow_length, arrows, deformed_grid, tiles
-from napari_voxreg.gui.layers.result_layers import FOLDED, Show, pair_name, result_layers
+from napari_voxreg.gui.layers.drawings import ARROWS, arrows, deformed_grid, tiles
+from napari_voxreg.gui.layers.placement import pair_name
+from napari_voxreg.gui.layers.result_layers import FOLDED, Show, result_layers
 from napari_voxreg.gui.layers.snapshots import snapshot
 from napari_voxreg.metrics.similarity import ssim_map
 from napari_voxreg.transforms import Affine, BSpline, Displacement, StationaryVelocity, ThinPlate, chain
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 
-ALL = Show(*[True] * 6)
+ALL = Show(*[True] * 6, affine=True)
 KINDS = ["image", "image", "image", "image", "points", "vectors", "vectors"]
 SPATIAL = ("scale", "translate", "rotate", "shear")
 OBLIQUE = {
@@ -57,7 +58,7 @@ def blob(grid, world):
 
 def spot(layer):
     """The world position of what is brightest in a layer."""
-    data = np.asarray(layer.data, dtype=float)
+    data = np.nan_to_num(np.asarray(layer.data, dtype=float))  # outside is NaN
     data = data.sum(axis=-1) if getattr(layer, "rgb", False) else data
     index = np.indices(data.shape).reshape(data.ndim, -1)
     weight = data.ravel() * (data.ravel() > 0.3 * data.max())
@@ -141,7 +142,7 @@ def test_all_layers_in_a_real_viewer(viewer, ndim, result_of):
     result = result_of(fixed.image(), moving.image(), transform)
     layers = add(viewer, result_layers(result, fixed, moving, show=ALL))
     assert [layer.name.removeprefix("moving > fixed").strip() for layer in layers] == [
-        "", "flow (mm)", "Jacobian", "SSIM", "SSIM values", "grid", "arrows",
+        "", "displacement (mm)", "Jacobian", "SSIM", "SSIM values", "grid", "arrows (mm)",
     ]  # fmt: skip
     assert [layer._type_string for layer in layers] == KINDS
     for layer in layers:
@@ -180,8 +181,11 @@ def test_arrows_point_where_pixels_are_taken_from(viewer, ndim, result_of):
     layer = add(viewer, result_layers(result, fixed, moving, show=Show(warped=False, ssim=False)))[0]
     start = np.array([layer.data_to_world(p) for p in layer.data[:, 0]])
     end = np.array([layer.data_to_world(p) for p in layer.data.sum(axis=1)])
-    np.testing.assert_allclose(end, transform(start), atol=1e-4)
-    np.testing.assert_allclose(layer.features["displacement"], np.linalg.norm(end - start, axis=1), atol=1e-4)
+    offset, drawn = transform(start) - start, end - start
+    distance, length = np.linalg.norm(offset, axis=1), np.linalg.norm(drawn, axis=1)
+    np.testing.assert_allclose(drawn / length[:, None], offset / distance[:, None], atol=1e-4)
+    np.testing.assert_allclose(length, np.minimum(distance, length.max()), atol=1e-4)  # shortened where long
+    np.testing.assert_allclose(layer.features["displacement"], distance, atol=1e-4)
     # The slice on the screen has arrows.
     assert len(start) > 100
     if ndim == 3:
@@ -194,18 +198,29 @@ def test_arrows_point_where_pixels_are_taken_from(viewer, ndim, result_of):
 def test_arrows_are_capped_and_pass_through_the_slice(shape):
     grid = Grid.from_spacing(shape, (5, 0.5, 0.5)[-len(shape) :])
     through = tuple(n // 3 for n in shape)
-    drawing = arrows(Affine.identity(len(shape)), grid, through)
+    drawing = arrows(Affine.translation([0.1] * len(shape)), grid, through)
     assert min(100, np.prod(shape)) <= len(drawing.vectors) <= ARROWS[len(shape)]
     assert drawing.vectors.shape == (len(drawing.size), 2, len(shape))
     for axis, at in enumerate(through):
         assert np.any(drawing.vectors[:, 0, axis] == at)
-    assert arrow_length(drawing) >= 1
+    assert drawing.length >= 1
 
 
-def test_small_displacements_are_drawn_longer_and_large_ones_as_they_are():
-    grid = Grid.from_spacing((300, 300))
-    for distance, length in ((0.1, 100), (1.1, 10), (9, 1), (200, 1)):
-        assert arrow_length(arrows(Affine.translation((distance, 0)), grid, (0, 0))) == length
+@pytest.mark.parametrize("spacing", [(1, 1), (2, 0.5)])
+def test_arrows_are_never_longer_than_their_spacing_and_still_pixels_have_none(spacing):
+    grid = Grid.from_spacing((300, 300), spacing)
+    for distance, length in ((0.1, 50), (1.1, 5), (9, 1), (200, 1)):
+        drawing = arrows(Affine.translation((distance, 0)), grid, (0, 0))
+        assert drawing.length == length
+        drawn = np.linalg.norm(drawing.length * drawing.vectors[:, 1] * spacing, axis=1)
+        apart = min(np.diff(np.unique(drawing.vectors[:, 0, axis])).min() * spacing[axis] for axis in (0, 1))
+        assert np.all(drawn <= apart * 1.0001)
+        np.testing.assert_allclose(drawing.size, distance)  # which colour tells
+    field = np.zeros((300, 300, 2))
+    field[:, :100] = (5, 0)
+    drawing = arrows(Displacement(field, grid), grid, (0, 0))
+    assert 0 < drawing.vectors[:, 0, 1].max() < 100
+    assert len(arrows(Affine.identity(2), grid, (0, 0)).vectors) == 0
 
 
 def test_the_deformed_grid_is_a_grid_moved_by_the_transform():
@@ -290,6 +305,40 @@ def test_folding_and_nothing_else_has_its_own_colour(strength, result_of):
     np.testing.assert_allclose(jacobian.colormap.map([0.5])[0, :3], 0.97, atol=0.02)  # 1 is white
 
 
+def test_displacement_and_jacobian_are_without_the_affine_part(result_of):
+    taken = snapshot(ImageLayer(texture((60, 70)), name="fixed", scale=(2, 0.5)))
+    grid = taken.grid()
+    local = np.zeros((*grid.shape, 2))
+    local[25:35, 30:40, 1] = 3.0
+    pose = affine(2, grid.centre)
+    show = Show(warped=False, arrows=False, ssim=False, magnitude=True, jacobian=True)
+
+    def maps(transform):
+        made = result_layers(result_of(taken.image(), taken.image(), transform), taken, taken, show=show)
+        return [np.asarray(layer[0]) for layer in made]
+
+    length, jacobian = maps(pose)
+    assert length.max() == 0
+    np.testing.assert_allclose(jacobian, 1, atol=1e-5)
+    length, jacobian = maps(chain(Displacement(local, grid), pose))
+    assert length[26:34, 31:39].min() > 2.5 and np.median(length) < 0.3
+    assert np.abs(jacobian - 1).max() > 0.5 and abs(np.median(jacobian) - 1) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("dtype", "ground", "expected"), [("f4", 0, np.nan), ("i2", -1000, -1000), ("u1", 250, 250)]
+)
+def test_outside_the_moving_image_is_its_background(dtype, ground, expected, result_of):
+    data = np.full((40, 40), ground, dtype)
+    data[10:30, 10:30] = 100
+    taken = snapshot(ImageLayer(data, name="fixed"))
+    result = result_of(taken.image(), taken.image(), Affine.translation((8, 0)))
+    [(warped, *_)] = result_layers(result, taken, taken, show=Show(arrows=False, ssim=False))
+    assert warped.dtype == data.dtype
+    np.testing.assert_array_equal(warped[33:], np.full((7, 40), expected, dtype))
+    np.testing.assert_array_equal(warped[:32], data[8:])
+
+
 def test_a_thin_stack_and_a_movie_keep_their_axes(result_of):
     viewer = ViewerModel()
     data = texture((40, 48))
@@ -343,7 +392,7 @@ def test_the_layer_shown_is_what_the_saved_transform_makes(which, tmp_path, resu
     result = result_of(fixed.image(), moving.image(), transform)
     [shown] = result_layers(result, fixed, moving, show=Show(arrows=False, ssim=False))
     loaded = load_transform(result.save(tmp_path))
-    again = warp(Image(moving_layer.data, moving.grid()), loaded, fixed.grid())
+    again = warp(Image(moving_layer.data, moving.grid()), loaded, fixed.grid(), fill=np.nan)
     np.testing.assert_array_equal(again.data, shown[0])
 
 
@@ -352,8 +401,8 @@ def test_nothing_moved_is_shown_without_complaint(viewer, result_of):
     taken = snapshot(layer, viewer)
     result = result_of(taken.image(), taken.image(), Affine.identity(2))
     layers = add(viewer, result_layers(result, taken, taken, show=ALL))
-    assert len(layers) == 7
-    assert all(len(made.name) < 70 for made in layers)
+    assert len(layers) == 7 and len(layers[-1].data) == 0  # no arrows
+    assert all(len(made.name) < 75 for made in layers)
     np.testing.assert_array_equal(layers[0].data, layer.data)
 
 

@@ -96,16 +96,18 @@ def test_the_table_and_its_layers(panel, viewer, qtbot):
     with qtbot.waitSignal(panel.finished, timeout=30_000) as blocker:
         panel.table.show_button.click()
     assert blocker.args[0] is rows[2].result and panel.result is rows[2].result
-    assert [layer.name for layer in viewer.layers][2:] == ["visit 2021 > visit 2019"]
+    assert [layer.name for layer in viewer.layers][2:] == ["2 rigid warped: visit 2021 > visit 2019"]
     assert panel.outcome.sentence.text().startswith("Better")
     with qtbot.waitSignal(panel.finished, timeout=30_000) as blocker:
         table.doubleClicked.emit(table.contents.index(1, 1))
     assert blocker.args[0].method == "rigid"  # still selected
+    assert len(viewer.layers) == 3
+    panel.after.undo_button.click()
+    assert len(viewer.layers) == 2 and viewer.layers[1].visible
 
     # Each is offered as initial transform, once.
     titles = [panel.initial.box.itemText(k) for k in range(panel.initial.box.count())]
     assert [t for t in titles if "visit 2021 >" in t] == [
-        "visit 2021 > visit 2019, rigid",
         "visit 2021 > visit 2019, translation",
     ]
 
@@ -153,6 +155,7 @@ def test_what_is_checked_fits_the_pair(panel, viewer):
     button = panel.bar.compare
     usual = button.methods
     assert "elastix" in usual and "failing" not in usual
+    panel.pair.moving.choose(viewer.layers[1])
     volumes = [viewer.add_image(np.random.default_rng(k).random((8, 9, 9)), name=f"v{k}") for k in (0, 1)]
     panel.pair.fixed.choose(volumes[0])
     assert not button.isEnabled() and "axes" in button.toolTip()

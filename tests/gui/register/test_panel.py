@@ -17,9 +17,10 @@ from napari_voxreg.core.geometry import Image as VoxregImage
 from napari_voxreg.gui.background import child_process as keeper
 from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.register import job
-from napari_voxreg.gui.register import panel as register_widget
 from napari_voxreg.gui.register.pair_box import guess_pair
 from napari_voxreg.gui.register.panel import RegisterWidget
+from napari_voxreg.gui.session import actions
+from napari_voxreg.gui.widgets.sentence import COLOURS
 from napari_voxreg.io.images import write_image
 
 pytestmark = pytest.mark.usefixtures("warm_child")
@@ -96,7 +97,7 @@ def test_choose_run_and_see_all_layers(panel, viewer, qtbot):
     added = [layer for layer in viewer.layers if layer not in (fixed, moving)]
     assert len(added) == 7
     for layer in added:
-        assert layer.name.startswith("visit 2021 > visit 2019")
+        assert layer.name.startswith("1 elastix ") and layer.name.endswith(": visit 2021 > visit 2019")
         assert layer.units == fixed.units
         np.testing.assert_allclose(layer.scale, fixed.scale)
         np.testing.assert_allclose(layer.translate, fixed.translate)
@@ -104,7 +105,7 @@ def test_choose_run_and_see_all_layers(panel, viewer, qtbot):
     np.testing.assert_array_equal(fixed.data, before[0])
     np.testing.assert_array_equal(moving.data, before[1])
     assert panel.outcome.sentence.text().startswith("Better")
-    assert panel.outcome.save_button.isVisibleTo(panel.outcome.details.content())
+    assert panel.after.save_button.isVisible()
     assert len(panel.bar.curve.values) == len(result.trace)
     panel.outcome.details.open = panel.outcome.log_fold.open = True
     assert "elastix.log" in panel.outcome.log.toPlainText()
@@ -128,10 +129,8 @@ def test_the_panel_opens_at_once(viewer):
 def test_the_result_can_be_saved_and_is_an_initial_transform(panel, viewer, qtbot, tmp_path, monkeypatch):
     panel.method.choose("translation")
     run(panel, qtbot)
-    monkeypatch.setattr(
-        register_widget.QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path / "out")
-    )
-    panel.outcome.save_button.click()
+    monkeypatch.setattr(actions.QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path / "out"))
+    panel.after.save_button.click()
     qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Saved"))
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"transform.h5", "transform.json"}
 
@@ -287,6 +286,31 @@ def test_choices_survive_arrivals_renaming_and_deletion(panel, viewer):
     assert panel.pair.moving.currentText() == "Moving head"
 
 
+def test_a_verdict_belongs_to_its_pair_and_a_guess_gives_way(panel, viewer, qtbot):
+    fixed, moving = viewer.layers
+    panel.method.choose("translation")
+    run(panel, qtbot)
+    sentence = panel.outcome.sentence
+    green, said = sentence.styleSheet(), sentence.text()
+    assert COLOURS["better"] in green
+
+    viewer.add_image(blobs(), name="alone", units="mm")  # one image is no pair
+    assert (panel.pair.fixed.layer, panel.pair.moving.layer) == (fixed, moving)
+    assert sentence.styleSheet() == green
+    sample = [viewer.add_image(blobs(), name=f"{side} eye", units="mm") for side in ("fixed", "moving")]
+    assert [panel.pair.fixed.layer, panel.pair.moving.layer] == sample  # the first pair was never chosen
+    assert sentence.text() == f"visit 2021 > visit 2019: {said}"
+    assert COLOURS["quiet"] in sentence.styleSheet()
+    panel.pair.fixed.choose(fixed)
+    panel.pair.moving.choose(moving)
+    assert (sentence.text(), sentence.styleSheet()) == (said, green)
+    for side in ("first", "second"):
+        viewer.add_image(blobs(), name=side, units="mm")
+    assert (panel.pair.fixed.layer, panel.pair.moving.layer) == (fixed, moving)  # now it was
+    viewer.layers.remove(moving)
+    assert COLOURS["quiet"] in sentence.styleSheet()
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
@@ -361,7 +385,7 @@ def test_a_layer_deleted_during_the_run_is_harmless(panel, viewer, qtbot):
         panel.bar.button.click()
         viewer.layers.clear()
     assert blocker.args[0].verdict.outcome == "better"
-    assert viewer.layers[0].name == "visit 2021 > visit 2019"
+    assert viewer.layers[0].name == "1 rigid warped: visit 2021 > visit 2019"
 
 
 def test_landmarks_and_masks_reach_the_method(panel, viewer, qtbot):
@@ -394,7 +418,7 @@ def test_a_channel_is_offered_only_for_colour_layers(panel, viewer, qtbot):
     assert "constant" in fail(panel, qtbot)
     panel.pixels.choose(1)
     run(panel, qtbot)
-    assert viewer.layers["rgb > visit 2019"].rgb
+    assert viewer.layers["1 translation warped: rgb > visit 2019"].rgb
 
 
 def test_multiscale_layers_are_registered_at_a_chosen_level(panel, viewer, qtbot):
@@ -408,7 +432,7 @@ def test_multiscale_layers_are_registered_at_a_chosen_level(panel, viewer, qtbot
     panel.method.choose("translation")
     result = run(panel, qtbot)
     assert result.fixed.shape == (72, 72)
-    shown = viewer.layers["whole > pyramid"]
+    shown = viewer.layers["1 translation warped: whole > pyramid"]
     assert shown.data.shape == (144, 144)
     assert np.corrcoef(shown.data[20:-20, 20:-20].ravel(), levels[0][20:-20, 20:-20].ravel())[0, 1] > 0.99
 

@@ -2,14 +2,14 @@
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_voxreg.gui.widgets.fold import Fold
 
 
 @pytest.fixture
 def window(qtbot):
-    """A line, a fold with a line and another fold in it, and a last line."""
+    """A line, a fold with a line and another fold in it, and a last line; active or not."""
     window = QWidget()
     qtbot.addWidget(window)
     layout = QVBoxLayout(window)
@@ -30,7 +30,6 @@ def window(qtbot):
     window.resize(300, 800)
     window.show()
     qtbot.waitExposed(window)
-    window.activateWindow()
     return window
 
 
@@ -50,11 +49,11 @@ def test_tab_reaches_it_and_keys_toggle_it(window, qtbot, key):
     window.first.setFocus()
     qtbot.keyClick(window.first, Qt.Key.Key_Tab)
     button = window.fold.toggleButton()
-    assert QApplication.focusWidget() is button
+    assert window.focusWidget() is button
     qtbot.keyClick(button, key)
     assert window.fold.open
     qtbot.keyClick(button, Qt.Key.Key_Tab)
-    assert QApplication.focusWidget() is window.hidden
+    assert window.focusWidget() is window.hidden
     qtbot.keyClick(button, key)
     assert not window.fold.open
 
@@ -62,7 +61,7 @@ def test_tab_reaches_it_and_keys_toggle_it(window, qtbot, key):
 def test_tab_passes_a_folded_body_by(window, qtbot):
     window.fold.toggleButton().setFocus()
     qtbot.keyClick(window.fold.toggleButton(), Qt.Key.Key_Tab)
-    assert QApplication.focusWidget() is window.last
+    assert window.focusWidget() is window.last
 
 
 def test_it_grows_with_what_unfolds_inside(window, qtbot):

@@ -25,8 +25,8 @@ from ...evaluation import (
 from ...io.files import check_replaceable, replace_file
 from ...io.pairs import Pair
 from ...registration.result import Result
+from ..layers.placement import LayerData
 from ..layers.readers import image_layers, labels_layers
-from ..layers.result_layers import LayerData
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ from ...methods import METHODS
 from ...registration.result import Result
 from ..background import child_process
 from ..background.worker import Report, Runner
-from ..layers.result_layers import LayerData, result_layers
+from ..layers.placement import LayerData
+from ..layers.result_layers import result_layers
 from ..layers.snapshots import snapshot
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked
@@ -71,13 +72,13 @@ class EvaluateWidget(Docked):
         Something has ended with an error, which the panel shows.
     """
 
+    title = "Evaluate"
     finished = Signal(object)
     opened = Signal(object)
     failed = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer = viewer
+        super().__init__(viewer)
         self._runner, self._opener, self._saver = Runner(), Runner(), Runner()
         self._scratch: Path | None = None
         self._layers: list[tuple[Layer, str]] = []

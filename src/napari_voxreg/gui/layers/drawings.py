@@ -19,6 +19,7 @@ LINES = 33  # of the deformed grid, along its longest axis
 SEGMENTS = 4  # straight segments between two crossings of the deformed grid
 TILES = 5  # along the longest axis
 FLAT = 0.01  # standard deviation, of an image in [0, 1], below which a tile shows nothing
+STILL = 1e-4  # pixels: a displacement by rounding alone
 LENGTHS = (100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)
 
 
@@ -34,11 +35,14 @@ class Drawing:
         Length of the displacement T(x) - x in world units.
     step : float
         Distance between neighbouring arrows or lines, in pixels along the axis where it is least.
+    length : float
+        By how much the vectors are to be drawn longer, a round number.
     """
 
     vectors: Array
     size: Array
     step: float
+    length: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,10 @@ class Tile:
 
 
 def arrows(transform: Transform, grid: Grid, through: Sequence[int]) -> Drawing:
-    """Arrows from x to T(x) on a lattice of at most `ARROWS` pixels, evenly spaced in the world.
+    """Arrows from x towards T(x) on a lattice of at most `ARROWS` pixels, evenly spaced in the world.
+
+    None is drawn longer than the distance between neighbours: its size tells how long it is. Where nothing
+    moves there is none.
 
     Parameters
     ----------
@@ -74,16 +81,15 @@ def arrows(transform: Transform, grid: Grid, through: Sequence[int]) -> Drawing:
     axes = [np.arange(at % s, n, s) for at, s, n in zip(through, strides, grid.shape, strict=True)]
     index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, grid.ndim).astype(float)
     world = grid.to_world(index)
-    moved = transform(world)
-    vectors = np.stack([index, grid.to_index(moved) - index], axis=1)
-    return Drawing(vectors, np.linalg.norm(moved - world, axis=1), float(min(strides)))
-
-
-def arrow_length(drawing: Drawing) -> float:
-    """By how much arrows must be lengthened to be visible, as a round number."""
-    pixels = np.linalg.norm(drawing.vectors[:, 1], axis=1)
-    long = float(np.percentile(pixels, 95)) if len(pixels) else 0.0
-    return next((factor for factor in LENGTHS if factor * long <= 1.2 * drawing.step), 1.0)
+    offset = transform(world) - world
+    size = np.linalg.norm(offset, axis=1)
+    seen = size > STILL * float(grid.spacing.min())
+    index, offset, size = index[seen], offset[seen], size[seen]
+    step = float(min(strides * grid.spacing))
+    usual = float(np.percentile(size, 95)) if len(size) else step
+    length = next((factor for factor in LENGTHS if factor * usual <= step), 1.0)
+    drawn = offset * np.minimum(1, step / (length * size))[:, None] @ np.linalg.inv(grid.affine[:-1, :-1]).T
+    return Drawing(np.stack([index, drawn], axis=1), size, float(min(strides)), length)
 
 
 def deformed_grid(transform: Transform, grid: Grid, through: Sequence[int], lines: int = LINES) -> Drawing:

@@ -16,7 +16,10 @@ from ...images.preprocess import some_pixels
 from ...io.dicom import is_dicom
 from ...io.images import MEDICAL, TIFF, ending_of, read_image, read_series
 from ...io.tiff import TIME
+from ...registration.result import load_result
+from .placement import RESULT
 from .snapshots import AXES, NOTES, about, grid_kwargs
+from .writers import side_folder
 
 LayerData = tuple[Any, dict[str, Any], str]
 SPECKLE = 0.15  # relative standard deviation among neighbours; optical images and terrain stay well below
@@ -64,8 +67,17 @@ def read_layers(paths: Sequence[Path | str]) -> list[LayerData]:
     layers: list[LayerData] = []
     for path in map(Path, paths):
         for image in read_series(path) if path.is_dir() else [read_image(path)]:
-            layers.extend(image_layers(image))
+            layers.extend(image_layers(image, metadata=_saved_result(path)))
     return layers
+
+
+def _saved_result(path: Path) -> dict[str, Any]:
+    """What the metadata of a warped image hold of its result, if that was saved with it."""
+    folder = side_folder(path)
+    if not folder.is_dir():
+        return {}
+    result = load_result(folder)
+    return {"voxreg": {**result.to_dict(), "layer": "warped", "kind": "warped"}, RESULT: result}
 
 
 def image_layers(image: Image, **keywords: Any) -> list[LayerData]:

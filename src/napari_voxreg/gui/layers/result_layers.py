@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
@@ -12,16 +12,15 @@ from napari.utils import Colormap
 
 from ...core.geometry import Array, Grid, Image, short_unit
 from ...core.progress import Progress, silent, subprogress
-from ...images.nodata import without_nodata
+from ...images.nodata import background, without_nodata
 from ...images.preprocess import driving_channel
 from ...metrics.pair import PairMetrics
 from ...registration.result import Result
-from ...transforms import Transform, displacement_on, jacobian_determinant, warp
-from .drawings import Tile, arrow_length, arrows, deformed_grid, tiles
-from .snapshots import CRS, LayerSnapshot
+from ...transforms import Transform, displacement_on, jacobian_determinant, warp, without_affine
+from .drawings import STILL, Tile, arrows, deformed_grid, tiles
+from .placement import LayerData, Placement
+from .snapshots import LayerSnapshot
 
-LayerData = tuple[Any, dict[str, Any], str]
-NAME = 24  # characters of a layer's name kept in the names of its results
 # Blue shrinks, white is unchanged, red grows; folding lies below the limits and is yellow.
 DIVERGING = ("#0b2c6b", "#3f7fd0", "#f7f7f7", "#d9593d", "#6e0d1c")
 FOLDED = "#ffe600"
@@ -30,6 +29,10 @@ SIMILARITY = ("#c23a26", "#842c56", "#10203f")
 WORSE, SAME, BETTER = "#ffe08a", "#ffffff", "#9dffb0"
 # Bright throughout, to stand out against dark and red images.
 DISTANCE = ("#31c7ff", "#8dff8a", "#fff04a")
+
+
+BACKGROUND = "background"
+KINDS = ("warped", "arrows", "grid", "magnitude", "jacobian", "ssim", "extras")
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,18 @@ class Show:
     grid : bool
         A regular grid, deformed.
     magnitude : bool
-        How far each pixel is displaced.
+        How far each pixel is displaced, without the affine part of the motion.
     jacobian : bool
-        How volume changes: the determinant of the Jacobian.
+        How volume changes, without the affine part: the determinant of the Jacobian.
     ssim : bool
         Local structural similarity, with the values before and after written on it.
     extras : bool
         Further results of the method.
+    affine : bool
+        Whether displacement and Jacobian include the affine part.
+    outside : str
+        What the warped image shows outside the moving one: "background" (NaN where pixels are floating-point,
+        else the image's own), "nan", or a number.
     """
 
     warped: bool = True
@@ -61,6 +69,25 @@ class Show:
     jacobian: bool = False
     ssim: bool = True
     extras: bool = False
+    affine: bool = False
+    outside: str = BACKGROUND
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of the chosen layers."""
+        return tuple(kind for kind in KINDS if getattr(self, kind))
+
+    def only(self, kinds: Collection[str]) -> Show:
+        """These layers only, made in the same way."""
+        chosen = {kind: kind in kinds for kind in KINDS}
+        return Show(**chosen, affine=self.affine, outside=self.outside)
+
+    def way(self, kind: str) -> tuple[bool, str]:
+        """In which way a kind is made: of what is not asked of it, it has the default."""
+        return self.affine and kind in (
+            "magnitude",
+            "jacobian",
+        ), self.outside if kind == "warped" else BACKGROUND
 
 
 def result_layers(
@@ -70,6 +97,7 @@ def result_layers(
     *,
     show: Show | None = None,
     channel: int | str | None = None,
+    number: int | None = None,
     progress: Progress = silent,
 ) -> list[LayerData]:
     """Make the layers of a result, at the full resolution of the fixed layer.
@@ -87,6 +115,8 @@ def result_layers(
         Which layers.
     channel : int or "luminance", optional
         The channel that was registered; its similarity is shown.
+    number : int, optional
+        Of the run; the names of its layers begin with it and the method.
     progress : Progress, optional
         May raise `Cancelled`.
 
@@ -95,12 +125,13 @@ def result_layers(
     list of tuple
         ``(data, keyword arguments, type)`` from the bottom to the top, for `napari.layers.Layer.create`. All
         lie on the fixed layer's pixels and carry its transform, units, axis labels and number of axes; at
-        most one map and one drawing are visible at first.
+        most one map and one drawing are visible at first. ``metadata["voxreg"]["kind"]`` is the name of the
+        choice in `Show`.
     """
     # napari loads pandas with the first features, which would block the interface.
     import_module("pandas")
     show = Show() if show is None else show
-    place = _Placement(result, fixed, moving, show)
+    place = Placement(result, fixed, moving, number)
     grid = place.grid
     layers: list[LayerData] = []
     progress(0.0, "warping the moving image")
@@ -108,14 +139,16 @@ def result_layers(
     if show.extras:
         layers.extend(_extras(result, source, moving, place))
     if show.warped:
-        layers.append(_warped(result.transform, source, moving, place))
+        layers.append(_warped(result.transform, source, moving, place, fill=_fill(source, show.outside)))
     if show.magnitude or show.jacobian:
         progress(0.2, "measuring the displacement")
         displacement = displacement_on(result.transform, grid)
+        if not show.affine:
+            displacement = without_affine(displacement, grid)
         if show.magnitude:
-            layers.append(_magnitude(displacement, place))
+            layers.append(_magnitude(displacement, place, show.affine))
         if show.jacobian:
-            layers.append(_jacobian(displacement, place))
+            layers.append(_jacobian(displacement, place, show.affine))
     if show.ssim:
         target = _flat(fixed.image(), grid.ndim)
         (below, known), (above, known_too) = (
@@ -128,68 +161,45 @@ def result_layers(
         layers.append(_grid(result, place))
     if show.arrows:
         layers.append(_arrows(result, place))
+    one_map = show.magnitude + show.jacobian + show.ssim == 1 and not show.warped
+    for _, keywords, _ in layers:
+        known = keywords["metadata"]["voxreg"]
+        kind = known["kind"]
+        known["way"] = show.way(kind)
+        if (kind in ("magnitude", "jacobian", "ssim") and not one_map) or (kind == "grid" and show.arrows):
+            keywords["visible"] = False
     progress(1.0, "layers ready")
     return layers
 
 
-class _Placement:
-    """Placement of a result's layers: the registered grid, and the axes of the fixed layer that it has."""
-
-    def __init__(self, result: Result, fixed: LayerSnapshot, moving: LayerSnapshot, show: Show) -> None:
-        whole = fixed.grid()
-        thin = whole.thin_axes() if whole.ndim > result.transform.ndim else ()
-        self.grid: Grid = whole.without(thin)
-        self.ndim = fixed.ndim
-        self.axes = [axis for k, axis in enumerate(fixed.spatial) if k not in thin]
-        self.through = tuple(fixed.current[axis] for axis in self.axes)
-        self.name = pair_name(moving.name, fixed.name)
-        self.placement = fixed.placement
-        self.crs = {} if whole.crs is None else {CRS: whole.crs}
-        self.metadata = {**result.to_dict(), "units": list(self.grid.units)}
-        self.one_map = show.magnitude + show.jacobian + show.ssim == 1 and not show.warped
-        self.one_drawing = not show.arrows
-
-    def array(self, data: Array) -> Array:
-        """Pixels on the flat grid with the fixed layer's other axes, one pixel long."""
-        return np.expand_dims(data, [k for k in range(self.ndim) if k not in self.axes])
-
-    def points(self, points: Array) -> Array:
-        """Pixel coordinates (..., d) with zeros along the other axes, (..., n)."""
-        whole = np.zeros((*points.shape[:-1], self.ndim))
-        whole[..., self.axes] = points
-        return whole
-
-    def keywords(self, what: str = "", **more: Any) -> dict[str, Any]:
-        """Keyword arguments that all result layers have, with more."""
-        return {
-            "name": f"{self.name} {what}".rstrip(),
-            "metadata": {"voxreg": {**self.metadata, "layer": what or "warped"}, **self.crs},
-            **self.placement,
-            **more,
-        }
-
-    def map(self, data: Array, what: str, limits: tuple[float, float], colormap: Any) -> LayerData:
-        """A map over the fixed image."""
-        return (
-            self.array(data),
-            self.keywords(what, rgb=False, colormap=colormap, contrast_limits=limits, visible=self.one_map),
-            "image",
-        )
-
-
 def _warped(
-    transform: Transform, source: Image, moving: LayerSnapshot, place: _Placement, what: str = "", **more: Any
+    transform: Transform,
+    source: Image,
+    moving: LayerSnapshot,
+    place: Placement,
+    what: str = "",
+    fill: float | None = None,
+    **more: Any,
 ) -> LayerData:
     """The moving layer with its appearance, on the fixed grid."""
     order: Literal[0, 1] = 0 if moving.labels else 1
-    data = place.array(np.ma.filled(warp(source, transform, place.grid, order=order).data))
-    keywords = place.keywords(what, **moving.appearance, **more)
+    if fill is None or moving.labels:
+        fill = 0.0 if moving.labels else background(source)
+    data = place.array(np.ma.filled(warp(source, transform, place.grid, order=order, fill=fill).data))
+    keywords = place.keywords("extras" if what else "warped", what, **moving.appearance, **more)
     if moving.labels:
         return data, keywords, "labels"
     return data, {**keywords, "rgb": moving.rgb, "blending": "translucent"}, "image"
 
 
-def _extras(result: Result, source: Image, moving: LayerSnapshot, place: _Placement) -> Iterator[LayerData]:
+def _fill(source: Image, outside: str) -> float | None:
+    """The value outside an image; None for its background."""
+    value = None if outside == BACKGROUND else float(outside)
+    floating = source.data.dtype.kind == "f"
+    return None if value is None or (not np.isfinite(value) and not floating) else value
+
+
+def _extras(result: Result, source: Image, moving: LayerSnapshot, place: Placement) -> Iterator[LayerData]:
     """Further results of the method, hidden at first; transforms are shown as the moving layer under them."""
     for name, extra in result.extras.items():
         if isinstance(extra, Transform):
@@ -201,19 +211,20 @@ def _extras(result: Result, source: Image, moving: LayerSnapshot, place: _Placem
         low, high = (0.0 if vectors else float(values.min())), float(values.max())
         title = f"{name} ({short_unit(place.grid.units[0])})" if vectors else name
         limits = (low, high if high > low else low + 1)
-        data, keywords, kind = place.map(values, title, limits, "viridis" if vectors else "inferno")
+        data, keywords, kind = place.map(values, "extras", title, limits, "viridis" if vectors else "inferno")
         yield data, {**keywords, "visible": False}, kind
 
 
-def _magnitude(displacement: Array, place: _Placement) -> LayerData:
+def _magnitude(displacement: Array, place: Placement, affine: bool) -> LayerData:
     """Length of the displacement, world units."""
     length = np.linalg.norm(displacement, axis=-1).astype(np.float32)
-    return place.map(
-        length, f"flow ({short_unit(place.grid.units[0])})", (0.0, float(length.max()) or 1.0), "viridis"
-    )
+    length[length < STILL * place.grid.spacing.min()] = 0
+    unit = short_unit(place.grid.units[0])
+    what = f"displacement ({unit})" if affine else f"displacement without affine ({unit})"
+    return place.map(length, "magnitude", what, (0.0, float(length.max()) or 1.0), "viridis")
 
 
-def _jacobian(displacement: Array, place: _Placement) -> LayerData:
+def _jacobian(displacement: Array, place: Placement, affine: bool) -> LayerData:
     """Determinant of the Jacobian, limits the same on both sides of 1."""
     determinant = jacobian_determinant(displacement, place.grid)
     # With folding the limits are 0 and 2, so that exactly the folded pixels lie below them. Without it the
@@ -221,23 +232,24 @@ def _jacobian(displacement: Array, place: _Placement) -> LayerData:
     folding = float(determinant.min()) <= 0
     reach = 1.0 if folding else min(1.0, max(0.02, 1.05 * float(np.abs(determinant - 1).max())))
     colormap = _colormap("shrinks - grows", DIVERGING, low_color=FOLDED)
-    return place.map(determinant, "Jacobian", (1 - reach, 1 + reach), colormap)
+    what = "Jacobian" if affine else "Jacobian without affine"
+    return place.map(determinant, "jacobian", what, (1 - reach, 1 + reach), colormap)
 
 
 def _similarity(
-    result: Result, pair: PairMetrics, place: _Placement, progress: Progress
+    result: Result, pair: PairMetrics, place: Placement, progress: Progress
 ) -> tuple[LayerData, LayerData]:
     """The map of structural similarity, and its values per tile."""
     before = pair.warped(None, subprogress(progress, 0.0, 0.5))
     after = pair.warped(result.transform, subprogress(progress, 0.5, 1.0))
     inside = before.inside, after.inside
     found = tiles(pair.fixed.data, before.ssim, after.ssim, inside, place.grid, place.through)
-    image = place.map(after.ssim, "SSIM", (0.0, 1.0), _colormap("dissimilar - similar", SIMILARITY))
+    image = place.map(after.ssim, "ssim", "SSIM", (0.0, 1.0), _colormap("dissimilar - similar", SIMILARITY))
     image[1]["rendering"] = "minip"  # in a volume it shows the least similar places
-    return image, _values(result, found, place, visible=image[1]["visible"])
+    return image, _values(result, found, place)
 
 
-def _values(result: Result, found: Sequence[Tile], place: _Placement, visible: bool) -> LayerData:
+def _values(result: Result, found: Sequence[Tile], place: Placement) -> LayerData:
     """Structural similarity before and after, written on each tile, with the whole image's on top."""
     head = [float(at) for at in place.through]
     head[-2], head[-1] = 0.025 * place.grid.shape[-2], (place.grid.shape[-1] - 1) / 2
@@ -249,6 +261,7 @@ def _values(result: Result, found: Sequence[Tile], place: _Placement, visible: b
     )
     text = [title, *(f"{_number(tile.before)} -> {_number(tile.after)}" for tile in found)]
     keywords = place.keywords(
+        "ssim",
         "SSIM values",
         features={"ssim": text},
         text={
@@ -257,7 +270,6 @@ def _values(result: Result, found: Sequence[Tile], place: _Placement, visible: b
             "color": [SAME, *map(_colour, found)],
             "blending": "translucent_no_depth",
         },
-        visible=visible,
         size=1,
         face_color="transparent",
         border_width=0,
@@ -266,34 +278,37 @@ def _values(result: Result, found: Sequence[Tile], place: _Placement, visible: b
     return place.points(points), keywords, "points"
 
 
-def _grid(result: Result, place: _Placement) -> LayerData:
+def _grid(result: Result, place: Placement) -> LayerData:
     """The deformed grid as one layer of lines."""
     drawing = deformed_grid(result.transform, place.grid, place.through)
     return _vectors(
         place.points(drawing.vectors),
-        place.keywords("grid"),
+        place.keywords("grid", "grid"),
         vector_style="line",
         edge_width=0.08 * drawing.step,
         edge_color="#5ce1ff",
         opacity=0.8,
-        visible=place.one_drawing,
     )
 
 
-def _arrows(result: Result, place: _Placement) -> LayerData:
+def _arrows(result: Result, place: Placement) -> LayerData:
     """Arrows coloured by the length of the displacement."""
     drawing = arrows(result.transform, place.grid, place.through)
+    coloured: dict[str, Any] = {
+        "features": {"displacement": drawing.size},
+        "edge_color": "displacement",
+        "edge_colormap": _colormap("distance", DISTANCE),
+        "edge_contrast_limits": (0.0, float(drawing.size.max(initial=0)) or 1.0),
+    }
     return _vectors(
         place.points(drawing.vectors),
-        place.keywords("arrows"),
+        place.keywords("arrows", f"arrows ({short_unit(place.grid.units[0])})"),
         vector_style="arrow",
-        features={"displacement": drawing.size},
-        edge_color="displacement",
-        edge_colormap=_colormap("distance", DISTANCE),
-        edge_contrast_limits=(0.0, float(drawing.size.max()) or 1.0),
         edge_width=0.16 * drawing.step,
-        length=arrow_length(drawing),
+        length=drawing.length,
         opacity=1.0,
+        ndim=place.ndim,
+        **(coloured if len(drawing.size) else {}),
     )
 
 
@@ -315,19 +330,6 @@ def _flat(image: Image, ndim: int) -> Image:
 def _like(image: Image, grid: Grid) -> Image:
     """An image in the units of a grid."""
     return image.with_grid(image.grid.in_world_of(grid))
-
-
-def pair_name(moving: str, fixed: str) -> str:
-    """The name "moving > fixed" of results; long names are reduced to the words in which they differ."""
-    words = moving.split(), fixed.split()
-    if len(moving) + len(fixed) > NAME:
-        for end in (0, -1):
-            while min(map(len, words)) > 1 and words[0][end] == words[1][end]:
-                for half in words:
-                    half.pop(end)
-    return " > ".join(
-        name if len(name) <= NAME else name[: NAME - 1] + "…" for name in (" ".join(half) for half in words)
-    )
 
 
 def _number(value: float) -> str:

@@ -54,6 +54,8 @@ class LayerSnapshot:
         The coordinate reference system of a map.
     notes : tuple of str
         What the layer's file says that a user should know.
+    file : str or None
+        From which the layer was read.
     """
 
     name: str
@@ -68,6 +70,7 @@ class LayerSnapshot:
     appearance: Mapping[str, Any]
     crs: str | None = None
     notes: tuple[str, ...] = ()
+    file: str | None = None
 
     @property
     def ndim(self) -> int:
@@ -214,6 +217,7 @@ def snapshot(layer: ImageLayer | Labels, viewer: ViewerModel | None = None) -> L
         else {name: getattr(layer, name) for name in APPEARANCE},
         crs=layer.metadata.get(CRS),
         notes=tuple(layer.metadata.get(NOTES, ())),
+        file=layer.source.path,
     )
 
 

@@ -10,10 +10,13 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from ...core.geometry import Image, unit_factor
-from ...io.images import write_image
+from ...io.images import ending_of, write_image
 from ...io.series import with_time
 from ...io.tiff import TIME
+from .placement import RESULT
 from .snapshots import CHANNELS, CRS, snapshot
+
+SIDE = ".voxreg"  # what the name of a result's folder ends in, beside its warped image
 
 
 def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -52,9 +55,18 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     layer = (ImageLayer if "rgb" in meta else Labels)(np.asarray(levels[0]), **placed, **kind, metadata=crs)
     layer.name = str(meta.get("name", ""))
     try:
-        return [str(write_image(whole_image(layer), Path(path)))]
+        written = write_image(whole_image(layer), Path(path))
+        result = meta.get("metadata", {}).get(RESULT)
+        if result is not None and meta["metadata"]["voxreg"]["kind"] == "warped":
+            result.save(side_folder(written))
+        return [str(written)]
     except ValueError as error:  # napari would silently take a ValueError for a missing writer
         raise OSError(str(error)) from error
+
+
+def side_folder(path: Path) -> Path:
+    """Where the result of a warped image lies that is saved in a file."""
+    return path.with_name(f"{path.name.removesuffix(ending_of(path))}{SIDE}")
 
 
 def whole_image(layer: ImageLayer | Labels) -> Image:

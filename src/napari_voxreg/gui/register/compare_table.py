@@ -34,7 +34,7 @@ class CompareTable(QWidget):
         super().__init__()
         self.rows: list[Row] = []
         self._best: Row | None = None
-        self._busy = False
+        self._busy = self._current = False
         self._feed = RowFeed(self)
         self._feed.arrived.connect(self._receive)
         self.table = Table(self._style)
@@ -76,6 +76,7 @@ class CompareTable(QWidget):
         self.title.setText(title)
         self.table.clearSelection()
         self.rows = []
+        self._current = True
         self._fill()
         return self._feed.begin()
 
@@ -93,6 +94,11 @@ class CompareTable(QWidget):
         self._busy = busy
         self._refresh()
 
+    def set_current(self, current: bool) -> None:
+        """Set whether the chosen pair is the compared one; the table is shown beside no other."""
+        self._current = current
+        self.setVisible(current and bool(self.rows))
+
     def _receive(self, row: Row) -> None:
         self.rows.append(row)
         self._fill()
@@ -109,7 +115,7 @@ class CompareTable(QWidget):
         text = "\n".join(remarks(self.rows)).replace("* best", "Best")
         self.remark.setText(text)
         self.remark.setVisible(bool(text))
-        self.setVisible(bool(self.rows))
+        self.setVisible(self._current and bool(self.rows))
         self.table.fit()  # the panel itself scrolls
         self._refresh()
 

@@ -9,8 +9,8 @@ import napari.viewer
 from napari.layers import Image, Layer
 
 from ..background.worker import Runner
+from ..layers.placement import LayerData
 from ..layers.readers import notes_of, read_layers
-from ..layers.result_layers import LayerData
 from ..widgets.layer_box import LayerBox
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from html import escape
-from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from ...core.geometry import short_unit
 from ...metrics.pair import SIMILARITIES, Scores
 from ...registration.result import Result
+from ..layers.placement import pair_name
 from ..widgets.fold import Fold
 from ..widgets.sentence import Sentence
 
@@ -20,17 +20,17 @@ from ..widgets.sentence import Sentence
 class OutcomeView(QWidget):
     """The verdict or the failure of the last run, with scores, notes and the log.
 
-    Signals
-    -------
-    save_requested()
-        The user requests to save the result.
+    Parameters
+    ----------
+    after : QWidget
+        What can be done with the result, below the sentence.
     """
 
-    save_requested = Signal()
-
-    def __init__(self) -> None:
+    def __init__(self, after: QWidget) -> None:
         super().__init__()
         self._lines: list[str] = []
+        self._verdict = "", "", ""  # sentence, outcome, pair
+        self._current = True
         self.sentence = Sentence()
         self.table = QLabel()
         self.table.setTextFormat(Qt.TextFormat.RichText)
@@ -46,31 +46,26 @@ class OutcomeView(QWidget):
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.log.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.log.setFixedHeight(180)
-        self.save_button = QPushButton("Save result…")
-        self.save_button.setToolTip("Save the transform (ITK's .h5), its record (JSON) and files in a folder")
-        self.save_button.clicked.connect(self.save_requested)
         body = QWidget()
         inside = QVBoxLayout(body)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self.table)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.save_button)
-        buttons.addStretch()
-        inside.addLayout(buttons)
-        inside.addWidget(self.saved)
         self.log_fold = Fold("Log", self.log, "Parameters, stages and messages of the run")
         self.log_fold.toggled.connect(self._flush)
         inside.addWidget(self.log_fold)
-        self.details = Fold("Details", body, "All scores before and after, saving the result, and the log")
+        self.details = Fold("Details", body, "All scores before and after, and the log")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.sentence)
         layout.addWidget(self.notes)  # notes say what was done and why, so they are always shown
+        layout.addWidget(after)
+        layout.addWidget(self.saved)
         layout.addWidget(self.details)
         self.begin()
 
     def begin(self) -> None:
         """Clear for a new run."""
+        self._verdict = "", "", ""
         self.sentence.say("", "quiet")
         self.log.clear()
         self._lines = []
@@ -85,11 +80,14 @@ class OutcomeView(QWidget):
 
     def show_message(self, text: str, tone: str) -> None:
         """Show a sentence that is not a verdict."""
+        self._verdict = "", "", ""
         self.sentence.say(text, tone)
 
     def show_result(self, result: Result) -> None:
         """Show a verdict and its details."""
-        self.sentence.say(result.verdict.sentence, result.verdict.outcome)
+        verdict = result.verdict
+        self._verdict = verdict.sentence, verdict.outcome, pair_name(*reversed(result.names))
+        self._say_verdict()
         self.table.setText(score_table(result))
         self.notes.setText("\n".join(result.notes).replace("->", "→"))
         for name, content in result.files.items():
@@ -98,9 +96,22 @@ class OutcomeView(QWidget):
         self._with_result(True)
         self.notes.setVisible(bool(result.notes))
 
-    def say_saved(self, path: Path) -> None:
-        """Show where the result was saved."""
-        self.saved.setText(f"Saved: {path}")
+    def set_current(self, current: bool) -> None:
+        """Set whether the verdict is that of the chosen pair; else it is grey and names its pair."""
+        if current != self._current:
+            self._current = current
+            self._say_verdict()
+
+    def _say_verdict(self) -> None:
+        sentence, outcome, pair = self._verdict
+        if sentence and self._current:
+            self.sentence.say(sentence, outcome)
+        elif sentence:
+            self.sentence.say(f"{pair}: {sentence}", "quiet")
+
+    def say_done(self, text: str) -> None:
+        """Show what was done with the result, below its buttons."""
+        self.saved.setText(text)
         self.saved.show()
 
     def _flush(self) -> None:
@@ -110,7 +121,7 @@ class OutcomeView(QWidget):
             self._lines = []
 
     def _with_result(self, there: bool) -> None:
-        for widget in (self.table, self.notes, self.save_button):
+        for widget in (self.table, self.notes):
             widget.setVisible(there)
         self.saved.hide()
         self.details.show()
@@ -122,6 +133,9 @@ def score_table(result: Result) -> str:
     rows = [f"<tr><td></td>{head}</tr>"]
     times = '<td align="right">before</td><td align="right">after</td>'
     rows.append(f"<tr><td></td>{times}{times}</tr>")
+    verdict = result.verdict
+    ends = " → ".join(map(_number, (verdict.before, verdict.after)))
+    rows.append(f'<tr><td><b>{verdict.measure}</b></td><td colspan="4">{ends}, decides the verdict</td></tr>')
     for name in SIMILARITIES:
         cells = [
             scores[name]

@@ -16,8 +16,13 @@ from ..widgets.layer_box import LayerBox
 class PairBox(QWidget):
     """Boxes for the fixed and the moving image and their masks.
 
-    Until the user chooses, a pair is guessed; a pair that arrives with the names fixed and moving (a sample)
-    replaces it. Result layers are never guessed.
+    Until the user chooses, a pair is guessed, and gives way to a newer one: two images that are named fixed
+    and moving (a sample), or any two that have arrived since. Result layers are never guessed.
+
+    Attributes
+    ----------
+    settled : bool
+        Whether the user has chosen, and nothing is guessed any more.
 
     Signals
     -------
@@ -32,9 +37,10 @@ class PairBox(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._settled = False
+        self.settled = False
         self._guessing = False
         self._known: list[Layer] = []
+        self._guessed_from: list[Layer] = []
         self.fixed = LayerBox((Image,), "choose, or drop a file", "Fixed image", drops=True)
         self.moving = LayerBox((Image,), "choose, or drop a file", "Moving image", drops=True)
         self.fixed_mask = LayerBox((Labels, Shapes, Image), "none", "Mask of the fixed image")
@@ -62,10 +68,6 @@ class PairBox(QWidget):
         """Fixed, moving, fixed mask, moving mask."""
         return (self.fixed, self.moving, self.fixed_mask, self.moving_mask)
 
-    def settle(self) -> None:
-        """Keep the current choice whatever layers arrive."""
-        self._settled = True
-
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's current layers."""
         layers = list(layers)
@@ -77,20 +79,25 @@ class PairBox(QWidget):
         images = [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
         arrived = [layer for layer in images if any(layer is n for n in new)]
         if self.fixed.layer is None and self.moving.layer is None:
-            self._settled = False
-        if self._settled:
+            self.settled = False
+        if self.settled:
             self._fill(arrived)
         else:
             self._guess(images, arrived)
         self._guessing = False
 
     def _guess(self, images: list[Layer], arrived: list[Layer]) -> None:
-        """Choose a pair if there is none, or if one named fixed and moving has just arrived."""
+        """Choose a pair if there is none, or if a newer one has arrived."""
         named = named_pair(images) or ()
         complete = self.fixed.layer is not None and self.moving.layer is not None
-        if complete and not any(layer is one for layer in arrived for one in named):
+        newer = [layer for layer in images if not any(layer is known for known in self._guessed_from)]
+        if complete and any(layer is one for layer in arrived for one in named):
+            newer = images
+        if complete and len(newer) < 2:
             return
-        fixed, moving = guess_pair(images)
+        fixed, moving = guess_pair(newer if complete else images)
+        if fixed is not None and moving is not None:
+            self._guessed_from = images
         self.fixed.choose(fixed)
         self.moving.choose(moving)
 
@@ -104,7 +111,7 @@ class PairBox(QWidget):
 
     def _settle(self) -> None:
         if not self._guessing:
-            self.settle()
+            self.settled = True
         self.changed.emit()
 
 

@@ -14,11 +14,7 @@ import napari.viewer
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
 from ...core.process import MethodUnavailable
@@ -30,21 +26,29 @@ from ..background import child_process
 from ..background.worker import Report, Runner
 from ..layers.canvas_drops import CanvasDrops
 from ..layers.layer_events import LayerWatch
-from ..layers.result_layers import LayerData, pair_name
+from ..layers.placement import LayerData, pair_name
+from ..session.actions import RunActions
+from ..session.chosen import Chosen
+from ..session.run_layers import RunLayers, created
+from ..session.show_box import ShowBox
+from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
 from ..widgets.method_box import MethodBox
+from .after_run import AfterRun
 from .checks import chosen_in, common_ndim, reason_against, reason_against_pair
+from .choices import Choices
 from .compare_table import CompareTable
 from .file_opener import FileOpener
 from .initial_box import InitialBox
-from .job import Chosen, CompareJob, Job, ShowJob, warm_up
+from .job import CompareJob, Job, warm_up
 from .outcome import OutcomeView
 from .pair_box import PairBox
 from .pixels_box import PixelsBox
 from .run_bar import RunBar
-from .session_state import session_state
-from .show_box import ShowBox
+
+Pair = tuple[weakref.ref[Layer] | None, weakref.ref[Layer] | None]
+NOTHING: Pair = (None, None)
 
 
 class RegisterWidget(Docked):
@@ -73,18 +77,23 @@ class RegisterWidget(Docked):
         A run has ended with an error, which the panel shows.
     """
 
+    title = "Register"
     finished = Signal(object)
     compared = Signal(object)
     failed = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
+        super().__init__(viewer)
         self.result: Result | None = None
-        self._viewer = viewer
         self._state = session_state(viewer)
-        self._runner, self._saver = Runner(), Runner()
-        self._began = 0.0
-        self._compared: Chosen | None = None
+        self._runner = Runner()
+        self._layers = RunLayers(viewer, self)
+        self._actions = RunActions(viewer, self._state, self._layers, self)
+        self._began, self._number = 0.0, 0
+        self._chosen: Chosen | None = None
+        self._run: Run | None = None  # whose layers are being added
+        self._reported: Run | None = None  # whose verdict is shown
+        self._table_of = self._judged = NOTHING
         self._watch = LayerWatch(viewer, self._offer)
         self._pending: list[LayerData] = []
         self._adder = QTimer(self)
@@ -104,10 +113,12 @@ class RegisterWidget(Docked):
     def run(self) -> None:
         """Register the chosen pair, as a click on the button does; `finished` or `failed` follows."""
         if not self.busy:
+            self._table_of = NOTHING
 
             def job(chosen: Chosen) -> Job:
                 method, show = self.method, self.show_box.show_choice
-                return Job(chosen, method.method, method.params(), method.device, show)
+                self._number = self._state.next_number()
+                return Job(chosen, method.method, method.params(), method.device, show, self._number)
 
             self._begin(job, self.reason(), "Registering…", self._done)
 
@@ -118,7 +129,7 @@ class RegisterWidget(Docked):
             nothing = "" if methods else "Check the methods to compare: the arrow of the button lists them."
 
             def job(chosen: Chosen) -> CompareJob:
-                self._compared = chosen
+                self._table_of = self._pair_now()
                 title = pair_name(chosen.moving.name, chosen.fixed.name)
                 return CompareJob(chosen, methods, self.method.device, self.table.begin(title))
 
@@ -136,6 +147,11 @@ class RegisterWidget(Docked):
     def use_weights(self, method: str, weights: Path) -> None:
         """Choose a method with weights, and show its parameters."""
         self.method.choose(method, weights=weights)
+        self.method.fold.open = True
+
+    def repeat(self, run: Run) -> None:
+        """Choose what an earlier run was made from; nothing is run."""
+        self._choices.repeat(run, list(self._viewer.layers), self._state.results)
         self.method.fold.open = True
 
     def reason(self) -> str:
@@ -158,7 +174,8 @@ class RegisterWidget(Docked):
         self.show_box = ShowBox()
         self.bar = RunBar()
         self.table = CompareTable()
-        self.outcome = OutcomeView()
+        self.after = AfterRun(self._viewer, self._state, self._layers)
+        self.outcome = OutcomeView(self.after)
         self.initial_fold = Fold(
             "Initial transform", self.initial, "From where the registration starts, and landmarks"
         )
@@ -167,7 +184,7 @@ class RegisterWidget(Docked):
             self.pixels,
             self.method,
             self.initial_fold,
-            Fold("Show", self.show_box, "Which result layers are added"),
+            Fold("Show", self.show_box, "Which layers of the result are there"),
             self.bar,
             self.table,
             self.outcome,
@@ -180,6 +197,9 @@ class RegisterWidget(Docked):
             layout.addWidget(widget)
         layout.addStretch()
         self._fill(content)
+        self._choices = Choices(
+            self.pair, self.pixels, self.method, self.initial, self.show_box, self.bar.compare
+        )
         self.pair.changed.connect(self._refresh)
         self._files = FileOpener(self._viewer, self._say, self._complain, self._log)
         self.pair.dropped.connect(self._files.open)
@@ -191,7 +211,16 @@ class RegisterWidget(Docked):
         self.bar.cancelled.connect(self.cancel)
         self.table.arrived.connect(self._row_arrived)
         self.table.show_requested.connect(self._show_row)
-        self.outcome.save_requested.connect(self._choose_folder)
+        self.show_box.toggled.connect(self._toggle)
+        self._state.changed.connect(self._follow)
+        self._layers.changed.connect(self.after.follow)
+        self._layers.failed.connect(self._complain)
+        self._actions.said.connect(self.outcome.say_done)
+        self._actions.failed.connect(self._complain)
+        self.after.save_button.clicked.connect(lambda: self._actions.save(self._state.current))
+        self.after.python_button.clicked.connect(lambda: self._actions.copy_python(self._state.current))
+        self.after.undo_button.clicked.connect(self._actions.undo)
+        self.after.redo_button.clicked.connect(self._actions.redo)
 
     # The viewer's layers --------------------------------------------------------------------------------
 
@@ -208,8 +237,10 @@ class RegisterWidget(Docked):
         """Disconnect from the viewer, stop the run and keep the choices."""
         if self._watch.on:
             self.cancel()
-            self._keep()
+            self._state.choices = self._choices.kept()
             self._watch.stop()
+            self._layers.stop()
+            self.after.look.clear()
 
     def _offer(self, layers: list[Layer]) -> None:
         """Offer the viewer's layers in all boxes."""
@@ -225,6 +256,15 @@ class RegisterWidget(Docked):
             self.bar.compare.offer(common_ndim(self.pair))
         self.initial_fold.setText(f"Initial transform: {self.initial.title}")
         self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
+        # A verdict and a table belong to their pair.
+        pair = self._pair_now()
+        self.outcome.set_current(self._judged == pair)
+        self.table.set_current(self._table_of == pair != NOTHING)
+
+    def _pair_now(self) -> Pair:
+        """The chosen pair."""
+        fixed, moving = self.pair.fixed.layer, self.pair.moving.layer
+        return fixed and weakref.ref(fixed), moving and weakref.ref(moving)
 
     # A run ----------------------------------------------------------------------------------------------
 
@@ -236,17 +276,18 @@ class RegisterWidget(Docked):
         done: Callable[[Any], None],
     ) -> None:
         """Start the job made from the current choices, or show why it cannot start."""
-        self.result = None
+        self.result = self._reported = None
         self.outcome.begin()
         self._began = time.monotonic()
+        self._judged = self._pair_now()
         try:
             if reason:
                 raise ValueError(reason)
-            job = make(chosen_in(self._viewer, self.pair, self.pixels, self.initial))
+            self._chosen = chosen_in(self._viewer, self.pair, self.pixels, self.initial)
+            job = make(self._chosen)
         except ValueError as error:
             self._fail(error)
             return
-        self.pair.settle()
         self._work(job, doing, done)
 
     def _work(self, job: Callable[..., Any], doing: str, done: Callable[[Any], None]) -> None:
@@ -268,29 +309,55 @@ class RegisterWidget(Docked):
 
     def _done(self, found: tuple[Result, list[LayerData]]) -> None:
         """Add the layers, then show the verdict."""
-        self.result, self._pending = found
-        self._state.keep(self.result)
-        self.initial.offer_results(self._state.results)
+        result, self._pending = found
+        known = [run for run in self._state.runs if run.result is result]
+        run = known[0] if known else Run(self._number, result, self._chosen, *self._judged)
+        if known:
+            self._layers.remove(run)
+        else:
+            self._state.keep(run)
+            self._number = 0
+        self.result, self._run = result, run
         self._add_next()
 
     def _add_next(self) -> None:
         """Add one layer at a time, since each blocks napari for a moment."""
-        if not self.busy or self.result is None:
+        if not self.busy or self.result is None or self._run is None:
             return  # cancelled in between
         if self._pending:
-            self._viewer.add_layer(Layer.create(*self._pending.pop(0)))
+            self._viewer.add_layer(created(self._pending.pop(0)))
             self._adder.start()
             return
         self._idle()
         self.bar.show_trace(self.result.trace)
-        self.outcome.show_result(self.result)
+        self._actions.settle(self._run)
         self.finished.emit(self.result)
 
+    def _follow(self) -> None:
+        """Show the current result, which may be another one after an undo."""
+        self.initial.offer_results(self._state.results)
+        run = self._state.current
+        if run is not self._reported and not self.busy:
+            self._reported = run
+            self.result = None if run is None else run.result
+            self._judged = NOTHING if run is None else (run.fixed, run.moving)
+            if run is None:
+                self.outcome.begin()
+            else:
+                self.outcome.show_result(run.result)
+            self._refresh()
+        self.after.follow()
+
+    def _toggle(self, kind: str, on: bool) -> None:
+        """Show or hide a layer of the last result."""
+        if self._state.current is not None and not self.busy:
+            self._layers.show(self._state.current, kind, on, self.show_box.show_choice)
+
     def _row_arrived(self, row: Row) -> None:
-        """A compared method has finished: its result can be an initial transform, too."""
+        """A compared method has finished: its result is one of the session."""
         if row.result is not None:
-            self._state.keep(row.result)
-            self.initial.offer_results(self._state.results)
+            number = self._state.next_number()
+            self._state.keep(Run(number, row.result, self._chosen, *self._table_of))
 
     def _compare_done(self, nothing: None) -> None:
         self._idle()
@@ -299,14 +366,22 @@ class RegisterWidget(Docked):
 
     def _show_row(self, result: Result) -> None:
         """Make the layers of a compared method."""
-        if self._compared is not None and not self.busy:
+        run = next((run for run in self._state.runs if run.result is result), None)
+        if run is not None and run.chosen is not None and not self.busy:
+            chosen, number, show = run.chosen, run.number, self.show_box.show_choice
+            self._judged, self._reported = self._table_of, None
             self.outcome.begin()
-            job = ShowJob(self._compared, result, self.show_box.show_choice)
-            self._work(job, "Making layers…", self._done)
+            self._work(
+                lambda progress: (result, chosen.layers(result, show, number, progress)),
+                "Making layers…",
+                self._done,
+            )
 
     def _fail(self, error: Exception) -> None:
         """Stop and show why."""
         self._idle()
+        self._state.release(self._number)
+        self._number = 0
         if isinstance(error, Cancelled):
             self.outcome.show_message("Cancelled.", "quiet")
             return
@@ -336,49 +411,15 @@ class RegisterWidget(Docked):
     def _log(self, line: str) -> None:
         self.outcome.write(f"{time.monotonic() - self._began:6.1f} s  {line}")
 
-    def _choose_folder(self) -> None:
-        """Save the result into a folder that the user chooses."""
-        folder = QFileDialog.getExistingDirectory(self, "Save the result into a folder")
-        result = self.result
-        if folder and result is not None:
-            self._start(
-                self._saver,
-                lambda progress: result.save(folder),
-                lambda path: self.outcome.say_saved(path),
-                self._complain,
-            )
-
     # Opening and closing -----------------------------------------------------------------------------------
-
-    def _keep(self) -> None:
-        """Keep the choices for the next panel of this viewer."""
-        boxes = [*self.pair.boxes, *self.initial.boxes]
-        self._state.choices = {
-            "layers": [None if box.layer is None else weakref.ref(box.layer) for box in boxes],
-            "method": self.method.kept(),
-            "initial": self.initial.kept(),
-            "channel": self.pixels.channel_box.currentText(),
-            "show": self.show_box.show_choice,
-            "compare": self.bar.compare.kept(),
-        }
 
     def _restore(self) -> None:
         """Restore the choices of the previous panel."""
         self.initial.offer_results(self._state.results)
-        kept = self._state.choices
-        if not kept:
-            return
-        layers = list(self._viewer.layers)
-        self._offer(layers)
-        for box, reference in zip([*self.pair.boxes, *self.initial.boxes], kept["layers"], strict=True):
-            layer = reference() if reference is not None else None
-            if layer is None or any(layer is there for there in layers):
-                box.choose(layer)
-        self.method.restore(kept["method"])
-        self.initial.restore(kept["initial"])
-        self.pixels.channel_box.setCurrentText(kept["channel"])
-        self.show_box.choose(kept["show"])
-        self.bar.compare.restore(kept["compare"])
+        if self._state.choices:
+            layers = list(self._viewer.layers)
+            self._offer(layers)
+            self._choices.restore(self._state.choices, layers)
 
     def enterEvent(self, event: Any) -> None:
         """Update what may have changed without an event."""
@@ -389,6 +430,7 @@ class RegisterWidget(Docked):
         """Stop all runs and, after the last panel, the child process; uses nothing of Qt."""
         self._watch.stop()
         self._files.stop()
-        for runner in (self._runner, self._saver):
-            runner.cancel()
+        self._runner.cancel()
+        self._layers.stop()
+        self._actions.stop()
         child_process.release(id(self))

@@ -12,7 +12,7 @@ from napari.layers import Layer, Vectors
 from ...core.geometry import Array, Grid
 from ...transforms import Displacement
 from ..layers.drawings import deformed_grid
-from ..layers.result_layers import LayerData
+from ..layers.placement import LayerData
 from ..layers.snapshots import grid_kwargs
 
 if TYPE_CHECKING:

@@ -73,13 +73,13 @@ class TrainWidget(Docked):
         Something has ended with an error, which the panel shows.
     """
 
+    title = "Train"
     finished = Signal(object)
     previewed = Signal()
     failed = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer = viewer
+        super().__init__(viewer)
         self._previewer, self._loader = Runner(), Runner()
         load_ahead(self._loader)
         self._seed = 0

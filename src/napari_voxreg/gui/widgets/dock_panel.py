@@ -1,21 +1,51 @@
-"""A panel in a dock: it disconnects when it is closed, and survives being moved."""
+"""A panel in a dock: it disconnects when it is closed, survives being moved, and shares one tab bar."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import napari.viewer
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+
+from .canvas_context import keep_context
+
+COUNT = itertools.count()
 
 
 class Docked(QWidget):
     """A widget that notices the end of its dock, for which Qt sends no `closeEvent`.
 
-    Panels define `_attach` (it is in a window), `_detach` (it was removed from one) and `_gone` (it will not
-    return); each may be called more than once.
+    The panels of a window share one tab bar, and there is one of each kind: a second one is removed, and the
+    first raised. Panels define `_attach` (it is in a window), `_detach` (it was removed from one) and `_gone`
+    (it will not return); each may be called more than once.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        That has the panel.
     """
 
     area: QScrollArea
+    title: str  # on the tab
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        keep_context(viewer)
+        self._joined: QDockWidget | None = None
+        self._asked = next(COUNT)  # the panel asked for last is in front
+
+    @property
+    def in_front(self) -> bool:
+        """Whether the panel is seen, and not behind another of its tab bar."""
+        return not self.visibleRegion().isEmpty()
+
+    def to_front(self) -> None:
+        """Show the panel, in front of those that share its tab bar."""
+        self._asked = next(COUNT)
+        self._raise()
 
     def _fill(self, content: QWidget) -> None:
         """Show the panel's content, with a scroll bar where it is taller than the dock."""
@@ -58,9 +88,50 @@ class Docked(QWidget):
             self._gone()
 
     def showEvent(self, event: Any) -> None:
-        """Attach again if the window was only hidden."""
+        """Attach again if the window was only hidden; come to the front if opened by the menu."""
         super().showEvent(event)
         self._attach()
+        if not event.spontaneous():
+            # Deferred: napari shows a dock before it has given it a place.
+            QTimer.singleShot(0, self._join)
+
+    def _join(self) -> None:
+        """Take a place on the panels' tab bar, once per dock; later the user may have moved it."""
+        dock, window = self.parentWidget(), self.window()
+        if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow) or dock.isFloating():
+            return
+        others = [panel for panel in window.findChildren(Docked) if panel is not self and panel._joined]
+        if dock is self._joined:
+            self._asked = next(COUNT)  # it was hidden, and is shown again
+        else:
+            self._joined = dock
+            dock.setWindowTitle(self.title)
+            dock.visibilityChanged.connect(self._toggled)
+            same = [panel for panel in others if type(panel) is type(self)]
+            if same:
+                self._viewer.window.remove_dock_widget(self)
+                same[0].to_front()
+                return
+            docks = [panel.parentWidget() for panel in others]
+            beside = [one for one in docks if isinstance(one, QDockWidget) and not one.isFloating()]
+            if beside:
+                window.tabifyDockWidget(beside[-1], dock)
+        # Not always this one: a panel that was docked before the window had its size is shown late.
+        max([self, *others], key=lambda panel: panel._asked)._raise()
+
+    def _raise(self) -> None:
+        dock = self.parentWidget()
+        if isinstance(dock, QDockWidget):
+            dock.show()
+            dock.raise_()
+
+    def _toggled(self, visible: bool) -> None:
+        """Come to the front if the menu, which toggles panels, would hide one that is behind another."""
+        dock, window = self.parentWidget(), self.window()
+        if isinstance(dock, QDockWidget) and isinstance(window, QMainWindow) and dock.isHidden():
+            beside = [one.widget() for one in window.tabifiedDockWidgets(dock)]
+            if any(isinstance(panel, Docked) and panel.in_front for panel in beside):
+                QTimer.singleShot(0, self.to_front)
 
     def _delete_if_left(self) -> None:
         if self.parent() is None and not self.isVisible():

@@ -26,7 +26,9 @@ class MetricCurve(QWidget):
         super().__init__()
         self.values: list[float] = []
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("The metric at each iteration, all stages in order")
+        self.setToolTip(
+            "The method's own metric at each iteration, all stages in order; the verdict has its own measure"
+        )
 
     def sizeHint(self) -> QSize:
         """A band of the panel's width."""
@@ -77,3 +79,4 @@ class MetricCurve(QWidget):
         right = int(area.right()) + MARGIN
         painter.drawText(right, int(area.top()) + metrics.ascent() - 2, labels[0])
         painter.drawText(right, int(area.bottom()), labels[1])
+        painter.drawText(area, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignHCenter, "metric")

@@ -120,7 +120,9 @@ class TableModel(QAbstractTableModel):
     def text(self, lines: Iterable[int]) -> str:
         """Some rows with the headings, separated by tabs, for spreadsheets."""
         cells = [[column.name for column in self.columns]]
-        cells += [[column.text(self.rows[line]) for column in self.columns] for line in lines]
+        cells += [
+            [" ".join(column.text(self.rows[line]).split("\n")) for column in self.columns] for line in lines
+        ]
         return "\n".join("\t".join(line) for line in cells)
 
     def to_dataframe(self) -> pd.DataFrame:

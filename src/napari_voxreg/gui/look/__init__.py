@@ -1,0 +1,1 @@
+"""How two layers are compared by eye."""

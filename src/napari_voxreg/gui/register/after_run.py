@@ -1,0 +1,70 @@
+"""What can be done with the result of the last run: look at it, save it, copy it, take it back."""
+
+from __future__ import annotations
+
+import napari.viewer
+from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
+
+from ..look.look import Look
+from ..look.row import LookRow
+from ..session.run_layers import RunLayers
+from ..session.state import SessionState
+
+
+class AfterRun(QWidget):
+    """The rows Look, and Save, Copy as Python, Undo, Redo; hidden while there is no result.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    state : SessionState
+        Its current run is the result.
+    layers : RunLayers
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, state: SessionState, layers: RunLayers) -> None:
+        super().__init__()
+        self._viewer, self._state, self._layers = viewer, state, layers
+        self.look = Look(viewer, self)
+        self.look_row = LookRow(self.look)
+        self.save_button = QPushButton("Save…")
+        self.save_button.setToolTip("Save the transform (ITK's .h5), its record (JSON) and files in a folder")
+        self.python_button = QPushButton("Copy as Python")
+        self.python_button.setToolTip("Copy a script that registers the same pair in the same way")
+        self.undo_button = QPushButton("Undo")
+        self.undo_button.setToolTip("Take the result and its layers back; the one before is shown again")
+        self.redo_button = QPushButton("Redo")
+        self.redo_button.setToolTip("Bring back what was undone last")
+        buttons = QGridLayout()
+        buttons.setContentsMargins(0, 0, 0, 0)
+        buttons.setSpacing(4)
+        every = (self.save_button, self.python_button, self.undo_button, self.redo_button)
+        for k, button in enumerate(every):
+            button.setStyleSheet("padding: 3px 6px;")
+            buttons.addWidget(button, 0, k)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.look_row)
+        layout.addLayout(buttons)
+        self.look_row.chosen.connect(self._choose)
+
+    def follow(self) -> None:
+        """Show the current run in the way that was chosen last."""
+        run = self._state.current
+        self.setVisible(run is not None or bool(self._state.undone))
+        for button in (self.save_button, self.python_button, self.undo_button):
+            button.setEnabled(run is not None)
+        self.redo_button.setVisible(bool(self._state.undone))
+        fixed = None if run is None or run.fixed is None else run.fixed()
+        warped = [] if run is None else self._layers.there(run, "warped")
+        there = fixed is not None and fixed in self._viewer.layers and bool(warped) and warped[0].visible
+        self.look_row.setEnabled(there)
+        if there:
+            self.look.show(self._state.look, fixed, warped[0])
+        else:
+            self.look.clear()
+        self.look_row.choose(self.look.mode)
+
+    def _choose(self, mode: str) -> None:
+        self._state.look = mode
+        self.follow()

@@ -1,0 +1,1 @@
+"""What a viewer keeps of its registrations: the runs, and their layers."""

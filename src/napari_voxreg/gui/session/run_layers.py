@@ -1,0 +1,179 @@
+"""The layers of a run: made at once without a run, shown, hidden and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from math import prod
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ..background.worker import Runner
+from ..layers.placement import LayerData
+from ..layers.result_layers import KINDS, Show
+from .state import Run
+
+NOTHING = Show().only([])
+ORDER = ("extras", "warped", "magnitude", "jacobian", "ssim", "grid", "arrows")  # from the bottom to the top
+AHEAD = 3000**2  # pixels: layers of larger images are made when they are asked for
+Wanted = tuple[Run, str, Show]  # the last only tells in which way
+
+
+class RunLayers(QObject):
+    """Makes layers of runs in the background, one kind at a time, and adds those that were asked for.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    parent : QObject
+        Ends with it.
+
+    Signals
+    -------
+    changed()
+        Layers of a run were added, shown, hidden or removed.
+    failed(error)
+        A layer could not be made.
+    """
+
+    changed = Signal()
+    failed = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._runner = Runner()
+        self._wanted: list[Wanted] = []  # to be added, the first one first
+        self._ahead: list[Wanted] = []
+        self._pending: list[LayerData] = []
+        self._kept: Run | None = None
+        self._adder = QTimer(self)
+        self._adder.setSingleShot(True)
+        self._adder.timeout.connect(self._add_next)
+
+    def there(self, run: Run, kind: str = "") -> list[Layer]:
+        """The layers of a run that are in the viewer, of all kinds or of one."""
+        found = []
+        for layer in self._viewer.layers:
+            known = layer.metadata.get("voxreg", {})
+            if known.get("number") == run.number and kind in ("", known.get("kind")):
+                found.append(layer)
+        return found
+
+    def shows(self, run: Run, kind: str) -> bool:
+        """Whether a kind of layer of a run is there and visible, or being made."""
+        coming = any(one is run and what == kind for one, what, _ in self._wanted)
+        return coming or any(layer.visible for layer in self.there(run, kind))
+
+    def show(self, run: Run, kind: str, on: bool, how: Show = NOTHING) -> None:
+        """Show a kind of layer of a run, which is made in a way if need be, or hide it."""
+        layers = self.there(run, kind)
+        for layer in layers:
+            if on and layer.metadata["voxreg"]["way"] != how.way(kind):
+                self._viewer.layers.remove(layer)
+        layers = self.there(run, kind)
+        for layer in layers:
+            layer.visible = on
+        self._wanted = [w for w in self._wanted if w[:2] != (run, kind)]
+        if on and not layers:
+            self._wanted.append((run, kind, how))
+            self._next()
+        self.changed.emit()
+
+    def make_ahead(self, run: Run) -> None:
+        """Make in the background what may be asked for next."""
+        if self._kept is not None and self._kept is not run:
+            self._kept.made.clear()  # memory
+        self._kept = run
+        if prod(run.result.fixed.shape) <= AHEAD:
+            kinds = [kind for kind in KINDS if kind != "extras" or run.result.extras]
+            self._ahead = [(run, kind, NOTHING) for kind in kinds if not self.there(run, kind)]
+            self._next()
+
+    def remove(self, run: Run, but: Collection[Layer] = ()) -> None:
+        """Take all layers of a run out of the viewer, except some."""
+        self._wanted = [wanted for wanted in self._wanted if wanted[0] is not run]
+        self._ahead = [wanted for wanted in self._ahead if wanted[0] is not run]
+        for layer in self.there(run):
+            if layer not in but:
+                self._viewer.layers.remove(layer)
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """Make nothing more; uses nothing of Qt."""
+        self._wanted, self._ahead, self._pending = [], [], []
+        self._runner.cancel()
+
+    def _next(self) -> None:
+        """Start on what was asked for, else on what may be."""
+        while self._wanted and _key(self._wanted[0]) in self._wanted[0][0].made:
+            wanted = self._wanted.pop(0)
+            self._add(wanted[0].made[_key(wanted)])
+        if self._runner.busy or not (self._wanted or self._ahead):
+            return
+        wanted = self._wanted[0] if self._wanted else self._ahead.pop(0)
+        run, kind, how = wanted
+        chosen = run.chosen
+        if chosen is None or _key(wanted) in run.made:
+            self._wanted = [one for one in self._wanted if one is not wanted]
+            return self._next()
+        show = how.only([kind])
+        self._runner.start(
+            lambda progress: chosen.layers(run.result, show, run.number, progress),
+            report=lambda report: None,
+            done=lambda layers: self._made(wanted, layers),
+            failed=lambda error: self._fail(wanted, error),
+            warned=lambda text: None,
+        )
+
+    def _made(self, wanted: Wanted, layers: list[LayerData]) -> None:
+        run = wanted[0]
+        if prod(run.result.fixed.shape) <= AHEAD:
+            run.made[_key(wanted)] = layers
+        elif wanted in self._wanted:
+            self._wanted.remove(wanted)
+            self._add(layers)
+        self._next()
+
+    def _fail(self, wanted: Wanted, error: Exception) -> None:
+        self._wanted = [one for one in self._wanted if one != wanted]
+        self.failed.emit(error)
+        self._next()
+
+    def _add(self, layers: list[LayerData]) -> None:
+        self._pending += layers
+        self._add_next()
+
+    def _add_next(self) -> None:
+        """Add one layer at a time, since each blocks napari for a moment."""
+        if self._pending:
+            layer = created(self._pending.pop(0), visible=True)
+            self._viewer.layers.insert(self._place(layer.metadata["voxreg"]), layer)
+            self._adder.start()
+            self.changed.emit()
+
+    def _place(self, known: Mapping[str, Any]) -> int:
+        """Where in the list a layer belongs: images under maps, and those under drawings."""
+        rank = ORDER.index(known["kind"])
+        for place, layer in enumerate(self._viewer.layers):
+            there = layer.metadata.get("voxreg", {})
+            if there.get("number") == known["number"] and ORDER.index(there["kind"]) > rank:
+                return place
+        return len(self._viewer.layers)
+
+
+def _key(wanted: Wanted) -> tuple[str, bool, str]:
+    """What distinguishes the layers of one run."""
+    _, kind, how = wanted
+    return (kind, *how.way(kind))
+
+
+def created(data: LayerData, **more: Any) -> Layer:
+    """A layer of a run; a map has a colour bar on the canvas."""
+    pixels, keywords, kind = data
+    layer = Layer.create(pixels, {**keywords, **more}, kind)
+    if isinstance(layer, Image) and keywords["metadata"]["voxreg"]["kind"] in ("magnitude", "jacobian"):
+        layer.colorbar.visible = True
+    return layer

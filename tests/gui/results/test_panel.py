@@ -1,0 +1,199 @@
+"""The Results panel in a real viewer: rows, layers, files, and runs of an earlier session."""
+
+import json
+from weakref import ref
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMainWindow
+from scipy.ndimage import gaussian_filter
+
+from napari_voxreg import METHODS, load_transform
+from napari_voxreg.core.params import Params
+from napari_voxreg.gui.doors import open_panel
+from napari_voxreg.gui.layers.readers import read_layers
+from napari_voxreg.gui.layers.snapshots import snapshot
+from napari_voxreg.gui.session import actions
+from napari_voxreg.gui.session.chosen import Chosen
+from napari_voxreg.gui.session.state import Run, session_state
+from napari_voxreg.io.images import read_image
+from napari_voxreg.methods.base import Method
+from napari_voxreg.transforms import Affine, Displacement, chain
+
+pytestmark = pytest.mark.usefixtures("warm_child")
+
+SHAPE = (60, 70)
+
+
+def texture(seed):
+    return gaussian_filter(np.random.default_rng(seed).random(SHAPE), 2).astype(np.float32)
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """The method of the results, which never runs."""
+    method = Method("known", "The known", Params, lambda *args: None, {"default": {}}, "rigid")
+    monkeypatch.setitem(METHODS, "known", method)
+
+
+@pytest.fixture
+def add_run(viewer, result_of, known):
+    """Adds a pair's layers, and runs of the pair with these transforms."""
+    place = {"scale": (0.5, 0.5), "units": "mm"}
+    layers = [viewer.add_image(texture(k), name=name, **place) for k, name in enumerate(("fixed", "moving"))]
+
+    def add(transform):
+        taken = [snapshot(layer, viewer) for layer in layers]
+        state = session_state(viewer)
+        result = result_of(*(one.image() for one in taken), transform)
+        chosen = Chosen(*taken, None, None, None, None, None, (0, 0))
+        run = Run(state.next_number(), result, chosen, *map(ref, layers))
+        state.keep(run)
+        return run
+
+    return add
+
+
+@pytest.fixture
+def panel(viewer, add_run):
+    return open_panel(viewer, "Results")
+
+
+def names(viewer):
+    return [layer.name for layer in viewer.layers]
+
+
+def cells(panel):
+    contents = panel.table.contents
+    return [line.split("\t") for line in contents.text(range(len(contents.rows))).split("\n")[1:]]
+
+
+def bent():
+    """A translation with a deformation."""
+    grid = snapshot(Layer.create(texture(0), {"scale": (0.5, 0.5), "units": "mm"}, "image")).grid()
+    field = np.zeros((*SHAPE, 2))
+    field[20:40, 20:40, 0] = 1.0
+    return chain(Displacement(field, grid), Affine.translation((1.0, 0.5)))
+
+
+def test_a_row_a_run_whose_layers_come_and_go(panel, viewer, qtbot, add_run):
+    assert "No results yet" in panel.sentence.text() and not panel.buttons["Save…"].isEnabled()
+    first, second = add_run(Affine.translation((1.0, 0.5))), add_run(bent())
+    assert [line[0] for line in cells(panel)] == ["1 known moving > fixed", "2 known moving > fixed"]
+    assert [line[2] for line in cells(panel)] == ["0.1 s cpu"] * 2
+    assert panel.run is first  # a new row does not take the selection away
+    panel.table.select(second)
+    assert panel.sentence.text() == second.result.verdict.sentence.replace("->", "→")
+    assert panel.show_box.show_choice.kinds == ()
+
+    panel.buttons["Show"].click()
+    qtbot.waitUntil(lambda: "2 known warped: moving > fixed" in names(viewer))
+    assert not viewer.layers["moving"].visible and session_state(viewer).current is second
+    for kind in ("arrows", "magnitude", "jacobian", "ssim", "grid"):
+        panel.show_box._boxes[kind].click()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 9)
+    assert [layer._type_string for layer in viewer.layers][3:] == ["image"] * 3 + ["points"] + ["vectors"] * 2
+    assert all(layer.visible for layer in viewer.layers if layer.name.startswith("2 "))
+    assert [bar.title for bar in panel.bars.bars] == [
+        "displacement without affine (mm)", "Jacobian without affine", "SSIM", "arrows (mm)",
+    ]  # fmt: skip
+    assert panel.bars.isVisible() and panel.bars.bars[1].low < 1 < panel.bars.bars[1].high
+    viewer.layers["2 known arrows (mm): moving > fixed"].visible = False  # in napari's own list
+    assert not panel.show_box.show_choice.arrows and len(panel.bars.bars) == 3
+
+    panel.table.select(first)
+    assert panel.show_box.show_choice.kinds == ()
+    panel.table.doubleClicked.emit(panel.table.contents.index(0, 0))
+    qtbot.waitUntil(lambda: "1 known warped: moving > fixed" in names(viewer))
+    assert not any(name.startswith("2 ") for name in names(viewer))  # it was replaced
+    panel.earlier.click()
+    panel.table.select(second)
+    panel.buttons["Show"].click()
+    qtbot.waitUntil(lambda: "2 known warped: moving > fixed" in names(viewer))
+    assert "1 known warped: moving > fixed" in names(viewer)
+
+    panel.buttons["Undo"].click()
+    assert [line[0] for line in cells(panel)] == ["1 known moving > fixed"] and panel.run is first
+    panel.buttons["Redo"].click()
+    qtbot.waitUntil(lambda: "2 known warped: moving > fixed" in names(viewer))
+    assert panel.run is second
+    panel.buttons["Delete"].click()
+    assert panel.run is first and not any(name.startswith("2 ") for name in names(viewer))
+
+
+def test_files_and_a_narrow_dock(panel, viewer, qtbot, add_run, tmp_path, monkeypatch):
+    run = add_run(bent())
+
+    def press(text, name):
+        for dialog in ("getSaveFileName", "getExistingDirectory"):
+            answer = str(tmp_path / name)
+            chosen = answer if dialog == "getExistingDirectory" else (answer, "")
+            monkeypatch.setattr(actions.QFileDialog, dialog, lambda *args, chosen=chosen: chosen)
+        panel.said.say("", "quiet")
+        panel.buttons[text].click()
+        qtbot.waitUntil(lambda: bool(panel.said.text()), timeout=10_000)
+        return panel.said.text()
+
+    assert press("Save…", "one/saved").startswith("Saved") and run.folder == tmp_path / "one/saved"
+    assert press("Export…", "field.mha").startswith("Exported")
+    points = run.result.fixed.nodes()
+    moved = points + read_image(tmp_path / "field.mha").data.reshape(-1, 2)
+    np.testing.assert_allclose(moved, run.result.transform(points), atol=1e-5)
+    press("Export…", "alone.h5")
+    np.testing.assert_allclose(load_transform(tmp_path / "alone.h5")(points), run.result.transform(points))
+
+    press("Report…", "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png") == 2 and "The known" in page and "SimpleITK" in page
+    assert run.result.verdict.sentence.split(";")[0].replace(">", "&gt;") in page
+    record = json.loads((tmp_path / "report.json").read_text())
+    assert record["method"] == "known" and record["device"] == "cpu" and record["scores"]["after"]
+    (tmp_path / "mine.html").write_text("my page")
+    assert "is no report" in press("Report…", "mine.html")
+
+    assert press("Open folder…", "one") == "Opened 1 result."
+    assert len(cells(panel)) == 2 and panel.run.chosen is not None  # the pair is open
+    (tmp_path / "empty").mkdir()
+    assert "holds no result" in press("Open folder…", "empty")
+
+    window = panel.window()
+    assert isinstance(window, QMainWindow)
+    window.resizeDocks([panel.parent()], [300], Qt.Orientation.Horizontal)
+    qtbot.wait(50)
+    assert panel.area.widget().minimumSizeHint().width() <= panel.area.viewport().width()
+    last = panel.table.visualRect(panel.table.contents.index(0, 2))
+    assert last.right() <= panel.table.viewport().width()  # no column behind a scroll bar
+
+
+def test_a_saved_warped_layer_brings_its_result_back(panel, viewer, qtbot, add_run, tmp_path):
+    run = add_run(bent())
+    panel.buttons["Show"].click()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    (path,) = viewer.layers[-1].save(str(tmp_path / "warped.mha"), plugin="napari-voxreg")
+    panel.buttons["Delete"].click()
+    assert cells(panel) == [] and len(viewer.layers) == 2
+
+    viewer.add_layer(Layer.create(*read_layers([path])[0]))
+    assert [line[0] for line in cells(panel)] == ["2 known moving > fixed"]
+    assert panel.run.result.verdict == run.result.verdict and panel.show_box.show_choice.warped
+    points = run.result.fixed.nodes()
+    np.testing.assert_array_equal(panel.run.result.transform(points), run.result.transform(points))
+    panel.show_box._boxes["grid"].click()
+    qtbot.waitUntil(lambda: names(viewer)[-1] == "2 known grid: moving > fixed")
+
+
+def test_run_again_fills_register(panel, viewer, qtbot, add_run):
+    fixed, moving = viewer.layers
+    run = add_run(Affine.translation((1.0, 0.5)))
+    register = open_panel(viewer, "Register")
+    register.pair.moving.choose(fixed)
+    panel.to_front()
+    object.__setattr__(run.result, "method", "bspline")
+    object.__setattr__(run.result, "params", METHODS["bspline"].parameters(None, {"iterations": 7}))
+    panel.buttons["Run again…"].click()
+    qtbot.waitUntil(lambda: register.in_front)
+    assert (register.pair.fixed.layer, register.pair.moving.layer) == (fixed, moving)
+    assert register.method.method == "bspline" and register.method.params() == run.result.params
+    assert not register.busy
