@@ -113,10 +113,11 @@ def apply(
     pair = open_transform(transform)
     points = None if isinstance(what, Image) else np.asanyarray(what)
     if points is not None and points.shape[1:] == (pair.transform.ndim,) and points.ndim == 2:
-        return _apply_to_points(pair, points, direction)
+        return _apply_to_points(pair, points, direction, report)
     image = as_image(what)
     target = target_grid(pair, direction, grid, pixel_size)
-    return _apply_to_image(pair, image, direction, target, interpolation, background, report)
+    ready = warper(pair, direction, target, interpolation, report)
+    return _apply_to_image(image, ready, target, background, report)
 
 
 def target_grid(
@@ -145,7 +146,9 @@ def target_grid(
     return grid if pixel_size is None else _with_pixel_size(grid, pixel_size)
 
 
-def _apply_to_points(pair: PairTransform, points: npt.ArrayLike, direction: Direction) -> Applied:
+def _apply_to_points(
+    pair: PairTransform, points: npt.ArrayLike, direction: Direction, progress: Progress
+) -> Applied:
     """Map points, and say how far the result can be relied on."""
     transform = pair.transform
     given = world_points(points, transform.ndim)
@@ -158,7 +161,7 @@ def _apply_to_points(pair: PairTransform, points: npt.ArrayLike, direction: Dire
     if direction == "fixed -> moving":
         found, fixed_points = transform(given), given
     else:
-        found, exactness = inverse_at(transform, pair.fixed, given)
+        found, exactness = inverse_at(transform, pair.fixed, given, progress)
         fixed_points = found
     beyond = int(np.count_nonzero(outside(transform, fixed_points)))
     if beyond == len(given):
@@ -172,86 +175,128 @@ def _apply_to_points(pair: PairTransform, points: npt.ArrayLike, direction: Dire
 
 
 def _apply_to_image(
+    image: Image, warper: Warper, grid: Grid, background: Background, progress: Progress
+) -> Applied:
+    """Warp every time point of an image onto a grid."""
+    fill = fill_of(image, warper.interpolation, background)
+    if not is_series(image):
+        warped = Image(warper(image, fill, progress).reshape(_on(grid, image)), grid, image.name)
+        return Applied(warped, None, warper.notes, warper.inverse_error)
+    count = image.grid.shape[0]
+    new = np.ma.empty if isinstance(image.data, np.ma.MaskedArray) else np.empty
+    frames: Array = new((count, *_on(grid, image)), image.data.dtype)
+    for k in range(count):
+        part = subprogress(progress, k / count, (k + 1) / count)
+        part(0.0, f"warping time point {k + 1} of {count}")
+        frames[k] = warper(time_point(image, k), fill, part).reshape(frames.shape[1:])
+    warped = Image(frames, with_time_of(image, grid), image.name)
+    return Applied(warped, None, warper.notes, warper.inverse_error)
+
+
+def _on(grid: Grid, image: Image) -> tuple[int, ...]:
+    """The shape of an image's pixels on a grid."""
+    return grid.shape if image.channels is None else (*grid.shape, image.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Warper:
+    """Warps one image after the other through a transform that is ready for it.
+
+    Parameters
+    ----------
+    transform : Transform
+        From the world of `grid` to the world of the images.
+    grid : Grid
+        Where the results lie, with as many axes as the transform.
+    interpolation : str
+        As in `apply`.
+    notes : tuple of str
+        What a user should know of the transform.
+    inverse_error : float or None
+        As in `Applied`.
+    """
+
+    transform: Transform
+    grid: Grid
+    interpolation: Interpolation = "linear"
+    notes: tuple[str, ...] = ()
+    inverse_error: float | None = None
+
+    def __call__(self, image: Image, fill: float, progress: Progress = silent) -> Array:
+        """The pixels of an image without time on the grid, shape (*grid.shape, channels if any).
+
+        Parameters
+        ----------
+        image : Image
+            Its pixels may be lazy; axes of one pixel that the transform lacks are left out.
+        fill : float
+            The value outside, see `fill_of`.
+        progress : Progress
+            May raise `Cancelled`.
+        """
+        image = _flat(image, self.grid)
+        lazy = not isinstance(image.data, np.ndarray)
+        largest = max(math.prod(image.grid.shape), math.prod(self.grid.shape))
+        slabs = lazy or (self.interpolation == "cubic" and largest > LARGE)
+        work = resampled_in_slabs if slabs else resampled
+        return work(image, self.transform, self.grid, self.interpolation, fill, progress).data
+
+
+def warper(
     pair: PairTransform,
-    image: Image,
     direction: Direction,
     grid: Grid,
     interpolation: Interpolation,
-    background: Background,
-    progress: Progress,
-) -> Applied:
-    """Warp every time point of an image onto a grid."""
-    flat = _flat_target(pair, grid)
-    fill = _fill(image, interpolation, background)
-    transform, exactness = pair.transform, None
-    if direction == "fixed -> moving":
-        transform, exactness = inverse_on(transform, pair.fixed, flat, subprogress(progress, 0.0, 0.0))
-    count = image.grid.shape[0] if is_series(image) else 1
-    warped: Array | None = None
-    for k in range(count):
-        part = subprogress(progress, k / count, (k + 1) / count)
-        part(0.0, "warping" if count == 1 else f"warping time point {k + 1} of {count}")
-        frame = _frame(image, k, transform.ndim, flat)
-        data = _warped(frame, transform, flat, interpolation, fill, part)
-        data = data.reshape((*grid.shape, *data.shape[flat.ndim :]))
-        if not is_series(image):
-            return _result(Image(data, grid, image.name), exactness, pair)
-        if warped is None:
-            masked = isinstance(image.data, np.ma.MaskedArray)
-            warped = (np.ma.empty if masked else np.empty)((count, *data.shape), data.dtype)
-        warped[k] = data
-    assert warped is not None  # a grid has at least one time point
-    return _result(Image(warped, with_time_of(image, grid), image.name), exactness, pair)
+    progress: Progress = silent,
+) -> Warper:
+    """Make a transform ready to warp images; one that has to be inverted is inverted here, once.
 
-
-def _flat_target(pair: PairTransform, grid: Grid) -> Grid:
-    """A grid with as many axes as the transform, in its units."""
+    Parameters
+    ----------
+    pair : PairTransform
+    direction, interpolation
+        As in `apply`.
+    grid : Grid
+        As `target_grid` gives it.
+    progress : Progress
+        May raise `Cancelled`.
+    """
     ndim, thin = pair.transform.ndim, grid.thin_axes()
     if grid.ndim > ndim and grid.ndim - len(thin) == ndim:
         grid = grid.without(thin)
     if grid.ndim != ndim:
         raise ValueError(f"The transform is {ndim}D and the grid {grid.ndim}D; give one with as many axes.")
-    return grid if pair.fixed is None else grid.in_world_of(pair.fixed)
+    if pair.fixed is not None:
+        grid = grid.in_world_of(pair.fixed)
+    if direction == "moving -> fixed":
+        return Warper(pair.transform, grid, interpolation)
+    inverse, exactness = inverse_on(pair.transform, pair.fixed, grid, progress)
+    notes = tuple(_about(exactness, pair, "pixels"))
+    return Warper(inverse, grid, interpolation, notes, _error(exactness))
 
 
-def _result(image: Image, exactness: Exactness | None, pair: PairTransform) -> Applied:
-    return Applied(image, None, tuple(_about(exactness, pair, "pixels")), _error(exactness))
-
-
-def _frame(image: Image, number: int, ndim: int, grid: Grid) -> Image:
-    """A time point with as many axes as the transform, in the units of a grid."""
-    frame = time_point(image, number)
-    if frame.ndim > ndim:
-        thin = frame.grid.thin_axes()
-        if frame.ndim - len(thin) == ndim:
-            at = tuple(0 if k in thin else slice(None) for k in range(frame.ndim))
-            frame = replace(frame, data=frame.data[at], grid=frame.grid.without(thin))
-    if frame.ndim != ndim:
+def _flat(image: Image, grid: Grid) -> Image:
+    """An image with as many axes as a grid, in its units."""
+    thin = image.grid.thin_axes()
+    if image.ndim > grid.ndim and image.ndim - len(thin) == grid.ndim:
+        at = tuple(0 if k in thin else slice(None) for k in range(image.ndim))
+        image = replace(image, data=image.data[at], grid=image.grid.without(thin))
+    if image.ndim != grid.ndim:
         raise ValueError(
-            f"The transform is {ndim}D and {frame.name or 'the image'} {frame.ndim}D; "
+            f"The transform is {grid.ndim}D and {image.name or 'the image'} {image.ndim}D; "
             "give an image with as many axes."
         )
-    return frame.with_grid(frame.grid.in_world_of(grid))
+    return image.with_grid(image.grid.in_world_of(grid))
 
 
-def _warped(
-    frame: Image,
-    transform: Transform,
-    grid: Grid,
-    interpolation: Interpolation,
-    fill: float,
-    progress: Progress,
-) -> Array:
-    """The pixels of a time point on a grid."""
-    lazy = not isinstance(frame.data, np.ndarray)
-    large = interpolation == "cubic" and max(map(math.prod, (frame.grid.shape, grid.shape))) > LARGE
-    if lazy or large:
-        return resampled_in_slabs(frame, transform, grid, interpolation, fill, progress).data
-    return resampled(frame, transform, grid, interpolation, fill, progress).data
+def fill_of(image: Image, interpolation: Interpolation, background: Background) -> float:
+    """The value outside an image that is warped; see `apply`.
 
-
-def _fill(image: Image, interpolation: Interpolation, background: Background) -> float:
-    """The value outside an image."""
+    Raises
+    ------
+    ValueError
+        If the pixels cannot have it.
+    """
     kind = np.dtype(image.data.dtype)
     if background == "own":
         labels = interpolation in ("nearest", "vote") and kind.kind in "iu"

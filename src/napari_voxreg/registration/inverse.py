@@ -69,7 +69,7 @@ def inverse_on(
     solve = PointInverse(transform, known, TOLERANCE * finest)
     for step in STEPS:
         nodes = _spread(grid, step)
-        x, missed = _solved(solve, nodes, progress)
+        x, missed = _solved(solve, nodes.nodes(), progress)
         inverse = Displacement((x - nodes.nodes()).reshape(*nodes.shape, -1), nodes)
         # At the last step every pixel is a node.
         gaps = _between(transform, inverse, nodes, progress) if step > 1 else missed
@@ -80,12 +80,14 @@ def inverse_on(
     return replace(inverse, inverse_error=error), Exactness(error, lost, _folded(transform, known))
 
 
-def inverse_at(transform: Transform, fixed: Grid | None, points: Array) -> tuple[Array, Exactness | None]:
+def inverse_at(
+    transform: Transform, fixed: Grid | None, points: Array, progress: Progress
+) -> tuple[Array, Exactness | None]:
     """The points (N, d) of the fixed world that a transform maps to given ones.
 
     Parameters
     ----------
-    transform, fixed
+    transform, fixed, progress
         As in `inverse_on`.
     points : ndarray, shape (N, d)
         In the moving world; at least one.
@@ -95,7 +97,7 @@ def inverse_at(transform: Transform, fixed: Grid | None, points: Array) -> tuple
         return transform.inverse(around)(points), None
     finest = float((around if fixed is None else fixed).spacing.min())
     known = _lattice(transform, fixed, around)
-    x, missed = PointInverse(transform, known, TOLERANCE * finest)(points)
+    x, missed = _solved(PointInverse(transform, known, TOLERANCE * finest), points, progress)
     lost = float(np.mean(missed > LOST * finest))
     return x, Exactness(float(missed.max()), lost, _folded(transform, known))
 
@@ -168,9 +170,8 @@ def _spread(grid: Grid, step: int) -> Grid:
     return Grid(shape, grid.affine @ np.diag([*scale, 1.0]), grid.units, grid.crs)
 
 
-def _solved(solve: PointInverse, nodes: Grid, progress: Progress) -> tuple[Array, Array]:
-    """Preimages of all nodes, and by how much each misses."""
-    y = nodes.nodes()
+def _solved(solve: PointInverse, y: Array, progress: Progress) -> tuple[Array, Array]:
+    """Preimages of points (N, d), and by how much each misses."""
     x, missed = np.empty_like(y), np.empty(len(y))
     for start in range(0, len(y), SLAB):
         progress(None, "inverting the transform")
