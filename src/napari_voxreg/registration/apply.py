@@ -351,7 +351,7 @@ def _about(exactness: Exactness | None, pair: PairTransform, what: str) -> list[
             f"The transform folds or does not reach so far, and has no inverse for any of the {what}; "
             "choose the other direction."
         )
-    error = f"{exactness.error:.2g}{_unit(pair, ' ')}"
+    error = f"{_rounded_up(exactness.error):g}{_unit(pair, ' ')}"
     notes = [f"The inverse was found numerically; it misses by {error} at most."]
     if exactness.lost:
         notes.append(f"For {100 * exactness.lost:.2g} % of the {what} it does not exist.")
@@ -361,6 +361,12 @@ def _about(exactness: Exactness | None, pair: PairTransform, what: str) -> list[
             "there."
         )
     return notes
+
+
+def _rounded_up(value: float) -> float:
+    """The next larger number with one digit."""
+    digit = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
+    return round(math.ceil(value / digit - 1e-9) * digit, 15)
 
 
 def _error(exactness: Exactness | None) -> float | None:

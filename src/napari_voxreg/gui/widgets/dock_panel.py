@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from .canvas_context import keep_context
+from .context_menu import extend_context_menu
 
 COUNT = itertools.count()
 
@@ -36,6 +37,7 @@ class Docked(QWidget):
         keep_context(viewer)
         self._joined: QDockWidget | None = None
         self._asked = next(COUNT)  # the panel asked for last is in front
+        extend_context_menu()
 
     @property
     def in_front(self) -> bool:
