@@ -73,6 +73,7 @@ class OptionsBox(QWidget):
         form.addRow(self.affine)
         self._layers: list[Layer] = []
         self._layer: Layer | None = None
+        self._folder = False
         for choice in (self.direction, self.grid, self.images, self.labels, self.outside):
             choice.activated.connect(self.changed)
         self.grid.activated.connect(self._pick)
@@ -127,6 +128,7 @@ class OptionsBox(QWidget):
         """Enable what can be chosen for a folder, and where the transform may be affine."""
         self.affine.setEnabled(affine and not folder)
         self.affine.setVisible(not folder)
+        self._folder = folder
         self._follow()
 
     def reason(self) -> str:
@@ -145,8 +147,9 @@ class OptionsBox(QWidget):
     def _follow(self) -> None:
         """Disable what does not matter without resampling."""
         resampled = not (self.affine.isChecked() and self.affine.isEnabled())
-        for box in (self.grid, self.pixel_size, self.images, self.labels, self.outside):
+        for box in (self.grid, self.pixel_size, self.images, self.outside):
             box.setEnabled(resampled)
+        self.labels.setEnabled(resampled and not self._folder)  # files do not say that they hold labels
 
     def _pixel_size(self) -> float | tuple[float, ...] | None:
         numbers = tuple(float(text) for text in re.split(r"[\s,]+", self.pixel_size.text().strip()) if text)

@@ -122,8 +122,8 @@ class TakenLayer:
 def take(layer: Layer) -> TakenLayer:
     """Take a layer for a worker."""
     data, state, kind = layer.as_layer_data_tuple()
-    if kind != "image" and isinstance(data, np.ndarray):
-        data = data.copy()  # can be changed by hand at any time
+    if kind in ("points", "vectors", "tracks"):
+        data = data.copy()  # edited in place; shapes and surfaces are copied by napari
     return TakenLayer(data, state, kind, data_to_world(layer))
 
 
