@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from napari.layers import Layer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFormLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QListWidget, QListWidgetItem, QSizePolicy, QVBoxLayout, QWidget
 
 from ..widgets.combo_box import Choice, heading
 from ..widgets.source_box import PathLine
@@ -36,6 +36,8 @@ class TargetsBox(QWidget):
         self.list = QListWidget()
         self.list.setAccessibleName("Layers to which the transform is applied")
         self.list.setToolTip("Each checked layer gives a new layer; none is changed")
+        # Else it would compete with the space below the panel's content.
+        self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.setFixedHeight(ROWS * self.list.fontMetrics().lineSpacing() + 3 * ROWS + 8)
         self.source, self.output = PathLine("with images and tables"), PathLine("a new or empty folder")
         self._folders = QWidget()

@@ -44,7 +44,7 @@ class TransformsBox(QWidget):
     @property
     def chosen(self) -> tuple[Result | Path, ...]:
         """The chosen transforms, in the order in which points of the fixed image go through them."""
-        known = {**self._results, **self._files}
+        known: dict[str, Result | Path] = {**self._results, **self._files}
         return tuple(known[title] for title in self._titles if title in known)
 
     @property

@@ -6,13 +6,16 @@ import itertools
 from typing import Any
 
 import napari.viewer
+from app_model.types import MenuItem
+from napari._app_model import get_app_model
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from .canvas_context import keep_context
-from .context_menu import extend_context_menu
 
 COUNT = itertools.count()
+CONTEXT_MENU = "napari/layers/context"  # of the layer list; manifests cannot contribute to it
+CONTEXT_COMMANDS = ("napari-voxreg.apply_last",)  # of napari.yaml
 
 
 class Docked(QWidget):
@@ -138,3 +141,13 @@ class Docked(QWidget):
     def _delete_if_left(self) -> None:
         if self.parent() is None and not self.isVisible():
             self.deleteLater()
+
+
+def extend_context_menu() -> None:
+    """Add our entries to the context menu of the layer list, once."""
+    app = get_app_model()
+    there = {item.command.id for item in app.menus.get_menu(CONTEXT_MENU) if isinstance(item, MenuItem)}
+    for name in CONTEXT_COMMANDS:
+        if name in app.registered_actions and name not in there:
+            item = MenuItem(command=app.registered_actions[name], group="8_voxreg")
+            app.menus.append_menu_items([(CONTEXT_MENU, item)])
