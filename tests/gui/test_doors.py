@@ -70,17 +70,17 @@ def test_all_panels_share_one_tab_bar_with_one_of_each(viewer, qtbot):
     dock = register.parentWidget()
     window = dock.window()
     assert isinstance(window, QMainWindow)
-    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(dock)) == 2)
+    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(dock)) == 2, timeout=20_000)
     assert [type(panel) for panel in others] == [TrainWidget, EvaluateWidget]
-    qtbot.waitUntil(lambda: others[1].in_front and not register.in_front)
+    qtbot.waitUntil(lambda: others[1].in_front and not register.in_front, timeout=20_000)
     assert {d.windowTitle() for d in window.tabifiedDockWidgets(dock)} == {"Train", "Evaluate"}
 
     by_the_menu(viewer)  # which knows no panel of that name, and makes one
-    qtbot.waitUntil(lambda: list(panels(viewer).values()) == [register])
-    qtbot.waitUntil(lambda: register.in_front)
+    qtbot.waitUntil(lambda: list(panels(viewer).values()) == [register], timeout=20_000)
+    qtbot.waitUntil(lambda: register.in_front, timeout=20_000)
     assert register.height() > 0.5 * window.height()
     get_app_model().commands.execute_command("napari-voxreg.train").result()  # it is there, behind the other
-    qtbot.waitUntil(lambda: others[0].in_front)
+    qtbot.waitUntil(lambda: others[0].in_front, timeout=20_000)
     use_in_register(viewer, "voxelmorph", "mine.safetensors")
-    qtbot.waitUntil(lambda: register.in_front)
+    qtbot.waitUntil(lambda: register.in_front, timeout=20_000)
     assert list(panels(viewer).values()) == [register]

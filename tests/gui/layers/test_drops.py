@@ -169,7 +169,7 @@ def panel_in(viewer, qtbot) -> list[list[Path]]:
     panel, taken = QWidget(), []
     CanvasDrops(panel, taken.append)
     viewer.window.add_dock_widget(panel, name="panel")
-    qtbot.waitUntil(panel.isVisible)
+    qtbot.waitUntil(panel.isVisible, timeout=20_000)
     return taken
 
 

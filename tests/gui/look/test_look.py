@@ -53,12 +53,13 @@ def drag(viewer, start, stop):
 
 def test_every_way_to_compare_two_layers(viewer, qtbot):
     viewer.window.resize(640, 420)
-    qtbot.wait(50)
     dark, bright = (np.full((SIDE, SIDE), value, np.float32) for value in (0.2, 0.8))
     place = {"scale": (2, 2), "contrast_limits": (0, 1)}
     fixed = viewer.add_image(dark, name="fixed", **place)
     other = viewer.add_image(bright, name="other", **place)
     warped = viewer.add_image(bright, name="warped", **place)
+    qtbot.wait(200)  # until the canvas has its size
+    viewer.reset_view()
     look = Look(viewer, None)
     row = LookRow(look)
     qtbot.addWidget(row)

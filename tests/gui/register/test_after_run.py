@@ -68,11 +68,13 @@ def test_the_first_view_is_the_match_and_other_layers_come_without_a_run(panel, 
     check(panel, "arrows")
     check(panel, "magnitude")
     name = f"1 translation displacement without affine (mm): {pair}"
-    qtbot.waitUntil(lambda: {name, f"1 translation arrows (mm): {pair}"} <= set(names(viewer)))
+    qtbot.waitUntil(
+        lambda: {name, f"1 translation arrows (mm): {pair}"} <= set(names(viewer)), timeout=20_000
+    )
     assert viewer.layers[name].data.max() == 0  # a translation is all affine
     panel.show_box.affine.click()
     name = f"1 translation displacement (mm): {pair}"
-    qtbot.waitUntil(lambda: name in names(viewer))
+    qtbot.waitUntil(lambda: name in names(viewer), timeout=20_000)
     assert viewer.layers[name].data.mean() == pytest.approx(np.hypot(1, 1.5), abs=0.1)
     assert len(viewer.layers) == 5
     check(panel, "arrows")
@@ -84,7 +86,9 @@ def test_the_first_view_is_the_match_and_other_layers_come_without_a_run(panel, 
     assert np.isnan(viewer.layers[warped].data).any()  # outside the moving image
     QTest.keyClicks(panel.show_box.outside.lineEdit(), "\b" * 10 + "0.25")
     QTest.keyClick(panel.show_box.outside.lineEdit(), Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: warped in names(viewer) and (viewer.layers[warped].data == 0.25).any())
+    qtbot.waitUntil(
+        lambda: warped in names(viewer) and (viewer.layers[warped].data == 0.25).any(), timeout=20_000
+    )
     assert not np.isnan(viewer.layers[warped].data).any() and look.mode == OVERLAY
 
     panel.after.look_row.buttons[CHECKERBOARD].click()
@@ -93,14 +97,14 @@ def test_the_first_view_is_the_match_and_other_layers_come_without_a_run(panel, 
     assert panel.outcome.sentence.text() == "" and look.mode == ""
     qtbot.wait(100)  # as a user would
     panel.after.redo_button.click()
-    qtbot.waitUntil(lambda: warped in names(viewer))
+    qtbot.waitUntil(lambda: warped in names(viewer), timeout=20_000)
     assert panel.result is result and names(viewer)["moving"] is False
     assert look.mode == CHECKERBOARD  # which was chosen last
     monkeypatch.undo()
     run(panel, qtbot)
     assert [name for name in names(viewer) if "warped" in name] == [f"2 translation warped: {pair}"]
     panel.after.undo_button.click()
-    qtbot.waitUntil(lambda: warped in names(viewer))
+    qtbot.waitUntil(lambda: warped in names(viewer), timeout=20_000)
     assert panel.result is result and panel.outcome.sentence.text().startswith("Better")
 
 
@@ -133,6 +137,6 @@ def test_a_result_can_be_taken_back_at_once(panel, viewer, qtbot):
     qtbot.wait(300)
     run(panel, qtbot)
     panel.after.undo_button.click()
-    qtbot.waitUntil(lambda: warped in names(viewer))
+    qtbot.waitUntil(lambda: warped in names(viewer), timeout=20_000)
     qtbot.wait(300)
     assert names(viewer)[warped]

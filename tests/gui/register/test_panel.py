@@ -131,7 +131,7 @@ def test_the_result_can_be_saved_and_is_an_initial_transform(panel, viewer, qtbo
     run(panel, qtbot)
     monkeypatch.setattr(actions.QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path / "out"))
     panel.after.save_button.click()
-    qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Saved"))
+    qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Saved"), timeout=20_000)
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"transform.h5", "transform.json"}
 
     panel.initial.choose_file(tmp_path / "out" / "transform.h5")

@@ -89,11 +89,11 @@ def test_a_row_a_run_whose_layers_come_and_go(panel, viewer, qtbot, add_run):
     assert panel.show_box.show_choice.kinds == ()
 
     panel.buttons["Show"].click()
-    qtbot.waitUntil(lambda: "2 known warped: moving > fixed" in names(viewer))
+    qtbot.waitUntil(lambda: "2 known warped: moving > fixed" in names(viewer), timeout=20_000)
     assert not viewer.layers["moving"].visible and session_state(viewer).current is second
     for kind in ("arrows", "magnitude", "jacobian", "ssim", "grid"):
         panel.show_box._boxes[kind].click()
-    qtbot.waitUntil(lambda: len(viewer.layers) == 9)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 9, timeout=20_000)
     assert [layer._type_string for layer in viewer.layers][3:] == ["image"] * 3 + ["points"] + ["vectors"] * 2
     assert all(layer.visible for layer in viewer.layers if layer.name.startswith("2 "))
     assert [bar.title for bar in panel.bars.bars] == [
@@ -106,18 +106,18 @@ def test_a_row_a_run_whose_layers_come_and_go(panel, viewer, qtbot, add_run):
     panel.table.select(first)
     assert panel.show_box.show_choice.kinds == ()
     panel.table.doubleClicked.emit(panel.table.contents.index(0, 0))
-    qtbot.waitUntil(lambda: "1 known warped: moving > fixed" in names(viewer))
+    qtbot.waitUntil(lambda: "1 known warped: moving > fixed" in names(viewer), timeout=20_000)
     assert not any(name.startswith("2 ") for name in names(viewer))  # it was replaced
     panel.earlier.click()
     panel.table.select(second)
     panel.buttons["Show"].click()
-    qtbot.waitUntil(lambda: "2 known warped: moving > fixed" in names(viewer))
+    qtbot.waitUntil(lambda: "2 known warped: moving > fixed" in names(viewer), timeout=20_000)
     assert "1 known warped: moving > fixed" in names(viewer)
 
     panel.buttons["Undo"].click()
     assert [line[0] for line in cells(panel)] == ["1 known moving > fixed"] and panel.run is first
     panel.buttons["Redo"].click()
-    qtbot.waitUntil(lambda: "2 known warped: moving > fixed" in names(viewer))
+    qtbot.waitUntil(lambda: "2 known warped: moving > fixed" in names(viewer), timeout=20_000)
     assert panel.run is second
     panel.buttons["Delete"].click()
     assert panel.run is first and not any(name.startswith("2 ") for name in names(viewer))
@@ -170,7 +170,7 @@ def test_files_and_a_narrow_dock(panel, viewer, qtbot, add_run, tmp_path, monkey
 def test_a_saved_warped_layer_brings_its_result_back(panel, viewer, qtbot, add_run, tmp_path):
     run = add_run(bent())
     panel.buttons["Show"].click()
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
     (path,) = viewer.layers[-1].save(str(tmp_path / "warped.mha"), plugin="napari-voxreg")
     panel.buttons["Delete"].click()
     assert cells(panel) == [] and len(viewer.layers) == 2
@@ -181,7 +181,7 @@ def test_a_saved_warped_layer_brings_its_result_back(panel, viewer, qtbot, add_r
     points = run.result.fixed.nodes()
     np.testing.assert_array_equal(panel.run.result.transform(points), run.result.transform(points))
     panel.show_box._boxes["grid"].click()
-    qtbot.waitUntil(lambda: names(viewer)[-1] == "2 known grid: moving > fixed")
+    qtbot.waitUntil(lambda: names(viewer)[-1] == "2 known grid: moving > fixed", timeout=20_000)
 
 
 def test_run_again_fills_register(panel, viewer, qtbot, add_run):
@@ -193,7 +193,7 @@ def test_run_again_fills_register(panel, viewer, qtbot, add_run):
     object.__setattr__(run.result, "method", "bspline")
     object.__setattr__(run.result, "params", METHODS["bspline"].parameters(None, {"iterations": 7}))
     panel.buttons["Run again…"].click()
-    qtbot.waitUntil(lambda: register.in_front)
+    qtbot.waitUntil(lambda: register.in_front, timeout=20_000)
     assert (register.pair.fixed.layer, register.pair.moving.layer) == (fixed, moving)
     assert register.method.method == "bspline" and register.method.params() == run.result.params
     assert not register.busy
