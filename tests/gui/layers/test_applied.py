@@ -28,7 +28,13 @@ from napari_voxreg.registration.pair_transform import PairTransform
 
 SHAPES = {2: (24, 30), 3: (12, 14, 16)}
 KINDS = ("affine", "homography", "bspline", "displacement", "velocity", "thin plate", "composite")
-EACH = [(kind, d) for kind in KINDS for d in (2, 3) if (kind, d) != ("homography", 3)]
+QUICK = (("affine", 2), ("homography", 2), ("bspline", 2), ("composite", 3))
+EACH = [
+    pytest.param(kind, d, marks=() if (kind, d) in QUICK else pytest.mark.slow)
+    for kind in KINDS
+    for d in (2, 3)
+    if (kind, d) != ("homography", 3)
+]
 SPATIAL = ("image", "rgb", "labels", "points", "shapes", "vectors", "tracks", "surface")
 
 
