@@ -177,7 +177,10 @@ def displaced(
     Pixels from outside get `fill`.
     """
     warper = sitk.WarpImageFilter()
-    warper.SetOutputParameteresFromImage(field)
+    warper.SetOutputSize(field.GetSize())
+    warper.SetOutputSpacing(field.GetSpacing())
+    warper.SetOutputOrigin(field.GetOrigin())
+    warper.SetOutputDirection(field.GetDirection())
     warper.SetInterpolator(interpolator)
     warper.SetEdgePaddingValue(fill)
     return sitk.GetArrayFromImage(_execute(warper, progress, image, field))

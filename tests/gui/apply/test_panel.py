@@ -7,7 +7,6 @@ from weakref import ref
 
 import numpy as np
 import pytest
-from app_model.types import MenuItem
 from napari._app_model import get_app_model
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtCore import QPoint, Qt
@@ -240,17 +239,17 @@ def test_the_context_menu_applies_the_last_transform(viewer, pair, qtbot, add_ru
     viewer.add_points([[20.0, 30.0]], name="cells", **PLACE)
     open_panel(viewer, "Results")  # any panel of ours
     app = get_app_model()
-    items = app.menus.get_menu("napari/layers/context")
-    entries = [item.command for item in items if isinstance(item, MenuItem)]
-    mine = [entry for entry in entries if entry.id == "napari-voxreg.apply_last"]
-    assert [entry.title for entry in mine] == ["Apply last transform (VoxReg)"]
+    entries = [
+        item.command for item in app.menus.get_menu("napari/layers/context") if item.group == "8_voxreg"
+    ]
+    assert [entry.title for entry in entries] == ["Apply last transform (VoxReg)"]
     viewer.layers.selection = {viewer.layers["cells"]}
-    app.commands.execute_command("napari-voxreg.apply_last")
+    app.commands.execute_command(entries[0].id)
     panel = open_panel(viewer, "Apply")
     assert "Register a pair" in panel.said.text()
     add_run(Affine.translation((1.0, 0.5)))
     with qtbot.waitSignal(panel.finished, timeout=20_000):
-        app.commands.execute_command("napari-voxreg.apply_last")
+        app.commands.execute_command(entries[0].id)
     assert np.allclose(viewer.layers["cells applied 1 known"].data, [[18.0, 29.0]])
     assert panel.in_front
 

@@ -6,7 +6,6 @@ import itertools
 from typing import Any
 
 import napari.viewer
-from app_model.types import MenuItem
 from napari._app_model import get_app_model
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
@@ -15,7 +14,8 @@ from .canvas_context import keep_context
 
 COUNT = itertools.count()
 CONTEXT_MENU = "napari/layers/context"  # of the layer list; manifests cannot contribute to it
-CONTEXT_COMMANDS = ("napari-voxreg.apply_last",)  # of napari.yaml
+# Titles and functions of our entries there.
+CONTEXT_ENTRIES = {"Apply last transform (VoxReg)": "napari_voxreg.gui.doors:apply_last"}
 
 
 class Docked(QWidget):
@@ -146,8 +146,9 @@ class Docked(QWidget):
 def extend_context_menu() -> None:
     """Add our entries to the context menu of the layer list, once."""
     app = get_app_model()
-    there = {item.command.id for item in app.menus.get_menu(CONTEXT_MENU) if isinstance(item, MenuItem)}
-    for name in CONTEXT_COMMANDS:
-        if name in app.registered_actions and name not in there:
-            item = MenuItem(command=app.registered_actions[name], group="8_voxreg")
-            app.menus.append_menu_items([(CONTEXT_MENU, item)])
+    for title, function in CONTEXT_ENTRIES.items():
+        name = f"napari-voxreg.context.{function.rpartition(':')[2]}"
+        if name not in app.commands:
+            menus: list[Any] = [{"id": CONTEXT_MENU, "group": "8_voxreg"}]
+            # The palette has the command of the manifest.
+            app.register_action(name, title, callback=function, menus=menus, palette=False)
