@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -66,10 +68,10 @@ def inverse_on(
     if transform.closed_inverse:
         return transform.inverse(grid), None
     finest, known = float(grid.spacing.min()), _lattice(transform, fixed, grid)
-    solve = PointInverse(transform, known, TOLERANCE * finest)
+    solve = PointInverse(transform, known, TOLERANCE * finest, _ticking(progress))
     for step in STEPS:
         nodes = _spread(grid, step)
-        x, missed = _solved(solve, nodes.nodes(), progress)
+        x, missed = _solved(solve, nodes.nodes())
         inverse = Displacement((x - nodes.nodes()).reshape(*nodes.shape, -1), nodes)
         # At the last step every pixel is a node.
         gaps = _between(transform, inverse, nodes, progress) if step > 1 else missed
@@ -97,7 +99,7 @@ def inverse_at(
         return transform.inverse(around)(points), None
     finest = float((around if fixed is None else fixed).spacing.min())
     known = _lattice(transform, fixed, around)
-    x, missed = _solved(PointInverse(transform, known, TOLERANCE * finest), points, progress)
+    x, missed = _solved(PointInverse(transform, known, TOLERANCE * finest, _ticking(progress)), points)
     lost = float(np.mean(missed > LOST * finest))
     return x, Exactness(float(missed.max()), lost, _folded(transform, known))
 
@@ -170,11 +172,15 @@ def _spread(grid: Grid, step: int) -> Grid:
     return Grid(shape, grid.affine @ np.diag([*scale, 1.0]), grid.units, grid.crs)
 
 
-def _solved(solve: PointInverse, y: Array, progress: Progress) -> tuple[Array, Array]:
+def _ticking(progress: Progress) -> Callable[[], None]:
+    """What reports from inside the search for preimages."""
+    return partial(progress, None, "inverting the transform")
+
+
+def _solved(solve: PointInverse, y: Array) -> tuple[Array, Array]:
     """Preimages of points (N, d), and by how much each misses."""
     x, missed = np.empty_like(y), np.empty(len(y))
     for start in range(0, len(y), SLAB):
-        progress(None, "inverting the transform")
         part = slice(start, start + SLAB)
         x[part], missed[part] = solve(y[part])
     return x, missed
