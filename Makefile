@@ -30,6 +30,10 @@ test-all: lint
 	$(TESTS) -m "not alone" --cov --cov-report= --cov-fail-under=0 --durations 60; rest=$$?; \
 		$(ALONE) -m alone --cov --cov-append --cov-report=term && exit $$rest
 
+# Ten times as many damaged files as `make test` tries.
+fuzz: $(READY)
+	VOXREG_FUZZ=3000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
+
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -s tests/gpu/test_gpu.py
 

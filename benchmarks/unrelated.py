@@ -136,7 +136,8 @@ def page(results: Results) -> str:
         "side: smooth textures of six scales, noise with and without texture, different photographs of "
         "scikit-image's, and images of the same kind: two places of one surface (brick, grass, gravel), "
         "cells, or one object on a dark ground. In 3D they have 40 to 56 pixels: smooth textures, noise, "
-        "textures of two scales, cells or one object on a dark ground."
+        "textures of two scales, cells or one object on a dark ground. *Left alone* counts pairs that the "
+        "method refuses, or whose similarity it leaves as it was: `auto` then does not move them."
     ]
     for ndim, kinds in KINDS.items():
         rows = []
@@ -144,17 +145,18 @@ def page(results: Results) -> str:
             if case != f"{ndim}D":
                 continue
             if "failed" in cell:
-                rows.append([method, shown(cell, str), *[NONE] * (len(kinds) + 1)])
+                rows.append([method, shown(cell, str), *[NONE] * (len(kinds) + 2)])
                 continue
             wrong = [cell["kinds"][kind].get("better", 0) for kind in kinds]
             sizes = [sum(cell["kinds"][kind].values()) for kind in kinds]
             low, high = binomtest(sum(wrong), sum(sizes)).proportion_ci(0.95, "exact")
+            alone = sum(cell["kinds"][kind].get(how, 0) for kind in kinds for how in ("unchanged", "refused"))
             numbers = [f"{k} of {n}" for k, n in zip(wrong, sizes, strict=True)]
-            rows.append(
-                [method, f"{sum(wrong)} of {sum(sizes)}", f"{100 * low:.1f} to {100 * high:.1f} %", *numbers]
-            )
+            total = [f"{sum(wrong)} of {sum(sizes)}", f"{100 * low:.1f} to {100 * high:.1f} %", str(alone)]
+            rows.append([method, *total, *numbers])
         if rows:
-            parts.append(table((f"method, {ndim}D", "better", "95 % interval", *kinds), rows))
+            heads = (f"method, {ndim}D", "better", "95 % interval", "left alone", *kinds)
+            parts.append(table(heads, rows))
     return "\n\n".join(parts)
 
 

@@ -207,3 +207,16 @@ def test_the_examples_are_found() -> None:
     assert shorter("train a --epochs 20\ntrain b --resume --epochs 200") == (
         "train a --epochs 1\ntrain b --resume --epochs 2"
     )
+
+
+def test_make_has_a_recipe_for_each_command_on_a_page() -> None:
+    pages = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "Makefile"]
+    named = {
+        name
+        for page in pages
+        for name in re.findall(r"\bmake ([a-z][a-z-]*)\b(?=`| +[A-Z]| {2})", page.read_text("utf-8"))
+    }
+    made = set(
+        re.findall(r"^([a-z-]+):(?!=).*\n(?:\t|\n*$)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    )
+    assert {"test", "fuzz", "bench"} <= named and named <= made
