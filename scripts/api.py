@@ -15,12 +15,13 @@ from napari_voxreg.cli import terminal
 from napari_voxreg.evaluation import TABLE, Evaluation
 from napari_voxreg.metrics.pair import Scores
 from napari_voxreg.metrics.verdict import Verdict
+from napari_voxreg.registration.apply import Applied
 from napari_voxreg.registration.compare import Row
 from napari_voxreg.registration.result import EXTRAS, TRANSFORM
 from napari_voxreg.train import runs
 
 WIDTH = 100
-RETURNED = (Evaluation, Row, Scores, Verdict)
+RETURNED = (Applied, Evaluation, Row, Scores, Verdict)
 HEAD = """\
 # Public surface
 

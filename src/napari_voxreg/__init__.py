@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .io.transforms import load_transform, save_transform
     from .methods import METHODS
     from .methods.base import Method, Outcome
+    from .registration.apply import apply
     from .registration.compare import compare
     from .registration.register import register
     from .registration.result import Result, load_result
@@ -50,6 +51,7 @@ _HOMES = {
     "io.transforms": ("load_transform", "save_transform"),
     "methods": ("METHODS",),
     "methods.base": ("Method", "Outcome"),
+    "registration.apply": ("apply",),
     "registration.compare": ("compare",),
     "registration.register": ("register",),
     "registration.result": ("Result", "load_result"),
@@ -91,6 +93,7 @@ __all__ = [
     "TrainOptions",
     "Transform",
     "__version__",
+    "apply",
     "compare",
     "evaluate",
     "load_result",

@@ -11,9 +11,9 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg.cli import apply as apply_command
 from napari_voxreg.cli.main import main
 from napari_voxreg.io.images import read_image, write_image
+from napari_voxreg.registration import apply_files
 
 KNOWN = np.ones((90, 100), bool)
 KNOWN[:15, 20:] = False
@@ -90,6 +90,6 @@ def test_apply_refuses_before_it_warps(
     moving = read_image(pair / "moving.nii.gz")
     bands = np.zeros((*moving.grid.shape, channels), "u1")
     write_image(moving.with_data(bands), tmp_path / "bands.mha")
-    monkeypatch.setattr(apply_command, "warp_series", lambda *a, **k: pytest.fail("it was warped"))
+    monkeypatch.setattr(apply_files, "apply", lambda *a, **k: pytest.fail("it was warped"))
     words = ["apply", registered, tmp_path / "bands.mha", "-o", tmp_path / name]
     assert f"{name} cannot be written" in refused(*words)

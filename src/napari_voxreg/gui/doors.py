@@ -10,7 +10,7 @@ from napari.plugins import menu_item_template
 from npe2 import PluginManager
 
 PLUGIN = "napari-voxreg"
-REGISTER, EVALUATE = "Register", "Evaluate"  # as in napari.yaml
+REGISTER, APPLY, EVALUATE = "Register", "Apply", "Evaluate"  # as in napari.yaml
 
 
 def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) -> None:
@@ -36,6 +36,18 @@ def repeat_in_register(viewer: napari.viewer.Viewer, run: Any) -> None:
         Of the session.
     """
     open_panel(viewer, REGISTER).repeat(run)
+
+
+def apply_last(viewer: napari.viewer.Viewer) -> None:
+    """Show the Apply panel, and apply the last result to the selected layers.
+
+    The entry of the context menu of napari's layer list.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, APPLY).apply_last()
 
 
 def evaluate_weights(viewer: napari.viewer.Viewer, method: str, weights: Path, pairs: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..core.geometry import Array
+from .files import replace_file
 
 # The names of the columns that are coordinates, in array-axis order; those of one set make a point.
 NAMES = (("plane", "row", "column"), ("z", "y", "x"))
@@ -22,6 +26,39 @@ HEADING = re.compile(
     r"(?:[ _]*[\[(][^\])]*[\])]|[ _](?:px|pixels?|voxels?|[nµ\u03bcumc]?m|microns?|inch))?",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True, eq=False)
+class PointTable:
+    """A table with the coordinates of points, and whatever else it holds.
+
+    Parameters
+    ----------
+    head : tuple of str or None
+        The headings; None where there are none.
+    rows : tuple of tuple of str
+        One for each point.
+    columns : tuple of int
+        Those with the coordinates, in array-axis order.
+    points : ndarray, shape (N, d), float64
+        The coordinates, in array-axis order.
+    delimiter : str
+        What stands between the columns.
+    """
+
+    head: tuple[str, ...] | None
+    rows: tuple[tuple[str, ...], ...]
+    columns: tuple[int, ...]
+    points: Array
+    delimiter: str = ","
+
+    def with_points(self, points: Array) -> PointTable:
+        """The same table with other coordinates (N, d); all other columns stay."""
+        rows = [list(row) for row in self.rows]
+        for row, point in zip(rows, points.tolist(), strict=True):
+            for column, value in zip(self.columns, point, strict=True):
+                row[column] = repr(value)
+        return replace(self, rows=tuple(map(tuple, rows)), points=points)
 
 
 def read_points(path: Path | str) -> Array:
@@ -46,6 +83,11 @@ def read_points(path: Path | str) -> Array:
     ValueError
         If the file is missing, or holds something else, or headings that name no coordinates.
     """
+    return read_table(path).points
+
+
+def read_table(path: Path | str) -> PointTable:
+    """`read_points` with all that the table holds, so that it can be written again."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"There is no file of points at {path}.")
@@ -57,9 +99,10 @@ def read_points(path: Path | str) -> Array:
             rows = [row for row in csv.reader(file, delimiter=between) if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path.name} is not a text table of points; save them as CSV.") from error
-    columns = None
+    columns = head = None
     if rows and not all(_is_number(cell) for cell in rows[0]):
-        columns = _coordinates([cell.strip() for cell in rows.pop(0)], path.name)
+        head = tuple(rows.pop(0))
+        columns = _coordinates([cell.strip() for cell in head], path.name)
     try:
         numbers = [[float(row[k]) for k in columns or range(len(row))] for row in rows]
         points = np.array(numbers, dtype=float)
@@ -67,7 +110,20 @@ def read_points(path: Path | str) -> Array:
         raise ValueError(
             f"{path.name} is not a table of points; write one point a line, as numbers between commas."
         ) from error
-    return points.reshape(len(rows), -1) if rows else np.empty((0, 0))
+    points = points.reshape(len(rows), -1) if rows else np.empty((0, 0))
+    found = tuple(columns or range(points.shape[1]))
+    return PointTable(head, tuple(map(tuple, rows)), found, points, between)
+
+
+def write_table(table: PointTable, path: Path | str) -> Path:
+    """Write a table of points as text; the file is complete or not there at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=table.delimiter, lineterminator="\n")
+    if table.head is not None:
+        writer.writerow(table.head)
+    writer.writerows(table.rows)
+    replace_file(Path(path), partial(Path.write_text, data=text.getvalue(), encoding="utf-8"))
+    return Path(path)
 
 
 def _coordinates(head: Sequence[str], table: str) -> list[int]:

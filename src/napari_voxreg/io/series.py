@@ -45,17 +45,17 @@ def warp_series(image: Image, transform: Transform, grid: Grid, *, order: Litera
         return frames[0]
     masked = any(isinstance(frame.data, np.ma.MaskedArray) for frame in frames)
     data = (np.ma.stack if masked else np.stack)([frame.data for frame in frames])
-    return Image(data, _with_time_of(image, grid), image.name)
+    return Image(data, with_time_of(image, grid), image.name)
 
 
 def planned_series(image: Image, grid: Grid) -> Image:
     """What `warp_series` will give but for the pixels, to check where it can be written before any work."""
-    grid = _with_time_of(image, grid) if is_series(image) else grid
+    grid = with_time_of(image, grid) if is_series(image) else grid
     channels = () if image.channels is None else (image.channels,)
     return Image(np.broadcast_to(np.zeros((), image.data.dtype), (*grid.shape, *channels)), grid, image.name)
 
 
-def _with_time_of(series: Image, grid: Grid) -> Grid:
+def with_time_of(series: Image, grid: Grid) -> Grid:
     """A grid in space with the time axis of a series before it."""
     affine = series.grid.affine
     return with_time(grid, series.grid.shape[0], affine[0, 0], affine[0, -1])

@@ -11,7 +11,8 @@ from .bspline import BSpline
 from .composite import Composite, Displacement, chain, displacement_on
 from .fields import jacobian_determinant, without_affine
 from .projective import Homography, Quadratic
-from .resample import warp
+from .resample import resampled, warp
+from .sampling import INTERPOLATIONS, Interpolation
 from .thinplate import ThinPlate
 from .velocity import StationaryVelocity
 
@@ -27,12 +28,14 @@ READERS: dict[str, Callable[[Record, Array | None], Transform]] = {
 }
 
 __all__ = [
+    "INTERPOLATIONS",
     "READERS",
     "Affine",
     "BSpline",
     "Composite",
     "Displacement",
     "Homography",
+    "Interpolation",
     "Quadratic",
     "StationaryVelocity",
     "ThinPlate",
@@ -40,6 +43,7 @@ __all__ = [
     "chain",
     "displacement_on",
     "jacobian_determinant",
+    "resampled",
     "warp",
     "without_affine",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.geometry import Array, Grid, Image
+from ..core.progress import Cancelled, Progress, silent
 from .itk_parameters import bspline_from_parameters
 
 
@@ -113,9 +114,7 @@ def bspline_from_itk(transform: sitk.Transform, units: str = "millimeter") -> tu
 
 def displacement_to_itk(field: Array, grid: Grid) -> sitk.Transform:
     """World displacements (*grid.shape, d) as an ITK displacement field transform in double precision."""
-    vectors = np.ascontiguousarray(field[..., ::-1], dtype=np.float64)
-    image = set_geometry(sitk.GetImageFromArray(vectors, isVector=True), grid)
-    return sitk.DisplacementFieldTransform(image)
+    return sitk.DisplacementFieldTransform(field_to_itk(field, grid))
 
 
 def displacement_from_itk(
@@ -144,7 +143,12 @@ def sample_displacement(transform: sitk.Transform, grid: Grid) -> Array:
 
 
 def resample(
-    image: sitk.Image, transform: sitk.Transform, grid: Grid, nearest: bool, fill: float | None
+    image: sitk.Image,
+    transform: sitk.Transform,
+    grid: Grid,
+    interpolator: int,
+    fill: float | None,
+    progress: Progress = silent,
 ) -> Array:
     """Sample a SimpleITK image on a grid through a transform.
 
@@ -157,9 +161,53 @@ def resample(
     warper.SetOutputOrigin(grid.origin[::-1].tolist())
     warper.SetOutputDirection(grid.direction[::-1, ::-1].ravel().tolist())
     warper.SetTransform(transform)
-    warper.SetInterpolator(sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear)
+    warper.SetInterpolator(interpolator)
     if fill is None:
         warper.SetUseNearestNeighborExtrapolator(True)
     else:
         warper.SetDefaultPixelValue(fill)
-    return sitk.GetArrayFromImage(warper.Execute(image))
+    return sitk.GetArrayFromImage(_execute(warper, progress, image))
+
+
+def displaced(
+    image: sitk.Image, field: sitk.Image, interpolator: int, fill: float, progress: Progress = silent
+) -> Array:
+    """Sample a SimpleITK image on the grid of a field of displacements, each taken at its own node.
+
+    Pixels from outside get `fill`.
+    """
+    warper = sitk.WarpImageFilter()
+    warper.SetOutputSize(field.GetSize())
+    warper.SetOutputSpacing(field.GetSpacing())
+    warper.SetOutputOrigin(field.GetOrigin())
+    warper.SetOutputDirection(field.GetDirection())
+    warper.SetInterpolator(interpolator)
+    warper.SetEdgePaddingValue(fill)
+    return sitk.GetArrayFromImage(_execute(warper, progress, image, field))
+
+
+def field_to_itk(field: Array, grid: Grid) -> sitk.Image:
+    """World displacements (*grid.shape, d) as a SimpleITK image in double precision."""
+    vectors = np.ascontiguousarray(field[..., ::-1], dtype=np.float64)
+    return set_geometry(sitk.GetImageFromArray(vectors, isVector=True), grid)
+
+
+def _execute(method: sitk.ImageFilter, progress: Progress, *images: sitk.Image) -> sitk.Image:
+    """Run a filter of ITK's and report how far it is; ends within one report of Cancel."""
+    stopped: list[Cancelled] = []
+
+    def reported() -> None:
+        try:
+            progress(float(method.GetProgress()), "warping")
+        except Cancelled as cancelled:  # in a callback ITK would replace it by an error of its own
+            stopped.append(cancelled)
+            method.Abort()
+
+    if progress is not silent:
+        method.AddCommand(sitk.sitkProgressEvent, reported)
+    try:
+        return method.Execute(*images)
+    except RuntimeError:
+        if stopped:
+            raise stopped[0] from None
+        raise

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..core.geometry import Array, Grid, Image, as_image
-from ..core.pixels import with_nan
+from ..core.geometry import Grid, Image, as_image
+from ..core.progress import Progress, silent
 from .affine import Affine
 from .base import Transform
+from .sampling import Interpolation, Sampler
 
 
 def warp(
@@ -51,6 +52,30 @@ def warp(
     """
     if order not in (0, 1):
         raise ValueError(f"order cannot be {order!r}; choose 0 (nearest) or 1 (linear).")
+    return resampled(image, transform, grid, "linear" if order else "nearest", fill)
+
+
+def resampled(
+    image: Image | npt.ArrayLike,
+    transform: Transform | None,
+    grid: Grid,
+    interpolation: Interpolation,
+    fill: float | None = 0.0,
+    progress: Progress = silent,
+) -> Image:
+    """`warp` with every interpolation, reporting on the way.
+
+    Parameters
+    ----------
+    image, transform, grid, fill
+        As in `warp`.
+    interpolation : {"nearest", "linear", "cubic", "vote"}
+        Cubic is that of B-splines; pixels without data count as in linear interpolation. Vote takes
+        the label whose weights in linear interpolation add up to most: all labels are those of the image, and
+        their borders are smoother than with nearest.
+    progress : Progress
+        Called on the way; may raise `Cancelled`.
+    """
     if not isinstance(grid, Grid):
         raise ValueError(f"{type(grid).__name__} is not a grid; give that of the fixed image, image.grid.")
     image = as_image(image)
@@ -62,9 +87,8 @@ def warp(
     thin = grid.thin_axes()
     if transform is not None and transform.ndim < grid.ndim and len(thin) == grid.ndim - transform.ndim:
         # A transform found for a thin stack has an axis less; the stack's thickness comes back after it.
-        flat = warp(
-            image.without(image.grid.thin_axes()), transform, grid.without(thin), order=order, fill=fill
-        )
+        flat = image.without(image.grid.thin_axes())
+        flat = resampled(flat, transform, grid.without(thin), interpolation, fill, progress)
         return Image(np.expand_dims(flat.data, thin), grid, image.name)
     if transform is None:
         transform = Affine.identity(grid.ndim)
@@ -72,34 +96,9 @@ def warp(
         raise ValueError(f"A {transform.ndim}D transform cannot warp a {grid.ndim}D image.")
     if (image.grid.units, image.grid.crs) != (grid.units, grid.crs):
         image = image.with_grid(image.grid.in_world_of(grid))
-    return Image(_resample(image, transform, grid, order, fill), grid, image.name)
-
-
-def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: float | None) -> Array:
-    """The warped pixels in the image's own data type."""
-    from .itk import image_to_itk, resample
-
-    data = image.data
-    if isinstance(data, np.ma.MaskedArray):
-        plain = image.with_data(with_nan(data))
-        if not np.ma.is_masked(data):
-            return _resample(plain, transform, grid, order, fill)
-        order = 0 if data.dtype == bool else order
-        found = _resample(plain, transform, grid, order, None if fill is None else np.nan)
-        empty = np.isnan(found)
-        rounded = found if data.dtype.kind in "fc" else np.rint(found)
-        pixels = np.where(empty, data.fill_value, rounded).astype(data.dtype)
-        return np.ma.array(pixels, mask=empty, fill_value=data.fill_value)
-    if np.iscomplexobj(data):
-        parts = [_resample(image.with_data(p), transform, grid, order, fill) for p in (data.real, data.imag)]
-        return (parts[0] + 1j * parts[1]).astype(data.dtype)
-    nearest = order == 0 or data.dtype == bool
-    whole = np.issubdtype(data.dtype, np.integer) and not nearest
-    if whole:
-        # ITK would truncate; float64 holds every integer up to 2^53, float32 those of 16 bits.
-        image = image.with_data(data.astype(np.float32 if data.dtype.itemsize <= 2 else np.float64))
     try:
-        warped = resample(image_to_itk(image), transform.to_itk(grid), grid, nearest, fill)
+        sampler = Sampler(image.grid, transform, grid)
+        return Image(sampler(image.data, interpolation, fill, progress), grid, image.name)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error).lower():
             raise
@@ -107,7 +106,3 @@ def _resample(image: Image, transform: Transform, grid: Grid, order: int, fill: 
             f"A grid of {' x '.join(map(str, grid.shape))} pixels needs more memory than there is; "
             "choose a smaller fixed image, or close other programs."
         ) from error
-    if whole:
-        limits = np.iinfo(data.dtype)
-        warped = np.clip(np.rint(warped), limits.min, limits.max)
-    return warped.astype(data.dtype, copy=False)

@@ -18,6 +18,7 @@ from napari.utils.transforms import CompositeAffine
 
 from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
 from ...core.pixels import counted, with_opacity
+from .outlines import ellipse
 
 AXES = ("z", "y", "x")
 CHANNELS = frozenset({"c", "channel"})
@@ -357,7 +358,7 @@ def _shapes_snapshot(layer: Shapes) -> ShapesSnapshot:
     outlines = []
     for vertices, kind in zip(layer.data, layer.shape_type, strict=True):
         if kind == "ellipse":
-            outlines.append(_ellipse(vertices))
+            outlines.append(ellipse(vertices))
         elif kind in ("rectangle", "polygon"):
             outlines.append(vertices)
     if not outlines:
@@ -368,13 +369,6 @@ def _shapes_snapshot(layer: Shapes) -> ShapesSnapshot:
         tuple(apply_affine(matrix, outline) for outline in outlines),
         tuple(str(unit) for unit in layer.units),
     )
-
-
-def _ellipse(corners: Array) -> Array:
-    """The outline inside a box given by its four corners in order, (100, n)."""
-    angle = np.linspace(0, 2 * np.pi, 100, endpoint=False)[:, None]
-    first, second = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
-    return corners.mean(axis=0) + np.cos(angle) * first + np.sin(angle) * second
 
 
 def _world_on(world: Array, units: Sequence[str], grid: Grid) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import napari.viewer
 from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
+from ..doors import APPLY, open_panel
 from ..look.look import Look
 from ..look.row import LookRow
 from ..session.run_layers import RunLayers
@@ -12,7 +13,7 @@ from ..session.state import SessionState
 
 
 class AfterRun(QWidget):
-    """The rows Look, and Save, Copy as Python, Undo, Redo; hidden while there is no result.
+    """The rows Look, and Save, Apply to, Copy as Python, Undo, Redo; hidden while there is no result.
 
     Parameters
     ----------
@@ -29,6 +30,9 @@ class AfterRun(QWidget):
         self.look_row = LookRow(self.look)
         self.save_button = QPushButton("Save…")
         self.save_button.setToolTip("Save the transform (ITK's .h5), its record (JSON) and files in a folder")
+        self.apply_button = QPushButton("Apply to…")
+        self.apply_button.setToolTip("Apply the result to other layers or to files, in the Apply panel")
+        self.apply_button.clicked.connect(lambda: open_panel(viewer, APPLY))
         self.python_button = QPushButton("Copy as Python")
         self.python_button.setToolTip("Copy a script that registers the same pair in the same way")
         self.undo_button = QPushButton("Undo")
@@ -38,10 +42,16 @@ class AfterRun(QWidget):
         buttons = QGridLayout()
         buttons.setContentsMargins(0, 0, 0, 0)
         buttons.setSpacing(4)
-        every = (self.save_button, self.python_button, self.undo_button, self.redo_button)
+        every = (
+            self.save_button,
+            self.apply_button,
+            self.python_button,
+            self.undo_button,
+            self.redo_button,
+        )
         for k, button in enumerate(every):
             button.setStyleSheet("padding: 3px 6px;")
-            buttons.addWidget(button, 0, k)
+            buttons.addWidget(button, k // 3, k % 3)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.look_row)
@@ -52,7 +62,7 @@ class AfterRun(QWidget):
         """Show the current run in the way that was chosen last."""
         run = self._state.current
         self.setVisible(run is not None or bool(self._state.undone))
-        for button in (self.save_button, self.python_button, self.undo_button):
+        for button in (self.save_button, self.apply_button, self.python_button, self.undo_button):
             button.setEnabled(run is not None)
         self.redo_button.setVisible(bool(self._state.undone))
         fixed = None if run is None or run.fixed is None else run.fixed()

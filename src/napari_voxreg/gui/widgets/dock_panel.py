@@ -6,12 +6,16 @@ import itertools
 from typing import Any
 
 import napari.viewer
+from napari._app_model import get_app_model
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from .canvas_context import keep_context
 
 COUNT = itertools.count()
+CONTEXT_MENU = "napari/layers/context"  # of the layer list; manifests cannot contribute to it
+# Titles and functions of our entries there.
+CONTEXT_ENTRIES = {"Apply last transform (VoxReg)": "napari_voxreg.gui.doors:apply_last"}
 
 
 class Docked(QWidget):
@@ -36,6 +40,7 @@ class Docked(QWidget):
         keep_context(viewer)
         self._joined: QDockWidget | None = None
         self._asked = next(COUNT)  # the panel asked for last is in front
+        extend_context_menu()
 
     @property
     def in_front(self) -> bool:
@@ -136,3 +141,14 @@ class Docked(QWidget):
     def _delete_if_left(self) -> None:
         if self.parent() is None and not self.isVisible():
             self.deleteLater()
+
+
+def extend_context_menu() -> None:
+    """Add our entries to the context menu of the layer list, once."""
+    app = get_app_model()
+    for title, function in CONTEXT_ENTRIES.items():
+        name = f"napari-voxreg.context.{function.rpartition(':')[2]}"
+        if name not in app.commands:
+            menus: list[Any] = [{"id": CONTEXT_MENU, "group": "8_voxreg"}]
+            # The palette has the command of the manifest.
+            app.register_action(name, title, callback=function, menus=menus, palette=False)

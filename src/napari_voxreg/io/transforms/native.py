@@ -26,6 +26,7 @@ from .foreign import read_foreign
 log = logging.getLogger(__name__)
 
 FORMAT = "napari-voxreg transform"
+VERSION = 1
 RECORDED = ("napari-voxreg", "numpy", "scipy", "scikit-image", "SimpleITK", "itk-elastix", "torch", "napari")
 
 
@@ -68,7 +69,7 @@ def save_transform(
             file.visititems(_read_whole)
         description = {
             "format": FORMAT,
-            "version": 1,
+            "version": VERSION,
             "maps": "world points of the fixed image to world points of the moving image",
             "axis order": "array axes: (row, column) or (plane, row, column)",
             "units": list(grid.units),
@@ -178,8 +179,14 @@ def load_record(path: Path | str) -> dict[str, Any] | None:
     record = read_json(side)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         return None
+    if isinstance(number := record.get("version"), int) and number > VERSION:
+        raise ValueError(
+            f"{side.name} was written by a newer napari-voxreg, as version {number} of its format; update "
+            "napari-voxreg, or remove it to read the .h5 alone."
+        )
     with reading(side, "remove it to read the .h5 alone"):
         grid_from_record(record["fixed grid"])
+        moving_grid(record)
         h5, members = record["h5"], record["members"]
         if not members or not all(isinstance(text, str) for text in (h5["exact"], h5["sha256"])):
             raise ValueError("no members")
@@ -191,6 +198,12 @@ def load_record(path: Path | str) -> dict[str, Any] | None:
 def fixed_grid(record: Mapping[str, Any]) -> Grid:
     """The fixed image's grid from a record."""
     return grid_from_record(record["fixed grid"])
+
+
+def moving_grid(record: Mapping[str, Any]) -> Grid | None:
+    """The moving image's grid from a record, in the units of the fixed one; None where it is not there."""
+    grid = record.get("moving grid")
+    return None if grid is None else grid_from_record(grid)
 
 
 def _transform_path(path: Path) -> Path:

@@ -1,0 +1,1 @@
+"""The Apply panel: transforms on whatever belongs to an image."""

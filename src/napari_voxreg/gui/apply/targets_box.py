@@ -1,0 +1,122 @@
+"""To what transforms are applied: checked layers, or a folder of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from napari.layers import Layer
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFormLayout, QListWidget, QListWidgetItem, QSizePolicy, QVBoxLayout, QWidget
+
+from ..widgets.combo_box import Choice, heading
+from ..widgets.source_box import PathLine
+
+LAYERS, FOLDER = "layers", "a folder of files"
+ROWS = 5  # of the list, without a scroll bar
+
+
+class TargetsBox(QWidget):
+    """A list of all layers with check boxes, or two folders.
+
+    Signals
+    -------
+    changed()
+        Other layers or folders were chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind = Choice()
+        self.kind.addItems([LAYERS, FOLDER])
+        tip = "Layers of this viewer, or all images and tables of points in a folder"
+        self.kind.setToolTip(tip)
+        self.kind.setAccessibleName("Apply to")
+        self.list = QListWidget()
+        self.list.setAccessibleName("Layers to which the transform is applied")
+        self.list.setToolTip("Each checked layer gives a new layer; none is changed")
+        # Else it would compete with the space below the panel's content.
+        self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.list.setFixedHeight(ROWS * self.list.fontMetrics().lineSpacing() + 3 * ROWS + 8)
+        self.source, self.output = PathLine("with images and tables"), PathLine("a new or empty folder")
+        self._folders = QWidget()
+        form = QFormLayout(self._folders)
+        form.setContentsMargins(0, 0, 0, 0)
+        tips = ("Images and tables of points (.csv, .tsv)", "Gets files of the same names")
+        for name, line, text in zip(("From", "Into"), (self.source, self.output), tips, strict=True):
+            line.line.setAccessibleName(f"{name} folder")
+            form.addRow(heading(name, line, text), line)
+            line.changed.connect(self.changed)
+        self._folders.hide()
+        row = QFormLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addRow(heading("Apply to", self.kind, tip), self.kind)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.list)
+        layout.addWidget(self._folders)
+        self._layers: list[Layer] = []
+        self._checked: list[Layer] = []
+        self.kind.activated.connect(self._turn)
+        self.list.itemChanged.connect(self._check)
+
+    @property
+    def folder(self) -> bool:
+        """Whether a folder is chosen, and not layers."""
+        return self.kind.currentText() == FOLDER
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The checked layers, the topmost first."""
+        return [layer for layer in self._layers if any(layer is one for one in self._checked)]
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """Offer all layers, the topmost first, keeping the checks."""
+        self._layers = list(layers)[::-1]
+        self._checked = self.layers
+        self._show()
+
+    def check(self, layers: Iterable[Layer]) -> None:
+        """Check these layers only."""
+        self.kind.setCurrentText(LAYERS)
+        self._checked = list(layers)
+        self._show()
+        self._turn()
+
+    def choose_folder(self) -> None:
+        """Apply to a folder."""
+        self.kind.setCurrentText(FOLDER)
+        self._turn()
+
+    def reason(self) -> str:
+        """Why there is nothing to apply to; empty if there is."""
+        if not self.folder:
+            return "" if self.layers else "Check the layers to which the transform is applied."
+        if self.source.path is None or not self.source.path.is_dir():
+            return "Choose a folder with images or tables of points."
+        return "" if self.output.path is not None else "Choose the folder for the results."
+
+    def _turn(self) -> None:
+        self.list.setVisible(not self.folder)
+        self._folders.setVisible(self.folder)
+        self.changed.emit()
+
+    def _show(self) -> None:
+        self.list.blockSignals(True)
+        self.list.clear()
+        for layer in self._layers:
+            item = QListWidgetItem(layer.name, self.list)
+            item.setToolTip(f"{layer.name}: {type(layer).__name__}, {layer.ndim}D")
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            checked = any(layer is one for one in self._checked)
+            item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
+        self.list.blockSignals(False)
+
+    def _check(self, item: QListWidgetItem) -> None:
+        layer = self._layers[self.list.row(item)]
+        self._checked = [one for one in self._checked if one is not layer]
+        if item.checkState() == Qt.CheckState.Checked:
+            self._checked.append(layer)
+        self.changed.emit()

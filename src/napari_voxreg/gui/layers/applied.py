@@ -1,0 +1,309 @@
+"""Layers to which a transform is applied: taken on the main thread, computed in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+from napari.layers import Layer
+
+from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
+from ...core.pixels import with_opacity
+from ...core.progress import Progress, subprogress
+from ...registration.apply import Background, Direction, apply, fill_of, target_grid, warper
+from ...registration.pair_transform import PairTransform
+from ...transforms import Interpolation
+from .outlines import mapped_shapes
+from .placement import RESULT, LayerData
+from .snapshots import CRS, NOTES, STEPPED, data_to_world, grid_kwargs
+
+PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+OF_THE_DATA = ("plane", "experimental_clipping_planes", "locked_data_level")  # in coordinates of its pixels
+OF_RESULTS = ("voxreg", RESULT, CRS, NOTES)  # in a layer's metadata
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """How a transform is applied to layers.
+
+    Parameters
+    ----------
+    direction, grid, pixel_size, background
+        As in `napari_voxreg.apply`.
+    images, labels : str
+        The interpolation of images and of labels.
+    resample : bool
+        Whether images are resampled; else an affine transform goes into the new layer's own affine, also that
+        of points and shapes.
+    """
+
+    direction: Direction = "moving -> fixed"
+    grid: Grid | Literal["fixed", "moving"] | None = None
+    pixel_size: float | tuple[float, ...] | None = None
+    images: Interpolation = "linear"
+    labels: Interpolation = "nearest"
+    background: Background = "own"
+    resample: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class TakenLayer:
+    """A layer of any kind as it was, safe to pass to another thread.
+
+    Parameters
+    ----------
+    data : object
+        The layer's data; references, never modified.
+    state : dict
+        All keyword arguments that make the layer again.
+    kind : str
+        "image", "labels", "points", "shapes", "vectors", "tracks" or "surface".
+    matrix : ndarray, shape (n + 1, n + 1)
+        From data to world, in the layer's own units.
+    """
+
+    data: Any
+    state: dict[str, Any]
+    kind: str
+    matrix: Array
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return str(self.state["name"])
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, n; channels do not count."""
+        return len(self.matrix) - 1
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Of all axes."""
+        return tuple(str(unit) for unit in self.state["units"])
+
+    def grid(self, axes: Sequence[int], steps: Mapping[int, int] | None = None) -> Grid:
+        """Where the pixels of an image or labels lie, at a position along its other axes (the first one)."""
+        world = np.eye(len(axes) + 1)
+        world[:-1, :-1] = self.matrix[np.ix_(axes, axes)]
+        world[:-1, -1] = self.matrix[axes, -1]
+        for axis, index in (steps or {}).items():
+            world[:-1, -1] += self.matrix[axes, axis] * index
+        shape = tuple(int(self.pixels.shape[k]) for k in axes)
+        return Grid(shape, world, tuple(self.units[k] for k in axes), self.state["metadata"].get(CRS))
+
+    @property
+    def pixels(self) -> Any:
+        """Those of an image or labels, at full resolution."""
+        return self.data[0] if self.state.get("multiscale") else self.data
+
+    def spatial(self, ndim: int) -> list[int]:
+        """The axes in which a transform of so many axes moves: the last ones that are not time or channels.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer, or the layer's own transform mixes them with the others.
+        """
+        named = [str(label).strip().lower() in STEPPED for label in self.state["axis_labels"]]
+        axes = [k for k in range(self.ndim) if not named[k]][-ndim:]
+        if len(axes) < ndim:
+            raise ValueError(f"{self.name!r} is {len(axes)}D and the transform {ndim}D; choose other layers.")
+        others = [k for k in range(self.ndim) if k not in axes]
+        linear = np.abs(self.matrix[:-1, :-1])
+        if others and linear[np.ix_(others, axes)].max() > 1e-9 * linear.max():
+            raise ValueError(f"The transform of {self.name!r} mixes its axes; reset its affine first.")
+        return axes
+
+
+def take(layer: Layer) -> TakenLayer:
+    """Take a layer for a worker."""
+    data, state, kind = layer.as_layer_data_tuple()
+    if kind in ("points", "vectors", "tracks"):
+        data = data.copy()  # edited in place; shapes and surfaces are copied by napari
+    return TakenLayer(data, state, kind, data_to_world(layer))
+
+
+def applied_layer(
+    taken: TakenLayer, pair: PairTransform, options: LayerOptions, title: str, progress: Progress
+) -> tuple[LayerData, tuple[str, ...]]:
+    """Apply a transform to a layer.
+
+    Parameters
+    ----------
+    taken : TakenLayer
+    pair : PairTransform
+    options : LayerOptions
+    title : str
+        Of the transform, for the name of the new layer.
+    progress : Progress
+        May raise `Cancelled`.
+
+    Returns
+    -------
+    LayerData
+        ``(data, keyword arguments, type)`` of a new layer that looks like the old one.
+    tuple of str
+        Notes for the user.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names the layer.
+    """
+    state = {key: value for key, value in taken.state.items() if key not in OF_RESULTS}
+    known = {key: value for key, value in state["metadata"].items() if key not in OF_RESULTS}
+    state |= {"name": f"{taken.name} applied {title}", "metadata": known, "visible": True}
+    try:
+        if not options.resample:
+            return _with_affine(taken, state, pair, options), ()
+        if taken.kind in ("image", "labels"):
+            return _warped(taken, state, pair, options, progress)
+        return _moved(taken, state, pair, options, progress)
+    except ValueError as error:
+        raise ValueError(f"{taken.name}: {error}") from error
+
+
+def _with_affine(
+    taken: TakenLayer, state: dict[str, Any], pair: PairTransform, options: LayerOptions
+) -> LayerData:
+    """The same data in another place."""
+    transform = pair.transform
+    if not transform.linear or transform.matrix is None:
+        raise ValueError("Only an affine transform can be set as the layer's affine; resample instead.")
+    matrix: Array = transform.matrix
+    if options.direction == "moving -> fixed":
+        matrix = np.linalg.inv(matrix)
+    axes, factors = taken.spatial(transform.ndim), _factors(taken, pair)
+    units = np.diag([*factors, 1.0])
+    inner = np.linalg.inv(units) @ matrix @ units
+    whole = np.eye(taken.ndim + 1)
+    whole[np.ix_([*axes, taken.ndim], [*axes, taken.ndim])] = inner
+    data = taken.data
+    if taken.kind == "labels" and isinstance(data, np.ndarray):
+        data = data.copy()  # painted on independently
+    return data, {**state, "affine": whole @ np.asarray(taken.state["affine"])}, taken.kind
+
+
+def _warped(
+    taken: TakenLayer, state: dict[str, Any], pair: PairTransform, options: LayerOptions, progress: Progress
+) -> tuple[LayerData, tuple[str, ...]]:
+    """Pixels on another grid, at every position along the other axes."""
+    axes = taken.spatial(pair.transform.ndim)
+    steps = [k for k in range(taken.ndim) if k not in axes]
+    pixels = taken.pixels
+    colours = pixels.shape[taken.ndim :]
+    interpolation = options.labels if taken.kind == "labels" else options.images
+    target = target_grid(pair, options.direction, options.grid, options.pixel_size)
+    ready = warper(pair, options.direction, target, interpolation, progress)
+    shape = [0] * taken.ndim
+    for k in range(taken.ndim):
+        shape[k] = ready.grid.shape[axes.index(k)] if k in axes else pixels.shape[k]
+    found = np.empty((*shape, *colours), pixels.dtype)
+    fill: float | None = None
+    positions = list(product(*(range(pixels.shape[k]) for k in steps)))
+    for number, position in enumerate(positions):
+        part = subprogress(progress, number / len(positions), (number + 1) / len(positions))
+        part(0.0, f"warping {taken.name}")
+        at: list[Any] = [slice(None)] * taken.ndim
+        for k, index in zip(steps, position, strict=True):
+            at[k] = index
+        frame = _frame(taken, pixels[tuple(at)], axes, dict(zip(steps, position, strict=True)))
+        if fill is None:
+            fill = _fill(taken, frame, options.background)
+        found[tuple(at)] = np.ma.filled(ready(frame, fill, part))
+    for key in (*PLACED, *OF_THE_DATA):
+        state.pop(key, None)
+    if target.crs is not None:
+        state["metadata"] = {**state["metadata"], CRS: target.crs}
+    flat = target if target.ndim == ready.grid.ndim else target.without(target.thin_axes())
+    keywords = {**state, **_placed(taken, flat, axes), "multiscale": False}
+    return (found, keywords, taken.kind), ready.notes
+
+
+def _frame(taken: TakenLayer, pixels: Any, axes: Sequence[int], steps: Mapping[int, int]) -> Image:
+    """The pixels at one position along the other axes."""
+    if taken.state.get("rgb") and pixels.shape[-1] == 4:
+        pixels = with_opacity(np.asarray(pixels))
+    return Image(pixels, taken.grid(axes, steps), taken.name)
+
+
+def _fill(taken: TakenLayer, frame: Image, background: Background) -> float:
+    """The value outside an image or labels."""
+    if taken.kind == "labels":
+        return 0.0
+    if background == "own" and taken.state.get("rgb") and frame.data.dtype.kind == "f":
+        return 0.0  # colours have no NaN
+    return fill_of(frame, "linear", background)
+
+
+def _placed(taken: TakenLayer, grid: Grid, axes: Sequence[int]) -> dict[str, Any]:
+    """Keyword arguments that place a layer of n axes on a grid, and along its other axes as it was."""
+    matrix, units = np.diag(np.diag(taken.matrix)), list(taken.units)
+    matrix[:-1, -1] = taken.matrix[:-1, -1]
+    matrix[np.ix_(axes, axes)] = grid.affine[:-1, :-1]
+    matrix[axes, -1] = grid.affine[:-1, -1]
+    for axis, unit in zip(axes, grid.units, strict=True):
+        units[axis] = unit
+    # The shape does not matter here.
+    place = grid_kwargs(Grid((1,) * taken.ndim, matrix, tuple(units)))
+    return {**place, "axis_labels": taken.state["axis_labels"]}
+
+
+def _moved(
+    taken: TakenLayer, state: dict[str, Any], pair: PairTransform, options: LayerOptions, progress: Progress
+) -> tuple[LayerData, tuple[str, ...]]:
+    """Points, and what is made of points, moved in the layer's own coordinates."""
+    notes: dict[str, None] = {}
+    mapped = _mapping(taken, pair, options.direction, notes, progress)
+    data = taken.data
+    progress(0.0, f"moving {taken.name}")
+    if taken.kind == "points":
+        data = mapped(data)
+    elif taken.kind == "tracks":
+        data = data.copy()
+        data[:, 1:] = mapped(data[:, 1:])
+    elif taken.kind == "surface":
+        data = (mapped(data[0]), *data[1:])
+    elif taken.kind == "vectors":
+        start, stop = np.split(mapped(np.concatenate([data[:, 0], data[:, 0] + data[:, 1]])), 2)
+        data = np.stack([start, stop - start], axis=1)
+    else:
+        data, kinds = mapped_shapes(data, taken.state["shape_type"], mapped, straight=pair.transform.linear)
+        state["shape_type"] = kinds
+    return (data, state, taken.kind), tuple(notes)
+
+
+def _mapping(
+    taken: TakenLayer,
+    pair: PairTransform,
+    direction: Direction,
+    notes: dict[str, None],
+    progress: Progress,
+) -> Callable[[Array], Array]:
+    """What maps points (N, n) in a layer's data; sentences for the user are added to `notes`."""
+    axes, factors = taken.spatial(pair.transform.ndim), _factors(taken, pair)
+    back = np.linalg.inv(taken.matrix)
+
+    def mapped(points: Array) -> Array:
+        world = apply_affine(taken.matrix, points)
+        if len(points):
+            done = apply(pair, world[:, axes] * factors, direction=direction, progress=progress)
+            notes.update(dict.fromkeys(done.notes))
+            world[:, axes] = np.asarray(done) / factors
+        return apply_affine(back, world)
+
+    return mapped
+
+
+def _factors(taken: TakenLayer, pair: PairTransform) -> Array:
+    """How many units of the transform one unit of the layer is, along the axes in which it moves."""
+    axes = taken.spatial(pair.transform.ndim)
+    if pair.fixed is None:
+        return np.ones(len(axes))
+    return np.array(
+        [unit_factor(taken.units[k], unit) for k, unit in zip(axes, pair.fixed.units, strict=True)]
+    )
