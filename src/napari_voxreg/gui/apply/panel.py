@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.progress import Cancelled
+from ..background.activity import Activity
 from ..background.worker import Runner
 from ..layers.applied import LayerOptions, take
 from ..layers.layer_events import LayerWatch
@@ -82,6 +83,7 @@ class ApplyWidget(Docked):
             return
         self.said.say("", "quiet")
         self.bar.set_running(True)
+        self._activity.begin("Applying…")
         self._runner.start(
             self._job(),
             report=self.bar.show_report,
@@ -149,6 +151,7 @@ class ApplyWidget(Docked):
     def _build(self) -> None:
         self.transforms, self.targets, self.options = TransformsBox(), TargetsBox(), OptionsBox()
         self.bar, self.said = ApplyBar(), Sentence()
+        self._activity = Activity(self, self.bar.bar, self.cancel)
         self.said.hide()
         content = QWidget()
         layout = QVBoxLayout(content)
@@ -204,6 +207,7 @@ class ApplyWidget(Docked):
             return
         self._done = None
         self.bar.set_running(False)
+        self._activity.end("All is applied.")
         self._refresh()
         count = len(done.layers)
         made = [f"{count} new layer{'s' if count > 1 else ''}."] if count else []
@@ -215,6 +219,7 @@ class ApplyWidget(Docked):
         self.bar.set_running(False)
         self._refresh()
         stopped = isinstance(error, Cancelled)
+        self._activity.end("" if stopped else str(error).split("\n")[0])
         text = "Cancelled; files that are complete stay." if stopped else str(error).split("\n")[0]
         self.said.say(text, "quiet" if stopped else "failed")
         self.failed.emit(text)

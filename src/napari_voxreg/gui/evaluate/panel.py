@@ -33,11 +33,11 @@ from ...evaluation import Evaluation, Row
 from ...methods import METHODS
 from ...registration.result import Result
 from ..background import child_process
+from ..background.activity import Activity
 from ..background.worker import Report, Runner
 from ..layers.placement import LayerData
 from ..layers.result_layers import result_layers
 from ..layers.snapshots import snapshot
-from ..widgets.activity import Activity
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked
 from ..widgets.method_box import MethodBox

@@ -23,6 +23,7 @@ from ...methods import METHODS
 from ...registration.compare import Row
 from ...registration.result import Result
 from ..background import child_process
+from ..background.activity import Activity
 from ..background.worker import Report, Runner
 from ..cursor.follower import follow_cursor
 from ..layers.canvas_drops import CanvasDrops
@@ -33,7 +34,6 @@ from ..session.chosen import Chosen
 from ..session.run_layers import RunLayers, created
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
-from ..widgets.activity import Activity
 from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
 from ..widgets.method_box import MethodBox

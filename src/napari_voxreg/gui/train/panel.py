@@ -18,10 +18,10 @@ from qtpy.QtWidgets import (
 
 from ...core import process
 from ..background import child_process
+from ..background.activity import Activity
 from ..background.preload import load_ahead
 from ..background.worker import Runner
 from ..doors import evaluate_weights, use_in_register
-from ..widgets.activity import Activity
 from ..widgets.close_guard import CloseGuard
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked

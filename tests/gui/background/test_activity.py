@@ -5,8 +5,8 @@ from napari.utils.notifications import notification_manager
 from napari.utils.progress import progress
 from qtpy.QtWidgets import QProgressBar, QWidget
 
-from napari_voxreg.gui.widgets import activity
-from napari_voxreg.gui.widgets.activity import Activity
+from napari_voxreg.gui.background import activity
+from napari_voxreg.gui.background.activity import Activity
 
 
 @pytest.fixture
