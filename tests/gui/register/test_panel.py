@@ -53,7 +53,7 @@ def panel(viewer):
 
 def run(panel, qtbot):
     """Press the button and wait for the result."""
-    with qtbot.waitSignal(panel.finished, timeout=60_000, raising=False) as blocker:
+    with qtbot.waitSignal(panel.finished, timeout=180_000, raising=False) as blocker:
         panel.bar.button.click()
     assert blocker.signal_triggered, panel.outcome.sentence.text()
     return blocker.args[0]
