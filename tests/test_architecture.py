@@ -31,7 +31,7 @@ TIERS = (
 )
 ORDER = [folder for tier in TIERS for folder in tier]
 # The same inside gui/: a panel knows the folders below it, never another panel.
-PANELS = ("register", "results", "train", "evaluate")
+PANELS = ("register", "results", "landmarks", "train", "evaluate")
 GUI_BELOW = ("doors", "look", "session", "layers", "widgets", "background")
 TORCH = {"tensor", "nets", "pose", "diffeo", "train"}  # everything else imports these where it uses them
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}

@@ -25,10 +25,11 @@ from ...registration.result import Result
 from ..background import child_process
 from ..background.worker import Report, Runner
 from ..layers.canvas_drops import CanvasDrops
+from ..layers.guess import common_ndim
 from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
-from ..session.chosen import Chosen
+from ..session.chosen import Chosen, Fitted
 from ..session.run_layers import RunLayers, created
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
@@ -36,7 +37,7 @@ from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
 from ..widgets.method_box import MethodBox
 from .after_run import AfterRun
-from .checks import chosen_in, common_ndim, reason_against, reason_against_pair
+from .checks import chosen_in, reason_against, reason_against_pair
 from .choices import Choices
 from .compare_table import CompareTable
 from .file_opener import FileOpener
@@ -149,6 +150,18 @@ class RegisterWidget(Docked):
         self.method.choose(method, weights=weights)
         self.method.fold.open = True
 
+    def use_initial(self, fitted: Fitted, pair: tuple[Layer, Layer]) -> None:
+        """Choose a pair, and a transform that was fitted to it as its initial one."""
+        self._choices.take_pair(pair)
+        self.initial.choose_fit(fitted)
+        self.initial_fold.open = True
+
+    def use_landmarks(self, points: tuple[Layer, Layer], pair: tuple[Layer, Layer]) -> None:
+        """Choose a pair and its landmarks."""
+        self._choices.take_pair(pair)
+        self.initial.choose_points(points)
+        self.initial_fold.open = True
+
     def repeat(self, run: Run) -> None:
         """Choose what an earlier run was made from; nothing is run."""
         self._choices.repeat(run, list(self._viewer.layers), self._state.results)
@@ -253,7 +266,7 @@ class RegisterWidget(Docked):
         against = reason_against_pair(self.pair, self.initial)
         self.bar.set_reason(self.reason(), against)
         if not against:
-            self.bar.compare.offer(common_ndim(self.pair))
+            self.bar.compare.offer(common_ndim(self.pair.fixed.layer, self.pair.moving.layer))
         self.initial_fold.setText(f"Initial transform: {self.initial.title}")
         self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
         # A verdict and a table belong to their pair.
