@@ -87,7 +87,7 @@ def test_pairs_are_placed_by_clicks_and_keys(panel, viewer, qtbot):
     assert "landmark 1 in the fixed image" in panel.said.text()
     assert [layer.visible for layer in images] == [True, False]
     click(viewer, (10, 12))
-    assert [layer.visible for layer in images] == [False, True]
+    assert [layer.visible for layer in viewer.layers] == [False, True, False, True]
     assert panel.said.text().startswith("Landmark 1: click it in the moving image")
     assert len(panel.pairs.complete[0]) == 0  # it does not count yet
     click(viewer, np.add((10, 12), OFFSET))
@@ -253,6 +253,10 @@ def test_dragging_a_point_moves_the_preview_without_resampling(placed, viewer, q
     np.testing.assert_allclose(panel.fitted(world), panel.pairs.moving.world, atol=1e-6)
     click_on = np.array((15.0, 20))
     panel.buttons["Add pairs"].click()
+    click(viewer, click_on)
+    assert images[0].visible and shown.visible and fixed.visible and not images[1].visible
+    key(viewer, Qt.Key.Key_Escape)
+    assert len(viewer.layers["moving landmarks"].data) == 5  # though it is hidden
     click(viewer, click_on)
     click(viewer, click_on)  # seen there, it lies elsewhere
     np.testing.assert_allclose(

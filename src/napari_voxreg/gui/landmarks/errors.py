@@ -98,8 +98,8 @@ def rows_of(
     if worst >= 0 and decisive[worst] == 0:
         worst = -1
     return [
-        PairErrors(int(number), *map(float, errors), worst=k == worst)
-        for k, (number, *errors) in enumerate(zip(numbers, residual, missed, result, strict=True))
+        PairErrors(int(number), float(residual[k]), float(missed[k]), float(result[k]), k == worst)
+        for k, number in enumerate(numbers)
     ]
 
 

@@ -310,9 +310,12 @@ def _renumber(layer: Points, following: int) -> None:
 
 def _set(layer: Points, data: Array, numbers: Array) -> None:
     """Give a layer other points with their numbers."""
+    # Of a hidden layer napari does not find out which points are seen, and labels those that are gone.
+    shown, layer.visible = layer.visible, True
     layer.selected_data = set()
     layer.data = data
     layer.features = {NUMBER: numbers}
+    layer.visible = shown
 
 
 def _listed(numbers: set[int]) -> str:

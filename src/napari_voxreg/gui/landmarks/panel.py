@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +139,7 @@ class LandmarksWidget(Docked):
         return {
             "Add pairs": self._add,
             "Delete": self._delete,
-            "Undo": lambda: self.pairs and self.pairs.undo(),
-            "Redo": lambda: self.pairs and self.pairs.redo(),
-            "Accept": lambda: self.placing and self.placing.accept(),
-            "Refine": lambda: self.placing and self.placing.refine(),
-            "Skip": lambda: self.placing and self.placing.skip(),
+            **{text: partial(self._press, text) for text in ("Undo", "Redo", "Accept", "Refine", "Skip")},
             "Use as initial transform": self._use_initial,
             "Use as landmarks": self._use_landmarks,
             "Open CSV…": self._open,
@@ -174,7 +171,7 @@ class LandmarksWidget(Docked):
             fixed = Side(self._viewer, pair[0], points[0])
             moving = Side(self._viewer, pair[1], points[1], fixed.grid)
             self.pairs = PointPairs(fixed, moving)
-            visibility = Visibility()
+            visibility = Visibility(("placing", "preview"))
             self.preview = Preview(self._viewer, self.pairs, visibility, self)
             self.placing = Placing(
                 self._viewer, self.pairs, self._present, self._seen_through, visibility, self
@@ -338,6 +335,19 @@ class LandmarksWidget(Docked):
         pairs = self._with_points()
         if pairs is not None and self.placing is not None:
             self.placing.stop() if self.placing.on else self.placing.start()
+
+    def _press(self, text: str) -> None:
+        """Do with the landmarks what a button says."""
+        if self.pairs is not None and self.placing is not None:
+            pairs, placing = self.pairs, self.placing
+            acts = {
+                "Undo": pairs.undo,
+                "Redo": pairs.redo,
+                "Accept": placing.accept,
+                "Refine": placing.refine,
+                "Skip": placing.skip,
+            }
+            acts[text]()
 
     def _delete(self) -> None:
         """Delete the pair of the selected row, else those of the selected points."""

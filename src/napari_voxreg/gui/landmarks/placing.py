@@ -12,6 +12,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut
 
 from ...core.geometry import Array
+from ...core.progress import Progress
 from ...metrics.landmarks import find_partner
 from ...transforms import Affine, Transform, chain
 from ..background.worker import Runner
@@ -28,8 +29,8 @@ VOLUME = "Landmarks are placed in slices: switch the viewer to 2D."
 class Placing(QObject):
     """The mode in which clicks place pairs.
 
-    While a fixed point is expected the moving image is hidden, and the other way round, unless a preview
-    shows one over the other.
+    While a fixed point is expected the moving image and its points are hidden, and the other way round,
+    unless a preview shows one over the other.
 
     Parameters
     ----------
@@ -164,9 +165,14 @@ class Placing(QObject):
         present = self._present()
         offset = moving - present(fixed[None])[0]
         begin = chain(Affine.translation(offset), present) if offset.any() else present
-        sides = (pairs.fixed, pairs.fixed.taken), (pairs.moving, pairs.moving.taken)
+        first, second = pairs.fixed.taken, pairs.moving.taken
+
+        def job(progress: Progress) -> tuple[Array, float]:
+            progress(0.0, "searching")
+            return find_partner(pairs.fixed.pixels(first), pairs.moving.pixels(second), fixed, begin)
+
         self._runner.start(
-            lambda progress: find_partner(*(side.pixels(taken) for side, taken in sides), fixed, begin),
+            job,
             report=lambda report: None,
             done=lambda found: self._refined(number, *found),
             failed=lambda error: self._tell(str(error).split("\n")[0]),
@@ -239,9 +245,10 @@ class Placing(QObject):
     def _show(self, event: Any = None) -> None:
         """Show the image in which the next click is expected."""
         fixed, moving = self._pairs.fixed, self._pairs.moving
-        shown = {fixed.image: not self.second, moving.image: self.second}
+        sides = {False: (fixed.image, fixed.points), True: (moving.image, moving.points)}
+        shown = {layer: second is self.second for second, layers in sides.items() for layer in layers}
         self._news = ""
-        self._visibility.wish("placing", {**shown, fixed.points: True, moving.points: True})
+        self._visibility.wish("placing", shown)
         self.changed.emit()
 
     def _shortcut(self, key: str, act: Callable[[], None]) -> QShortcut:

@@ -78,9 +78,9 @@ class Preview(QObject):
     def show(self, transform: Transform) -> None:
         """Show the moving image through a transform from the fixed world to the moving one."""
         if not self.on:
-            moving = self._pairs.moving
+            fixed, moving = self._pairs.fixed, self._pairs.moving
             hidden = {moving.image: False, moving.points: False}
-            self._visibility.wish("preview", {**hidden, self._pairs.fixed.image: True})
+            self._visibility.wish("preview", {**hidden, fixed.image: True, fixed.points: True})
         self.transform = transform
         with self._own_change():
             self._mark(transform)

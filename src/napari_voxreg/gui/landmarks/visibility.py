@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from napari.layers import Layer
 
 
 class Visibility:
-    """Shows and hides layers on behalf of several modes; a mode that began later has precedence.
+    """Shows and hides layers on behalf of several modes.
+
+    Parameters
+    ----------
+    order : sequence of str
+        The modes, that with precedence last.
 
     Attributes
     ----------
@@ -16,7 +21,8 @@ class Visibility:
         For each mode, which layers it shows or hides.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, order: Sequence[str]) -> None:
+        self._order = order
         self.wishes: dict[str, Mapping[Layer, bool]] = {}
         self._before: dict[Layer, bool] = {}
 
@@ -27,8 +33,8 @@ class Visibility:
         else:
             self.wishes.pop(mode, None)
         wanted: dict[Layer, bool] = {}
-        for one in self.wishes.values():
-            wanted |= one
+        for one in sorted(self.wishes, key=self._order.index):
+            wanted |= self.wishes[one]
         for layer in [layer for layer in self._before if layer not in wanted]:
             layer.visible = self._before.pop(layer)
         for layer, visible in wanted.items():
