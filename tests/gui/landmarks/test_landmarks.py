@@ -197,6 +197,8 @@ def test_points_without_a_partner_are_said(placed, viewer, qtbot):
     assert panel.pairs.alone == "" and panel.pairs.complete[0].tolist() == [1, 2, 3, 4, 5]
     np.testing.assert_allclose(panel.pairs.complete[2][1], PLACES[1] + OFFSET)
     assert panel.buttons["Use as landmarks"].isEnabled()
+    assert panel.pairs.moving.numbers.tolist() == [1, 2, 3, 4, 5]  # in order, by which Register pairs them
+    np.testing.assert_allclose(moving.data[1], np.add(PLACES[1], OFFSET) * 2)
     viewer.layers.selection.active = moving
     key(viewer, Qt.Key.Key_A)  # selects all points
     moving.selected_data = {0}

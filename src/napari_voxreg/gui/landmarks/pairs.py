@@ -220,6 +220,10 @@ class PointPairs(QObject):
         with self._alone():
             for layer in self._layers:
                 _renumber(layer, self.next_number())
+                numbers = numbers_of(layer)
+                if (np.diff(numbers) < 0).any():  # Register pairs points by their order
+                    order = np.argsort(numbers, kind="stable")
+                    _set(layer, layer.data[order], numbers[order])
         if self.pending is None:
             state = self._state()
             if not state.same_as(self._done[-1]):
