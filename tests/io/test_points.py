@@ -11,7 +11,7 @@ from napari_voxreg import Grid, Image, register
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import open_pairs
 from napari_voxreg.io.pairs.reading import read_pair
-from napari_voxreg.io.points import read_points
+from napari_voxreg.io.points import read_point_pairs, read_points, write_point_pairs
 
 
 def test_points_are_read_from_any_plain_table(tmp_path: Path) -> None:
@@ -95,3 +95,38 @@ def test_a_table_of_pairs_reads_its_landmarks_by_name(tmp_path):
     (tmp_path / "pairs.csv").write_text(table)
     (pair,) = open_pairs(tmp_path / "pairs.csv").all
     assert read_pair(pair).fixed_landmarks.tolist() == [[3, 25], [2, 1]]
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_pairs_come_back_to_the_last_digit_whatever_the_order_of_their_columns(tmp_path, d):
+    fixed, moving = np.random.default_rng(d).uniform(-1e5, 1e5, (2, 7, d))
+    path = write_point_pairs(fixed, moving, tmp_path / "new" / "pairs.csv")
+    assert all(np.array_equal(a, b) for a, b in zip(read_point_pairs(path), (fixed, moving), strict=True))
+    names = "xyz"[:d]
+    head = [f"{side} {name}" for name in names for side in ("Moving", "Fixed")]
+    columns = [side[:, d - 1 - k] for k in range(d) for side in (moving, fixed)]
+    rows = [["me", *map(repr, row)] for row in np.transpose(columns).tolist()]
+    lines = [";".join(row) for row in (["who", *head], *rows)]
+    (tmp_path / "other.csv").write_text("\n".join(lines))
+    again = read_point_pairs(tmp_path / "other.csv")
+    assert all(np.array_equal(a, b) for a, b in zip(again, (fixed, moving), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("", "no headings, which name no coordinates of the fixed image"),
+        ("x,y\n1,2\n", "x, y, which name no coordinates of the fixed image; call the columns fixed x"),
+        ("fixed x,fixed y,moving x\n1,2,3\n", "no coordinates of the moving image"),
+        ("fixed x,fixed y,moving x,moving y\n1,2,3\n", "a cell without a number; complete or delete"),
+        ("fixed x,fixed y,moving x,moving y\n1,2,3,a\n", "a cell without a number"),
+        ("fixed x,fixed y,fixed z,moving x,moving y\n1,2,3,4,5\n", "3 fixed and 2 moving"),
+        ("fixed x,fixed y,fixed x,moving x,moving y\n1,2,3,4,5\n", "2 columns for x"),
+    ],
+)
+def test_tables_that_are_no_pairs_are_refused(tmp_path, table, said):
+    (tmp_path / "pairs.csv").write_text(table)
+    with pytest.raises(ValueError, match=said):
+        read_point_pairs(tmp_path / "pairs.csv")
+    with pytest.raises(ValueError, match="There is no file of points"):
+        read_point_pairs(tmp_path / "none.csv")

@@ -3,7 +3,7 @@ import pytest
 
 from napari_voxreg import Grid, Image
 from napari_voxreg.registration.initial import initial_transform
-from napari_voxreg.transforms.fit import fit_points
+from napari_voxreg.transforms.affine import fit_points
 
 
 def _pair():

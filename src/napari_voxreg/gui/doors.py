@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import napari.viewer
+from napari.layers import Layer
 from napari.plugins import menu_item_template
 from npe2 import PluginManager
 
@@ -48,6 +49,33 @@ def apply_last(viewer: napari.viewer.Viewer) -> None:
     viewer : napari.viewer.Viewer
     """
     open_panel(viewer, APPLY).apply_last()
+
+
+def use_initial_in_register(viewer: napari.viewer.Viewer, fitted: Any, pair: tuple[Layer, Layer]) -> None:
+    """Show the Register panel with a pair and a transform fitted to its landmarks as the initial one.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    fitted : Fitted
+    pair : tuple of Layer
+        Fixed and moving.
+    """
+    open_panel(viewer, REGISTER).use_initial(fitted, pair)
+
+
+def use_landmarks_in_register(
+    viewer: napari.viewer.Viewer, points: tuple[Layer, Layer], pair: tuple[Layer, Layer]
+) -> None:
+    """Show the Register panel with a pair and its landmarks.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    points, pair : tuple of Layer
+        Fixed and moving.
+    """
+    open_panel(viewer, REGISTER).use_landmarks(points, pair)
 
 
 def evaluate_weights(viewer: napari.viewer.Viewer, method: str, weights: Path, pairs: Path) -> None:

@@ -1,4 +1,4 @@
-"""Points from tables on disk."""
+"""Points, and pairs of points, in tables on disk."""
 
 from __future__ import annotations
 
@@ -89,16 +89,7 @@ def read_points(path: Path | str) -> Array:
 def read_table(path: Path | str) -> PointTable:
     """`read_points` with all that the table holds, so that it can be written again."""
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"There is no file of points at {path}.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            between = next((mark for mark in "\t;" if mark in first), ",")
-            rows = [row for row in csv.reader(file, delimiter=between) if any(cell.strip() for cell in row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path.name} is not a text table of points; save them as CSV.") from error
+    rows, between = _rows(path)
     columns = head = None
     if rows and not all(_is_number(cell) for cell in rows[0]):
         head = tuple(rows.pop(0))
@@ -124,6 +115,103 @@ def write_table(table: PointTable, path: Path | str) -> Path:
     writer.writerows(table.rows)
     replace_file(Path(path), partial(Path.write_text, data=text.getvalue(), encoding="utf-8"))
     return Path(path)
+
+
+def read_point_pairs(path: Path | str) -> tuple[Array, Array]:
+    """Read pairs of points, one a line, as `write_point_pairs` and spreadsheets write them.
+
+    Parameters
+    ----------
+    path : path
+        With a line of headings, in which the coordinates of `read_points` follow the words fixed and moving:
+        "fixed x", "fixed y", "moving x", "moving y" or "fixed_row", ... Other columns are left out.
+
+    Returns
+    -------
+    fixed, moving : ndarray, shape (N, d), float64
+        In array-axis order, each in the world and the units of its image.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, a heading does not name what it must, or a cell is no number.
+    """
+    path = Path(path)
+    rows, _ = _rows(path)
+    head = [cell.strip() for cell in rows[0]] if rows else []
+    sides = []
+    for side in ("fixed", "moving"):
+        own = [(k, match[1]) for k, text in enumerate(head) if (match := _of_side(side).fullmatch(text))]
+        if len(own) < 2:
+            headings = " ".join(", ".join(head).split())[:80] or "no headings"
+            raise ValueError(
+                f"{path.name} has {headings}, which name no coordinates of the {side} image; "
+                "call the columns fixed x, fixed y, moving x and moving y (with z in 3D)."
+            )
+        columns = [own[k][0] for k in _coordinates([text for _, text in own], path.name)]
+        try:
+            numbers = [[float(row[k]) for k in columns] for row in rows[1:]]
+        except (ValueError, IndexError) as error:
+            raise ValueError(
+                f"{path.name} has a cell without a number; complete or delete its line."
+            ) from error
+        sides.append(np.array(numbers, dtype=float).reshape(-1, len(columns)))
+    if sides[0].shape != sides[1].shape:
+        raise ValueError(
+            f"{path.name} has {sides[0].shape[1]} fixed and {sides[1].shape[1]} moving coordinates; "
+            "give both images the same number."
+        )
+    return sides[0], sides[1]
+
+
+def write_point_pairs(fixed: Array, moving: Array, path: Path | str) -> Path:
+    """Write pairs of points (N, d), each in the world and the units of its image, as CSV.
+
+    Returns
+    -------
+    Path
+        Of the file: its columns are number, fixed_row, fixed_column, moving_row and moving_column, in 3D with
+        the planes before them.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    names = NAMES[0][-np.shape(fixed)[1] :]
+    head = ["number", *(f"{side}_{name}" for side in ("fixed", "moving") for name in names)]
+    lines = [
+        [k, *map(repr, np.append(a, b).tolist())]
+        for k, (a, b) in enumerate(zip(fixed, moving, strict=True), 1)
+    ]
+
+    def write(target: Path) -> None:
+        with target.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([head, *lines])
+
+    path = Path(path)
+    replace_file(path, write)
+    return path
+
+
+def _of_side(side: str) -> re.Pattern[str]:
+    """Headings of the coordinates of one image; the group is what follows its name."""
+    return re.compile(rf"{side}[ _-]*(\S.*)", re.IGNORECASE)
+
+
+def _rows(path: Path) -> tuple[list[list[str]], str]:
+    """The lines of a table that are not empty, and what stands between its cells."""
+    if not path.is_file():
+        raise ValueError(f"There is no file of points at {path}.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            file.seek(0)
+            between = next((mark for mark in "\t;" if mark in first), ",")
+            rows = csv.reader(file, delimiter=between)
+            return [row for row in rows if any(cell.strip() for cell in row)], between
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path.name} is not a text table of points; save them as CSV.") from error
 
 
 def _coordinates(head: Sequence[str], table: str) -> list[int]:

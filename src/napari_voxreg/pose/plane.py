@@ -14,7 +14,7 @@ from ..core.progress import Progress, silent, subprogress
 from ..images.task import Task
 from ..tensor.device import device_named
 from ..transforms import Affine, Homography, Quadratic, Transform
-from ..transforms.fit import fit_points
+from ..transforms.affine import fit_points
 from . import information
 from .confidence import Evidence, agreeing, halves, simplest, stays, trust, unrepeated
 from .models import Model, Poses

@@ -7,7 +7,7 @@ import numpy as np
 from ..core.geometry import Array, Image
 from ..images.task import Landmarks
 from ..transforms import Affine
-from ..transforms.fit import fit_points
+from ..transforms.affine import fit_points
 
 INITIAL_TRANSFORMS = ("corners", "centres", "moments", "landmarks")
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.geometry import Array, Grid
 from ..core.progress import Progress
 from ..transforms import Affine, BSpline, Composite, Displacement, StationaryVelocity, Transform
-from ..transforms.fit import fit_points
+from ..transforms.affine import fit_points
 from ..transforms.invert import PointInverse, slopes
 
 LATTICE = {2: 48, 3: 16}  # nodes along each axis of the fixed grid, from which preimages are looked for

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
-from .fit import fit_points
+from .affine import fit_points
 
 NODES = 16  # along each axis, to which an affine map is fitted
 

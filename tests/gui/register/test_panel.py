@@ -15,9 +15,9 @@ from napari_voxreg.core import process
 from napari_voxreg.core.geometry import Grid
 from napari_voxreg.core.geometry import Image as VoxregImage
 from napari_voxreg.gui.background import child_process as keeper
+from napari_voxreg.gui.layers.guess import guess_pair
 from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.register import job
-from napari_voxreg.gui.register.pair_box import guess_pair
 from napari_voxreg.gui.register.panel import RegisterWidget
 from napari_voxreg.gui.session import actions
 from napari_voxreg.gui.widgets.sentence import COLOURS

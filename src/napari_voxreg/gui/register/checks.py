@@ -7,6 +7,7 @@ from napari.components import ViewerModel
 from ...core.geometry import Array, Grid
 from ...methods import METHODS
 from ...methods.availability import installed
+from ..layers.guess import common_ndim
 from ..layers.snapshots import mask_snapshot, points_from_layer, snapshot
 from ..widgets.method_box import MethodBox
 from .initial_box import InitialBox
@@ -52,7 +53,7 @@ def reason_against(pair: PairBox, method: MethodBox, initial: InitialBox) -> str
     chosen = METHODS[method.method]
     if not installed(chosen):
         return f"{chosen.title} is not installed; run the command under Method, or choose another method."
-    return chosen.refusal(common_ndim(pair), params)
+    return chosen.refusal(common_ndim(pair.fixed.layer, pair.moving.layer), params)
 
 
 def reason_against_pair(pair: PairBox, initial: InitialBox) -> str:
@@ -68,7 +69,7 @@ def reason_against_pair(pair: PairBox, initial: InitialBox) -> str:
     if fixed is moving:
         return "Fixed and moving are the same layer; choose two."
     try:
-        common_ndim(pair)
+        common_ndim(pair.fixed.layer, pair.moving.layer)
     except ValueError as error:
         return str(error)
     points = [box.layer for box in initial.boxes]
@@ -81,16 +82,3 @@ def reason_against_pair(pair: PairBox, initial: InitialBox) -> str:
     if initial.initial == "landmarks" and points[0] is None:
         return "An initial transform from landmarks needs a Points layer for each image; choose both."
     return ""
-
-
-def common_ndim(pair: PairBox) -> int:
-    """The number of axes of both images, one-pixel-thin ones not counted; a `ValueError` if they differ."""
-    grids = [snapshot(box.layer).grid() for box in (pair.fixed, pair.moving)]
-    first, second = (grid.without(grid.thin_axes()) for grid in grids)
-    if first.ndim != second.ndim:
-        raise ValueError(
-            f"Fixed is {first.ndim}D and moving {second.ndim}D; "
-            "choose two images with the same number of axes."
-        )
-    second.in_world_of(first)  # refuses other reference systems, and units that cannot be converted
-    return first.ndim

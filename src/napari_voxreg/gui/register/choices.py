@@ -11,6 +11,7 @@ from weakref import ref
 from napari.layers import Layer
 
 from ...registration.result import Result
+from ..session.chosen import Fitted
 from ..session.show_box import ShowBox
 from ..session.state import Run
 from ..widgets.layer_box import LayerBox
@@ -62,6 +63,12 @@ class Choices:
         self.show_box.choose(kept["show"])
         self.compare.restore(kept["compare"])
 
+    def take_pair(self, layers: Sequence[Layer]) -> None:
+        """Choose a fixed and a moving layer, as a user does."""
+        for box, layer in zip(self.pair.boxes[:2], layers, strict=True):
+            if box.layer is not layer:
+                box.choose(layer)
+
     def repeat(self, run: Run, layers: Sequence[Layer], results: dict[str, Result]) -> None:
         """Choose what a run was made from, as far as it is still there."""
         for box, reference in zip(self.pair.boxes[:2], (run.fixed, run.moving), strict=True):
@@ -73,6 +80,8 @@ class Choices:
         titles = {title: value for title, value in {**INITIAL, **results}.items() if value is initial}
         if isinstance(initial, Path):
             self.initial.choose_file(initial)
+        elif isinstance(initial, Fitted):
+            self.initial.choose_fit(initial)
         elif titles:
             self.initial.choose(next(iter(titles)))
         if run.chosen is not None and run.chosen.channel is not None:

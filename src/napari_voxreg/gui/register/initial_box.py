@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 
 from ...registration.result import Result
+from ..session.chosen import Fitted
 from ..widgets.combo_box import Choice, heading
 from ..widgets.layer_box import LayerBox
 
@@ -47,6 +48,7 @@ class InitialBox(QWidget):
         super().__init__()
         self._results: dict[str, Result] = {}
         self._files: dict[str, Path] = {}
+        self._fits: dict[str, Fitted] = {}
         self._title = next(iter(INITIAL))
         self.box = Choice()
         self.box.activated.connect(self._picked)
@@ -74,10 +76,12 @@ class InitialBox(QWidget):
         return self._title
 
     @property
-    def initial(self) -> str | Result | Path | None:
-        """The chosen initial transform as `register` takes it, or the file of one."""
+    def initial(self) -> str | Result | Fitted | Path | None:
+        """The chosen initial transform as `register` takes it, a fitted one, or the file of one."""
         if self._title in INITIAL:
             return INITIAL[self._title]
+        if self._title in self._fits:
+            return self._fits[self._title]
         return self._files[self._title] if self._title in self._files else self._results[self._title]
 
     def choose(self, title: str) -> None:
@@ -97,13 +101,24 @@ class InitialBox(QWidget):
         self._fill()
         self.choose(title)
 
+    def choose_fit(self, fitted: Fitted) -> None:
+        """Choose a transform that was fitted to landmarks."""
+        self._fits[fitted.title] = fitted
+        self._fill()
+        self.choose(fitted.title)
+
+    def choose_points(self, points: tuple[Layer, Layer]) -> None:
+        """Choose the landmarks of the fixed and the moving image."""
+        for box, layer in zip(self.boxes, points, strict=True):
+            box.choose(layer)
+
     def kept(self) -> dict[str, Any]:
         """The choices, for `restore`."""
-        return {"title": self._title, "files": dict(self._files)}
+        return {"title": self._title, "files": dict(self._files), "fits": dict(self._fits)}
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Restore earlier choices."""
-        self._files = dict(kept["files"])
+        self._files, self._fits = dict(kept["files"]), dict(kept["fits"])
         self._fill()
         self.choose(kept["title"])
 
@@ -119,11 +134,12 @@ class InitialBox(QWidget):
         self._fill()
 
     def _fill(self) -> None:
-        titles = [*INITIAL, *reversed(self._results), *self._files, SAVED]
+        titles = [*INITIAL, *reversed(self._results), *self._fits, *self._files, SAVED]
         self.box.clear()
         self.box.addItems(titles)
         for row, title in enumerate(titles):
-            tip: Any = TIPS.get(title, "An earlier result" if title in self._results else title)
+            other = "Fitted to landmarks" if title in self._fits else title
+            tip: Any = TIPS.get(title, "An earlier result" if title in self._results else other)
             self.box.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
         self.box.setCurrentText(self._title)
         self.box.setToolTip(self._title)

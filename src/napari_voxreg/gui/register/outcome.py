@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import traceback
+from collections.abc import Callable
 from html import escape
 
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import QLabel, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from ...core.geometry import short_unit
+from ...core.process import MethodUnavailable
 from ...metrics.pair import SIMILARITIES, Scores
 from ...registration.result import Result
 from ..layers.placement import pair_name
@@ -82,6 +86,18 @@ class OutcomeView(QWidget):
         """Show a sentence that is not a verdict."""
         self._verdict = "", "", ""
         self.sentence.say(text, tone)
+
+    def show_error(self, error: Exception, log: Callable[[str], None]) -> None:
+        """Show an expected error as one sentence, any other with its traceback."""
+        if isinstance(error, ValueError | MethodUnavailable):
+            first, *rest = str(error).split("\n")
+            self.show_message(first, "failed")
+            for line in [*rest, *getattr(error, "__notes__", ())]:
+                log(line)
+            return
+        self.show_message(f"{type(error).__name__}: {error}", "failed")
+        log("".join(traceback.format_exception(error)))
+        notification_manager.receive_error(type(error), error, error.__traceback__)
 
     def show_result(self, result: Result) -> None:
         """Show a verdict and its details."""

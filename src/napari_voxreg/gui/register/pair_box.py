@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QWidget
 
+from ..layers.guess import guess_pair, is_result, named_pair
 from ..widgets.combo_box import heading
 from ..widgets.layer_box import LayerBox
 
@@ -113,32 +113,3 @@ class PairBox(QWidget):
         if not self._guessing:
             self.settled = True
         self.changed.emit()
-
-
-def guess_pair(images: list[Layer]) -> tuple[Layer | None, Layer | None]:
-    """The newest images called fixed and moving, else the last two in their order.
-
-    Parameters
-    ----------
-    images : list of Layer
-        In the order of the viewer.
-    """
-    named = named_pair(images)
-    if named is not None or len(images) > 1:
-        return named or (images[-2], images[-1])
-    return (images[0] if images else None), None
-
-
-def named_pair(images: list[Layer]) -> tuple[Layer, Layer] | None:
-    """The newest images whose names differ only in the words fixed and moving."""
-    for moving in reversed(images):
-        wanted = re.sub("moving", "fixed", moving.name, flags=re.IGNORECASE).lower()
-        for fixed in images:
-            if fixed is not moving and fixed.name.lower() == wanted != moving.name.lower():
-                return fixed, moving
-    return None
-
-
-def is_result(layer: Layer) -> bool:
-    """Whether a layer shows a result of this plugin."""
-    return "voxreg" in layer.metadata

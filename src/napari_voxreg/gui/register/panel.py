@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +11,10 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
-from ...core.process import MethodUnavailable
 from ...core.progress import Cancelled
 from ...methods import METHODS
 from ...registration.compare import Row
@@ -27,10 +24,11 @@ from ..background.activity import Activity
 from ..background.worker import Report, Runner
 from ..cursor.follower import follow_cursor
 from ..layers.canvas_drops import CanvasDrops
+from ..layers.guess import common_ndim
 from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
-from ..session.chosen import Chosen
+from ..session.chosen import Chosen, Fitted
 from ..session.run_layers import RunLayers, created
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
@@ -38,7 +36,7 @@ from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
 from ..widgets.method_box import MethodBox
 from .after_run import AfterRun
-from .checks import chosen_in, common_ndim, reason_against, reason_against_pair
+from .checks import chosen_in, reason_against, reason_against_pair
 from .choices import Choices
 from .compare_table import CompareTable
 from .file_opener import FileOpener
@@ -152,6 +150,18 @@ class RegisterWidget(Docked):
         self.method.choose(method, weights=weights)
         self.method.fold.open = True
 
+    def use_initial(self, fitted: Fitted, pair: tuple[Layer, Layer]) -> None:
+        """Choose a pair, and a transform that was fitted to it as its initial one."""
+        self._choices.take_pair(pair)
+        self.initial.choose_fit(fitted)
+        self.initial_fold.open = True
+
+    def use_landmarks(self, points: tuple[Layer, Layer], pair: tuple[Layer, Layer]) -> None:
+        """Choose a pair and its landmarks."""
+        self._choices.take_pair(pair)
+        self.initial.choose_points(points)
+        self.initial_fold.open = True
+
     def repeat(self, run: Run) -> None:
         """Choose what an earlier run was made from; nothing is run."""
         self._choices.repeat(run, list(self._viewer.layers), self._state.results)
@@ -257,7 +267,7 @@ class RegisterWidget(Docked):
         against = reason_against_pair(self.pair, self.initial)
         self.bar.set_reason(self.reason(), against)
         if not against:
-            self.bar.compare.offer(common_ndim(self.pair))
+            self.bar.compare.offer(common_ndim(self.pair.fixed.layer, self.pair.moving.layer))
         self.initial_fold.setText(f"Initial transform: {self.initial.title}")
         self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
         # A verdict and a table belong to their pair.
@@ -394,16 +404,7 @@ class RegisterWidget(Docked):
         self.failed.emit(self.outcome.sentence.text())
 
     def _complain(self, error: Exception) -> None:
-        """Show an expected error as one sentence, any other with its traceback."""
-        if isinstance(error, ValueError | MethodUnavailable):
-            first, *rest = str(error).split("\n")
-            self.outcome.show_message(first, "failed")
-            for line in [*rest, *getattr(error, "__notes__", ())]:
-                self._log(line)
-            return
-        self.outcome.show_message(f"{type(error).__name__}: {error}", "failed")
-        self._log("".join(traceback.format_exception(error)))
-        notification_manager.receive_error(type(error), error, error.__traceback__)
+        self.outcome.show_error(error, self._log)
 
     def _idle(self, sentence: str) -> None:
         """End a run; the sentence is for a user who looks elsewhere."""

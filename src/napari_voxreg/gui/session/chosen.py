@@ -11,9 +11,28 @@ from ...core.geometry import Array, Grid, unit_factor
 from ...core.progress import Progress
 from ...io.transforms import fixed_grid, load_record, load_transform
 from ...registration.result import Result
+from ...transforms import Transform
 from ..layers.placement import LayerData
 from ..layers.result_layers import Show, result_layers
 from ..layers.snapshots import LayerSnapshot, ShapesSnapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A transform that was fitted to landmarks.
+
+    Parameters
+    ----------
+    title : str
+        The name by which it is listed.
+    transform : Transform
+    fixed : Grid
+        Of the fixed image, in whose units the transform is.
+    """
+
+    title: str
+    transform: Transform
+    fixed: Grid
 
 
 @dataclass(frozen=True)
@@ -28,8 +47,8 @@ class Chosen:
         The layers of their masks.
     landmarks : tuple of ndarray or None
         Corresponding world points, in the units of their image.
-    initial : str, Result, Path or None
-        The initial transform as `register` takes it, or the file of one.
+    initial : str, Result, Fitted, Path or None
+        The initial transform as `register` takes it, one fitted to landmarks, or the file of one.
     channel : int, "luminance" or None
         The channel that is registered.
     levels : tuple of int
@@ -41,7 +60,7 @@ class Chosen:
     fixed_mask: LayerSnapshot | ShapesSnapshot | None
     moving_mask: LayerSnapshot | ShapesSnapshot | None
     landmarks: tuple[Array, Array] | None
-    initial: str | Result | Path | None
+    initial: str | Result | Fitted | Path | None
     channel: int | str | None
     levels: tuple[int, int]
 
@@ -79,9 +98,9 @@ class Chosen:
         """The initial transform, read if it is a file; its units must be those of the fixed image."""
         if self.initial is None or isinstance(self.initial, str):
             return self.initial
-        if isinstance(self.initial, Result):
+        if isinstance(self.initial, Result | Fitted):
             _check_units(self.initial.fixed.units, fixed)
-            return self.initial
+            return self.initial.transform if isinstance(self.initial, Fitted) else self.initial
         record = load_record(self.initial)
         if record is not None:
             _check_units(fixed_grid(record).units, fixed)

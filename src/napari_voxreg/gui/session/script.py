@@ -15,7 +15,7 @@ from ...io.images import can_write, read_image, write_image
 from ...io.transforms import save_transform
 from ...registration.result import Result
 from ..layers.snapshots import LayerSnapshot
-from .chosen import Chosen
+from .chosen import Chosen, Fitted
 
 SIDES = ("fixed", "moving", "fixed_mask", "moving_mask")
 
@@ -176,7 +176,7 @@ def _initial_file(chosen: Chosen, folder: Path | None) -> Path:
     """A file of the initial transform."""
     if isinstance(chosen.initial, Path):
         return chosen.initial.resolve()
-    assert isinstance(chosen.initial, Result)  # the others are words
+    assert isinstance(chosen.initial, Result | Fitted)  # the others are words
     return save_transform(chosen.initial.transform, _beside(folder) / "initial.h5", chosen.initial.fixed)
 
 
