@@ -8,6 +8,8 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QPoint
 from qtpy.QtTest import QTest
 
+from napari_voxreg.core.geometry import unit_factor
+from napari_voxreg.gui.cursor.follower import follow_cursor
 from napari_voxreg.gui.cursor.place import place_at
 from napari_voxreg.gui.cursor.same_place import SamePlaceBox
 from napari_voxreg.gui.layers.snapshots import snapshot
@@ -101,3 +103,17 @@ def _starts(here):
     """Where the two lines of the cross begin: along rows and along columns through the place."""
     there = here + np.array([2.0, -3.0])
     return np.array([[-0.5, there[1]], [there[0], -0.5]])
+
+
+def test_the_cursor_counts_in_the_units_of_the_viewer(viewer, run_of):
+    fixed = viewer.add_layer(ramp((24, 32), scale=(500, 500), units="um"))
+    moving = viewer.add_layer(ramp((24, 32), scale=(0.5, 0.5), units="mm"))
+    state = session_state(viewer)
+    run = run_of(fixed, moving, Affine.translation((1000.0, -500.0)))
+    state.keep(run)
+    state.show(run)
+    follower = follow_cursor(viewer)
+    factor = unit_factor("um", str(viewer.dims.units[-1]))
+    viewer.cursor.position = (4000.0 * factor, 5000.0 * factor)  # the pixel (8, 10)
+    assert follower.place.values[0] == fixed.data[8, 10]
+    np.testing.assert_allclose(follower.place.there, (10, 9))

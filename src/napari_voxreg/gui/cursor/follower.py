@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 from weakref import ref
 
+import numpy as np
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QMainWindow, QSizePolicy
 from superqt import QElidingLabel
 
+from ...core.geometry import unit_factor
 from ..session.state import session_state
 from .place import Place, place_at
 
@@ -61,7 +63,13 @@ class CursorFollower(QObject):
         layer = None if run is None or run.fixed is None else run.fixed()
         if viewer is None or run is None or layer is None or layer not in viewer.layers:
             return None
-        return place_at(run, layer.world_to_data(viewer.cursor.position))
+        position = np.zeros(layer.ndim)
+        shared = min(layer.ndim, viewer.dims.ndim)
+        position[-shared:] = viewer.cursor.position[-shared:]
+        if viewer.dims.units is not None:  # in which the cursor counts; napari converts nothing here
+            for k in range(-shared, 0):
+                position[k] *= unit_factor(str(viewer.dims.units[k]), str(layer.units[k]))
+        return place_at(run, layer.world_to_data(position))
 
     def _follow(self, event: Any = None) -> None:
         place = self.place
