@@ -2,7 +2,8 @@
 
 import pytest
 from napari._app_model import get_app_model
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMainWindow, QTabBar
 
 from napari_voxreg.gui.doors import REGISTER, open_panel, use_in_register
 from napari_voxreg.gui.evaluate.panel import EvaluateWidget
@@ -74,6 +75,8 @@ def test_all_panels_share_one_tab_bar_with_one_of_each(viewer, qtbot):
     assert [type(panel) for panel in others] == [TrainWidget, EvaluateWidget]
     qtbot.waitUntil(lambda: others[1].in_front and not register.in_front, timeout=20_000)
     assert {d.windowTitle() for d in window.tabifiedDockWidgets(dock)} == {"Train", "Evaluate"}
+    (bar,) = [bar for bar in window.findChildren(QTabBar) if bar.count() == 3]
+    assert bar.elideMode() == Qt.TextElideMode.ElideNone  # no name is cut
 
     by_the_menu(viewer)  # which knows no panel of that name, and makes one
     qtbot.waitUntil(lambda: list(panels(viewer).values()) == [register], timeout=20_000)

@@ -8,11 +8,12 @@ from typing import Any
 import napari.viewer
 from napari._app_model import get_app_model
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QTabBar, QVBoxLayout, QWidget
 
 from .canvas_context import keep_context
 
 COUNT = itertools.count()
+TABS = "QTabBar::tab { padding: 3px 2px; }"  # the names of all panels fit a narrow dock
 CONTEXT_MENU = "napari/layers/context"  # of the layer list; manifests cannot contribute to it
 # Titles and functions of our entries there.
 CONTEXT_ENTRIES = {"Apply last transform (VoxReg)": "napari_voxreg.gui.doors:apply_last"}
@@ -121,6 +122,10 @@ class Docked(QWidget):
             beside = [one for one in docks if isinstance(one, QDockWidget) and not one.isFloating()]
             if beside:
                 window.tabifyDockWidget(beside[-1], dock)
+                for bar in window.findChildren(QTabBar):
+                    if self.title in map(bar.tabText, range(bar.count())):
+                        bar.setElideMode(Qt.TextElideMode.ElideNone)  # whole names, and arrows if need be
+                        bar.setStyleSheet(TABS)
         # Not always this one: a panel that was docked before the window had its size is shown late.
         max([self, *others], key=lambda panel: panel._asked)._raise()
 
