@@ -19,7 +19,7 @@ demo: $(READY)
 
 # Two files at a time, a core for each; then what must answer in time, on its own.
 # The smoke tests go through what the others test in detail; test-all and lowest run them.
-TESTS = OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile
+TESTS = OMP_NUM_THREADS=1 $(ON_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile --durations 60
 ALONE = $(ON_DISPLAY) $(BIN)/python -m pytest tests/gui
 
 test: lint
@@ -27,7 +27,7 @@ test: lint
 
 # With the slow ones, and how much of the package outside gui/ was run.
 test-all: lint
-	$(TESTS) -m "not alone" --cov --cov-report= --cov-fail-under=0 --durations 60; rest=$$?; \
+	$(TESTS) -m "not alone" --cov --cov-report= --cov-fail-under=0; rest=$$?; \
 		$(ALONE) -m alone --cov --cov-append --cov-report=term && exit $$rest
 
 # Ten times as many damaged files as `make test` tries.
