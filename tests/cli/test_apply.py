@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_voxreg import Displacement, Grid, Image, apply, load_transform, save_transform
+from napari_voxreg import Affine, Displacement, Grid, Image, apply, load_transform, save_transform
 from napari_voxreg.cli.main import main
 from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.io.points import read_points
+from napari_voxreg.registration import apply_files
 from napari_voxreg.registration.apply_files import apply_to_folder
 
 
@@ -191,3 +192,39 @@ def test_wrong_tables_and_folders_are_one_sentence(
     assert "holds no images" in refused("apply", registered, empty, "-o", tmp_path / "out")
     (empty / "1.dcm").write_bytes(b"")
     assert "slices of DICOM" in refused("apply", registered, empty, "-o", tmp_path / "out")
+
+
+def test_the_file_of_the_grid_is_kept(
+    pair: Path,
+    registered: Path,
+    tmp_path: Path,
+    refused: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    grid = tmp_path / "grid.nii.gz"
+    grid.write_bytes((pair / "fixed.nii.gz").read_bytes())
+    before = grid.read_bytes()
+    words = [registered, pair / "moving.nii.gz", "--grid", grid]
+    assert "written over" in refused("apply", *words, "-o", grid)
+    assert grid.read_bytes() == before
+    assert main(["apply", *map(str, words), "-o", str(tmp_path / f"{'x' * 255}.nii.gz")]) == 1
+    assert "cannot be written: File name too long; choose" in capsys.readouterr().err
+
+
+def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = Grid.from_spacing((12, 14), units="mm")
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        write_image(Image(np.ones((12, 14), np.float32), grid), tmp_path / "in" / f"{name}.mha")
+    original = apply_files.apply
+
+    def slowly(*args: object, **kwargs: object) -> object:
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "b.mha").write_text("MINE")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(apply_files, "apply", slowly)
+    options = apply_files.ApplyOptions(grid=grid)
+    notes = apply_files.apply_to_folder(Affine.identity(2), tmp_path / "in", tmp_path / "out", options)
+    assert (tmp_path / "out" / "b.mha").read_text() == "MINE"
+    assert "1 of 2" in notes[0] and "is there already" in notes[1]

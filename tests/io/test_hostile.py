@@ -313,3 +313,11 @@ def test_claims_are_bounded_by_what_is_stored():
     check_claim("a", FREE + 1, FREE // DENSEST + 1)
     with pytest.raises(ValueError, match=r"a claims 1\.0 GB of contents in 1\.0 MB"):
         check_claim("a", 2**30, 2**20)
+
+
+def test_transforms_that_do_not_follow_each_other_are_refused(tmp_path):
+    one = "Transform: TranslationTransform_double_2_2\nParameters: {} 0\nFixedParameters:\n"
+    path = tmp_path / "two.tfm"
+    path.write_text("#Insight Transform File V1.0\n" + one.format(1) + one.format(2))
+    with pytest.raises(ValueError, match="holds 2 transforms"):
+        load_transform(path)

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from napari_voxreg import register
+from napari_voxreg import Grid, Image, register
 from napari_voxreg.io.images import read_image, write_image
 
 nibabel = pytest.importorskip("nibabel")  # comes with the test extra's voxelmorph
@@ -195,3 +195,14 @@ def test_cut_colours_and_complex_pixels_are_refused(tmp_path, kind):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ValueError, match="damaged or cut off"):
         read_image(path)
+
+
+def test_a_placement_that_is_not_finite_is_refused_without_a_word_of_itk(tmp_path, capfd):
+    path = tmp_path / "nan.nii"
+    write_image(Image(np.ones((6, 7, 8), np.float32), Grid.from_spacing((6, 7, 8), units="mm")), path)
+    content = bytearray(path.read_bytes())
+    content[254:256], content[280:284] = (1).to_bytes(2, "little"), np.float32(np.nan).tobytes()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"nan\.nii cannot be read"):
+        read_image(path)
+    assert capfd.readouterr() == ("", "")

@@ -170,3 +170,10 @@ def test_a_map_keeps_its_place_where_the_other_format_has_none(tmp_path):
     assert write_like(image, tmp_path / "warped", "scan.png").name == "warped.tif"
     assert write_like(image, tmp_path / "warped", "scan.tiff").name == "warped.tiff"
     assert read_image(tmp_path / "warped.tif").grid.crs == "EPSG:32633"
+
+
+def test_tags_that_tifffile_does_not_understand_print_nothing(tmp_path, caplog):
+    path = tmp_path / "nodata.tif"
+    tifffile.imwrite(path, np.ones((8, 9), np.uint8), extratags=[(42113, "s", 0, "-9999", True)])
+    assert read_image(path).data.shape == (8, 9)
+    assert not caplog.records

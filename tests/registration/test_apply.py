@@ -262,17 +262,20 @@ def test_cubic_interpolation_is_that_of_splines_and_keeps_pixels_without_data():
 
 def test_the_background_is_chosen():
     pair = pair_of("affine", 2)
-    away = PairTransform(Affine.translation([500.0, 0.0]), pair.fixed, pair.moving)
+    extent = float(np.ptp(pair.moving.corners()[:, 0]))
+    away = PairTransform(Affine.translation([0.6 * extent, 0.0]), pair.fixed, pair.moving)
+    outside = ~pair.moving.contains(away.transform(pair.fixed.nodes()))
+    assert 0.1 < outside.mean() < 0.9
     grey = picture(pair.moving)
     white = (255 - 20 * np.abs(grey)).astype(np.uint8)
     for data, background, expected in (
         (grey, 0.0, 0), (grey, "own", np.nan), (grey, np.nan, np.nan), (grey, -3.5, -3.5),
         (white, "own", white.max()), (white, 17, 17),
     ):  # fmt: skip
-        found = apply(away, Image(data, pair.moving), background=background)
-        assert np.array_equal(found, np.full(pair.fixed.shape, expected, data.dtype), equal_nan=True)
+        found = apply(away, Image(data, pair.moving), background=background).image.data.ravel()
+        assert np.array_equal(found[outside], np.full(outside.sum(), expected, data.dtype), equal_nan=True)
     labels = apply(away, Image(white, pair.moving), interpolation="nearest", background="own")
-    assert not labels.image.data.any()
+    assert not labels.image.data.ravel()[outside].any() and labels.image.data.any()
     for value in (np.nan, 300, -1, 0.5):
         with pytest.raises(ValueError, match="background of uint8 pixels cannot be"):
             apply(away, Image(white, pair.moving), background=value)
@@ -396,3 +399,23 @@ def test_files_that_cannot_be_read_are_one_sentence(damage, message, tmp_path):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         apply(path, np.zeros((3, 2)))
     assert "\n" not in str(caught.value)
+
+
+def test_large_labels_stay_what_they_are() -> None:
+    labels = np.zeros((20, 24), np.int64)
+    labels[4:9, 5:12], labels[10:15, 8:20] = 2**60 + 1, 2**60 + 2
+    image = Image(labels, Grid.from_spacing(labels.shape))
+    done = apply(
+        Affine.translation((1.0, 2.0)), image, grid=image.grid, interpolation="nearest", background=-1
+    )
+    assert set(np.unique(done.image.data)) == {-1, 0, 2**60 + 1, 2**60 + 2}
+    np.testing.assert_array_equal(done.image.data[3:8, 3:10], 2**60 + 1)
+
+
+def test_an_image_that_lies_elsewhere_is_refused() -> None:
+    grid = Grid.from_spacing((20, 24))
+    image = Image(np.ones((20, 24), np.float32), grid)
+    with pytest.raises(ValueError, match="wholly outside"):
+        apply(Affine.translation((1e300, 0.0)), image, grid=grid)
+    black = apply(Affine.translation((1.0, 0.0)), Image(np.zeros((20, 24)), grid), grid=grid)
+    assert not black.image.data.any()  # it lies there, and is black

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter, shift
 
-from napari_voxreg import Grid, Image
+from napari_voxreg import Grid, Image, register
 from napari_voxreg.registration.initial import initial_transform
+from napari_voxreg.registration.prepare import prepare
 from napari_voxreg.transforms.affine import fit_points
 
 
@@ -53,3 +57,34 @@ def test_unknown_starts_and_missing_points_are_refused():
         initial_transform("top", fixed, moving)
     with pytest.raises(ValueError, match="needs some"):
         initial_transform("landmarks", fixed, moving)
+
+
+def test_an_earlier_result_counts_in_its_own_units():
+    shape = (40, 48)
+    pixels = gaussian_filter(np.random.default_rng(3).normal(size=shape), 3)
+    moved = shift(pixels, (4, -3), order=1, mode="nearest")
+    images = [Image(p, Grid.from_spacing(shape, 0.5, units="mm")) for p in (pixels, moved)]
+    before = register(*images, method="translation")
+    small = [Image(p, Grid.from_spacing(shape, 500.0, units="um")) for p in (pixels, moved)]
+    found = prepare(*small, initial=before).initial
+    np.testing.assert_allclose(found([[0.0, 0.0]]), 1000 * before.transform([[0.0, 0.0]]))
+    plain = [Image(p, Grid.from_spacing(shape)) for p in (pixels, moved)]
+    with pytest.raises(ValueError, match="cannot be converted"):
+        prepare(*plain, initial=before)
+
+
+def test_an_earlier_result_of_another_reference_system_is_refused():
+    pixels = gaussian_filter(np.random.default_rng(3).normal(size=(40, 48)), 3)
+    grid = Grid.from_spacing((40, 48), units="m")
+    first, second = (Image(pixels, replace(grid, crs=crs)) for crs in ("EPSG:32633", "EPSG:32634"))
+    before = register(first, first, method="translation")
+    with pytest.raises(ValueError, match="EPSG:32633 and the fixed image in EPSG:32634"):
+        prepare(second, second, initial=before)
+
+
+def test_slices_that_cross_are_told():
+    pixels = gaussian_filter(np.random.default_rng(3).normal(size=(40, 40)), 3)
+    coronal, axial = pixels[:, None], pixels[None]
+    images = [Image(p, Grid.from_spacing(p.shape, units="mm")) for p in (coronal, axial)]
+    assert any("cross at 90 degrees" in note for note in prepare(*images).notes)
+    assert not any("cross" in note for note in prepare(images[0], images[0]).notes)

@@ -67,7 +67,8 @@ def run(options: argparse.Namespace) -> None:
             "--labels is nearest-neighbour interpolation; leave out --interpolation, or --labels."
         )
     saved = [path / "transform.h5" if path.is_dir() else path for path in options.transform]
-    check_inputs_kept([*saved, *(path.with_suffix(".json") for path in saved)], [output])
+    like = [] if options.grid in (None, "fixed", "moving") else [Path(options.grid)]
+    check_inputs_kept([*saved, *(path.with_suffix(".json") for path in saved), *like], [output])
     pair = open_transform(options.transform)
     chosen = ApplyOptions(
         direction="fixed -> moving" if options.inverse else "moving -> fixed",

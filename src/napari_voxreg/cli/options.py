@@ -12,11 +12,10 @@ from ..core.geometry import Array
 from ..core.params import Param
 from ..io.images import read_image
 from ..io.points import read_points
-from ..io.transforms import load_transform
 from ..methods import METHODS
 from ..registration.initial import INITIAL_TRANSFORMS
+from ..registration.pair_transform import PairTransform, open_transform
 from ..registration.register import DEFAULT_METHOD
-from ..transforms import Transform
 from .describe import default, kind
 
 MARK = "parameter "  # distinguishes a method's parameters from our own options
@@ -76,7 +75,7 @@ def pair_files(options: argparse.Namespace) -> list[Path | None]:
     return [options.fixed, options.moving, *masks, *(options.landmarks or ()), initial]
 
 
-def _initial(given: str | None) -> str | Transform | None:
+def _initial(given: str | None) -> str | PairTransform | None:
     """A kind of initial transform, or a transform from disk."""
     if given is None or given in INITIAL_TRANSFORMS:
         return given
@@ -85,7 +84,7 @@ def _initial(given: str | None) -> str | Transform | None:
             f"{given!r} is not a valid initial transform; choose from: {', '.join(INITIAL_TRANSFORMS)}, "
             "or give a transform file."
         )
-    return load_transform(given)
+    return open_transform(given)
 
 
 def _landmarks(files: Sequence[Path] | None) -> tuple[Array, Array] | None:

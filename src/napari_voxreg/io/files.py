@@ -90,6 +90,14 @@ def check_outputs(*paths: Path) -> None:
             raise OSError(wrong)
 
 
+def _there(path: Path) -> bool:
+    """Whether a path exists; not if its name is too long, which `check_outputs` tells."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def check_inputs_kept(inputs: Sequence[Path | None], outputs: Sequence[Path]) -> None:
     """Refuse to write over a file that is read.
 
@@ -99,7 +107,7 @@ def check_inputs_kept(inputs: Sequence[Path | None], outputs: Sequence[Path]) ->
         In one sentence that names the file.
     """
     for path in outputs:
-        if path.exists() and any(x is not None and x.exists() and path.samefile(x) for x in inputs):
+        if _there(path) and any(x is not None and _there(x) and path.samefile(x) for x in inputs):
             raise ValueError(f"{path} is an input and would be written over; choose another output.")
 
 

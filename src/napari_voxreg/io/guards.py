@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,3 +137,14 @@ def user_path(path: Path | str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{path} names a user without a home folder; write out the whole path.") from error
+
+
+@contextmanager
+def quiet_tifffile() -> Iterator[None]:
+    """Without tifffile's log, which tells each tag that it does not understand; the reader checks its own."""
+    log = logging.getLogger("tifffile")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before

@@ -18,7 +18,7 @@ from PIL import Image
 from tifffile import TiffFile
 
 from ..core.geometry import Array
-from .guards import check_claim, check_regular
+from .guards import check_claim, check_regular, quiet_tifffile
 
 DETACHED = (".mhd", ".mha", ".nhdr", ".nrrd")  # may name files that hold their pixels
 PICTURES = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # PIL knows others, of which some run programs
@@ -152,7 +152,7 @@ def _itk_size(path: Path) -> int:
 
 def _tiff_sizes(path: Path, stored: int) -> tuple[int, int]:
     """Bytes of the pixels of the first series, and of the files that hold them."""
-    with TiffFile(path) as tiff:
+    with quiet_tifffile(), TiffFile(path) as tiff:
         if tiff.is_ome:
             # Checked before tifffile follows them.
             text = tiff.ome_metadata or ""

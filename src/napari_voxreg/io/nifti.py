@@ -84,6 +84,10 @@ def read_header(path: Path) -> Any:
             pixels = math.prod(sizes) * int(header["bitpix"]) // 8
             if path.stat().st_size < int(header["vox_offset"]) + pixels:
                 raise ValueError("shorter than its header states")
+            placing = [header["srow"]] if header["sform_code"] > 0 else []
+            placing += [header["quatern"]] if header["qform_code"] > 0 else []
+            if not all(np.isfinite(numbers).all() for numbers in placing):
+                raise ValueError("placed by numbers that are not finite")  # ITK would print its matrices
             return header
     raise ValueError("no NIfTI header")
 

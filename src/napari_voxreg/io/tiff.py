@@ -16,6 +16,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, imwrite
 
 from ..core.geometry import Array, Grid, Image, unit_factor
 from ..core.pixels import with_nan, with_opacity
+from .guards import quiet_tifffile
 from .units import length_named, ome_word
 
 # Tags of the GeoTIFF standard (OGC 19-008r4), and some of its keys.
@@ -42,7 +43,7 @@ def read_tiff(path: Path) -> Image:
     value that GDAL marks as nodata, and fully transparent ones, are masked; grey with opacity has one
     channel, and inks (CMYK) become red, green and blue. A time axis comes first, with the unit second.
     """
-    with TiffFile(path) as tiff:
+    with quiet_tifffile(), TiffFile(path) as tiff:
         series = tiff.series[0]
         data, axes = _ordered(series.asarray(), series.axes, path.name)
         shape = data.shape[: len(axes)]
@@ -64,7 +65,7 @@ def read_tiff(path: Path) -> Image:
 def is_map_or_complex(path: Path) -> bool:
     """Whether a TIFF file has map coordinates or complex pixels, by its header; no for a damaged one."""
     try:
-        with TiffFile(path) as tiff:
+        with quiet_tifffile(), TiffFile(path) as tiff:
             page = tiff.pages.first
             return PIXEL_SCALE in page.tags or TRANSFORMATION in page.tags or page.dtype.kind == "c"
     except (TiffFileError, OSError, ValueError, LookupError):

@@ -23,6 +23,7 @@ from .pair_transform import Applicable, PairTransform, open_transform
 Direction = Literal["moving -> fixed", "fixed -> moving"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Background = float | Literal["own"]
+NODES = 10_000  # at which an image is looked for that seems to be nowhere
 LARGE = 8_000_000  # pixels from which splines are made in slabs: of a whole volume they take seconds
 
 
@@ -181,6 +182,7 @@ def _apply_to_image(
     fill = fill_of(image, warper.interpolation, background)
     if not is_series(image):
         warped = Image(warper(image, fill, progress).reshape(_on(grid, image)), grid, image.name)
+        _check_met(image, warped, warper, fill)
         return Applied(warped, None, warper.notes, warper.inverse_error)
     count = image.grid.shape[0]
     new = np.ma.empty if isinstance(image.data, np.ma.MaskedArray) else np.empty
@@ -191,6 +193,22 @@ def _apply_to_image(
         frames[k] = warper(time_point(image, k), fill, part).reshape(frames.shape[1:])
     warped = Image(frames, with_time_of(image, grid), image.name)
     return Applied(warped, None, warper.notes, warper.inverse_error)
+
+
+def _check_met(image: Image, warped: Image, warper: Warper, fill: float) -> None:
+    """Refuse a result that shows nothing of the image, because that lies elsewhere."""
+    pixels = np.ma.getdata(warped.data)
+    if not (np.ma.getmaskarray(warped.data) | (pixels == fill) | (pixels != pixels)).all():
+        return
+    step = max(1, math.ceil((math.prod(warper.grid.shape) / NODES) ** (1 / warper.grid.ndim)))
+    nodes = warper.grid.coarsened(step).nodes() if step > 1 else warper.grid.nodes()
+    with np.errstate(over="ignore", invalid="ignore"):
+        there = warper.transform(nodes)
+    if not _flat(image, warper.grid).grid.contains(there).any():
+        raise ValueError(
+            f"{image.name or 'The image'} lies wholly outside the grid of the result; check its position and "
+            "units, the grid and the direction."
+        )
 
 
 def _on(grid: Grid, image: Image) -> tuple[int, ...]:

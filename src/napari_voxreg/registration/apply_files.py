@@ -138,8 +138,7 @@ def apply_to_folder(
     pair = open_transform(transform)
     for source in sources:
         for target in _targets(source, output):
-            if target.exists():
-                raise ValueError(f"{target} is there already; choose another folder, or move it away.")
+            _check_new(target)
     check_outputs(output / sources[0].name)
     notes: list[str] = []
     failures: list[str] = []
@@ -148,6 +147,7 @@ def apply_to_folder(
         try:
             part(0.0, f"{k + 1} of {len(sources)}, {source.name}")
             if is_table(source):
+                _check_new(output / source.name)
                 said = _apply_to_table(pair, source, output / source.name, options)
             else:
                 said = _apply_to_image(pair, source, _named_like(source, output), options, part)
@@ -233,13 +233,25 @@ def _apply_to_image(
     )
     assert done.image is not None  # of an image
     progress(None, f"writing {output.name}")
-    write_image(done.image, output)
+    write_image(done.image, named(planned))
     return (*image.notes, *done.notes)
 
 
 def _named_like(source: Path, folder: Path) -> Callable[[Image], Path]:
     """What names a result like its input, in the input's format if that can hold it."""
-    return lambda planned: folder / (name_of(source) + format_like(planned, source))
+
+    def named(planned: Image) -> Path:
+        path = folder / (name_of(source) + format_like(planned, source))
+        _check_new(path)
+        return path
+
+    return named
+
+
+def _check_new(path: Path) -> None:
+    """Refuse to replace a file, also one that came while the others were written."""
+    if path.exists():
+        raise ValueError(f"{path} is there already; choose another folder, or move it away.")
 
 
 def _targets(source: Path, folder: Path) -> list[Path]:

@@ -29,8 +29,9 @@ from ..metrics.pair import PairMetrics, Scores
 from ..metrics.verdict import judge
 from ..transforms import Affine, Transform
 from .initial import INITIAL_TRANSFORMS, initial_transform
+from .pair_transform import PairTransform
 from .result import Result
-from .slices import Slices
+from .slices import Slices, across
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,9 @@ def prepare(
     notes += nodata_note(("fixed", without), ("moving", without_too))
     slices = None
     if grids[0].ndim == grids[1].ndim:
-        slices = Slices.of(grids[0], grids[1].in_world_of(grids[0]))
+        other = grids[1].in_world_of(grids[0])
+        slices = Slices.of(grids[0], other)
+        notes += across(grids[0], other)
     return PreparedPair(task, _initial(initial, task, slices), given, notes, slices)
 
 
@@ -335,7 +338,27 @@ def _landmarks(
     return fixed, moving * factors
 
 
-def _initial(initial: str | Transform | Result | None, task: Task, slices: Slices | None) -> Transform | None:
+def _kept(initial: Result | PairTransform, grid: Grid) -> Transform:
+    """The transform of earlier images, in the units of the present fixed image."""
+    fixed = initial.fixed
+    if fixed is None:
+        return initial.transform
+    if None not in (fixed.crs, grid.crs) and fixed.crs != grid.crs:
+        raise ValueError(
+            f"The initial transform is in {fixed.crs} and the fixed image in {grid.crs}; register images of "
+            "one reference system, or leave it out."
+        )
+    d = initial.transform.ndim
+    units = [*grid.units, *[grid.units[-1]] * d][:d]  # single slices have an axis less
+    factors = [unit_factor(a, b) for a, b in zip(fixed.units, units, strict=False)]
+    if all(factor == 1 for factor in factors) or len(factors) != d:
+        return initial.transform
+    return initial.transform.moved(np.diag([*factors, 1.0]))
+
+
+def _initial(
+    initial: str | Transform | Result | PairTransform | None, task: Task, slices: Slices | None
+) -> Transform | None:
     """The initial transform."""
     if isinstance(initial, str):
         return initial_transform(
@@ -344,7 +367,7 @@ def _initial(initial: str | Transform | Result | None, task: Task, slices: Slice
             _shown(task.moving, task.moving_mask),
             task.landmarks,
         )
-    transform = initial.transform if isinstance(initial, Result) else initial
+    transform = _kept(initial, task.fixed.grid) if isinstance(initial, Result | PairTransform) else initial
     if transform is None:
         return None
     if not isinstance(transform, Transform):

@@ -10,6 +10,23 @@ from ..core.geometry import Array, Grid, Image
 from ..transforms import Affine, Displacement, Transform, chain, displacement_on
 from .result import Result
 
+STEEP = 45.0  # degrees between two planes, from which slices show different sections
+
+
+def across(fixed: Grid, moving: Grid) -> tuple[str, ...]:
+    """A note on two single slices whose planes cross, as a coronal and an axial one."""
+    thin = fixed.thin_axes(), moving.thin_axes()
+    if any(grid.ndim != 3 or len(axes) != 1 for grid, axes in zip((fixed, moving), thin, strict=True)):
+        return ()
+    normals = [grid.plane(axes[0])[:3, 2] for grid, axes in zip((fixed, moving), thin, strict=True)]
+    angle = float(np.degrees(np.arccos(min(1.0, abs(float(normals[0] @ normals[1]))))))
+    if angle <= STEEP:
+        return ()
+    return (
+        f"The planes of the two slices cross at {angle:.0f} degrees, and they are registered as if they were "
+        "one; choose slices of one orientation.",
+    )
+
 
 @dataclass(frozen=True, eq=False)
 class Slices:

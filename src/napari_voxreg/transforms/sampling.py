@@ -98,6 +98,8 @@ class Sampler:
         if interpolation == "vote":
             return vote(data, self.source, self._displacement, self.target, fill)
         nearest = interpolation == "nearest" or data.dtype == bool
+        if nearest and data.dtype.kind in "iu" and data.dtype.itemsize > 4:
+            return self._nearest_wide(data, fill, progress, several)
         if nearest or data.dtype.kind == "f":
             known = np.isfinite(data) if interpolation == "cubic" and not nearest else None
             if known is None or known.all() or not known.any():
@@ -118,6 +120,17 @@ class Sampler:
         np.rint(found, out=found)
         np.clip(found, limits.min, limits.max, out=found)
         return found.astype(data.dtype)
+
+    def _nearest_wide(self, data: Array, fill: float | None, progress: Progress, several: bool) -> Array:
+        """Nearest integers of 64 bits, of which ITK's double numbers hold 53: their ranks are sampled."""
+        known, ranks = np.unique(data, return_inverse=True)
+        outside = len(known) if fill is None else 0
+        if fill is not None:
+            known = np.append(known, np.array(fill).astype(data.dtype))
+            outside = len(known) - 1
+        ranks = ranks.reshape(data.shape).astype(np.float64)
+        found = self._in_itk(ranks, "nearest", None if fill is None else outside, progress, several)
+        return known[found.astype(np.intp)]
 
     def _in_itk(
         self, data: Array, interpolation: Interpolation, fill: float | None, progress: Progress, several: bool

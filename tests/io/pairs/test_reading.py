@@ -11,7 +11,7 @@ import pytest
 from napari_voxreg import Affine, Grid, Image
 from napari_voxreg.io.flo import write_flo
 from napari_voxreg.io.images import write_image
-from napari_voxreg.io.pairs import Pair, content_hash, read_pair
+from napari_voxreg.io.pairs import Pair, content_hash, open_pairs, read_pair
 from napari_voxreg.io.transforms import save_transform
 
 SHAPE = (6, 8)
@@ -127,3 +127,16 @@ def test_the_hash_follows_the_content_alone(pair: Pair, tmp_path: Path) -> None:
     assert content_hash(memory) != content_hash(replace(pair, fixed=image.with_data(np.ones(SHAPE))))
     with pytest.raises(ValueError, match=r"gone\.mha"):
         content_hash(replace(pair, fixed=tmp_path / "gone.mha"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("fixed,moving,Moving \na.png,b.png,c.png\n", "two columns 'moving'"),
+        ("fixed,moving\na.png,b.png,c.png\n", "Line 2"),
+    ],
+)
+def test_cells_that_could_be_another_column_are_refused(tmp_path, text, said):
+    (tmp_path / "pairs.csv").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        open_pairs(tmp_path / "pairs.csv")

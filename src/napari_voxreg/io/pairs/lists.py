@@ -118,8 +118,12 @@ def from_table(path: Path) -> Found:
     columns = [] if not rows else [key.strip().lower() for key in rows[0] if key is not None]
     if not {"fixed", "moving"} <= set(columns):
         raise ValueError(f"{path.name} needs rows under the columns fixed and moving; add them.")
+    if twice := next((name for name in columns if columns.count(name) > 1), None):
+        raise ValueError(f"{path.name} has two columns {twice!r}; rename or delete one of them.")
     pairs, sets = [], []
     for number, row in enumerate(rows, start=2):
+        if None in row:
+            raise ValueError(f"Line {number} of {path.name} has more cells than there are columns; mend it.")
         cells = {key.strip().lower(): (text or "").strip() for key, text in row.items() if key is not None}
         if not any(cells.values()):
             continue

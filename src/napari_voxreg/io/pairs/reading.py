@@ -14,7 +14,7 @@ from tifffile import TiffFile
 from ...core.geometry import Array, Grid, Image
 from ...core.pixels import counted
 from ..flo import read_flo
-from ..guards import check_regular, reading
+from ..guards import check_regular, quiet_tifffile, reading
 from ..headers import check_image
 from ..images import MEDICAL, PLAIN, TIFF, ending_of, read_unlogged
 from ..points import read_points
@@ -213,7 +213,7 @@ def _ndim(source: Path | Image) -> int | None:
         if source.is_dir() or ending in PLAIN:
             return None if source.is_dir() else 2
         if ending in TIFF:
-            with TiffFile(source) as tiff:
+            with quiet_tifffile(), TiffFile(source) as tiff:
                 series = tiff.series[0]
                 axes = zip(series.axes, series.shape, strict=True)
                 return sum(axis in "YX" or (n > 1 and axis not in "TCS") for axis, n in axes)

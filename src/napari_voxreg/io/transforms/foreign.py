@@ -80,9 +80,14 @@ def read_foreign(path: Path) -> list[Transform]:
         entries = list(parse(path))
     if not entries:
         raise ValueError(f"{path.name} is not a transform file that ITK can read; choose another.")
-    # ITK applies the last one of a composite first, and reads no more than one without it.
     composite = entries[0].kind.startswith("CompositeTransform")
-    entries = entries[:0:-1] if composite else entries[:1]
+    if len(entries) > 1 and not composite:
+        raise ValueError(
+            f"{path.name} holds {len(entries)} transforms that do not follow each other; save them as one "
+            "composite transform, or each in a file of its own."
+        )
+    # ITK applies the last one of a composite first.
+    entries = entries[:0:-1] if composite else entries
     members = []
     for entry in entries:
         try:
