@@ -143,6 +143,7 @@ def test_what_a_note_says_is_not_said_on_the_terminal_too(tmp_path, capfd):
     plain = TURNED.copy()
     plain[:3, :3] = np.eye(3)
     path = save(tmp_path / "x.nii", None, 0, plain, 1, zooms=(0.8, 1.2, 3.0))
+    sitk.ProcessObject.SetGlobalWarningDisplay(True)  # whatever another test left
     assert read_image(path).notes
     assert "sform" not in "".join(capfd.readouterr())
     sitk.ReadImage(str(path))  # the user's own calls keep their warnings
