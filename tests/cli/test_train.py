@@ -129,6 +129,7 @@ def test_a_signal_stops_and_keeps(folder: Path, tmp_path: Path, number: int) -> 
     assert len(curve(run)) == done + 1
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_one_with_the_doubled_batch(folder: Path, tmp_path: Path) -> None:
     common = [sys.executable, "-m", "napari_voxreg", "train", str(folder), *QUICK, "--epochs", "2"]
     common += ["--device", "cpu", "--rotation", "10"]

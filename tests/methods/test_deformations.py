@@ -46,6 +46,7 @@ def overlap(people, preset: str) -> tuple[float, str]:
     return dice(ours.data, warp(theirs, result.transform, GRID, order=0).data), result.notes[1]
 
 
+@pytest.mark.slow
 def test_different_people_are_deformed_more_than_one_object(people):
     soft, why = overlap(people, "different people")
     assert "soft, as the images show different people" in why

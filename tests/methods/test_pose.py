@@ -125,6 +125,7 @@ class TestSizes:
             error(pose.transform, truth, Grid.from_spacing(whole.shape), Grid.from_spacing(part.shape)) < 0.3
         )
 
+    @pytest.mark.slow
     def test_a_third_in_common(self):
         truth = Affine(rotated(15.0, 1.05, (0.0, 0.0)).matrix @ Affine.translation([0.0, 100.0]).matrix)
         fixed, moving = pair(truth, seed=21)
@@ -239,7 +240,8 @@ class TestVolumes:
         matrix[:3, 3] = -matrix[:3, :3] @ [0, 80, 80] + np.array([0, 80, 80]) + [4, 10, -8]
         return Affine(matrix)
 
-    @pytest.mark.parametrize("planes", [2, pytest.param(5, marks=pytest.mark.slow)])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("planes", [2, 5])
     def test_a_few_planes(self, planes):
         truth = self.moved()
         thin = warp(self.scene(), None, Grid.from_spacing((planes, 60, 60), (4, 2, 2), (50, 20, 20)))

@@ -153,6 +153,7 @@ class TestWhatItFinds:
         assert pose.reliable
         assert error(pose, upside_down, plain()) < 0.3 * SPACING
 
+    @pytest.mark.slow
     def test_a_head_turned_by_any_angle(self, monkeypatch):
         monkeypatch.setattr(volume, "search", None)  # it covers 45 degrees; whoever calls it fails
         matrix = np.eye(4)
@@ -179,6 +180,7 @@ class TestWhatItKeeps:
         assert pose.reliable
         assert error(pose, motion(), plain()) < 0.1 * SPACING
 
+    @pytest.mark.slow
     def test_inputs_and_repetition(self):
         fixed, moving = plain(), head(box(), motion((4, 0, 3)), T2, 1)
         before = fixed.data.copy(), moving.data.copy()
@@ -233,6 +235,7 @@ class TestWhatItRefuses:
             find(plain(), plain(), model="homography")
 
 
+@pytest.mark.slow
 def test_progress_never_falls_and_cancels():
     moving = warp(plain(), motion((25, 25, 0)), plain().grid)
     fractions: list[float] = []

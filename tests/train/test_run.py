@@ -233,6 +233,7 @@ def test_trained_weights_register(some_pairs, tmp_path: Path) -> None:
     assert "voxelmorph of napari-voxreg" in result.notes[0]
 
 
+@pytest.mark.slow
 def test_more_epochs_follow_later(some_pairs, tmp_path: Path) -> None:
     pairs, folder = some_pairs(), tmp_path / "run"
     train_pairs(pairs, replace(QUICK, epochs=2), folder)

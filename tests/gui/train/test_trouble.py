@@ -131,6 +131,7 @@ def test_an_image_that_is_damaged_in_the_middle_of_an_epoch_is_named_and_skipped
     assert until(qtbot, panel.finished)[0].reason == "stopped"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
 def test_a_full_disk_is_one_sentence_and_the_run_resumes_with_free_space(begin, go_on, qtbot, visits):
     """A limit on the size of a file acts as a full disk."""

@@ -76,6 +76,7 @@ def test_zero_is_a_word_where_it_has_a_meaning_and_a_number_stands_in_its_patter
     assert (form.values()["spacing"], form.values()["steps"], form.values()["precision"]) == (2.5, 3, 20)
 
 
+@pytest.mark.slow
 def test_another_method_s_form_can_take_its_place_at_any_time(form, qtbot):
     for _ in range(3):
         for params in (VoxelMorphParams(), Every()):

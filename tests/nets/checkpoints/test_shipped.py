@@ -37,7 +37,7 @@ def test_most_unrelated_images_are_left_in_place() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name.startswith(("avsm", "jsm")) else ())
+        pytest.param(name, marks=() if name.startswith("pyramid2d") else pytest.mark.slow)
         for name in shipped_names()
         if name not in AFFINE
     ],
@@ -50,7 +50,8 @@ def test_the_error_on_unseen_pairs_falls_by_a_third_and_there_is_hardly_any_fold
     assert found.folds < 1e-3
 
 
-@pytest.mark.parametrize("name", ["affine2d", pytest.param("affine3d", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["affine2d", "affine3d"])
 def test_seven_passes_align_pairs_with_large_motion(name: str) -> None:
     net = open_checkpoint(shipped(name)).net
     shape, count = ((96, 96), 16) if net.ndim == 2 else ((48, 48, 48), 4)
