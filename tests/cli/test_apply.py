@@ -91,7 +91,7 @@ def test_points_keep_their_table_and_come_back(
     table, there, back = (tmp_path / name for name in ("points.csv", "there.csv", "back.csv"))
     table.write_text("name,x,y\nleft,20,30\nright,35.5,40\n")
     run(registered, table, "-o", there, "--inverse")
-    rows = there.read_text().splitlines()
+    rows = there.read_text(encoding="utf-8").splitlines()
     assert rows[0] == "name,x,y" and rows[1].startswith("left,") and rows[2].startswith("right,")
     assert np.allclose(read_points(there), read_points(table) + shift, atol=0.3)
     run(registered, there, "-o", back)
@@ -226,5 +226,5 @@ def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(apply_files, "apply", slowly)
     options = apply_files.ApplyOptions(grid=grid)
     notes = apply_files.apply_to_folder(Affine.identity(2), tmp_path / "in", tmp_path / "out", options)
-    assert (tmp_path / "out" / "b.mha").read_text() == "MINE"
+    assert (tmp_path / "out" / "b.mha").read_text(encoding="utf-8") == "MINE"
     assert "1 of 2" in notes[0] and "is there already" in notes[1]

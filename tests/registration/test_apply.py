@@ -393,7 +393,7 @@ def test_inputs_stay_as_they_are():
 def test_files_that_cannot_be_read_are_one_sentence(damage, message, tmp_path):
     pair = pair_of("affine", 2)
     path = save_transform(pair.transform, tmp_path / "t.h5", pair.fixed)
-    record = json.loads((tmp_path / "t.json").read_text())
+    record = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))
     damage(path, record)
     (tmp_path / "t.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match=re.escape(message)) as caught:

@@ -289,7 +289,7 @@ def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatc
     monkeypatch.setattr(panel_module.QFileDialog, "getSaveFileName", lambda *args: (str(path), ""))
     panel.buttons["Save CSV…"].click()
     assert panel.said.text() == f"Saved: {path}"
-    assert path.read_text().startswith(
+    assert path.read_text(encoding="utf-8").startswith(
         "number,fixed_row,fixed_column,moving_row,moving_column\n1,6.0,8.0,9000.0,"
     )
     panel.pairs.replace_by(PLACES[:1], PLACES[:1])

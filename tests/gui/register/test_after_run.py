@@ -114,7 +114,7 @@ def test_the_copied_script_gives_the_same_transform(panel, viewer, qtbot, tmp_pa
     monkeypatch.setattr(actions.QFileDialog, "getSaveFileName", lambda *args: (str(path), ""))
     panel.after.python_button.click()
     qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Copied"), timeout=10_000)
-    script = path.read_text()
+    script = path.read_text(encoding="utf-8")
     assert QGuiApplication.clipboard().text() == script
     assert {file.name for file in tmp_path.iterdir()} == {"register.py", "fixed.npy", "moving.npy"}
     path.write_text(script + f"result.save({str(tmp_path / 'again')!r})\n")

@@ -145,10 +145,10 @@ def test_files_and_a_narrow_dock(panel, viewer, qtbot, add_run, tmp_path, monkey
     np.testing.assert_allclose(load_transform(tmp_path / "alone.h5")(points), run.result.transform(points))
 
     press("Report…", "report.html")
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") == 2 and "The known" in page and "SimpleITK" in page
     assert run.result.verdict.sentence.split(";")[0].replace(">", "&gt;") in page
-    record = json.loads((tmp_path / "report.json").read_text())
+    record = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert record["method"] == "known" and record["device"] == "cpu" and record["scores"]["after"]
     (tmp_path / "mine.html").write_text("my page")
     assert "is no report" in press("Report…", "mine.html")
