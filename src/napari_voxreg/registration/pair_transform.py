@@ -65,7 +65,8 @@ def open_transform(given: Applicable) -> PairTransform:
         return PairTransform(given)
     if not isinstance(given, Sequence) or not given:
         raise ValueError(
-            f"{str(given)[:60]!r} is no transform; give a Transform, a Result, a file, or a list of them."
+            f"{str(given)[:60]!r} contains no transform; give a Transform, a Result, a file, or a list of "
+            "them."
         )
     return _composed([open_transform(one) for one in given])
 
@@ -85,9 +86,16 @@ def _composed(parts: Sequence[PairTransform]) -> PairTransform:
     return PairTransform(chain(*(_in_units_of(part, first) for part in parts)), first.fixed, moving)
 
 
+def in_units(transform: Transform, own: Sequence[str], units: Sequence[str]) -> Transform:
+    """A transform in other units than its own; one for each of its axes."""
+    factors = [unit_factor(a, b) for a, b in zip(own, units, strict=True)]
+    if all(factor == 1 for factor in factors):
+        return transform
+    return transform.moved(np.diag([*factors, 1.0]))
+
+
 def _in_units_of(part: PairTransform, first: PairTransform) -> Transform:
     """A transform in the units of another one's fixed image, where both are known."""
-    if part.fixed is None or first.fixed is None or part.fixed.units == first.fixed.units:
+    if part.fixed is None or first.fixed is None:
         return part.transform
-    factors = [unit_factor(a, b) for a, b in zip(part.fixed.units, first.fixed.units, strict=True)]
-    return part.transform.moved(np.diag([*factors, 1.0]))
+    return in_units(part.transform, part.fixed.units, first.fixed.units)

@@ -29,7 +29,7 @@ from ..metrics.pair import PairMetrics, Scores
 from ..metrics.verdict import judge
 from ..transforms import Affine, Transform
 from .initial import INITIAL_TRANSFORMS, initial_transform
-from .pair_transform import PairTransform
+from .pair_transform import PairTransform, in_units
 from .result import Result
 from .slices import Slices, across
 
@@ -349,11 +349,10 @@ def _kept(initial: Result | PairTransform, grid: Grid) -> Transform:
             "one reference system, or leave it out."
         )
     d = initial.transform.ndim
+    if fixed.ndim < d:
+        return initial.transform  # it is refused where its axes are counted
     units = [*grid.units, *[grid.units[-1]] * d][:d]  # single slices have an axis less
-    factors = [unit_factor(a, b) for a, b in zip(fixed.units, units, strict=False)]
-    if all(factor == 1 for factor in factors) or len(factors) != d:
-        return initial.transform
-    return initial.transform.moved(np.diag([*factors, 1.0]))
+    return in_units(initial.transform, fixed.units[:d], units)
 
 
 def _initial(

@@ -124,13 +124,11 @@ class Sampler:
     def _nearest_wide(self, data: Array, fill: float | None, progress: Progress, several: bool) -> Array:
         """Nearest integers of 64 bits, of which ITK's double numbers hold 53: their ranks are sampled."""
         known, ranks = np.unique(data, return_inverse=True)
-        outside = len(known) if fill is None else 0
+        outside = None if fill is None else len(known)
         if fill is not None:
             known = np.append(known, np.array(fill).astype(data.dtype))
-            outside = len(known) - 1
         ranks = ranks.reshape(data.shape).astype(np.float64)
-        found = self._in_itk(ranks, "nearest", None if fill is None else outside, progress, several)
-        return known[found.astype(np.intp)]
+        return known[self._in_itk(ranks, "nearest", outside, progress, several).astype(np.intp)]
 
     def _in_itk(
         self, data: Array, interpolation: Interpolation, fill: float | None, progress: Progress, several: bool

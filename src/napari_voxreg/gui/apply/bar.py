@@ -75,7 +75,5 @@ class ApplyBar(QWidget):
 
     def show_report(self, report: Report) -> None:
         """Show how far the work is."""
-        if report.fraction is not None:
-            self.bar.setRange(0, 1000)
-            self.bar.setValue(max(self.bar.value(), round(1000 * report.fraction)))
+        report.show_in(self.bar)
         self.stage.setText(report.message)

@@ -219,7 +219,7 @@ class ApplyWidget(Docked):
         self.bar.set_running(False)
         self._refresh()
         stopped = isinstance(error, Cancelled)
-        self._activity.end("" if stopped else str(error).split("\n")[0])
+        self._activity.fail(error)
         text = "Cancelled; files that are complete stay." if stopped else str(error).split("\n")[0]
         self.said.say(text, "quiet" if stopped else "failed")
         self.failed.emit(text)

@@ -9,6 +9,8 @@ from napari.utils import cancelable_progress
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QProgressBar, QWidget
 
+from ...core.progress import Cancelled
+
 LONG = 10.0  # seconds from which an end that nobody sees is told
 
 
@@ -53,6 +55,10 @@ class Activity:
         shown.close()
         if sentence and time.monotonic() - self._began > LONG and not self._seen():
             show_info(sentence)
+
+    def fail(self, error: Exception) -> None:
+        """Take it away; why it failed is told as in `end`, unless the user has cancelled it."""
+        self.end("" if isinstance(error, Cancelled) else str(error).split("\n")[0])
 
     def _seen(self) -> bool:
         """Whether the panel is before the user's eyes."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from napari.qt.threading import WorkerBase, WorkerBaseSignals
 from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QProgressBar
 
 from ...core.progress import Cancelled, Progress
 from .log import listening
@@ -33,6 +34,12 @@ class Report:
     fraction: float | None
     message: str
     metrics: tuple[float, ...] = ()
+
+    def show_in(self, bar: QProgressBar) -> None:
+        """Show the fraction in a bar, which never falls; nothing if none is known."""
+        if self.fraction is not None:
+            bar.setRange(0, 1000)
+            bar.setValue(max(bar.value(), round(1000 * self.fraction)))
 
 
 class Signals(WorkerBaseSignals):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 from weakref import ref
 
-import numpy as np
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QMainWindow, QSizePolicy
 from superqt import QElidingLabel
 
-from ...core.geometry import unit_factor
+from ..layers.snapshots import on_layer
 from ..session.state import session_state
+from ..widgets.canvas_context import own_viewer
 from .place import Place, place_at
 
 
@@ -60,16 +60,11 @@ class CursorFollower(QObject):
     def place(self) -> Place | None:
         """What the current run does under the cursor."""
         viewer, run = self._viewer(), self._state.current
-        layer = None if run is None or run.fixed is None else run.fixed()
+        layer = None if run is None else run.fixed_layer
         if viewer is None or run is None or layer is None or layer not in viewer.layers:
             return None
-        position = np.zeros(layer.ndim)
-        shared = min(layer.ndim, viewer.dims.ndim)
-        position[-shared:] = viewer.cursor.position[-shared:]
-        if viewer.dims.units is not None:  # in which the cursor counts; napari converts nothing here
-            for k in range(-shared, 0):
-                position[k] *= unit_factor(str(viewer.dims.units[k]), str(layer.units[k]))
-        return place_at(run, layer.world_to_data(position))
+        # napari converts no units here.
+        return place_at(run, layer.world_to_data(on_layer(layer, viewer.cursor.position, viewer)))
 
     def _follow(self, event: Any = None) -> None:
         place = self.place
@@ -80,7 +75,6 @@ class CursorFollower(QObject):
 
 def follow_cursor(viewer: ViewerModel) -> CursorFollower:
     """The follower of a viewer, the same for all panels."""
-    # A plugin gets a proxy, which does not give the window.
-    own = getattr(viewer, "__wrapped__", viewer)
+    own = own_viewer(viewer)
     there = own.window._qt_window.findChild(CursorFollower)
     return CursorFollower(own) if there is None else there

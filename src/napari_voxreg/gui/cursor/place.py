@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...core.geometry import Array, Grid, short_unit
+from ...core.geometry import Array, short_unit
 from ..layers.snapshots import LayerSnapshot
 from ..session.state import Run
 
@@ -70,7 +70,7 @@ def place_at(run: Run, index: npt.ArrayLike) -> Place | None:
         return None
     fixed, moving = run.chosen.fixed, run.chosen.moving
     transform = run.result.transform
-    (grid, axes), (other, axes_there) = (_flat(layer, transform.ndim) for layer in (fixed, moving))
+    (grid, axes), (other, axes_there) = (layer.flat(transform.ndim) for layer in (fixed, moving))
     at = np.asarray(index, dtype=float)[axes]
     if not _inside(at, grid.shape):
         return None
@@ -86,13 +86,6 @@ def place_at(run: Run, index: npt.ArrayLike) -> Place | None:
         values=(_value(fixed, index), _value(moving, there)),
         unit=short_unit(grid.units[0]),
     )
-
-
-def _flat(layer: LayerSnapshot, ndim: int) -> tuple[Grid, list[int]]:
-    """The grid that was registered, and the layer's axes that it has."""
-    grid = layer.grid()
-    thin = grid.thin_axes() if grid.ndim > ndim else ()
-    return grid.without(thin), [axis for k, axis in enumerate(layer.spatial) if k not in thin]
 
 
 def _inside(index: Array, shape: Sequence[int]) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import napari.viewer
-from napari.layers import Layer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QDockWidget
 
-from ..session.state import Run, SessionState
+from ..session.state import SessionState
 from .follower import follow_cursor
 from .second_canvas import SecondCanvas
 
@@ -45,7 +44,7 @@ class SamePlaceBox(QCheckBox):
     def _follow_state(self) -> None:
         """Show the moving image of the current run, if it is open and the box checked."""
         run = self._state.current
-        self.setEnabled(run is not None and run.chosen is not None and _moving(run) is not None)
+        self.setEnabled(run is not None and run.chosen is not None and run.moving_layer is not None)
         shown = None if self.canvas is None else self.canvas.run
         wanted = run if self.isChecked() and self.isEnabled() else None
         if shown is wanted:
@@ -87,7 +86,3 @@ class SamePlaceBox(QCheckBox):
         self.setChecked(False)
         if canvas is not None:
             QTimer.singleShot(0, canvas.end)
-
-
-def _moving(run: Run) -> Layer | None:
-    return None if run.moving is None else run.moving()

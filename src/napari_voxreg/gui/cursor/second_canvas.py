@@ -36,7 +36,7 @@ class SecondCanvas(QWidget):
 
     def __init__(self, run: Run) -> None:
         super().__init__()
-        layer = None if run.moving is None else run.moving()
+        layer = run.moving_layer
         if layer is None or run.chosen is None:
             raise ValueError(f"The moving image of {run.pair} is not open; open it first.")
         self.run = run

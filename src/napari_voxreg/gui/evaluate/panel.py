@@ -244,9 +244,7 @@ class EvaluateWidget(Docked):
         runner.start(job, report=report, done=done, failed=self._fail, warned=lambda text: None)
 
     def _report(self, report: Report) -> None:
-        if report.fraction is not None:
-            self.bar.setRange(0, 1000)
-            self.bar.setValue(max(self.bar.value(), round(1000 * report.fraction)))
+        report.show_in(self.bar)
         self.stage.setText(report.message)
 
     def _set_running(self, running: bool) -> None:
@@ -279,7 +277,7 @@ class EvaluateWidget(Docked):
         """Stop and show why."""
         if not self._runner.busy:
             self._set_running(False)
-            self._activity.end("" if isinstance(error, Cancelled) else str(error).split("\n")[0])
+            self._activity.fail(error)
             self.table.flush()
         self.stage.hide()
         self.notes.show()

@@ -16,6 +16,7 @@ from ...core.progress import Progress
 from ...metrics.landmarks import find_partner
 from ...transforms import Affine, Transform, chain
 from ..background.worker import Runner
+from ..widgets.canvas_context import own_viewer
 from .pairs import PointPairs
 from .visibility import Visibility
 
@@ -68,8 +69,7 @@ class Placing(QObject):
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        # A plugin gets a proxy, which does not give the canvas.
-        self._viewer = getattr(viewer, "__wrapped__", viewer)
+        self._viewer = own_viewer(viewer)
         self._pairs, self._present, self._preview = pairs, present, preview
         self._visibility = visibility
         self._runner = Runner()
@@ -271,7 +271,7 @@ def show_place(viewer: ViewerModel, place: Array, only_if_hidden: bool = False) 
     only_if_hidden : bool
         Whether the camera stays where it is if the place is on the screen.
     """
-    own = getattr(viewer, "__wrapped__", viewer)
+    own = own_viewer(viewer)
     camera = own.scene.camera if hasattr(own, "scene") else own.camera
     dims = own.dims
     dims.set_point(range(dims.ndim), place)

@@ -17,6 +17,7 @@ from ...transforms import Transform, warp
 from ..background.worker import Runner
 from ..layers.snapshots import grid_kwargs, like_layer
 from ..look.look import OVERLAY, Look
+from ..widgets.canvas_context import own_viewer
 from .pairs import PointPairs, colours_of
 from .visibility import Visibility
 
@@ -54,7 +55,7 @@ class Preview(QObject):
     ) -> None:
         super().__init__(parent)
         self._visibility = visibility
-        self._viewer = getattr(viewer, "__wrapped__", viewer)
+        self._viewer = own_viewer(viewer)
         self._pairs = pairs
         self._look = Look(viewer, self)
         self._runner = Runner()

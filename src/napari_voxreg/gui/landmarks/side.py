@@ -12,7 +12,7 @@ from napari.layers import Points
 
 from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
 from ...images.preprocess import driving_channel
-from ..layers.snapshots import LayerSnapshot, data_to_world, points_from_layer, snapshot
+from ..layers.snapshots import LayerSnapshot, data_to_world, on_layer, points_from_layer, snapshot
 
 NUMBER = "number"  # the feature by which points are paired
 
@@ -84,7 +84,7 @@ class Side:
 
     def to_data(self, world: Array) -> Array:
         """World points (N, d) in the coordinates of the Points layer, (N, n), at the viewer's position."""
-        here = _in_units(np.array(self.viewer.dims.point, dtype=float), self.viewer, self.points)
+        here = on_layer(self.points, self.viewer.dims.point, self.viewer)
         places = np.tile(here, (len(world), 1))
         for k, (axis, unit) in enumerate(zip(self.axes, self.grid.units, strict=True)):
             places[:, axis] = world[:, k] * unit_factor(unit, str(self.points.units[axis]))
@@ -95,7 +95,7 @@ class Side:
 
     def from_view(self, position: Any) -> Array:
         """A position of the mouse, in the viewer's world, as a world point (d,)."""
-        place = _in_units(np.asarray(position, dtype=float), self.viewer, self.points)
+        place = on_layer(self.points, position, self.viewer)
         return np.array(
             [
                 place[axis] * unit_factor(str(self.points.units[axis]), unit)
@@ -143,15 +143,3 @@ class Side:
 def numbers_of(points: Points) -> Array:
     """The numbers of a layer's points, (N,)."""
     return np.asarray(points.features[NUMBER], dtype=float).astype(int)
-
-
-def _in_units(place: Array, viewer: ViewerModel, points: Points) -> Array:
-    """A position in the viewer's world along the axes of a layer, in its units."""
-    n = points.ndim
-    found = np.zeros(n)
-    shared = min(n, len(place))
-    found[n - shared :] = place[len(place) - shared :]
-    if viewer.dims.units is not None:
-        for axis in range(-shared, 0):
-            found[axis] *= unit_factor(str(viewer.dims.units[axis]), str(points.units[axis]))
-    return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.geometry import Array, Grid
+from ...core.geometry import Array
 from ...registration.result import Result
 from .snapshots import CRS, LayerSnapshot
 
@@ -22,16 +22,13 @@ class Placement:
     def __init__(
         self, result: Result, fixed: LayerSnapshot, moving: LayerSnapshot, number: int | None
     ) -> None:
-        whole = fixed.grid()
-        thin = whole.thin_axes() if whole.ndim > result.transform.ndim else ()
-        self.grid: Grid = whole.without(thin)
+        self.grid, self.axes = fixed.flat(result.transform.ndim)
         self.ndim = fixed.ndim
-        self.axes = [axis for k, axis in enumerate(fixed.spatial) if k not in thin]
         self.through = tuple(fixed.current[axis] for axis in self.axes)
         self.pair = pair_name(moving.name, fixed.name)
         self.number = number
         self.placement = fixed.placement
-        self.crs = {} if whole.crs is None else {CRS: whole.crs}
+        self.crs = {} if fixed.crs is None else {CRS: fixed.crs}
         self.result = replace(result, fixed_image=None, moving_image=None)
         self.metadata = {**result.to_dict(), "units": list(self.grid.units)}
 

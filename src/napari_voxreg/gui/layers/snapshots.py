@@ -101,6 +101,12 @@ class LayerSnapshot:
         shape = tuple(self.levels[level].shape[k] for k in axes)
         return Grid(shape, world @ coarse, tuple(self.units[k] for k in axes), self.crs)
 
+    def flat(self, ndim: int) -> tuple[Grid, list[int]]:
+        """The grid of a transform with so many axes, without thin ones, and the layer's axes that it has."""
+        grid = self.grid()
+        thin = grid.thin_axes() if grid.ndim > ndim else ()
+        return grid.without(thin), [axis for k, axis in enumerate(self.spatial) if k not in thin]
+
     def image(self, level: int = 0) -> Image:
         """The pixels of a level; lazy data is computed here."""
         factors = self._factors(level)
@@ -288,6 +294,26 @@ def data_to_world(layer: Layer) -> Array:
     return layer.affine.affine_matrix @ own.affine_matrix
 
 
+def on_layer(layer: Layer, place: Sequence[float], viewer: ViewerModel) -> Array:
+    """A position in the viewer's world along the axes of a layer, in the layer's units, (n,).
+
+    Parameters
+    ----------
+    layer : Layer
+        Axes that the viewer lacks get 0.
+    place : sequence of float
+        Of the sliders or the mouse, which count in the viewer's units.
+    viewer : napari viewer
+    """
+    found = np.zeros(layer.ndim)
+    shared = min(layer.ndim, len(place))
+    found[layer.ndim - shared :] = place[len(place) - shared :]
+    if viewer.dims.units is not None:
+        for axis in range(-shared, 0):
+            found[axis] *= unit_factor(str(viewer.dims.units[axis]), str(layer.units[axis]))
+    return found
+
+
 def grid_kwargs(grid: Grid) -> dict[str, Any]:
     """Keyword arguments that make a napari layer's data-to-world equal to a grid's affine.
 
@@ -340,15 +366,9 @@ def _placed(layer: Layer, affine: Array, steps: Mapping[int, int]) -> dict[str, 
 
 def _current(layer: ImageLayer | Labels, affine: Array, viewer: ViewerModel | None) -> tuple[int, ...]:
     """The viewer's position as index along each axis of a layer; the first pixel without a viewer."""
-    n = layer.ndim
     if viewer is None:
-        return (0,) * n
-    point = np.zeros(n)
-    shared = min(n, viewer.dims.ndim)
-    point[n - shared :] = viewer.dims.point[-shared:]
-    if viewer.dims.units is not None:
-        for k in range(n - shared, n):  # the sliders count in the viewer's units
-            point[k] *= unit_factor(str(viewer.dims.units[k - n]), str(layer.units[k]))
+        return (0,) * layer.ndim
+    point = on_layer(layer, viewer.dims.point, viewer)
     index = np.rint(apply_affine(np.linalg.inv(affine), point[None])[0])
     return tuple(int(i) for i in np.clip(index, 0, np.array(layer.level_shapes[0]) - 1))
 

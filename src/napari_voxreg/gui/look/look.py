@@ -17,6 +17,7 @@ from vispy.visuals import Visual
 from ...core.geometry import Array, unit_factor
 from ..layers.result_layers import DIVERGING
 from ..layers.snapshots import snapshot
+from ..widgets.canvas_context import own_viewer
 from .difference import Difference
 from .lens import CHECKER, FIXED, FLICKER, SWIPE, WARPED, WHOLE, Lens, lens_on
 
@@ -59,8 +60,7 @@ class Look(QObject):
 
     def __init__(self, viewer: ViewerModel, parent: QObject | None) -> None:
         super().__init__(parent)
-        # A plugin gets a proxy, which does not give the canvas.
-        self._viewer = getattr(viewer, "__wrapped__", viewer)
+        self._viewer = own_viewer(viewer)
         self._pair: Pair | None = None
         self._differences: dict[str, Layer] = {}  # made once for a pair, since that takes a moment
         self.mode = ""

@@ -65,7 +65,7 @@ class AfterRun(QWidget):
         for button in (self.save_button, self.apply_button, self.python_button, self.undo_button):
             button.setEnabled(run is not None)
         self.redo_button.setVisible(bool(self._state.undone))
-        fixed = None if run is None or run.fixed is None else run.fixed()
+        fixed = None if run is None else run.fixed_layer
         warped = [] if run is None else self._layers.there(run, "warped")
         there = fixed is not None and fixed in self._viewer.layers and bool(warped) and warped[0].visible
         self.look_row.setEnabled(there)

@@ -343,7 +343,8 @@ class RegisterWidget(Docked):
             self._viewer.add_layer(created(self._pending.pop(0)))
             self._adder.start()
             return
-        self._idle(self.result.verdict.sentence)
+        self._idle()
+        self._activity.end(self.result.verdict.sentence)
         self.bar.show_trace(self.result.trace)
         self._actions.settle(self._run)
         self.finished.emit(self.result)
@@ -375,7 +376,8 @@ class RegisterWidget(Docked):
             self._state.keep(Run(number, row.result, self._chosen, *self._table_of))
 
     def _compare_done(self, nothing: None) -> None:
-        self._idle("The methods are compared.")
+        self._idle()
+        self._activity.end("The methods are compared.")
         self.table.show_best()
         self.compared.emit(tuple(self.table.rows))
 
@@ -394,7 +396,8 @@ class RegisterWidget(Docked):
 
     def _fail(self, error: Exception) -> None:
         """Stop and show why."""
-        self._idle("" if isinstance(error, Cancelled) else str(error).split("\n")[0])
+        self._idle()
+        self._activity.fail(error)
         self._state.release(self._number)
         self._number = 0
         if isinstance(error, Cancelled):
@@ -406,10 +409,8 @@ class RegisterWidget(Docked):
     def _complain(self, error: Exception) -> None:
         self.outcome.show_error(error, self._log)
 
-    def _idle(self, sentence: str) -> None:
-        """End a run; the sentence is for a user who looks elsewhere."""
+    def _idle(self) -> None:
         self.bar.set_running(False)
-        self._activity.end(sentence)
         self.table.set_busy(False)
         self._refresh()
 

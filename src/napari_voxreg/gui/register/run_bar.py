@@ -104,8 +104,7 @@ class RunBar(QWidget):
         if report.fraction is not None:
             # Otherwise the bar repaints the window at once, and the rest of the report does so again.
             self.bar.setUpdatesEnabled(False)
-            self.bar.setRange(0, 1000)
-            self.bar.setValue(max(self.bar.value(), round(1000 * report.fraction)))
+            report.show_in(self.bar)
             self.bar.setUpdatesEnabled(True)
         if report.metrics:
             self.curve.extend(report.metrics)

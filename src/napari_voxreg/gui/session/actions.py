@@ -55,11 +55,11 @@ class RunActions(QObject):
 
     def settle(self, run: Run) -> None:
         """Make a run current whose layers were added: what it replaces goes, the moving layer hides."""
-        pair = [layer() for layer in (run.fixed, run.moving) if layer is not None]
+        pair = [layer for layer in (run.fixed_layer, run.moving_layer) if layer is not None]
         if not self._state.keep_earlier:
             for other in self._state.runs:
                 if other is not run:
-                    self._layers.remove(other, but=[layer for layer in pair if layer is not None])
+                    self._layers.remove(other, but=pair)
         self._set_moving(run, shown=False)
         self._state.show(run)
         self._layers.make_ahead(run)
@@ -177,7 +177,7 @@ class RunActions(QObject):
 
     def _set_moving(self, run: Run, shown: bool) -> None:
         """Hide the moving layer, or show it again if it was this run that hid it."""
-        layer = None if run.moving is None else run.moving()
+        layer = run.moving_layer
         if layer is None:
             return
         if not shown and layer.visible:

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ...registration.result import Result
 from ..layers.placement import LayerData, pair_name
+from ..widgets.canvas_context import own_viewer
 from .chosen import Chosen
 
 _states: WeakKeyDictionary[ViewerModel, SessionState] = WeakKeyDictionary()
@@ -47,6 +48,16 @@ class Run:
     hid: bool = False
     made: dict[tuple[str, bool, str], list[LayerData]] = field(default_factory=dict)
     folder: Path | None = None
+
+    @property
+    def fixed_layer(self) -> Layer | None:
+        """The fixed layer, if it is still there."""
+        return None if self.fixed is None else self.fixed()
+
+    @property
+    def moving_layer(self) -> Layer | None:
+        """The moving layer, if it is still there."""
+        return None if self.moving is None else self.moving()
 
     @property
     def pair(self) -> str:
@@ -153,5 +164,4 @@ class SessionState(QObject):
 
 def session_state(viewer: ViewerModel) -> SessionState:
     """The state of a viewer, the same for each of its panels."""
-    # napari hands plugins a new proxy of the viewer each time.
-    return _states.setdefault(getattr(viewer, "__wrapped__", viewer), SessionState())
+    return _states.setdefault(own_viewer(viewer), SessionState())

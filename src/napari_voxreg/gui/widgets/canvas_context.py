@@ -1,4 +1,4 @@
-"""The OpenGL context of the canvas, current while a layer is removed."""
+"""The viewer behind its proxy, and the OpenGL context of its canvas while a layer is removed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from weakref import WeakSet
 from napari.components import ViewerModel
 
 _kept: WeakSet[ViewerModel] = WeakSet()
+
+
+def own_viewer(viewer: ViewerModel) -> ViewerModel:
+    """The viewer itself: a plugin gets a proxy, a new one each time, which does not give the canvas."""
+    own: ViewerModel = getattr(viewer, "__wrapped__", viewer)
+    return own
 
 
 def keep_context(viewer: ViewerModel) -> None:
@@ -22,8 +28,7 @@ def keep_context(viewer: ViewerModel) -> None:
     viewer : napari viewer
         With a window.
     """
-    # A plugin gets a proxy, which does not give the canvas.
-    own = getattr(viewer, "__wrapped__", viewer)
+    own = own_viewer(viewer)
     if own in _kept:
         return
     _kept.add(own)
