@@ -11,6 +11,7 @@ TYPE_CHECKING = False  # typing takes as long to load as the rest of this module
 if TYPE_CHECKING:
     from typing import Any
 
+    from .cohort.series import load_series, register_series
     from .core.geometry import Grid, Image
     from .core.process import MethodUnavailable
     from .core.progress import Cancelled
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "cohort.series": ("load_series", "register_series"),
     "core.geometry": ("Grid", "Image"),
     "core.process": ("MethodUnavailable",),
     "core.progress": ("Cancelled",),
@@ -97,9 +99,11 @@ __all__ = [
     "compare",
     "evaluate",
     "load_result",
+    "load_series",
     "load_transform",
     "open_pairs",
     "register",
+    "register_series",
     "save_transform",
     "train_pairs",
     "warp",

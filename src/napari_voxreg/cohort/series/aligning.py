@@ -103,14 +103,18 @@ def looked_at(frames: Frames, channel: int | str | None, workers: int, progress:
     return of_looks(in_threads(seen, range(frames.count), workers, progress, "looking at the frames"))
 
 
-def against_one(job: Job, template: Template, progress: Progress, initial: Sequence[Match | None] = ()) -> list[Match | None]:
+def against_one(
+    job: Job, template: Template, progress: Progress, initial: Sequence[Match | None] = ()
+) -> list[Match | None]:
     """Every frame against one template; None for blank ones."""
 
     def aligned(number: int) -> Match | None:
         if job.problems[number] == "blank":
             return None
         start = initial[number] if initial else None
-        return template.align(job.pixels(number), [] if start is None else [start.matrix], search=start is None)
+        return template.align(
+            job.pixels(number), [] if start is None else [start.matrix], search=start is None
+        )
 
     return in_threads(aligned, range(job.frames.count), job.workers, progress, "aligning the frames")
 
@@ -155,7 +159,11 @@ def _base(job: Job, sample: Sequence[int], progress: Progress) -> int:
 
 
 def mean_of(
-    job: Job, numbers: Sequence[int], matches: Sequence[Match | None], reference: Array, progress: Progress | None = None
+    job: Job,
+    numbers: Sequence[int],
+    matches: Sequence[Match | None],
+    reference: Array,
+    progress: Progress | None = None,
 ) -> Array:
     """The mean of aligned frames; where none shows anything, the reference.
 
@@ -187,7 +195,9 @@ def mean_of(
     return np.where(count > 0, total / np.maximum(count, 1), reference).astype(np.float32)
 
 
-def along(job: Job, lags: Sequence[int], keyframes: bool, reference: int, progress: Progress) -> list[Match | None]:
+def along(
+    job: Job, lags: Sequence[int], keyframes: bool, reference: int, progress: Progress
+) -> list[Match | None]:
     """Matrices from those between frames: so many apart, and between keyframes, against drift."""
     shown = [k for k, problem in enumerate(job.problems) if problem != "blank"]
     place = {number: k for k, number in enumerate(shown)}

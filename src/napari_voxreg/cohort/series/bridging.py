@@ -30,7 +30,10 @@ def bridged(matrices: Sequence[Array | None]) -> list[Array]:
         if matrix is not None:
             found.append(matrix)
             continue
-        before, after = (max((n for n in known if n < k), default=None), min((n for n in known if n > k), default=None))
+        before, after = (
+            max((n for n in known if n < k), default=None),
+            min((n for n in known if n > k), default=None),
+        )
         if before is None or after is None:
             found.append(_of(matrices, after if before is None else before))
             continue

@@ -43,7 +43,9 @@ class Edge:
     weight: float
 
 
-def consensus(edges: Sequence[Edge], count: int, reference: int, grid: Grid, kind: Kind) -> list[Array | None]:
+def consensus(
+    edges: Sequence[Edge], count: int, reference: int, grid: Grid, kind: Kind
+) -> list[Array | None]:
     """The matrix from the world of the reference to that of each frame.
 
     Parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ def _of_path(path: Path, axis: int | None) -> Frames:
     if path.is_dir():
         files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
     elif any(mark in str(path) for mark in "*?["):
-        files = [Path(p) for p in glob(str(path))]
+        files = list(path.parent.glob(path.name))
     else:
         return _of_image(read_unlogged(path), axis)
     if len(files) < FEWEST:
@@ -178,7 +177,7 @@ def _of_image(image: Image, axis: int | None) -> Frames:
 
 
 def _of_array(data: Any, axis: int | None) -> Frames:
-    """Of a plain array: (frames, rows, columns), with planes before the rows, or channels, up to four, last."""
+    """Of a plain array: (frames, rows, columns), with planes before the rows, or up to four channels last."""
     coloured = data.ndim >= 4 and data.shape[-1] <= 4
     spatial = data.ndim - coloured
     if spatial not in (3, 4):

@@ -1,8 +1,8 @@
 """Linear motion of one image against another of the same kind: phase correlation, then Gauss-Newton.
 
-Meant for the many images of a movie or a stack, where a general method takes too long. The position is looked
-for on small copies by phase correlation (Kuglin, Hines, 1975), then refined from coarse to fine by the inverse
-compositional algorithm (Baker, Matthews, IJCV 56, 2004), with gain and offset of the brightness left free.
+Meant for the many images of a movie or a stack, where a general method takes too long. Phase correlation of
+small copies (Kuglin, Hines, 1975) proposes positions. The inverse compositional algorithm (Baker, Matthews,
+IJCV 56, 2004) refines the best from coarse to fine; gain and offset of the brightness are free.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class _Level:
         return found if _worth(found) >= _worth(best) else best
 
     def _step(self, image: Array, matrix: Array) -> Array | None:
-        """The matrix of a step, to be applied before the present one; None where both have little in common."""
+        """The matrix of a step, to be applied before the present one; None where they hardly overlap."""
         warped, inside = resampled(image, self.index_matrix(matrix))
         fraction = np.count_nonzero(inside) / inside.size
         if fraction < LEAST_OVERLAP:
@@ -254,22 +254,22 @@ def _halved(pixels: Array, grid: Grid, steps: Sequence[int]) -> tuple[Array, Gri
     for axis, step in enumerate(steps):
         if step == 2:
             even = pixels.shape[axis] // 2 * 2
-            first, second = (
-                pixels[(*[slice(None)] * axis, slice(start, even, 2))] for start in (0, 1)
-            )
+            first, second = (pixels[(*[slice(None)] * axis, slice(start, even, 2))] for start in (0, 1))
             pixels = (first + second) * np.float32(0.5)
     affine = grid.blocks(steps).affine
     return pixels, Grid(pixels.shape, affine, grid.units, grid.crs)
 
 
 def resampled(image: Array, matrix: Array) -> tuple[Array, Array]:
-    """An image at the places to which a matrix in indices leads, linearly, and which of them lie inside it."""
+    """An image where a matrix in indices leads, interpolated linearly, and which places lie inside it."""
     shape, d = image.shape, image.ndim
     inside = np.ones(shape, bool)
     for i in range(d):
         place = sum(
             (
-                (matrix[i, a] * np.arange(n, dtype=np.float32)).reshape([-1 if k == a else 1 for k in range(d)])
+                (matrix[i, a] * np.arange(n, dtype=np.float32)).reshape(
+                    [-1 if k == a else 1 for k in range(d)]
+                )
                 for a, n in enumerate(shape)
             ),
             np.float32(matrix[i, d]),
@@ -336,7 +336,11 @@ def _correlation(a: Array, b: Array) -> float:
 
 def _worth(match: Match) -> float:
     """The correlation, reduced where little overlaps: a few pixels resemble each other by chance."""
-    return match.correlation * min(1.0, match.overlap / 0.5) ** 0.5 if match.correlation > 0 else match.correlation
+    return (
+        match.correlation * min(1.0, match.overlap / 0.5) ** 0.5
+        if match.correlation > 0
+        else match.correlation
+    )
 
 
 def _moved(matrix: Array, points: Array) -> Array:

@@ -16,9 +16,9 @@ Problem = Literal["", "blank", "blurred", "moved away"]
 BLANK = 0.1  # of the usual contrast
 BLURRED = 0.25  # of the usual sharpness
 AROUND = 51  # frames, of the running medians: brightness and focus may change slowly
-UNLIKE = 0.5  # of the usual correlation
-FAR = 6.0  # robust deviations below the usual correlation
-LEAST_DROP = 0.1  # of the correlation, that counts at all
+UNLIKE = 0.5  # of the usual correlation, below which a frame shows something else
+DOUBTFUL = 0.7  # of it, below which it does if it is also many deviations below the others
+FAR = 6.0  # robust deviations
 LEAST_OVERLAP = 0.25
 
 
@@ -67,7 +67,7 @@ def of_matches(problems: Sequence[Problem], matches: Sequence[Match | None]) -> 
     usual = running_median(np.where(good, fits, np.nan))
     spread = 1.4826 * np.nanmedian(np.abs(fits - usual)[good]) if good.any() else 0.0
     drop = usual - fits
-    far = (fits < UNLIKE * usual) | (drop > np.maximum(FAR * spread, LEAST_DROP))
+    far = (fits < UNLIKE * usual) | ((drop > FAR * spread) & (fits < DOUBTFUL * usual))
     found = list(problems)
     for k, match in enumerate(matches):
         if problems[k] in ("", "blurred") and (match is None or far[k] or match.overlap < LEAST_OVERLAP):

@@ -30,7 +30,7 @@ NEIGHBOURS = 3  # aligned frames whose mean the next one is deformed to
 
 
 def register_series(
-    series: Series,
+    series: Series | Frames,
     *,
     axis: int | None = None,
     options: SeriesOptions | Mapping[str, Any] | None = None,
@@ -52,8 +52,8 @@ def register_series(
     Parameters
     ----------
     series : Image, array_like, sequence of Image, sequence of path, or path
-        One image whose frames follow each other along `axis` (its pixels may be lazy); or images or files, one
-        a frame; or a folder, or a pattern with ``*``, whose files are taken in the order of their names.
+        One image whose frames follow each other along `axis`; its pixels may be lazy. Or images or files, one
+        a frame; or a folder or a pattern with ``*``, whose files are taken in the order of their names.
     axis : int, optional
         Along which the frames of one image follow each other; the first by default.
     options : SeriesOptions or mapping, optional
@@ -84,8 +84,10 @@ def register_series(
     """
     report = logged(silent if progress is None else progress, log)
     chosen = options if isinstance(options, SeriesOptions) else SeriesOptions.from_dict(options or {})
-    values = None if method is None else (method_named(method), method_named(method).parameters(preset, params))
-    frames = frames_of(series, axis)
+    values = (
+        None if method is None else (method_named(method), method_named(method).parameters(preset, params))
+    )
+    frames = series if isinstance(series, Frames) else frames_of(series, axis)
     if chosen.frame >= frames.count:
         raise ValueError(f"There is no frame {chosen.frame}; choose from 0 to {frames.count - 1}.")
     threads = cores() if workers is None else max(1, int(workers))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -97,15 +97,16 @@ class SeriesResult:
 
     @property
     def translations(self) -> Array:
-        """Where the centre of the reference lies in each frame, relative to the reference; (frames, d), world units."""
+        """How far the centre of the reference has moved in each frame, (frames, d), world units."""
         centre = self.grid.centre[None]
         return np.concatenate([transform(centre) - centre for transform in self.transforms])
 
     @property
     def rotations(self) -> Array:
-        """Rotation of each frame in degrees, (frames, 1) in 2D and (frames, 3) in 3D: about each world axis.
+        """Rotation of each frame at its centre, degrees.
 
-        In 2D positive rotations lead from rows to columns. Of a deformable transform it is that at the centre.
+        Of shape (frames, 1) in 2D, where positive rotations lead from rows to columns; (frames, 3) in 3D, as
+        vectors along the axis of rotation.
         """
         centre = self.grid.centre[None]
         return np.array([_angles(transform.jacobian(centre)[0]) for transform in self.transforms])
@@ -186,17 +187,19 @@ class SeriesResult:
     def time_grid(self) -> Grid:
         """The grid of the aligned series: that of the reference, with the frames' axis before it."""
         unit = "second" if self.unit == "second" else "pixel" if self.unit == "frame" else self.unit
-        return replace(
-            with_time(self.grid, len(self), self.step, 0.0), units=(unit, *self.grid.units)
-        )
+        return replace(with_time(self.grid, len(self), self.step, 0.0), units=(unit, *self.grid.units))
 
     def table(self) -> list[list[str]]:
         """A row a frame, after one of headings: name, problem, correlation, translation, rotation."""
         units = [short_unit(unit) for unit in self.grid.units]
         axes = [f"axis {k} ({unit})" for k, unit in enumerate(units)]
-        angles = ["rotation (degrees)"] if self.grid.ndim == 2 else [f"rotation {k} (degrees)" for k in range(3)]
+        angles = (
+            ["rotation (degrees)"] if self.grid.ndim == 2 else [f"rotation {k} (degrees)" for k in range(3)]
+        )
         rows = [[*HEAD.split(","), "correlation", *(f"translation {axis}" for axis in axes), *angles]]
-        for k, (frame, moved, turned) in enumerate(zip(self.frames, self.translations, self.rotations, strict=True)):
+        for k, (frame, moved, turned) in enumerate(
+            zip(self.frames, self.translations, self.rotations, strict=True)
+        ):
             numbers = [frame.correlation, *moved, *turned]
             rows.append([str(k), frame.name, frame.problem, *(f"{value:.6g}" for value in numbers)])
         return rows
@@ -286,7 +289,9 @@ def load_series(folder: Path | str) -> SeriesResult:
             else:
                 transforms.append(load_transform(path.parent / Path(entry["file"]).name))
             fit = entry["correlation"]
-            frames.append(Frame(str(entry["name"]), entry["problem"], math.nan if fit is None else float(fit)))
+            frames.append(
+                Frame(str(entry["name"]), entry["problem"], math.nan if fit is None else float(fit))
+            )
         return SeriesResult(
             tuple(transforms),
             grid_from_record(record["grid"]),
