@@ -7,8 +7,9 @@ IJCV 56, 2004) refines the best from coarse to fine; gain and offset of the brig
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Literal, get_args
 
@@ -25,8 +26,9 @@ LEAST_SIDE = 8  # pixels of the shortest side of any copy
 STEPS = 25  # of Gauss-Newton at each level, at most
 STILL = 0.01  # pixels of the level by which a corner moves in the last step
 LEAST_OVERLAP = 0.2  # fraction of the pixels that both images must show
+FLAT = 1e-12  # variance below which an image shows nothing
 SOFT = 1.0  # pixels, of the Gaussian before gradients are taken
-PEAKS = 3  # of each correlation that are tried
+PEAKS = 2  # of each correlation that are tried
 FARTHEST = 0.5  # of the side that a small copy may be displaced
 
 
@@ -66,7 +68,8 @@ class Template:
 
     def __init__(self, pixels: Array, grid: Grid, kind: Kind, finest: int = 1) -> None:
         self.grid, self.kind, self.finest = grid, kind, finest
-        self.levels = [_Level(copy, on, kind) for copy, on in copies(pixels, grid, finest)]
+        self.mean, self.scale = float(pixels.mean()), float(pixels.std()) or 1.0
+        self.levels = [_Level(copy, on, kind) for copy, on in copies(self._scaled(pixels), grid, finest)]
 
     def align(self, pixels: Array, initial: Sequence[Array] = (), *, search: bool = True) -> Match:
         """Find where an image lies.
@@ -80,7 +83,7 @@ class Template:
         search : bool
             Whether phase correlation proposes anything; else the first initial matrix is refined.
         """
-        ready = [_softened(copy) for copy, _ in copies(pixels, self.grid, self.finest)]
+        ready = [_softened(copy) for copy, _ in copies(self._scaled(pixels), self.grid, self.finest)]
         d = self.grid.ndim
         coarse = self.levels[-1]
         proposed = [*initial, np.eye(d + 1)]
@@ -92,6 +95,10 @@ class Template:
         for level, copy in zip(reversed(self.levels), reversed(ready), strict=True):
             found = level.refined(copy, found.matrix)
         return found
+
+    def _scaled(self, pixels: Array) -> Array:
+        """About zero and of about unit variance: sums over millions of pixels are made in float32."""
+        return (pixels - np.float32(self.mean)) * np.float32(1 / self.scale)
 
 
 class _Level:
@@ -152,41 +159,46 @@ class _Level:
 
     def measured(self, image: Array, matrix: Array) -> Match:
         """How well an image fits at a position."""
-        warped, inside = resampled(image, self.index_matrix(matrix))
-        a, b = self.pixels[inside], warped[inside]
-        overlap = len(a) / self.pixels.size
-        return Match(matrix, _correlation(a, b) if overlap >= LEAST_OVERLAP else -1.0, overlap)
+        return self._compared(image, matrix)[0]
 
     def refined(self, image: Array, matrix: Array) -> Match:
         """The position nearby at which an image fits best."""
-        best = self.measured(image, matrix)
-        if best.overlap < LEAST_OVERLAP:
-            return best
-        current, corners = matrix, self.grid.corners()
-        finest = float(self.grid.spacing.min())
-        for _ in range(STEPS):
-            step = self._step(image, current)
-            if step is None:
+        corners, finest = self.grid.corners(), float(self.grid.spacing.min())
+        best: Match | None = None
+        for k in range(STEPS + 1):
+            found, residual = self._compared(image, matrix)
+            if best is None or _worth(found) > _worth(best):
+                best = found
+            if k == STEPS or found.overlap < LEAST_OVERLAP:
                 break
-            following = current @ step
-            moved = _moved(following, corners) - _moved(current, corners)
-            current = following
+            slope = self.steepest.reshape(len(self.steepest), -1) @ residual().ravel()
+            change = cho_solve(self.factor, slope.astype(float)) / found.overlap
+            following = matrix @ np.linalg.inv(self.motion(change))
+            moved = _moved(following, corners) - _moved(matrix, corners)
             if np.abs(moved).max() < STILL * finest:
                 break
-        found = self.measured(image, current)
-        return found if _worth(found) >= _worth(best) else best
+            matrix = following
+        assert best is not None
+        return best
 
-    def _step(self, image: Array, matrix: Array) -> Array | None:
-        """The matrix of a step, to be applied before the present one; None where they hardly overlap."""
+    def _compared(self, image: Array, matrix: Array) -> tuple[Match, Callable[[], Array]]:
+        """How well an image fits at a position, and the difference once both have the same brightness."""
         warped, inside = resampled(image, self.index_matrix(matrix))
-        fraction = np.count_nonzero(inside) / inside.size
-        if fraction < LEAST_OVERLAP:
-            return None
-        gain, offset = _brightness(self.pixels, warped, inside)
-        residual = (gain * warped + offset - self.pixels) * inside
-        slope = self.steepest.reshape(len(self.steepest), -1) @ residual.ravel()
-        change = cho_solve(self.factor, slope.astype(float)) / fraction
-        return np.linalg.inv(self.motion(change))
+        seen = warped * inside
+        flat = [x.ravel() for x in (self.pixels, warped, seen, inside)]
+        count, sum_a, sum_b = float(inside.sum()), float(flat[0] @ flat[3]), float(seen.sum())
+        overlap = count / inside.size
+        if overlap < LEAST_OVERLAP:
+            return Match(matrix, -1.0, overlap), lambda: np.zeros_like(seen)
+        both = float(flat[0] @ flat[2]) - sum_a * sum_b / count
+        power = float(flat[1] @ flat[2]) - sum_b**2 / count
+        own = float((flat[0] * flat[3]) @ flat[0]) - sum_a**2 / count
+        correlation = both / (power * own) ** 0.5 if power * own > FLAT * count**2 else 0.0
+        gain = both / power if power > FLAT * count else 0.0
+        offset = (sum_a - gain * sum_b) / count
+        return Match(
+            matrix, correlation, overlap
+        ), lambda: (np.float32(gain) * warped + np.float32(offset) - self.pixels) * inside
 
     def motion(self, parameters: Array) -> Array:
         """The world matrix of a motion about the centre."""
@@ -261,20 +273,9 @@ def _halved(pixels: Array, grid: Grid, steps: Sequence[int]) -> tuple[Array, Gri
 
 
 def resampled(image: Array, matrix: Array) -> tuple[Array, Array]:
-    """An image where a matrix in indices leads, interpolated linearly, and which places lie inside it."""
+    """An image where a matrix in indices leads, interpolated linearly, and 1 where that is inside, else 0."""
     shape, d = image.shape, image.ndim
-    inside = np.ones(shape, bool)
-    for i in range(d):
-        place = sum(
-            (
-                (matrix[i, a] * np.arange(n, dtype=np.float32)).reshape(
-                    [-1 if k == a else 1 for k in range(d)]
-                )
-                for a, n in enumerate(shape)
-            ),
-            np.float32(matrix[i, d]),
-        )
-        inside &= (place >= 0) & (place <= shape[i] - 1)
+    inside = _inside(shape, matrix)
     if d == 2:
         import cv2
 
@@ -293,6 +294,26 @@ def resampled(image: Array, matrix: Array) -> tuple[Array, Array]:
     return warped, inside
 
 
+def _inside(shape: tuple[int, ...], matrix: Array) -> Array:
+    """1 where a matrix in indices leads into the image, else 0; float32.
+
+    Along the last axis these places are an interval, as an image has no holes.
+    """
+    d = len(shape)
+    rows = np.meshgrid(*(np.arange(n) for n in shape[:-1]), indexing="ij")
+    first, last = np.zeros(shape[:-1]), np.full(shape[:-1], shape[-1] - 1.0)
+    for i, n in enumerate(shape):
+        base = matrix[i, d] + sum(matrix[i, a] * rows[a] for a in range(d - 1))
+        slope = matrix[i, d - 1]
+        if abs(slope) < 1e-9:
+            last = np.where((base >= 0) & (base <= n - 1), last, -1.0)
+            continue
+        ends = np.sort([-base / slope, (n - 1 - base) / slope], axis=0)
+        first, last = np.maximum(first, ends[0]), np.minimum(last, ends[1])
+    places = np.arange(shape[-1])
+    return ((places >= first[..., None]) & (places <= last[..., None])).astype(np.float32)
+
+
 def _softened(pixels: Array) -> Array:
     """A Gaussian of a pixel: interpolation blurs noise, and would draw the match to whole pixels."""
     if pixels.ndim == 2:
@@ -307,31 +328,17 @@ def _softened(pixels: Array) -> Array:
 
 def _tapered(pixels: Array) -> Array:
     """Without its mean, and fading to zero at the rim, which a Fourier transform would take for an edge."""
-    from scipy.signal.windows import tukey
-
     result = pixels - pixels.mean()
     for axis, n in enumerate(pixels.shape):
-        window = tukey(n, 0.25).astype(np.float32) if n > LEAST_SIDE else np.ones(n, np.float32)
-        result = result * window.reshape([-1 if k == axis else 1 for k in range(pixels.ndim)])
+        result = result * _window(n).reshape([-1 if k == axis else 1 for k in range(pixels.ndim)])
     return result
 
 
-def _brightness(template: Array, warped: Array, inside: Array) -> tuple[float, float]:
-    """The gain and the offset that bring the brightness of an image closest to a template's."""
-    a, b = template[inside], warped[inside]
-    mean_a, mean_b = float(a.mean()), float(b.mean())
-    b = b - np.float32(mean_b)
-    power = float(b @ b)
-    gain = float(b @ a) / power if power > 0 else 0.0
-    return gain, mean_a - gain * mean_b
+@cache
+def _window(length: int) -> Array:
+    from scipy.signal.windows import tukey
 
-
-def _correlation(a: Array, b: Array) -> float:
-    if not len(a):
-        return -1.0
-    a, b = a - a.mean(), b - b.mean()
-    power = float(a @ a) * float(b @ b)
-    return float(a @ b) / power**0.5 if power > 0 else 0.0
+    return tukey(length, 0.25).astype(np.float32) if length > LEAST_SIDE else np.ones(length, np.float32)
 
 
 def _worth(match: Match) -> float:
