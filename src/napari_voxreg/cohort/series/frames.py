@@ -55,16 +55,19 @@ class Frames:
         """What to call a frame in a message; they count from 0, as napari's sliders do."""
         return self.names[number] if self.names else f"frame {number}"
 
-    def pixels(self, number: int, channel: int | str | None = None) -> Array:
-        """The channel that drives the registration, finite float32 on `grid`.
+    def image(self, number: int, channel: int | str | None = None) -> Image:
+        """The channel of a frame that drives the registration, finite float32, where the frame lies.
 
         Raises
         ------
         ValueError
             If the frame cannot be read, or has no pixel with data.
         """
-        image = driving_channel(self.read(number), channel)
-        image, _ = without_nodata(image)
+        return without_nodata(driving_channel(self.read(number), channel))[0]
+
+    def pixels(self, number: int, channel: int | str | None = None) -> Array:
+        """The pixels of `image` on `grid`."""
+        image = self.image(number, channel)
         if not self.alike and not image.grid.same_as(self.grid):
             image = warp(image, None, self.grid, fill=None)
         return np.ascontiguousarray(image.data, dtype=np.float32)
