@@ -11,6 +11,7 @@ TYPE_CHECKING = False  # typing takes as long to load as the rest of this module
 if TYPE_CHECKING:
     from typing import Any
 
+    from .cohort.group import register_cohort
     from .cohort.series import load_series, register_series
     from .core.geometry import Grid, Image
     from .core.process import MethodUnavailable
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "cohort.group": ("register_cohort",),
     "cohort.series": ("load_series", "register_series"),
     "core.geometry": ("Grid", "Image"),
     "core.process": ("MethodUnavailable",),
@@ -103,6 +105,7 @@ __all__ = [
     "load_transform",
     "open_pairs",
     "register",
+    "register_cohort",
     "register_series",
     "save_transform",
     "train_pairs",

@@ -31,6 +31,7 @@ COMMANDS = {
     "compare": "Run several methods on one pair and print a table of scores.",
     "apply": "Apply saved transforms to an image, a table of points or a folder.",
     "stack": "Align the frames of a movie or a stack to each other.",
+    "cohort": "Bring many images onto one template, which may be made from them.",
     "pairs": "List the pairs that a source holds, or pack them into one file.",
     "evaluate": "Run methods on many pairs and write a table, a summary and figures.",
     "train": "Train a network on your own pairs, or resume a run.",

@@ -200,7 +200,7 @@ def _look(work: _Work, progress: Progress) -> None:
 def _first_template(
     work: _Work, given: Image | None, progress: Progress
 ) -> tuple[Array | None, list[int], Image]:
-    """What all images are aligned to first; if it is chosen, how little each resembles each, and their order."""
+    """What all images are aligned to first; if that is chosen, the dissimilarities and the order."""
     if given is not None:
         return None, [], given
     if work.options.template == "image":
@@ -272,7 +272,7 @@ def _each(
     verb: str,
     progress: Progress,
 ) -> dict[int, Transform]:
-    """What a method finds for each image from its initial transform on, which stays where the method fails."""
+    """What a method finds for each image, from its initial transform on; that stays where it fails."""
     found: dict[int, Transform] = {}
     for done, k in enumerate(numbers):
         stage = _stage(progress, done, len(numbers), f"{verb} {work.frames.name(k)}")

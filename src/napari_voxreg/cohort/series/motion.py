@@ -257,19 +257,19 @@ def copies(pixels: Array, grid: Grid, finest: int = 1) -> list[tuple[Array, Grid
         steps = [2 if n >= 2 * LEAST_SIDE else 1 for n in grid.shape]
         if max(steps) == 1:
             return found or [(pixels, grid)]
-        pixels, grid = _halved(pixels, grid, steps)
+        pixels = halved(pixels)
+        grid = Grid(pixels.shape, grid.blocks(steps).affine, grid.units, grid.crs)
         factor *= 2
 
 
-def _halved(pixels: Array, grid: Grid, steps: Sequence[int]) -> tuple[Array, Grid]:
-    """Means of pairs of pixels along the axes with a step of two; an odd last pixel is left out."""
-    for axis, step in enumerate(steps):
-        if step == 2:
-            even = pixels.shape[axis] // 2 * 2
+def halved(pixels: Array) -> Array:
+    """Means of pairs of pixels along the axes that are long enough; an odd last pixel is left out."""
+    for axis, length in enumerate(pixels.shape):
+        if length >= 2 * LEAST_SIDE:
+            even = length // 2 * 2
             first, second = (pixels[(*[slice(None)] * axis, slice(start, even, 2))] for start in (0, 1))
             pixels = (first + second) * np.float32(0.5)
-    affine = grid.blocks(steps).affine
-    return pixels, Grid(pixels.shape, affine, grid.units, grid.crs)
+    return pixels
 
 
 def resampled(image: Array, matrix: Array) -> tuple[Array, Array]:

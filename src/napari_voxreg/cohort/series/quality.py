@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ...core.geometry import Array
-from .motion import Match
+from .motion import Match, halved
 
 Problem = Literal["", "blank", "blurred", "moved away"]
 
@@ -31,7 +31,7 @@ class Look:
     contrast : float
         Standard deviation of its pixels.
     sharpness : float
-        Variance of the differences of neighbouring pixels, as a fraction of the variance of all.
+        Mean square of the second differences of pairs of pixels, as a fraction of the variance of all.
     """
 
     contrast: float
@@ -40,11 +40,13 @@ class Look:
 
 def look(pixels: Array) -> Look:
     """The contrast and the sharpness of a frame."""
-    variance = float(pixels.var())
-    if variance <= 0:
+    contrast = float(pixels.std())
+    if contrast <= 0:
         return Look(0.0, 0.0)
+    pixels = halved(pixels)  # else noise would be taken for detail
+    variance = float(pixels.var()) or 1.0
     fine = np.mean([float(np.square(np.diff(pixels, 2, axis=k)).mean()) for k in range(pixels.ndim)])
-    return Look(variance**0.5, float(fine) / variance)
+    return Look(contrast, float(fine) / variance)
 
 
 def of_looks(looks: Sequence[Look]) -> list[Problem]:
