@@ -37,6 +37,13 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add("-o", "--output", type=Path, required=True, metavar="DIR", help=text)
     text = "a template of your own, instead of one of the images or their mean"
     add("--onto", type=Path, metavar="FILE", help=text)
+    text = (
+        "where registrations run: serial, processes (of this machine), or the address of a Dask scheduler such "
+        "as tcp://host:8786 (default serial)"
+    )
+    add("--scheduler", default="serial", metavar="WHERE", help=text)
+    text = "threads of each registration (default: all cores in serial, else 1)"
+    add("--threads", type=int, metavar="N", help=text)
     add("--no-images", action="store_true", help="write transforms only, no aligned images")
     add_run_options(parser)
     add_verbose(parser)
@@ -67,6 +74,8 @@ def run(options: argparse.Namespace) -> None:
             options=chosen,
             template=onto,
             folder=folder,
+            scheduler=options.scheduler,
+            threads=options.threads,
             progress=subprogress(progress, 0.0, REGISTERED),
             **run_options(options),
         )

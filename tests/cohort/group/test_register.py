@@ -10,7 +10,7 @@ import pytest
 
 from napari_voxreg import Grid, Image, load_transform, register_cohort
 from napari_voxreg.cohort.group import CohortOptions, CohortResult
-from napari_voxreg.cohort.group import register as module
+from napari_voxreg.cohort.group import tasks as module
 from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.io.images import read_image, write_image
 

@@ -13,16 +13,17 @@ import numpy as np
 
 from ...core.geometry import Array, Image
 from ...core.progress import Progress, logged, silent, subprogress
-from ...metrics.verdict import judge
-from ...registration.prepare import method_named, prepare
-from ...registration.register import register
+from ...registration.prepare import method_named
 from ...transforms import Affine, Transform
+from ..running import SERIAL, Distributed, Serial, runner
+from ..series.aligning import cores
 from ..series.frames import Frames, Series, frames_of
 from ..series.quality import look, of_looks
 from .choice import compared, ranked
 from .options import CohortOptions
 from .result import CohortResult, Member
-from .store import Store, digest, key
+from .store import Found, Store, digest, key
+from .tasks import Measured, Outcome, measure, registration
 from .unbiased import (
     linear_matrix,
     mean_displacement,
@@ -51,6 +52,8 @@ class _Work:
     problems: list[str]
     seconds: list[float]
     digests: list[str]
+    runner: Serial | Distributed
+    threads: int
 
     @property
     def usable(self) -> list[int]:
@@ -60,36 +63,42 @@ class _Work:
         """An image, its driving channel."""
         return replace(self.frames.image(number, self.channel), name=self.frames.name(number))
 
-    def found(
-        self, template: Image, number: int, method: str, initial: Transform | None, progress: Progress
-    ) -> tuple[Transform, tuple[str, ...]]:
-        """The transform of an image that a method finds, and its notes."""
-        began = time.perf_counter()
-
-        def make() -> tuple[Transform, tuple[str, ...]]:
-            result = register(
-                template,
-                self.image(number),
-                method=method,
-                initial=initial,
-                seed=self.seed,
-                device=self.device,
-                progress=progress,
-            )
-            return result.transform, result.notes
-
+    def run(
+        self,
+        template: Image,
+        numbers: list[int],
+        method: str,
+        initial: Mapping[int, Transform],
+        verb: str,
+        progress: Progress,
+    ) -> tuple[dict[int, Found], dict[int, str]]:
+        """What a method finds for images, and why it fails for others; all that is known is not run again."""
         params = method_named(method).parameters(None, None).as_dict()
-        name = key(
-            template=template,
-            image=self.digests[number],
-            method=method,
-            params=params,
-            initial=initial,
-            seed=self.seed,
+        about = {"template": digest(template), "method": method, "params": params, "seed": self.seed}
+        keys = {
+            k: key(image=self.digests[k], initial=initial.get(k), threads=self.threads, **about)
+            for k in numbers
+        }
+        found = {k: kept for k in numbers if (kept := self.store.find(keys[k])) is not None}
+        missing = [k for k in numbers if k not in found]
+        failures: dict[int, str] = {}
+
+        def done(place: int, outcome: Outcome) -> None:
+            number = missing[place]
+            self.seconds[number] += outcome.seconds
+            if outcome.transform is None:
+                failures[number] = outcome.failure
+            else:
+                kept = outcome.transform, outcome.notes
+                found[number] = self.store.keep(keys[number], template.grid, kept)
+
+        arguments = (
+            (template, self.image(k), method, initial.get(k), self.seed, self.device, self.threads)
+            for k in missing
         )
-        found = self.store.transform(name, template.grid, make)
-        self.seconds[number] += time.perf_counter() - began
-        return found
+        names = [f"{verb} {self.frames.name(k)}" for k in missing]
+        self.runner.each(registration, arguments, names, progress, done)
+        return found, failures
 
 
 def register_cohort(
@@ -99,6 +108,8 @@ def register_cohort(
     template: Image | None = None,
     channel: int | str | None = None,
     folder: Path | str | None = None,
+    scheduler: str = SERIAL,
+    threads: int | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Progress | None = None,
@@ -118,6 +129,11 @@ def register_cohort(
     folder : path, optional
         Keeps what was found in ``folder/work``, so that a run that was broken off goes on, and a repeated one
         does only what has changed. `CohortResult.save` writes the rest there.
+    scheduler : str
+        Where registrations run: "serial", "processes" of this machine, or the address of a Dask scheduler
+        such as "tcp://host:8786". The result is the same to the bit for the same number of threads.
+    threads : int, optional
+        Of each registration; all cores in serial, else one.
     seed, device
         As in `register`.
     progress : Progress, optional
@@ -142,34 +158,50 @@ def register_cohort(
         raise ValueError(f"There is no image {chosen.image}; choose from 0 to {frames.count - 1}.")
     began = time.perf_counter()
     store = Store(None if folder is None else Path(folder) / "work")
-    work = _Work(frames, chosen, channel, seed, device, store, [], [0.0] * frames.count, [])
-    _look(work, subprogress(report, 0.0, 0.05))
-    matrix, order, first = _first_template(work, template, subprogress(report, 0.05, 0.15))
-    found = _linear(work, first, subprogress(report, 0.15, 0.4))
-    if template is None and chosen.template in ("group", "mean of the best"):
-        kept = work.usable
-        if chosen.template == "mean of the best":
-            kept = [k for k in order if k in found][: chosen.best]
-        first, mean_of_kept = _group(work, first, {k: found[k] for k in kept}, subprogress(report, 0.4, 0.8))
-        rest = [k for k in work.usable if k not in kept]
-        found = {**found, **_onto(work, first, rest, found, subprogress(report, 0.8, 0.9)), **mean_of_kept}
-    elif chosen.deform != "none":
-        found |= _deformed(work, first, work.usable, found, subprogress(report, 0.4, 0.9))
-    members = [_measured(work, first, k, found.get(k), report) for k in range(frames.count)]
+    count = threads or (cores() if scheduler == SERIAL else 1)
+    with runner(scheduler, count) as run:
+        work = _Work(frames, chosen, channel, seed, device, store, [], [0.0] * frames.count, [], run, count)
+        _look(work, subprogress(report, 0.0, 0.05))
+        matrix, first, found = _found(work, template, subprogress(report, 0.05, 0.9))
+        members = _members(work, first, found, subprogress(report, 0.9, 1.0))
     usable = work.usable
-    mean = mean_image((work.image(k) for k in usable), [found[k] for k in usable], first.grid)
+    transforms = [found[k] for k in usable]
+    mean = mean_image((work.image(k) for k in usable), transforms, first.grid)
     report(1.0, "done")
     return CohortResult(
         first,
-        tuple(members),
-        {**chosen.as_dict(), "channel": channel, "seed": seed},
+        members,
+        {**chosen.as_dict(), "channel": channel, "seed": seed, "threads": count},
         mean,
         matrix,
-        mean_displacement([found[k] for k in usable], first.grid),
+        mean_displacement(transforms, first.grid),
         sharpness(mean),
         time.perf_counter() - began,
         _notes(work),
     )
+
+
+def _found(
+    work: _Work, given: Image | None, progress: Progress
+) -> tuple[Array | None, Image, dict[int, Transform]]:
+    """The dissimilarities if they were asked, the template, and the transform of each image that has one."""
+    chosen = work.options
+    matrix, order, first = _first_template(work, given, subprogress(progress, 0.0, 0.1))
+    found = _linear(work, first, subprogress(progress, 0.1, 0.4))
+    if len(work.usable) < 1:
+        raise ValueError("No image could be aligned; choose another template or linear method.")
+    if given is None and chosen.template in ("group", "mean of the best"):
+        kept = work.usable
+        if chosen.template == "mean of the best":
+            kept = [k for k in order if k in work.usable][: chosen.best]
+        first, of_mean = _group(work, first, {k: found[k] for k in kept}, subprogress(progress, 0.4, 0.9))
+        rest = [k for k in work.usable if k not in kept]
+        found = {**found, **_onto(work, first, rest, found, subprogress(progress, 0.9, 1.0)), **of_mean}
+    elif chosen.deform != "none":
+        found |= _each(
+            work, first, work.usable, chosen.deform, found, "deforming", subprogress(progress, 0.4, 1.0)
+        )
+    return matrix, first, found
 
 
 def _look(work: _Work, progress: Progress) -> None:
@@ -226,28 +258,15 @@ def _first_template(
 def _linear(work: _Work, template: Image, progress: Progress) -> dict[int, Transform]:
     """The linear transform of each image; one that has none is unusable from here on."""
     method = work.options.linear
-    found: dict[int, Transform] = {}
-    usable = work.usable
-    for done, k in enumerate(usable):
-        stage = _stage(progress, done, len(usable), f"aligning {work.frames.name(k)}")
-        if method == "none":
-            found[k] = Affine.identity(template.ndim)
-            continue
-        try:
-            found[k], notes = work.found(template, k, method, None, stage)
-        except ValueError as error:
-            work.problems[k] = str(error)
-            continue
+    if method == "none":
+        return {k: Affine.identity(template.ndim) for k in work.usable}
+    found, failures = work.run(template, work.usable, method, {}, "aligning", progress)
+    for k, failure in failures.items():
+        work.problems[k] = failure
+    for k, (_, notes) in found.items():
         if any(note.startswith("No reliable pose") for note in notes):
             work.problems[k] = "No reliable pose was found."
-    return found
-
-
-def _deformed(
-    work: _Work, template: Image, numbers: list[int], initial: Mapping[int, Transform], progress: Progress
-) -> dict[int, Transform]:
-    """Images deformed onto a template; the linear transform of those for which that fails."""
-    return _each(work, template, numbers, work.options.deform, initial, "deforming", progress)
+    return {k: transform for k, (transform, _) in found.items()}
 
 
 def _onto(
@@ -259,7 +278,8 @@ def _onto(
         first = subprogress(progress, 0.0, 0.4)
         found |= _each(work, template, numbers, "affine", initial, "aligning", first)
     if work.options.deform != "none":
-        found |= _deformed(work, template, numbers, found, subprogress(progress, 0.4, 1.0))
+        last = subprogress(progress, 0.4, 1.0)
+        found |= _each(work, template, numbers, work.options.deform, found, "deforming", last)
     return {k: found[k] for k in numbers}
 
 
@@ -273,15 +293,10 @@ def _each(
     progress: Progress,
 ) -> dict[int, Transform]:
     """What a method finds for each image, from its initial transform on; that stays where it fails."""
-    found: dict[int, Transform] = {}
-    for done, k in enumerate(numbers):
-        stage = _stage(progress, done, len(numbers), f"{verb} {work.frames.name(k)}")
-        try:
-            found[k] = work.found(template, k, method, initial[k], stage)[0]
-        except ValueError as error:
-            log.warning("%s: %s", work.frames.name(k), error)
-            found[k] = initial[k]
-    return found
+    found, failures = work.run(template, numbers, method, initial, verb, progress)
+    for k, failure in failures.items():
+        log.warning("%s: %s", work.frames.name(k), failure)
+    return {k: found[k][0] if k in found else initial[k] for k in numbers}
 
 
 def _group(
@@ -309,7 +324,7 @@ def _group(
     current: dict[int, Transform] = dict(linear)
     for number in range(aligned, total if rounds else aligned):
         part = subprogress(progress, number / total, (number + 1) / total)
-        current = _deformed(work, mean, numbers, linear, part)
+        current = _each(work, mean, numbers, work.options.deform, linear, "deforming", part)
         transforms, moved = without_mean_displacement([current[k] for k in numbers], grid)
         log.info("round %d: the mean was deformed by %.3g pixels", number - aligned + 1, moved)
         if moved > CENTRED:
@@ -318,26 +333,25 @@ def _group(
     return mean, current
 
 
-def _measured(
-    work: _Work, template: Image, number: int, transform: Transform | None, progress: Progress
-) -> Member:
-    """The row of an image."""
-    name, problem = work.frames.name(number), work.problems[number]
-    if transform is None:
-        return Member(name, seconds=work.seconds[number], problem=problem)
-    count = work.frames.count
-    progress(0.9 + 0.1 * number / count, f"measuring {name}")
-    metrics = prepare(template, work.image(number), seed=work.seed, device="cpu").metrics
-    before, after = metrics.scores(None, silent), metrics.scores(transform, silent)
-    verdict = judge(metrics, before, after, transform)
-    return Member(name, transform, before, after, verdict, work.seconds[number], problem)
-
-
-def _stage(progress: Progress, done: int, count: int, message: str) -> Progress:
-    """Progress of one image of many; the message names it."""
-    part = subprogress(progress, done / count, (done + 1) / count)
-    part(0.0, message)
-    return lambda fraction, text, metric=None: part(fraction, message, metric)
+def _members(
+    work: _Work, template: Image, found: Mapping[int, Transform], progress: Progress
+) -> tuple[Member, ...]:
+    """The rows of all images."""
+    frames, numbers = work.frames, list(found)
+    scores: dict[int, Measured] = {}
+    arguments = ((template, work.image(k), found[k], work.seed, work.threads) for k in numbers)
+    names = [f"measuring {frames.name(k)}" for k in numbers]
+    work.runner.each(measure, arguments, names, progress, lambda k, row: scores.update({numbers[k]: row}))
+    return tuple(
+        Member(
+            frames.name(k),
+            found.get(k),
+            *scores.get(k, (None, None, None)),
+            seconds=work.seconds[k],
+            problem=work.problems[k],
+        )
+        for k in range(frames.count)
+    )
 
 
 def _notes(work: _Work) -> tuple[str, ...]:

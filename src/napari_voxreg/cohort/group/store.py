@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,21 @@ class Store:
         self.folder = folder
         self.found = 0
 
-    def transform(self, key: str, grid: Grid, make: Callable[[], Found]) -> Found:
-        """The transform of a key and the notes on it, made if it is not there.
+    def find(self, key: str) -> Found | None:
+        """The transform of a key and the notes on it; None where it is not there."""
+        path = None if self.folder is None else self.folder / f"{key}.h5"
+        if path is None or not path.exists():
+            return None
+        try:
+            kept = _loaded(path)
+        except (ValueError, KeyError, TypeError):
+            path.unlink()  # our own file, which a crash may have left damaged
+            return None
+        self.found += 1
+        return kept
+
+    def keep(self, key: str, grid: Grid, found: Found) -> Found:
+        """Keep a transform, if there is a folder, and give what the next run will find.
 
         Parameters
         ----------
@@ -40,23 +53,13 @@ class Store:
             From `key`.
         grid : Grid
             Of the image whose world it begins in.
-        make : callable
-            Makes it.
+        found : tuple
+            The transform and the notes on it.
         """
         if self.folder is None:
-            return make()
+            return found
         path = self.folder / f"{key}.h5"
-        if path.exists():
-            try:
-                kept = _loaded(path)
-            except (ValueError, KeyError, TypeError):
-                path.unlink()  # our own file, which a crash may have left damaged
-            else:
-                self.found += 1
-                return kept
-        transform, notes = make()
-        save_transform(transform, path, grid, {"notes": list(notes)})
-        # What is kept is what the next run loads: both go on with the same numbers.
+        save_transform(found[0], path, grid, {"notes": list(found[1])})
         return _loaded(path)
 
 
