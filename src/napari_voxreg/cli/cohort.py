@@ -38,8 +38,8 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     text = "a template of your own, instead of one of the images or their mean"
     add("--onto", type=Path, metavar="FILE", help=text)
     text = (
-        "where registrations run: serial, processes (of this machine), or the address of a Dask scheduler such "
-        "as tcp://host:8786 (default serial)"
+        "where registrations run: serial, processes (of this machine), or the address of a Dask scheduler "
+        "such as tcp://host:8786 (default serial)"
     )
     add("--scheduler", default="serial", metavar="WHERE", help=text)
     text = "threads of each registration (default: all cores in serial, else 1)"
