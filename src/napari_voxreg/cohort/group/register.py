@@ -342,16 +342,12 @@ def _members(
     arguments = ((template, work.image(k), found[k], work.seed, work.threads) for k in numbers)
     names = [f"measuring {frames.name(k)}" for k in numbers]
     work.runner.each(measure, arguments, names, progress, lambda k, row: scores.update({numbers[k]: row}))
-    return tuple(
-        Member(
-            frames.name(k),
-            found.get(k),
-            *scores.get(k, (None, None, None)),
-            seconds=work.seconds[k],
-            problem=work.problems[k],
-        )
-        for k in range(frames.count)
-    )
+    members = []
+    for k in range(frames.count):
+        before, after, verdict = scores.get(k, (None, None, None))
+        about = work.seconds[k], work.problems[k]
+        members.append(Member(frames.name(k), found.get(k), before, after, verdict, *about))
+    return tuple(members)
 
 
 def _notes(work: _Work) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -131,17 +132,16 @@ def against_mean(job: Job, progress: Progress) -> tuple[list[Match | None], Arra
     for k in range(2):
         stage = subprogress(progress, 0.1 + 0.05 * k, 0.15 + 0.05 * k)
         template = job.template(mean, HALF)
-        matches = in_threads(
-            lambda n, template=template: template.align(job.pixels(n)),
-            sample,
-            job.workers,
-            stage,
-            "making a first mean",
-        )
+        work = partial(_aligned, job, template)
+        matches = in_threads(work, sample, job.workers, stage, "making a first mean")
         mean = mean_of(job, sample, matches, mean)
     first = against_one(job, job.template(mean, HALF), subprogress(progress, 0.2, 0.5))
     mean = mean_of(job, good, [first[k] for k in good], mean, subprogress(progress, 0.5, 0.65))
     return against_one(job, job.template(mean), subprogress(progress, 0.65, 1.0), first), mean
+
+
+def _aligned(job: Job, template: Template, number: int) -> Match:
+    return template.align(job.pixels(number))
 
 
 def _base(job: Job, sample: Sequence[int], progress: Progress) -> int:

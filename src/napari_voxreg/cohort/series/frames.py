@@ -94,12 +94,11 @@ def frames_of(series: Series, axis: int | None = None) -> Frames:
         return _of_path(Path(series), axis)
     if isinstance(series, Image):
         return _of_image(series, axis)
-    if isinstance(series, Sequence) and series and not isinstance(series[0], (int, float)):
-        first = series[0]
-        if isinstance(first, Image):
-            return _of_images(list(series))
-        if isinstance(first, (str, Path)):
-            return _of_files([Path(path) for path in series])
+    given: list[Any] = list(series) if isinstance(series, (list, tuple)) else []
+    if given and all(isinstance(one, Image) for one in given):
+        return _of_images(given)
+    if given and all(isinstance(one, (str, Path)) for one in given):
+        return _of_files([Path(one) for one in given])
     data = series if hasattr(series, "ndim") else np.asarray(series)
     return _of_array(data, axis)
 
@@ -169,7 +168,7 @@ def _of_image(image: Image, axis: int | None) -> Frames:
     _check(count, grid)
     step = float(image.grid.spacing[chosen])
     unit = image.grid.units[chosen]
-    at = (slice(None),) * chosen
+    at: tuple[Any, ...] = (slice(None),) * chosen
 
     def read(number: int) -> Image:
         return Image(np.asanyarray(image.data[(*at, number)]), grid, f"{image.name} {number}".strip())

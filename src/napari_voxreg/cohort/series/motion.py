@@ -18,6 +18,7 @@ from scipy import fft
 from scipy.linalg import cho_factor, cho_solve, expm
 
 from ...core.geometry import Array, Grid
+from ...transforms.fields import gradient
 
 Kind = Literal["translation", "rigid", "similarity", "affine"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -122,7 +123,7 @@ class _Level:
     def _steepest(self) -> Array:
         """Change of the template's pixels by a unit of each parameter, (parameters, *shape), float32."""
         shape, d = self.grid.shape, self.grid.ndim
-        slopes = np.stack(np.gradient(self.pixels)) if min(shape) > 1 else np.zeros((d, *shape), np.float32)
+        slopes = [gradient(self.pixels, axis) for axis in range(d)]
         linear = self.inverse[:d, :d]
         places = self._relative()
         steepest = np.empty((len(self.generators), *shape), np.float32)

@@ -181,7 +181,7 @@ class _Runs:
         """The mean of the aligned frames before this one, seen from the reference on."""
         step = 1 if number > start else -1
         near = [aligned[k] for k in range(number - step, start - step, -step) if k in aligned][:NEIGHBOURS]
-        return np.mean(near, axis=0, dtype=np.float32) if near else None
+        return np.asarray(np.mean(near, axis=0), np.float32) if near else None
 
     def _one(self, fixed: Array, number: int, initial: Transform, progress: Progress) -> Transform:
         grid = self.job.frames.grid
