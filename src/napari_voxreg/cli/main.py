@@ -30,6 +30,7 @@ COMMANDS = {
     "register": "Register a moving image to a fixed image.",
     "compare": "Run several methods on one pair and print a table of scores.",
     "apply": "Apply saved transforms to an image, a table of points or a folder.",
+    "convert": "Convert transforms between this and other programs.",
     "pairs": "List the pairs that a source holds, or pack them into one file.",
     "evaluate": "Run methods on many pairs and write a table, a summary and figures.",
     "train": "Train a network on your own pairs, or resume a run.",

@@ -2,9 +2,10 @@
 
 from .base import Found, Grids
 from .formats import FORMATS, WRITTEN
+from .formats.ants import files_with_prefix
 from .loading import grid_of, load_transform, load_unlogged, read_transform
 from .native import check_record, fixed_grid, load_record, moving_grid, software
-from .saving import OURS, save_transform, write_transform, written_format
+from .saving import OURS, save_transform, write_transform, written_files, written_format
 
 __all__ = [
     "FORMATS",
@@ -13,6 +14,7 @@ __all__ = [
     "Found",
     "Grids",
     "check_record",
+    "files_with_prefix",
     "fixed_grid",
     "grid_of",
     "load_record",
@@ -23,5 +25,6 @@ __all__ = [
     "save_transform",
     "software",
     "write_transform",
+    "written_files",
     "written_format",
 ]

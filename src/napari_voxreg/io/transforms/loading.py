@@ -11,6 +11,7 @@ from ...core.disk import check_utf8
 from ...core.geometry import Grid, Image, unit_factor
 from ...transforms import Composite, Transform
 from ..images import read_unlogged
+from ..series import time_point
 from .base import Found, Grids, head_of, in_millimetres
 from .formats import FORMATS
 from .formats.ants import files_with_prefix
@@ -111,7 +112,8 @@ def grid_of(located: Grid | Image | Path | str | None) -> Grid | None:
     """The grid of an image that is given in any way."""
     if located is None or isinstance(located, Grid):
         return located
-    return (located if isinstance(located, Image) else read_unlogged(located)).grid
+    image = located if isinstance(located, Image) else read_unlogged(located)
+    return time_point(image).grid
 
 
 def kinds(transform: Transform) -> str:

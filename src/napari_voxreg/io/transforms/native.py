@@ -179,7 +179,7 @@ def transform_path(path: Path) -> Path:
         path = path.with_suffix(".h5")
     if not path.exists():
         raise ValueError(
-            f"There is no transform at {path}; give a .h5 file or a folder that holds transform.h5."
+            f"There is no transform at {path}; give a transform file, or a folder that holds transform.h5."
         )
     check_regular(path)
     return path

@@ -124,10 +124,17 @@ def written_format(path: Path, format: str | None) -> str:
     ]
     if len(fitting) != 1:
         raise ValueError(
-            f"The name {path.name} does not say in which format to write; state it (--format): "
+            f"The name {path.name} does not say in which format to write; state it (--to): "
             f"{', '.join(fitting or choices)}; or give a name that ends in .h5."
         )
     return fitting[0]
+
+
+def written_files(path: Path, format: str) -> tuple[Path, ...]:
+    """The files that are, or may be, written for a path in a format."""
+    if format == OURS:
+        return path, path.with_suffix(".json")
+    return ants.written(path) if format == "ants" else (path,)
 
 
 def _in_millimetres(transform: Transform, grids: Grids) -> tuple[Transform, Grids]:

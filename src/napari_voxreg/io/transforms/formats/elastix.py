@@ -125,9 +125,7 @@ def _beside(path: Path, name: str, what: str) -> Path:
         except (OSError, ValueError):  # a name that no file can have
             continue
     raise ValueError(
-        f"{path.name} follows the {what} {last[:100]!r}, which is missing; put it into the same folder."
-        if what == "initial transform"
-        else f"{path.name} names the {what} {last[:100]!r}, which is missing; put it into the same folder."
+        f"{path.name} names the {what} {last[:100]!r}, which is missing; put it into the same folder."
     )
 
 
@@ -272,7 +270,7 @@ def _added(initial: Transform, own: Transform, values: Values, path: Path, notes
 
 
 def write(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]:
-    """Write affine maps and B-splines, a file for each; the initial ones are called NAME.0.txt and so on.
+    """Write affine maps and B-splines, a file for each, the first ones as NAME.initial0.txt and so on.
 
     Raises
     ------
@@ -292,7 +290,7 @@ def write(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]:
     initial = NONE
     for number, member in enumerate(members, start=1):
         last = number == len(members)
-        target = path if last else path.with_name(f"{path.stem}.{number - 1}{path.suffix}")
+        target = path if last else path.with_name(f"{path.stem}.initial{number - 1}{path.suffix}")
         text = _written(member, grids.fixed, initial)
         replace_file(target, lambda file, text=text: file.write_text(text, encoding="utf-8"))
         initial = target.name

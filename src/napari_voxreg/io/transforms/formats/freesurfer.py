@@ -16,7 +16,8 @@ from ..rows import checked, ras_to_ours
 
 VOXELS, WORLD = 0, 1  # the types of LTA that are read
 TYPES = {2: "physical voxels", 14: "register.dat", 21: "coronal volumes"}
-NITRANSFORMS = "NiTransforms"
+NITRANSFORMS = "created by NiTransforms"  # which calls the fixed image the source
+EARLY = "LTA-array file created by NiTransforms"  # whose matrix is not inverted either
 NEAR = 0.01  # millimetres by which a corner of a stated volume may lie elsewhere
 FIELD = r"^\s*{}\s*=\s*([^#\n]*)"
 
@@ -47,8 +48,8 @@ def recognises(head: bytes) -> bool:
 def read(path: Path, grids: Grids) -> Found:
     """The map from the fixed to the moving image.
 
-    FreeSurfer's source is the moving image, so its matrix is inverted; not so where the fixed image is
-    stated as the source, or NiTransforms has written the file, whose source is the reference.
+    FreeSurfer's source is the moving image, so its matrix is inverted; not so where the fixed image lies as
+    the source does, or where an early NiTransforms has written the file.
     """
     text = read_text(path)
     with reading(path):
@@ -81,13 +82,18 @@ def _direction(
     text: str, source: _Volume | None, target: _Volume | None, grids: Grids, name: str
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether the source is the fixed image, and a note where that was not certain."""
+    head = text.partition("nxforms")[0]
+    if EARLY in head:
+        return True, (
+            f"The matrix of {name} is taken from the fixed to the moving image, as early NiTransforms did.",
+        )
+    if NITRANSFORMS in head:
+        return False, ()
     sides = [[v is not None and v.is_like(g) for g in (grids.fixed, grids.moving)] for v in (source, target)]
     (source_fixed, source_moving), (target_fixed, target_moving) = sides
     straight, inverse = source_fixed + target_moving, source_moving + target_fixed
     if straight != inverse:
         return straight > inverse, ()
-    if NITRANSFORMS in text.partition("nxforms")[0]:
-        return True, ()
     note = f"In {name}, the source (src) is taken as the moving image, as FreeSurfer has it."
     if grids.fixed is None and grids.moving is None:
         note += " Give the fixed image (--fixed) to decide by its place."

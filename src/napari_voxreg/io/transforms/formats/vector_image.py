@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import math
 import re
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from ....core.disk import full_disk_named, scratch_folder
 from ....core.geometry import Array, Grid, Image
 from ....transforms import Displacement, Transform, displacement_on
+from ...guards import DAMAGED
 from ...headers import copy_nifti
 from ...images import ending_of, read_unlogged, write_image
 from ...nifti import header_in, place_of
@@ -51,13 +54,15 @@ def _read(path: Path, ras: bool) -> Found:
         image = read_unlogged(path)
         return Found(_field(_ras(image) if ras else image, path))
     with scratch_folder() as folder:
-        plain = folder / f"{path.name.removesuffix('.gz').removesuffix('.nii')}.nii"
-        with full_disk_named(folder.parent), path.open("rb") as file, plain.open("wb") as unpacked:
-            if begins.startswith(GZIP):
-                with gzip.open(file) as packed:
-                    copy_nifti(packed, unpacked)
-            else:
-                shutil.copyfileobj(file, unpacked)
+        plain = folder / f"{path.name.removesuffix('.gz').removesuffix('.nii')[:200]}.nii"
+        try:
+            with full_disk_named(folder.parent), path.open("rb") as file, plain.open("wb") as unpacked:
+                if begins.startswith(GZIP):
+                    copy_nifti(gzip.GzipFile(fileobj=file), unpacked)
+                else:
+                    shutil.copyfileobj(file, unpacked)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{path.name} cannot be read; {DAMAGED}.") from error
         return _read_nifti(plain, path, ras)
 
 
@@ -86,6 +91,7 @@ def _read_nifti(plain: Path, path: Path, named_ras: bool) -> Found:
         file.seek(place_of(header, "intent_code"))
         file.write(np.array(VECTOR, header.dtype["intent_code"]).tobytes())
     image = read_unlogged(plain)
+    _check_finite(plain, header, path)
     if ras or named_ras:
         image = _ras(image)
     notes = image.notes
@@ -102,6 +108,17 @@ def _read_nifti(plain: Path, path: Path, named_ras: bool) -> Found:
         there = image.data[..., ::-1].reshape(-1, field.ndim)
         field = Displacement((there - field.grid.nodes()).reshape(field.field.shape), field.grid)
     return Found(field, notes)
+
+
+def _check_finite(plain: Path, header: Any, path: Path) -> None:
+    """Refuse NaN and infinities, which ITK reads as 0."""
+    floats = {16: "f4", 64: "f8"}.get(int(header["datatype"]))
+    if floats is not None:
+        layout = np.dtype(floats).newbyteorder(header.dtype["bitpix"].byteorder)
+        count = math.prod(int(n) for n in header["dim"][1:6])
+        stored = np.memmap(plain, layout, "r", int(header["vox_offset"]), (count,))
+        if not np.isfinite(stored).all():
+            raise ValueError(f"{path.name} holds vectors that are not finite; write the field without them.")
 
 
 def _ras(image: Image) -> Image:
