@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.disk import check_utf8
+from ...core.disk import DiskFull, check_utf8
 from ...core.geometry import Grid, Image, unit_factor
 from ...transforms import Composite, Transform
+from ..guards import reading
 from ..images import read_unlogged
 from ..series import time_point
 from .base import Found, Grids, head_of, in_millimetres
@@ -77,9 +78,20 @@ def read_transform(path: Path | str, grids: Grids | None = None, format: str | N
     if name not in FORMATS:
         raise ValueError(f"{name!r:.60} is no format of transform files; choose from: {', '.join(FORMATS)}.")
     if not FORMATS[name].millimetres:
-        return FORMATS[name].read(path, grids)
-    found = FORMATS[name].read(path, Grids(in_millimetres(grids.fixed), in_millimetres(grids.moving)))
+        return _read(path, name, grids)
+    found = _read(path, name, Grids(in_millimetres(grids.fixed), in_millimetres(grids.moving)))
     return Found(_in_units_of(found.transform, grids.fixed), found.notes)
+
+
+def _read(path: Path, name: str, grids: Grids) -> Found:
+    """Read a file of a format; whatever damage causes becomes one sentence with the file's name."""
+    try:
+        return FORMATS[name].read(path, grids)
+    except DiskFull:  # of the temporary files
+        raise
+    except Exception:
+        with reading(path):
+            raise
 
 
 def format_of(path: Path) -> str:

@@ -73,7 +73,11 @@ def _read(path: Path, notes: list[str], before: tuple[Path, ...]) -> Transform:
     name = next((values[key][0] for key in INITIAL if values.get(key)), NONE)
     if name == NONE:
         return own
-    initial = _read(_beside(path, name, "initial transform"), notes, (*before, path.resolve()))
+    there = _beside(path, name, "initial transform")
+    try:
+        initial = _read(there, notes, (*before, path.resolve()))
+    except ValueError as error:
+        raise error if path.name in str(error) else ValueError(f"Of {path.name}, {error}") from error
     if initial.ndim != own.ndim:
         raise ValueError(
             f"{path.name} is {own.ndim}D and its initial transform {initial.ndim}D; correct its {INITIAL[0]}."
