@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.geometry import Grid, Image, unit_factor
 from ..io.transforms import Grids, fixed_grid, grid_of, load_record, moving_grid, read_transform
+from ..io.transforms.formats.ants import left_out
 from ..transforms import Transform, chain
 from .result import Result
 
@@ -86,20 +87,27 @@ def open_transform(
     if len(given) == 1:
         return open_transform(given[0], grids.fixed, grids.moving, format)
     inner = (None,) * (len(given) - 1)
-    parts = zip(given, (grids.fixed, *inner), (*inner, grids.moving), strict=True)
-    return _composed([open_transform(*part, format) for part in parts])
+    files = [Path(one) for one in given if isinstance(one, str | Path)]
+    parts: list[PairTransform] = []
+    for one, *places in zip(given, (grids.fixed, *inner), (*inner, grids.moving), strict=True):
+        if isinstance(one, str | Path):
+            parts.append(_from_file(Path(one), Grids(*places), format, files))
+        else:
+            parts.append(open_transform(one, *places))
+    return _composed(parts)
 
 
-def _from_file(path: Path, grids: Grids, format: str | None) -> PairTransform:
+def _from_file(path: Path, grids: Grids, format: str | None, chain_of: Sequence[Path] = ()) -> PairTransform:
     """A transform on disk, with the grids of its record, or else those that are given."""
     found = read_transform(path, grids, format)
+    notes = (*found.notes, *left_out(path, chain_of))
     log.info("read %s", path)
-    for note in found.notes:
+    for note in notes:
         log.info(note)
     record = load_record(path) if format is None and path.exists() else None
     if record is not None:
-        return PairTransform(found.transform, fixed_grid(record), moving_grid(record), found.notes)
-    return PairTransform(found.transform, *_in_one_unit(grids), found.notes)
+        return PairTransform(found.transform, fixed_grid(record), moving_grid(record), notes)
+    return PairTransform(found.transform, *_in_one_unit(grids), notes)
 
 
 def _in_one_unit(grids: Grids) -> tuple[Grid | None, Grid | None]:

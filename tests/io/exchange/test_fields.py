@@ -11,6 +11,8 @@ from napari_voxreg import Affine, Displacement, Grid, Image, load_transform, sav
 from napari_voxreg.io.flo import write_flo
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.transforms import Grids, read_transform
+from napari_voxreg.io.transforms.formats.ants import in_order
+from napari_voxreg.registration.pair_transform import open_transform
 from napari_voxreg.transforms import chain
 
 from .conftest import affine, field, grid, points, spline
@@ -190,9 +192,13 @@ def test_ants_files_are_chained_in_their_order(case, warped, tmp_path):
     tolerance = 1e-3 * fixed.spacing.min()
     assert np.abs(judged - warped(there)).max() < tolerance
     assert np.abs(load_transform(tmp_path / "out_")(there) - warped(there)).max() < tolerance
-    note = read_transform(tmp_path / "out_1Warp.nii.gz").notes[-1]
+    note = open_transform(tmp_path / "out_1Warp.nii.gz").notes[-1]
     assert "out_0GenericAffine.mat, which is beside out_1Warp.nii.gz, is not applied" in note
-    assert not read_transform(tmp_path / "out_").notes
+    both = [tmp_path / name for name in ("out_1Warp.nii.gz", "out_0GenericAffine.mat")]
+    for given in (both, tmp_path / "out_"):
+        opened = open_transform(given)
+        assert not opened.notes and np.abs(opened.transform(there) - warped(there)).max() < tolerance
+    assert in_order(both[::-1]) == both
 
 
 def test_antspyx_applies_what_we_write(case, warped, tmp_path):

@@ -3,7 +3,7 @@
 from .base import Found, Grids
 from .formats import FORMATS, WRITTEN
 from .formats.ants import files_with_prefix
-from .loading import grid_of, load_transform, load_unlogged, read_transform
+from .loading import check_transform, grid_of, load_transform, load_unlogged, needs_more, read_transform
 from .native import check_record, fixed_grid, load_record, moving_grid, software
 from .saving import OURS, save_transform, write_transform, written_files, written_format
 
@@ -14,6 +14,7 @@ __all__ = [
     "Found",
     "Grids",
     "check_record",
+    "check_transform",
     "files_with_prefix",
     "fixed_grid",
     "grid_of",
@@ -21,6 +22,7 @@ __all__ = [
     "load_transform",
     "load_unlogged",
     "moving_grid",
+    "needs_more",
     "read_transform",
     "save_transform",
     "software",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,10 @@ from .formats.ants import files_with_prefix
 from .native import load_native, load_record, transform_path
 
 log = logging.getLogger(__name__)
+
+
+class Ambiguous(ValueError):
+    """A file whose content does not show which of several formats it has, in one sentence."""
 
 
 def load_transform(
@@ -113,11 +118,36 @@ def format_of(path: Path) -> str:
             f"{path.name} is not a transform file of a known format, or it is damaged; choose another."
         )
     if len(fitting) > 1:
-        raise ValueError(
+        raise Ambiguous(
             f"{path.name} is a bare matrix, which programs write with different meanings; state its format "
-            f"(--format): {', '.join(fitting)}."
+            f"(--format, or Format in the Apply panel): {', '.join(fitting)}."
         )
     return fitting[0]
+
+
+def needs_more(path: Path) -> bool:
+    """Whether a file needs its format or its images to be read; no for one that cannot be read at all."""
+    try:
+        return path.is_file() and load_record(path) is None and format_of(path) == "flirt"
+    except Ambiguous:
+        return True
+    except ValueError:
+        return False
+
+
+def check_transform(path: Path) -> None:
+    """Refuse, by its first bytes alone, what is no transform file.
+
+    Raises
+    ------
+    ValueError
+        In one sentence.
+    """
+    if path.is_dir() or load_record(path) is not None:
+        transform_path(path)
+        return
+    with suppress(Ambiguous):
+        format_of(path)
 
 
 def grid_of(located: Grid | Image | Path | str | None) -> Grid | None:

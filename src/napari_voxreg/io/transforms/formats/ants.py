@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ....core.geometry import Grid
@@ -41,8 +42,7 @@ def read(path: Path, grids: Grids) -> Found:
     for file in files:
         kind = itk_matlab if itk_matlab.recognises(head_of(file)) else vector_image
         found.append(kind.read(file, grids))
-    beside = f"beside {files[0].name}"  # of a warp alone; here all are applied
-    notes = (note for one in found for note in one.notes if beside not in note)
+    notes = (note for one in found for note in one.notes)
     return Found(chain(*(one.transform for one in found)), tuple(notes))
 
 
@@ -68,6 +68,35 @@ def files_with_prefix(prefix: Path) -> list[Path]:
     except OSError:  # no such folder
         return []
     return [found[stage] for stage in sorted(found, reverse=True)]
+
+
+def left_out(path: Path, given: Sequence[Path]) -> tuple[str, ...]:
+    """A note where a warp is given without the affine map that ANTs has written beside it.
+
+    Parameters
+    ----------
+    path : Path
+        Any transform file.
+    given : sequence of Path
+        All files of the chain that it is in.
+    """
+    found = re.fullmatch(f"(.*?){STAGE.pattern}", path.name)
+    affine = None if found is None else path.with_name(found[1] + AFFINE)
+    if affine is None or affine == path or affine in given or not affine.exists():
+        return ()
+    return (
+        f"{affine.name}, which is beside {path.name}, is not applied; give both, the warp first, or the "
+        "beginning of their names.",
+    )
+
+
+def in_order(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are given; those of one registration of ANTs in the order in which they are applied."""
+    stages = [re.fullmatch(f"(.*?){STAGE.pattern}", path.name) for path in paths]
+    found = {path: stage for path, stage in zip(paths, stages, strict=True) if stage is not None}
+    if len(found) < len(paths) or len({(path.parent, stage[1]) for path, stage in found.items()}) > 1:
+        return list(paths)
+    return sorted(paths, key=lambda path: -int(found[path][2]))
 
 
 def written(path: Path) -> tuple[Path, Path]:

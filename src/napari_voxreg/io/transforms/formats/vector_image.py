@@ -26,13 +26,14 @@ FNIRT = range(2001, 2020)  # FSL's own
 GZIP = b"\x1f\x8b"
 NIFTYREG, SPM = "NREG_TRANS", "Mapping"  # names of intents
 POSITIONS, SHIFTS = 0.0, 1.0  # NiftyReg's kinds that are read
-PREFIX = re.compile(r"^(.*?)\d+Warp\.nii(\.gz)?$")
 
 
 def recognises(head: bytes) -> bool:
-    """Whether it is a NIfTI image of vectors, or any MetaImage or NRRD."""
-    if head.startswith(b"NRRD") or re.match(rb"\s*(ObjectType|NDims)\s*=", head):
-        return True
+    """Whether it is an image of vectors."""
+    if head.startswith(b"NRRD"):
+        return re.search(rb"^kinds:.*vector", head, re.MULTILINE) is not None
+    if re.match(rb"\s*(ObjectType|NDims)\s*=", head):
+        return re.search(rb"^ElementNumberOfChannels\s*=\s*[23]\s*$", head, re.MULTILINE) is not None
     header = header_in(head)
     return header is not None and (_is_vector(header) or int(header["intent_code"]) in FNIRT)
 
@@ -97,12 +98,6 @@ def _read_nifti(plain: Path, path: Path, named_ras: bool) -> Found:
     notes = image.notes
     if ras:
         notes += (f"The vectors of {path.name} are taken in NIfTI's world (RAS), as its header says.",)
-    affine = PREFIX.match(path.name)
-    if affine and (path.parent / f"{affine[1]}0GenericAffine.mat").exists():
-        notes += (
-            f"{affine[1]}0GenericAffine.mat, which is beside {path.name}, is not applied; give both, the "
-            "warp first, or the beginning of their names.",
-        )
     field = _field(image, path)
     if positions:
         there = image.data[..., ::-1].reshape(-1, field.ndim)
