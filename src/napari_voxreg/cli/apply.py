@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add = parser.add_argument
     text = (
         "a folder that register wrote, its transform.h5, a transform file of another program (see "
-        "docs/formats.md), or the beginning of the names of ANTs' files; several are composed, the one on "
+        "docs/exchange.md), or the beginning of the names of ANTs' files; several are composed, the one on "
         "whose fixed image the result lies first, as for antsApplyTransforms"
     )
     add("transform", type=Path, nargs="+", metavar="TRANSFORM", help=text)

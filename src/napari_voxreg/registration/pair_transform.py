@@ -89,11 +89,11 @@ def open_transform(
     inner = (None,) * (len(given) - 1)
     files = [Path(one) for one in given if isinstance(one, str | Path)]
     parts: list[PairTransform] = []
-    for one, *places in zip(given, (grids.fixed, *inner), (*inner, grids.moving), strict=True):
+    for one, first, last in zip(given, (grids.fixed, *inner), (*inner, grids.moving), strict=True):
         if isinstance(one, str | Path):
-            parts.append(_from_file(Path(one), Grids(*places), format, files))
+            parts.append(_from_file(Path(one), Grids(first, last), format, files))
         else:
-            parts.append(open_transform(one, *places))
+            parts.append(open_transform(one, first, last))
     return _composed(parts)
 
 

@@ -37,7 +37,7 @@ def load_transform(
     Parameters
     ----------
     path : path
-        A transform file of a format in ``docs/formats.md``, whatever its name; a folder with
+        A transform file of a format in ``docs/exchange.md``, whatever its name; a folder with
         ``transform.h5``; or the beginning of the names of ANTs' files. With a JSON of ours beside a .h5 the
         numbers are exactly those that were saved.
     fixed, moving : Grid, Image or path, optional

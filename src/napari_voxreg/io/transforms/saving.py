@@ -37,7 +37,7 @@ def save_transform(
     and displacement transforms and their chains are stored as such in the .h5. Homographies, quadratics,
     thin-plate splines and velocity fields, which ITK has not, keep their numbers in the JSON; their .h5 is a
     dense field, exact at the nodes of `grid` and approximate between them. The formats of other programs are
-    described in ``docs/formats.md``.
+    described in ``docs/exchange.md``.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ def _parsed(path: Path) -> Values:
     text = read_text(path)
     if re.search(r'^\w+\s*=\s*["\[\w-]', text, re.MULTILINE):
         with reading(path, "it is not valid TOML"):
-            found = tomllib.loads(text)
-            return {k: [str(x) for x in (v if isinstance(v, list) else [v])] for k, v in found.items()}
+            table = tomllib.loads(text)
+            return {k: [str(x) for x in (v if isinstance(v, list) else [v])] for k, v in table.items()}
     values: dict[str, Sequence[str]] = {}
     for line in text.splitlines():
         if found := QUOTED.match(line.strip()):
@@ -296,7 +297,7 @@ def write(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]:
         last = number == len(members)
         target = path if last else path.with_name(f"{path.stem}.initial{number - 1}{path.suffix}")
         text = _written(member, grids.fixed, initial)
-        replace_file(target, lambda file, text=text: file.write_text(text, encoding="utf-8"))
+        replace_file(target, partial(Path.write_text, data=text, encoding="utf-8"))
         initial = target.name
     return ()
 
