@@ -78,7 +78,7 @@ def test_what_is_missing_is_said_with_its_remedy(files, capsys):
     assert "(--fixed)" in said(files / "a_0GenericAffine.mat", files / "o.h5")
     assert "state it (--to)" in said(warp, files / "o.xyz")
     assert "affine maps and B-splines only" in said(warp, files / "o.txt", "--to", "elastix")
-    assert "not written as 'lta'" in said(warp, files / "o.lta", "--to", "lta")
+    assert "not written as 'freesurfer'" in said(warp, files / "o.lta", "--to", "freesurfer")
     assert "is no format of transform files" in said(warp, files / "o.h5", "--format", "zip")
     assert "would be written over" in said(files / "a_0GenericAffine.mat", files / "a_", "--to", "ants")
     assert "There is no transform at" in said(files / "gone.tfm", files / "o.h5")

@@ -45,7 +45,7 @@ def flirt(path):
     from napari_voxreg.io.transforms import load_transform
 
     volume = Grid.from_spacing((4, 5, 6), units="millimeter")
-    assert load_transform(path, volume, volume, format="flirt").ndim == 3
+    assert load_transform(path, volume, volume, format="fsl").ndim == 3
 
 
 def result(path):

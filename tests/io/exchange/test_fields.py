@@ -95,6 +95,21 @@ def test_ras_can_be_stated(tmp_path):
     assert np.allclose(load_transform(path, format="nifti-ras")(there), transform(there), atol=1e-5)
 
 
+@pytest.mark.parametrize("intent", [1007, 1006])
+def test_components_may_stand_in_the_place_of_time(intent, tmp_path):
+    where = grid(3, 1)
+    transform = field(where, 4)
+    vectors = transform.field[..., ::-1] * (RAS[3] if intent == 1006 else 1.0)
+    path = nifti_of(tmp_path / "f.nii", where, vectors, intent)
+    image = nibabel.load(path)
+    flat = nibabel.Nifti1Image(np.asarray(image.dataobj)[:, :, :, 0], image.affine, image.header)
+    flat.header["intent_code"] = intent
+    nibabel.save(flat, tmp_path / "g.nii")
+    assert nibabel.load(tmp_path / "g.nii").shape == (14, 12, 9, 3)
+    there = points(where)
+    assert np.allclose(load_transform(tmp_path / "g.nii")(there), transform(there), atol=1e-5)
+
+
 def test_nitransforms_reads_the_fields_that_we_write(tmp_path):
     nitransforms = pytest.importorskip("nitransforms")
     from nitransforms.io.itk import ITKDisplacementsField
@@ -110,15 +125,14 @@ def test_nitransforms_reads_the_fields_that_we_write(tmp_path):
     assert np.abs(mapped[:, ::-1] - transform(nodes)).max() < 1e-3
 
 
-@pytest.mark.parametrize("content", ["nii", "nii.gz", "mha"])
+@pytest.mark.parametrize("content", ["nii", "nii.gz", "mha", "nrrd"])
 def test_fields_are_told_by_their_content(content, tmp_path):
     where = grid(2, 1)
     transform = field(where, 4)
     path = save_transform(transform, tmp_path / f"f.{content}", format="nifti")
     there = points(where)
-    if content != "mha":
-        shutil.copy(path, tmp_path / "renamed.dat")
-        path = tmp_path / "renamed.dat"
+    shutil.copy(path, tmp_path / "renamed.dat")
+    path = tmp_path / "renamed.dat"
     assert np.allclose(load_transform(path)(there), transform(there), atol=1e-5)
 
 

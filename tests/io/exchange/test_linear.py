@@ -201,13 +201,22 @@ def test_separators_and_comments_do_not_matter(tmp_path):
         )
 
 
+def test_the_last_row_may_be_left_out(tmp_path):
+    (tmp_path / "cv.txt").write_text("1 0 2\n0 1 4\n")
+    assert np.allclose(load_transform(tmp_path / "cv.txt", format="matrix-xyz").matrix[:2, 2], [4, 2])
+    (tmp_path / "t.txt").write_text("1 0 0 2\n0 1 0 3\n0 0 1 4\n")
+    with pytest.raises(ValueError, match=r"bare matrix.*: matrix, matrix-xyz, afni"):
+        load_transform(tmp_path / "t.txt")
+    assert np.allclose(load_transform(tmp_path / "t.txt", format="matrix").matrix[:3, 3], [2, 3, 4])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("1 0 0\n0 1 0\n0 0.5 1", "last row is not 0 0 1"),
         ("1 0 0\n0 0 0\n0 0 1", "not finite and invertible"),
         ("1 0 0\n0 nan 0\n0 0 1", "not finite and invertible"),
-        ("1 0 0\n0 1 0", "not a matrix|does not hold a matrix"),
+        ("1 0 0 1 1\n0 1 0 1 1", "does not hold a matrix"),
         ("hello", "does not hold a matrix"),
         ("", "does not hold a matrix"),
     ],
@@ -236,8 +245,8 @@ def test_unlike_matrices_are_not_lost(tmp_path):
         save_transform(points_field(), tmp_path / "t.txt", format="matrix")
     with pytest.raises(ValueError, match="does not say in which format"):
         save_transform(Affine.identity(2), tmp_path / "t.txt")
-    with pytest.raises(ValueError, match="not written as 'flirt'"):
-        save_transform(Affine.identity(2), tmp_path / "t.mat", format="flirt")
+    with pytest.raises(ValueError, match="not written as 'fsl'"):
+        save_transform(Affine.identity(2), tmp_path / "t.mat", format="fsl")
 
 
 def points_field():

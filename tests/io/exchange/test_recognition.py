@@ -31,7 +31,7 @@ def samples(folder):
     made["nifti"] = save_transform(field(WHERE, 1), folder / "n.nii.gz")
     made["flo"] = save_transform(affine(2, 1), folder / "f.flo", WHERE)
     made["bigwarp"] = write_landmarks(folder / "b.csv", *landmarks(2))
-    made["lta"] = lta(folder / "f.lta", np.eye(4), 1, geometry(grid(3, 1)), geometry(grid(3, 2)))
+    made["freesurfer"] = lta(folder / "f.lta", np.eye(4), 1, geometry(grid(3, 1)), geometry(grid(3, 2)))
     made["afni"] = folder / "a.1D"
     made["afni"].write_text("# 3dAllineate matrices\n" + "1 0 0 4 0 1 0 5 0 0 1 6\n")
     euler = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.2, 0.3)
@@ -43,7 +43,7 @@ def samples(folder):
 
 
 # Formats without content of their own, and bare matrices, which need their name.
-NAMED = {"ants", "nifti-ras", "bigwarp-affine", "flirt", "niftyreg"}
+NAMED = {"ants", "nifti-ras", "bigwarp-affine", "fsl", "niftyreg"}
 
 
 def test_every_format_is_told_by_its_content(tmp_path):

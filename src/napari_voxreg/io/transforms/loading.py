@@ -43,7 +43,7 @@ def load_transform(
     fixed, moving : Grid, Image or path, optional
         The two images, for formats that need them. The transform is then in the units of the fixed one.
     format : str, optional
-        What the file holds, where that cannot be seen: "flirt", say, of a bare matrix; see `FORMATS`.
+        What the file holds, where that cannot be seen: "fsl", say, of a bare matrix; see `FORMATS`.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def format_of(path: Path) -> str:
 def needs_more(path: Path) -> bool:
     """Whether a file needs its format or its images to be read; no for one that cannot be read at all."""
     try:
-        return path.is_file() and load_record(path) is None and format_of(path) == "flirt"
+        return path.is_file() and load_record(path) is None and format_of(path) == "fsl"
     except Ambiguous:
         return True
     except ValueError:

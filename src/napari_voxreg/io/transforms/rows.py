@@ -15,7 +15,7 @@ from ..guards import read_text
 from .base import HEAD
 
 LONGEST = 20_000  # characters of a text that holds nothing but a matrix
-MATRICES = ((3, 3), (4, 4))
+MATRICES = ((3, 3), (4, 4), (2, 3), (3, 4))  # the last row may be left out
 
 
 def rows_of(text: str) -> list[list[float]] | None:

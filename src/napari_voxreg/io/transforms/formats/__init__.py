@@ -56,9 +56,9 @@ FORMATS: Mapping[str, Format] = {
     ),
     "matrix-xyz": Format("matrix in (x, y, z)", matrix.XYZ.recognises, matrix.XYZ.read, matrix.XYZ.write),
     "napari": Format("affine of the moving napari layer", napari_affine.recognises, napari_affine.read),
-    "flirt": Format("FSL FLIRT matrix", fsl.recognises, fsl.read, None, (".mat", ".fsl"), True),
+    "fsl": Format("FSL FLIRT matrix", fsl.recognises, fsl.read, None, (".mat", ".fsl"), True),
     "niftyreg": Format("NiftyReg affine", niftyreg.recognises, niftyreg.read, None, (), True),
-    "lta": Format("FreeSurfer LTA", freesurfer.recognises, freesurfer.read, None, (".lta",), True),
+    "freesurfer": Format("FreeSurfer LTA", freesurfer.recognises, freesurfer.read, None, (".lta",), True),
     "afni": Format("AFNI matrix", afni.recognises, afni.read, None, (".1D",), True),
     "mni": Format("MNI linear transform", mni.recognises, mni.read, None, (".xfm",), True),
 }

@@ -13,7 +13,7 @@ from ..rows import checked, flipped, read_matrix, rows_of, shape_of
 
 
 def recognises(head: bytes) -> bool:
-    """Whether it is a matrix of three rows of four numbers, or lines of twelve."""
+    """Whether it is a matrix of three rows of four numbers, which others write, too, or lines of twelve."""
     shape = shape_of(head)
     return shape == (3, 4) or (shape is not None and shape[1] == 12)
 

@@ -10,6 +10,7 @@ from ....transforms import Affine, Transform
 from ..base import Found, Grids
 from ..rows import MATRICES, comments_of, flipped, read_matrix, shape_of, write_matrix
 
+AFNI = "DICOM"  # in the comments of its matrices
 MARK = "napari-voxreg: maps the fixed to the moving world, axes "
 
 
@@ -29,10 +30,12 @@ class Order:
     reverse: bool
 
     def recognises(self, head: bytes) -> bool:
-        """Whether it is a matrix of 3 x 3 or 4 x 4 whose comment states no other order."""
+        """Whether it is a matrix in 2D or 3D whose comment states no other order."""
         said = comments_of(head)
-        return shape_of(head) in MATRICES and (
-            MARK not in said or any(MARK + axes in said for axes in self.axes)
+        return (
+            shape_of(head) in MATRICES
+            and AFNI not in said
+            and (MARK not in said or any(MARK + axes in said for axes in self.axes))
         )
 
     def read(self, path: Path, grids: Grids) -> Found:

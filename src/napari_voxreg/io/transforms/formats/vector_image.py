@@ -16,7 +16,7 @@ from ....core.disk import full_disk_named, scratch_folder
 from ....core.geometry import Array, Grid, Image
 from ....transforms import Displacement, Transform, displacement_on
 from ...guards import DAMAGED
-from ...headers import copy_nifti
+from ...headers import check_image, copy_nifti
 from ...images import ending_of, read_unlogged, write_image
 from ...nifti import header_in, place_of
 from ..base import Found, Grids
@@ -52,8 +52,9 @@ def _read(path: Path, ras: bool) -> Found:
     with path.open("rb") as file:
         begins = file.read(16)
     if begins.startswith((b"NRRD", b"ObjectType", b"NDims")):
-        image = read_unlogged(path)
+        image = _read_itk(path, ".nrrd" if begins.startswith(b"NRRD") else ".mha")
         return Found(_field(_ras(image) if ras else image, path))
+    check_image(path, ".nii.gz" if begins.startswith(GZIP) else ".nii")
     with scratch_folder() as folder:
         plain = folder / f"{path.name.removesuffix('.gz').removesuffix('.nii')[:200]}.nii"
         try:
@@ -65,6 +66,17 @@ def _read(path: Path, ras: bool) -> Found:
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path.name} cannot be read; {DAMAGED}.") from error
         return _read_nifti(plain, path, ras)
+
+
+def _read_itk(path: Path, ending: str) -> Image:
+    """A MetaImage or NRRD, whatever it is called."""
+    if ending_of(path) in (".mha", ".mhd", ".nrrd", ".nhdr"):
+        return read_unlogged(path)
+    with scratch_folder() as folder:
+        named = folder / f"{path.name[:200]}{ending}"
+        with full_disk_named(folder.parent):
+            shutil.copyfile(path, named)
+        return read_unlogged(named)
 
 
 def _read_nifti(plain: Path, path: Path, named_ras: bool) -> Found:
@@ -88,9 +100,13 @@ def _read_nifti(plain: Path, path: Path, named_ras: bool) -> Found:
         )
     positions = kind == POSITIONS or name.startswith(SPM)
     ras = positions or name.startswith(NIFTYREG) or intent == DISPLACEMENTS or "RAS" in name
+    dim = header["dim"].copy()
+    if dim[0] == 4:  # the components stand in the place of time
+        dim[[0, 4, 5]] = 5, 1, dim[4]
     with plain.open("r+b") as file:
-        file.seek(place_of(header, "intent_code"))
-        file.write(np.array(VECTOR, header.dtype["intent_code"]).tobytes())
+        for field, value in (("intent_code", VECTOR), ("dim", dim)):
+            file.seek(place_of(header, field))
+            file.write(np.array(value, header.dtype[field].base).tobytes())
     image = read_unlogged(plain)
     _check_finite(plain, header, path)
     if ras or named_ras:
@@ -110,7 +126,7 @@ def _check_finite(plain: Path, header: Any, path: Path) -> None:
     floats = {16: "f4", 64: "f8"}.get(int(header["datatype"]))
     if floats is not None:
         layout = np.dtype(floats).newbyteorder(header.dtype["bitpix"].byteorder)
-        count = math.prod(int(n) for n in header["dim"][1:6])
+        count = math.prod(max(1, int(n)) for n in header["dim"][1:6])
         stored = np.memmap(plain, layout, "r", int(header["vox_offset"]), (count,))
         if not np.isfinite(stored).all():
             raise ValueError(f"{path.name} holds vectors that are not finite; write the field without them.")
@@ -123,10 +139,11 @@ def _ras(image: Image) -> Image:
 
 
 def _is_vector(header: Any) -> bool:
-    """Whether each place has as many numbers as the image has axes of space."""
+    """Whether each place has as many numbers as the image has axes of space, in the fifth or fourth axis."""
     used, sizes = int(header["dim"][0]), [int(n) for n in header["dim"]]
-    space = 3 if used >= 5 and sizes[3] > 1 else 2
-    return used == 5 and sizes[4] == 1 and sizes[5] in (space, 3)
+    if used == 4:
+        return int(header["intent_code"]) in (VECTOR, DISPLACEMENTS) and sizes[4] == 3 and sizes[3] > 1
+    return used == 5 and sizes[4] == 1 and sizes[5] in (3 if sizes[3] > 1 else 2, 3)
 
 
 def _field(image: Image, path: Path) -> Displacement:
