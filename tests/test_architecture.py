@@ -226,7 +226,7 @@ def test_the_rules_see_what_they_look_for() -> None:
     ours, others = imports(ROOT / "transforms" / "itk.py")
     assert "core.geometry" in ours
     assert "SimpleITK" in others
-    assert "transforms.itk" in imports(ROOT / "io" / "transforms" / "foreign.py")[0]  # inside a function
+    assert "transforms.itk" in imports(ROOT / "io" / "transforms" / "entries.py")[0]  # inside a function
     assert "transforms.itk" not in imports(ROOT / "io" / "transforms" / "native.py", lazy=False)[0]
     assert "methods" in imports(ROOT / "registration" / "prepare.py", lazy=False)[0]
     assert "SimpleITK" not in loads("io.transforms.native")

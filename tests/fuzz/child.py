@@ -17,7 +17,10 @@ from pathlib import Path
 import numpy as np
 
 MEMORY = 2 * 2**30  # bytes that reading one file may take
-NAMED = ("image", "transform", "checkpoint", "points", "parameters", "state", "run", "table", "displacement")
+NAMED = (
+    *("image", "transform", "flirt", "checkpoint", "points"),
+    *("parameters", "state", "run", "table", "displacement"),
+)
 
 
 def image(path):
@@ -35,6 +38,14 @@ def transform(path):
     record = load_record(path)
     if record is not None:
         fixed_grid(record).in_units(("mm",) * found.ndim)
+
+
+def flirt(path):
+    from napari_voxreg import Grid
+    from napari_voxreg.io.transforms import load_transform
+
+    volume = Grid.from_spacing((4, 5, 6), units="millimeter")
+    assert load_transform(path, volume, volume, format="fsl").ndim == 3
 
 
 def result(path):
@@ -109,7 +120,7 @@ def unit(path):
 
 
 READERS = (
-    *(image, transform, result, pairs, points, checkpoint, state, run),
+    *(image, transform, flirt, result, pairs, points, checkpoint, state, run),
     *(parameters, table, displacement, unit),
 )
 

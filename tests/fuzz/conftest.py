@@ -138,7 +138,7 @@ def _transforms(folder, rng):
     affine = Affine(np.array([[1.1, 0.1, 2.0], [0.0, 0.9, -1.0], [0.0, 0.0, 1.0]]))
     field = Displacement(rng.normal(size=(8, 9, 2)), grid)
     spline = BSpline(rng.normal(size=(2, 8, 9)), grid)
-    found = {}
+    found = _of_others(folder, affine, field, spline, grid)
     for ending in ("tfm", "mat", "xfm"):
         itk = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.2, 0.3)
         sitk.WriteTransform(itk, str(folder / f"linear.{ending}"))
@@ -157,6 +157,49 @@ def _transforms(folder, rng):
     np.save(folder / "field.npy", rng.normal(size=(2, 8, 9)))
     sitk.WriteTransform(field.to_itk(), str(folder / "field.h5"))
     return found | {f"field.{e}": ("displacement", folder / f"field.{e}") for e in ("flo", "npy", "h5")}
+
+
+VOLUME = """valid = 1
+volume = 6 5 4
+voxelsize = 1 1 2
+xras = -1 0 0
+yras = 0 0 -1
+zras = 0 1 0
+cras = 1 2 3
+"""
+LTA = f"""type = 0
+nxforms = 1
+mean = 0 0 0
+sigma = 1
+1 4 4
+1 0 0 4
+0 1 0 5
+0 0 1 6
+0 0 0 1
+src volume info
+{VOLUME}dst volume info
+{VOLUME}"""
+
+
+def _of_others(folder, affine, field, spline, grid):
+    """What other programs write."""
+    save_transform(spline, folder / "elastix.txt", grid, format="elastix")
+    for name, one in (("vectors.nii.gz", field), ("vectors.mha", field), ("matrix.csv", affine)):
+        save_transform(one, folder / name, grid)
+    save_transform(affine, folder / "flow.flo", grid)
+    np.save(folder / "napari.npy", affine.matrix)
+    np.savetxt(folder / "flirt.mat", np.eye(4))
+    points = np.round(field.field[0, :6], 3).tolist()
+    rows = [[f"Pt-{k}", "true", *point, *point] for k, point in enumerate(points)]
+    text = "\n".join(",".join(f'"{cell}"' for cell in row) for row in rows)
+    (folder / "bigwarp.csv").write_text(text)
+    record = {"type": "BigWarpLandmarks", "movingPoints": points, "fixedPoints": points, "active": [True] * 6}
+    (folder / "landmarks.json").write_text(json.dumps(record))
+    (folder / "align.aff12.1D").write_text("# 3dAllineate matrices\n1 0 0 4 0 1 0 5 0 0 1 6\n")
+    (folder / "freesurfer.lta").write_text(LTA)
+    names = ["elastix.txt", "vectors.nii.gz", "vectors.mha", "matrix.csv", "flow.flo", "napari.npy"]
+    names += ["bigwarp.csv", "landmarks.json", "align.aff12.1D", "freesurfer.lta"]
+    return {"flirt.mat": ("flirt", folder / "flirt.mat")} | {n: ("transform", folder / n) for n in names}
 
 
 def _pairs(folder, rng):

@@ -248,7 +248,10 @@ def test_json_with_other_values(check, samples, data):
 @QUICK
 @given(
     name=st.sampled_from(
-        ["pairs.csv", "points.csv", "table.csv", "lists", "run/pairs.csv", "run/history.csv"]
+        [
+            *("pairs.csv", "points.csv", "table.csv", "lists", "run/pairs.csv", "run/history.csv"),
+            *("bigwarp.csv", "matrix.csv"),
+        ]
     ),
     text=TABLES,
 )
@@ -259,7 +262,12 @@ def test_tables(check, samples, name, text):
 
 @QUICK
 @given(
-    name=st.sampled_from(["map.txt", "map.toml", "linear.tfm", "linear.xfm", "header.mhd", "header.nhdr"]),
+    name=st.sampled_from(
+        [
+            *("map.txt", "map.toml", "linear.tfm", "linear.xfm", "header.mhd", "header.nhdr"),
+            *("elastix.txt", "freesurfer.lta", "align.aff12.1D"),
+        ]
+    ),
     text=TEXTS,
 )
 def test_texts(check, samples, name, text):

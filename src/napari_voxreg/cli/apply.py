@@ -15,7 +15,7 @@ from ..registration.apply import Background
 from ..registration.apply_files import TABLES, ApplyOptions, apply_to_file, apply_to_folder, is_table
 from ..registration.pair_transform import PairTransform, open_transform
 from ..transforms import INTERPOLATIONS
-from .options import add_verbose
+from .options import add_images_of_transform, add_verbose
 from .terminal import progress_bar
 
 
@@ -24,8 +24,9 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.usage = "%(prog)s TRANSFORM [TRANSFORM ...] INPUT -o OUTPUT [options]"
     add = parser.add_argument
     text = (
-        "a folder that register wrote, its transform.h5, or any transform file of ITK's; several are "
-        "composed, the one on whose fixed image the result lies first"
+        "a folder that register wrote, its transform.h5, a transform file of another program (see "
+        "docs/exchange.md), or the beginning of the names of ANTs' files; several are composed, the one on "
+        "whose fixed image the result lies first, as for antsApplyTransforms"
     )
     add("transform", type=Path, nargs="+", metavar="TRANSFORM", help=text)
     text = (
@@ -51,6 +52,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add("--labels", action="store_true", help="nearest-neighbour interpolation, for label images")
     text = "value outside the image: a number, nan, or own for the ground of the image (default 0)"
     add("--background", default="0", metavar="VALUE", help=text)
+    add_images_of_transform(parser)
     add_verbose(parser)
 
 
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     saved = [path / "transform.h5" if path.is_dir() else path for path in options.transform]
     like = [] if options.grid in (None, "fixed", "moving") else [Path(options.grid)]
     check_inputs_kept([*saved, *(path.with_suffix(".json") for path in saved), *like], [output])
-    pair = open_transform(options.transform)
+    pair = open_transform(options.transform, options.fixed, options.moving, options.format)
     chosen = ApplyOptions(
         direction="fixed -> moving" if options.inverse else "moving -> fixed",
         grid=None if is_table(source) else _grid(options, pair),

@@ -17,8 +17,7 @@ from ..methods import METHODS
 from ..registration.compare import BEFORE, Row, best, columns, compare, remarks
 from ..registration.result import check_folder
 from .options import add_method, add_pair_options, add_verbose, pair_files, pair_inputs
-from .tables import markdown_table, text_table, write_text
-from .terminal import progress_bar
+from .terminal import markdown_table, progress_bar, text_table, write_text
 
 WORDS = 2  # columns before the numbers begin
 HEAD = ("method", "verdict")  # of these columns

@@ -30,6 +30,7 @@ COMMANDS = {
     "register": "Register a moving image to a fixed image.",
     "compare": "Run several methods on one pair and print a table of scores.",
     "apply": "Apply saved transforms to an image, a table of points or a folder.",
+    "convert": "Convert transforms between this and other programs.",
     "stack": "Align the frames of a movie or a stack to each other.",
     "cohort": "Bring many images onto one template, which may be made from them.",
     "pairs": "List the pairs that a source holds, or pack them into one file.",

@@ -12,6 +12,7 @@ from ..core.geometry import Array
 from ..core.params import Param
 from ..io.images import read_image
 from ..io.points import read_points
+from ..io.transforms import FORMATS, files_with_prefix
 from ..methods import METHODS
 from ..registration.initial import INITIAL_TRANSFORMS
 from ..registration.pair_transform import PairTransform, open_transform
@@ -37,6 +38,7 @@ def add_pair_options(parser: argparse.ArgumentParser) -> None:
         "wrote (default: the images as they lie in the world)"
     )
     add("--initial", metavar="TRANSFORM", help=text)
+    add_format(parser)
     for which in ("fixed", "moving"):
         text = f"mask of the {which} image: only its non-zero pixels count"
         add(f"--{which}-mask", type=Path, metavar="FILE", help=text)
@@ -48,6 +50,20 @@ def add_pair_options(parser: argparse.ArgumentParser) -> None:
     add_run_options(parser)
 
 
+def add_images_of_transform(parser: argparse.ArgumentParser) -> None:
+    """What belongs to a transform file of another program."""
+    for which in ("fixed", "moving"):
+        text = f"the {which} image of the transforms, where their files do not state its grid"
+        parser.add_argument(f"--{which}", type=Path, metavar="FILE", help=text)
+    add_format(parser)
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """The format of a transform file of another program."""
+    text = f"format of transform files whose content does not show it, as of a matrix: {', '.join(FORMATS)}"
+    parser.add_argument("--format", metavar="FORMAT", help=text)
+
+
 def pair_inputs(options: argparse.Namespace) -> dict[str, Any]:
     """What `register` and `compare` take besides the two images.
 
@@ -57,7 +73,7 @@ def pair_inputs(options: argparse.Namespace) -> dict[str, Any]:
         If a file is missing or holds something else.
     """
     return {
-        "initial": _initial(options.initial),
+        "initial": _initial(options),
         "fixed_mask": None if options.fixed_mask is None else read_image(options.fixed_mask),
         "moving_mask": None if options.moving_mask is None else read_image(options.moving_mask),
         "landmarks": _landmarks(options.landmarks),
@@ -75,16 +91,19 @@ def pair_files(options: argparse.Namespace) -> list[Path | None]:
     return [options.fixed, options.moving, *masks, *(options.landmarks or ()), initial]
 
 
-def _initial(given: str | None) -> str | PairTransform | None:
+def _initial(options: argparse.Namespace) -> str | Path | PairTransform | None:
     """A kind of initial transform, or a transform from disk."""
+    given: str | None = options.initial
     if given is None or given in INITIAL_TRANSFORMS:
         return given
-    if not Path(given).exists():
+    if not (Path(given).exists() or files_with_prefix(Path(given))):
         raise ValueError(
             f"{given!r} is not a valid initial transform; choose from: {', '.join(INITIAL_TRANSFORMS)}, "
             "or give a transform file."
         )
-    return open_transform(given)
+    if options.format is None:
+        return Path(given)  # read with the two images at hand
+    return open_transform(given, options.fixed, options.moving, options.format)
 
 
 def _landmarks(files: Sequence[Path] | None) -> tuple[Array, Array] | None:

@@ -21,8 +21,7 @@ from .options import (
     pair_inputs,
     parameters,
 )
-from .tables import text_table
-from .terminal import progress_bar
+from .terminal import progress_bar, text_table
 
 EXAMPLES = """\
 examples:

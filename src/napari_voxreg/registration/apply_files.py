@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -136,6 +136,7 @@ def apply_to_folder(
     if output.exists() and output.samefile(folder):
         raise ValueError(f"{output} is the folder of the inputs; choose another one for the results.")
     pair = open_transform(transform)
+    said_of_transform, pair = pair.notes, replace(pair, notes=())  # once, not with each file
     for source in sources:
         for target in _targets(source, output):
             _check_new(target)
@@ -160,7 +161,7 @@ def apply_to_folder(
     if len(failures) == len(sources):
         raise ValueError(f"None of the {len(sources)} files could be used; {failures[0]}")
     written = f"Wrote {len(sources) - len(failures)} of {len(sources)} files into {output}."
-    return (written, *(f"Left out {failure}" for failure in failures), *notes)
+    return (written, *said_of_transform, *(f"Left out {failure}" for failure in failures), *notes)
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 
 from ...registration.result import Result
 from ..session.chosen import Fitted
+from ..session.files import TRANSFORMS
 from ..widgets.combo_box import Choice, heading
 from ..widgets.layer_box import LayerBox
 
@@ -148,9 +149,7 @@ class InitialBox(QWidget):
         if self.box.itemText(row) != SAVED:
             self.choose(self.box.itemText(row))
             return
-        name, _ = QFileDialog.getOpenFileName(
-            self, "A saved transform", "", "Transforms (*.h5 *.json *.tfm *.txt *.mat *.xfm);;All files (*)"
-        )
+        name, _ = QFileDialog.getOpenFileName(self, "A saved transform", "", TRANSFORMS)
         if name:
             self.choose_file(Path(name))
         else:

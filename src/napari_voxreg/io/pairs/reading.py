@@ -19,7 +19,7 @@ from ..headers import check_image
 from ..images import MEDICAL, PLAIN, TIFF, ending_of, read_unlogged
 from ..points import read_points
 from ..tiff import TIME
-from ..transforms.native import load_unlogged
+from ..transforms import load_unlogged
 from .hdf5 import read_stored_array, read_stored_image, stored_digest
 from .values import ROLES, Pair, Source, Stored, array_digest, name_of_source
 
