@@ -20,6 +20,7 @@ from napari_voxreg.evaluation.table import _HEAD
 from napari_voxreg.io.flo import write_flo
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import Pair, PairSet, pack
+from napari_voxreg.io.points import BIGWARP, PairFile, PointFile, write_point_pairs, write_points
 from napari_voxreg.nets.architectures.affine import STN
 from napari_voxreg.nets.architectures.voxelmorph import VoxelMorph
 from napari_voxreg.nets.checkpoints.checkpoint import save_weights
@@ -215,6 +216,12 @@ def _networks(folder):
 def _texts(folder, rng):
     rows = "\n".join(",".join(f"{x:.3f}" for x in row) for row in rng.normal(size=(5, 2)))
     (folder / "points.csv").write_text(f"axis-0,axis-1\n{rows}\n")
+    slicer = PointFile(rng.normal(size=(5, 3)), tuple("abcde"), "millimeter")
+    points = ("points.fcsv", "points.mrk.json", "points.txt")
+    for name in points:
+        write_points(slicer, folder / name)
+    pairs = PairFile(slicer.points, slicer.points + 1, slicer.labels)
+    write_point_pairs(pairs, folder / "bigwarp.csv", BIGWARP)
     (folder / "map.txt").write_text('(Transform "AffineTransform") // it\n(Metric "AdvancedMeanSquares")\n')
     (folder / "map.toml").write_text('Transform = "AffineTransform"\nMetric = ["AdvancedMeanSquares"]\n')
     (folder / "evaluation").mkdir()
@@ -222,6 +229,8 @@ def _texts(folder, rng):
     (folder / "evaluation" / "table.csv").write_text(f"{','.join(_HEAD)}\n{','.join(cells)}\n")
     return {
         "points.csv": ("points", folder / "points.csv"),
+        **{name: ("points", folder / name) for name in points},
+        "bigwarp.csv": ("point_pairs", folder / "bigwarp.csv"),
         "map.txt": ("parameters", folder / "map.txt"),
         "map.toml": ("parameters", folder / "map.toml"),
         "table.csv": ("table", folder / "evaluation" / "table.csv"),

@@ -248,7 +248,10 @@ def test_json_with_other_values(check, samples, data):
 @QUICK
 @given(
     name=st.sampled_from(
-        ["pairs.csv", "points.csv", "table.csv", "lists", "run/pairs.csv", "run/history.csv"]
+        [
+            *("pairs.csv", "points.csv", "points.fcsv", "points.txt", "bigwarp.csv"),
+            *("table.csv", "lists", "run/pairs.csv", "run/history.csv"),
+        ]
     ),
     text=TABLES,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ SCHEMA = (
 
 
 def recognises(text: str) -> bool:
-    """Whether a text is JSON; no other format of points is."""
-    return text.lstrip()[:1] == "{"
+    """Whether a text looks like JSON; no other format of points is."""
+    return re.match(r'\s*\{\s*("|$)', text) is not None
 
 
 def _lists(text: str, name: str) -> list[Any]:
@@ -57,7 +58,7 @@ def read(text: str, name: str) -> PointFile:
             found = np.array([point["position"] for point in kept], dtype=float).reshape(len(kept), 3)
             if not np.isfinite(found).all():
                 raise ValueError("not finite")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} has a control point without a position of three numbers; place it in Slicer."
             ) from error

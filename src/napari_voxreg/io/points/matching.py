@@ -49,8 +49,8 @@ def read_landmarks(
         return PairFile(first.points[at[0]], second.points[at[1]], common, notes)
     if len(first.points) != len(second.points):
         raise ValueError(
-            f"There are {len(first.points)} fixed and {len(second.points)} moving landmarks in {names[0]} and "
-            f"{names[1]}; write one line for each place in both files, or label the points alike."
+            f"There are {len(first.points)} fixed and {len(second.points)} moving landmarks in {names[0]} "
+            f"and {names[1]}; write one line for each place in both files, or label the points alike."
         )
     if first.labels and second.labels:
         notes += (f"{names[0]} and {names[1]} have no labels in common; paired in their order.",)
@@ -80,10 +80,10 @@ def outside_note(points: Array, grid: Grid, which: str) -> tuple[str, ...]:
     count = int((~grid.contains(points)).sum()) if len(points) else 0
     if not count:
         return ()
-    verb = "lies" if count == 1 else "lie"
+    some = "All" if count == len(points) else f"{count} of the {len(points)}"
     return (
-        f"{count} of the {len(points)} {which} points {verb} outside the {which} image; check the "
-        "units and the coordinate system of their file.",
+        f"{some} {which} points lie outside the {which} image; check the units and the coordinate system "
+        "of their file.",
     )
 
 
