@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 import imageio.v3 as iio
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -127,6 +128,10 @@ def _images(folder, rng):
     found["plane.bmp"] = ("image", folder / "plane.bmp")
     for ending in ("nii", "nii.gz", "nrrd", "mha", "tif"):
         found[f"volume.{ending}"] = ("image", write_image(volume, folder / f"volume.{ending}"))
+    nibabel.MGHImage(volume.data.astype("i2"), np.eye(4)).to_filename(folder / "volume.mgz")
+    nibabel.MGHImage(volume.data.astype("i2"), np.eye(4)).to_filename(folder / "volume.mgh")
+    nibabel.Nifti1Pair(volume.data, np.eye(4)).to_filename(folder / "two.img")
+    found |= {name: ("image", folder / name) for name in ("volume.mgz", "volume.mgh", "two.hdr")}
     for name in ("header.mhd", "header.nhdr", "slice.dcm"):
         pixels = sitk.GetImageFromArray(volume.data if name[0] == "h" else volume.data[0])
         sitk.WriteImage(pixels, str(folder / name))

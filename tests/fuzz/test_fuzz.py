@@ -84,7 +84,7 @@ def place_for(sample: Path, kind: str, folder: Path) -> tuple[Path, Path]:
     stem = "case" if kind != "pairs" or sample.suffix != ".csv" else "pairs"
     for file in sample.parent.glob(f"{sample.name.partition('.')[0]}.*"):
         ending = file.name.partition(".")[2]
-        if ending in ("h5", "json", "safetensors", "raw") or file == sample:
+        if ending in ("h5", "json", "safetensors", "raw", "img") or file == sample:
             shutil.copy(file, folder / (file.name if ending == "raw" else f"{stem}.{ending}"))
     if stem == "pairs":
         for name in ("one.png", "two.png"):

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QMainWindow, QWidget
 from ...io.dicom import is_dicom
 from ...io.images import MEDICAL, PLAIN, TIFF, ending_of
 from ...io.tiff import is_map_or_complex
+from ...io.two_files import PIXELS
 
 
 class CanvasDrops(QObject):
@@ -81,4 +82,4 @@ def carries_geometry(path: Path) -> bool:
     ending = ending_of(path)
     if ending in TIFF + PLAIN:
         return ending in TIFF and is_map_or_complex(path)
-    return ending in MEDICAL or is_dicom(path)
+    return ending in MEDICAL + PIXELS or is_dicom(path)

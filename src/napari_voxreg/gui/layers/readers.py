@@ -16,6 +16,7 @@ from ...images.preprocess import some_pixels
 from ...io.dicom import is_dicom
 from ...io.images import MEDICAL, TIFF, ending_of, read_image, read_series
 from ...io.tiff import TIME
+from ...io.two_files import PIXELS
 from ...registration.result import load_result
 from .placement import RESULT
 from .snapshots import AXES, NOTES, about, grid_kwargs
@@ -29,7 +30,7 @@ FLOOR = 1e-6  # amplitude, relative to the brightest pixel's, that counts as zer
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
     """The reader for napari; None for files that other readers open better."""
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    if not all(one.is_dir() or ending_of(one) in MEDICAL + TIFF or is_dicom(one) for one in paths):
+    if not all(one.is_dir() or ending_of(one) in MEDICAL + PIXELS + TIFF or is_dicom(one) for one in paths):
         return None
 
     def read(given: Any) -> list[LayerData]:
