@@ -90,12 +90,15 @@ class PairFile:
         One for each pair; empty where the file has none.
     notes : tuple of str
         What a user should know.
+    units : tuple of str or None
+        Of the fixed and the moving points; None where it is that of the image.
     """
 
     fixed: Array
     moving: Array
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    units: tuple[str | None, str | None] = (None, None)
 
 
 @dataclass(frozen=True)
