@@ -108,7 +108,7 @@ def test_points_of_slicer_and_elastix_stay_in_their_format(
         head + line.format(k=1, x=-20, y=-30, label="left") + line.format(k=2, x=-500, y=-40, label="far")
     )
     run(registered, tmp_path / "p.fcsv", "-o", tmp_path / "q.fcsv", "--inverse")
-    assert "1 of the 2 fixed points lie outside the fixed image" in capsys.readouterr().out
+    assert "1 of the 2 fixed points lies outside the fixed image" in capsys.readouterr().out
     found = (tmp_path / "q.fcsv").read_text()
     assert found.startswith(head) and "left,here," in found and "far,here," in found
     expected = np.array([[0, 30.0 + shift[0], 20.0 + shift[1]]])

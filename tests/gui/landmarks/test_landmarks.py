@@ -288,21 +288,21 @@ def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatc
     panel = placed
     path = tmp_path / "pairs.csv"
     monkeypatch.setattr(files_module.QFileDialog, "getSaveFileName", lambda *args: (str(path), ""))
-    panel.buttons["Save…"].click()
+    panel.buttons["Save points…"].click()
     assert panel.said.text() == f"Saved: {path}"
     assert path.read_text(encoding="utf-8").startswith(
         "number,fixed_row,fixed_column,moving_row,moving_column\n1,6.0,8.0,9000.0,"
     )
     panel.pairs.replace_by(PairFile(PLACES[:1], PLACES[:1]))
     monkeypatch.setattr(files_module.QFileDialog, "getOpenFileName", lambda *args: (str(path), ""))
-    panel.buttons["Open…"].click()
+    panel.buttons["Open points…"].click()
     np.testing.assert_allclose(panel.pairs.complete[1], PLACES)
     np.testing.assert_allclose(panel.pairs.complete[2][:4], PLACES[:4] + OFFSET)
     path.write_text("fixed,moving\n1,2\n")
-    panel.buttons["Open…"].click()
+    panel.buttons["Open points…"].click()
     assert "name no coordinates; call the columns x, y" in panel.said.text()
     path.write_text("fixed z,fixed y,fixed x,moving z,moving y,moving x\n1,2,3,4,5,6\n")
-    panel.buttons["Open…"].click()
+    panel.buttons["Open points…"].click()
     assert panel.said.text() == "The points are 3D and the images 2D; open others."
 
     panel.fit_box.choose("rigid")
@@ -402,14 +402,14 @@ def test_pairs_of_other_programs_come_back(placed, viewer, tmp_path, monkeypatch
     panel.pairs.replace_by(PairFile(PLACES, 1000 * (PLACES + OFFSET), LABELS))
     named = tmp_path / names[0].replace("_fixed", "")
     monkeypatch.setattr(files_module.QFileDialog, "getSaveFileName", lambda *args: (str(named), kind))
-    panel.buttons["Save…"].click()
+    panel.buttons["Save points…"].click()
     assert panel.said.text() == "Saved: " + " and ".join(str(tmp_path / name) for name in names)
     panel.pairs.replace_by(PairFile(PLACES[:1], PLACES[:1]))
     asked = iter(names)
     monkeypatch.setattr(
         files_module.QFileDialog, "getOpenFileName", lambda *args: (str(tmp_path / next(asked)), "")
     )
-    panel.buttons["Open…"].click()
+    panel.buttons["Open points…"].click()
     np.testing.assert_allclose(panel.pairs.complete[1], PLACES, atol=1e-9)
     np.testing.assert_allclose(panel.pairs.complete[2], PLACES + OFFSET, atol=1e-9)
     if "txt" not in names[0]:
@@ -438,7 +438,7 @@ def test_points_of_two_layers_correspond_by_label_and_those_outside_are_said(pan
     assert "number 3 has no moving point" in panel.sentence.text()
     panel.pairs.place(3, None, np.array([9.0, 30.0]))
     panel.pairs.place(3, np.array([400.0, 9.0]))
-    assert "1 of the 3 fixed points lie outside the fixed image" in panel.sentence.text()
+    assert "1 of the 3 fixed points lies outside the fixed image" in panel.sentence.text()
 
 
 def test_pairs_dropped_on_the_canvas_are_the_landmarks(panel, viewer, qtbot, tmp_path):

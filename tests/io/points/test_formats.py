@@ -163,6 +163,31 @@ def test_bigwarp_has_moving_first_and_x_first(tmp_path, d):
         read_points(path)
 
 
+def test_the_json_of_bigwarp_holds_pairs_too(tmp_path):
+    path = tmp_path / "landmarks.json"
+    record = {
+        "type": "BigWarpLandmarks",
+        "numDimensions": 2,
+        "movingPoints": [[1.5, 2.0], [None, None], [5.0, 6.0]],
+        "fixedPoints": [[3.0, 4.5], [1.0, 2.0], [7.0, 8.0]],
+        "active": [True, True, False],
+        "names": ["a", "b", "c"],
+    }
+    path.write_text(json.dumps(record))
+    found = read_point_pairs(path)
+    assert holds_points(path) and found.labels == ("a",) and len(found.notes) == 2
+    assert found.moving.tolist() == [[2, 1.5]] and found.fixed.tolist() == [[4.5, 3]]
+    for changed in (
+        {"names": ["a"]},
+        {"active": 3},
+        {"movingPoints": [[1, 2]]},
+        {"fixedPoints": [["a", 1]] * 3},
+    ):
+        path.write_text(json.dumps(record | changed))
+        with pytest.raises(ValueError, match=r"landmarks\.json starts like landmarks of BigWarp, but"):
+            read_point_pairs(path)
+
+
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".txt", ".pts", ".fcsv", ".mrk.json", ".json"])
 def test_points_come_back_to_the_last_digits(tmp_path, ending):
     assert ending in ENDINGS
@@ -228,7 +253,7 @@ def test_damaged_and_unknown_files_are_refused_in_one_sentence(tmp_path, name):
 @pytest.mark.parametrize("line", ['"Pt-1","true","1.5"', '"Pt-1","maybe","1","2","3","4"', '"a","true",,,,'])
 def test_damaged_landmarks_of_bigwarp_are_refused(tmp_path, line):
     (tmp_path / "a.csv").write_text(f"{LANDMARKS[2]}{line}\n")
-    with pytest.raises(ValueError, match=r"a\.csv starts like landmarks of BigWarp, but not all its lines"):
+    with pytest.raises(ValueError, match=r"a\.csv starts like landmarks of BigWarp, but not all of them"):
         read_point_pairs(tmp_path / "a.csv")
 
 

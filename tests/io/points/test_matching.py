@@ -60,7 +60,7 @@ def test_points_beside_their_image_are_a_note_of_the_result():
     pixels = np.random.default_rng(0).random((20, 30)).astype(np.float32)
     image = Image(pixels, Grid.from_spacing((20, 30), 0.5, units="millimeter"), "noise")
     inside, beside = np.array([[2.0, 3.0], [4, 5]]), np.array([[2.0, 3.0], [4, -5]])
-    said = "1 of the 2 moving points lie outside the moving image; check the units"
+    said = "1 of the 2 moving points lies outside the moving image; check the units"
     result = register(image, image, method="translation", landmarks=(inside, beside))
     assert any(note.startswith(said) for note in result.notes)
     result = register(image, image, method="translation", landmarks=(inside, inside))

@@ -130,7 +130,7 @@ class LandmarksWidget(Docked):
         layout.addLayout(form)
         layout.addLayout(row("Use as initial transform"))
         layout.addLayout(row("Use as landmarks"))
-        layout.addLayout(row("Open…", "Save…"))
+        layout.addLayout(row("Open points…", "Save points…"))
         layout.addStretch()
         self._fill(content)
         self.layers.changed.connect(self._pair_up)
@@ -149,8 +149,8 @@ class LandmarksWidget(Docked):
             **{text: partial(self._press, text) for text in ("Undo", "Redo", "Accept", "Refine", "Skip")},
             "Use as initial transform": self._use_initial,
             "Use as landmarks": self._use_landmarks,
-            "Open…": self.files.ask_open,
-            "Save…": self.files.ask_save,
+            "Open points…": self.files.ask_open,
+            "Save points…": self.files.ask_save,
         }
 
     # The layers -----------------------------------------------------------------------------------------

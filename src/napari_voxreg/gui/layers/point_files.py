@@ -100,7 +100,7 @@ def _layer(held: PointFile, name: str, world: Grid | None, which: str = "") -> L
         "metadata": metadata,
         "units": units,
         "size": SHARE * extent or 1.0,
-        "face_color": "#ffd400",
+        "face_color": "#d9480f",  # white labels can be read on it
         "border_width": 0,
         "canvas_size_limits": SEEN,
     }

@@ -104,7 +104,7 @@ def holds_pairs(path: Path | str) -> bool:
 
 
 def holds_points(path: Path) -> bool:
-    """Whether a file is one of points: by its ending, and where that is common, by what it holds."""
+    """Whether a file is one of points or pairs: by its ending, and where that is common, by what it holds."""
     ending = points_ending(path)
     if ending not in UNSURE:
         return ending != ""
@@ -113,8 +113,9 @@ def holds_points(path: Path) -> bool:
             head = file.read(HEAD)
     except (OSError, ValueError):
         return False
-    known = _format_of(head) is not TABLE
-    return known and (ending != ".json" or '"controlPoints"' in head)
+    if any(one.recognises(head) for one in PAIRS):
+        return True
+    return _format_of(head) is not TABLE and (ending != ".json" or '"controlPoints"' in head)
 
 
 def points_ending(path: Path) -> str:

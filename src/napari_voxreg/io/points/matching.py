@@ -81,8 +81,9 @@ def outside_note(points: Array, grid: Grid, which: str) -> tuple[str, ...]:
     if not count:
         return ()
     some = "All" if count == len(points) else f"{count} of the {len(points)}"
+    lie = "lies" if count == 1 and count < len(points) else "lie"
     return (
-        f"{some} {which} points lie outside the {which} image; check the units and the coordinate system "
+        f"{some} {which} points {lie} outside the {which} image; check the units and the coordinate system "
         "of their file.",
     )
 
