@@ -117,6 +117,15 @@ def test_volumes_of_minc(tmp_path, write, axes):
     assert np.allclose(grid.to_world(index)[:, ::-1], places * [-1, -1, 1], atol=1e-6)
 
 
+def test_labels_of_minc_are_whole_numbers(tmp_path):
+    path = minc2(tmp_path / "a.mnc", AXES, np.arange(60).reshape(3, 4, 5).astype("u1"))
+    with h5py.File(path, "r+") as file:
+        for name, value in (("image-min", 0.0), ("image-max", 200.0)):
+            file[f"minc-2.0/image/0/{name}"][()] = value
+    found = read_image(path).data
+    assert found.dtype == np.uint8 and np.array_equal(found.ravel(), np.arange(60))
+
+
 def test_minc_with_other_axes_names_what_converts_it(tmp_path):
     path = minc2(tmp_path / "a.mnc", (*AXES, "vector_dimension"), np.zeros((4, 5, 6, 3), "i2"))
     with pytest.raises(ValueError, match=r"a\.mnc has the axes zspace, .*; convert it to NIfTI with mnc2nii"):

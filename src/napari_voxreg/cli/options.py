@@ -100,7 +100,7 @@ def _initial(given: str | None) -> str | PairTransform | None:
 
 def _landmarks(files: Sequence[Path] | None, fixed: Grid, moving: Grid) -> PairFile | None:
     """Corresponding landmarks from two files."""
-    return None if files is None else read_landmarks(*files, (fixed, moving))
+    return None if files is None else read_landmarks(files[0], files[1], (fixed, moving))
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from .tiff import TIME
 FREESURFER, MINC = (".mgh", ".mgz"), (".mnc",)
 SPACE = ["xspace", "yspace", "zspace"]
 MILLISECONDS = 1000.0  # in a second
+WHOLE = 1e-9  # relative to the largest value, by which whole numbers of MINC are rounded
 
 
 def read_volume(path: Path) -> Image:
@@ -46,8 +47,20 @@ def read_volume(path: Path) -> Image:
         data, affine = data.T, affine[:, [2, 1, 0, 3]]
     elif "time" in order:
         data = np.moveaxis(data, order.index("time"), 0)
+    data = _whole(data, found.get_data_dtype()) if minc else data
     data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
     return Image(data, _grid(data, affine, step if step > 0 else 1.0))
+
+
+def _whole(data: Array, stored: np.dtype[Any]) -> Array:
+    """Real values of MINC as integers where they are whole numbers stored as integers, as labels are."""
+    whole = np.rint(data)
+    largest = float(np.abs(whole).max(initial=1.0))
+    if stored.kind not in "iu" or np.abs(data - whole).max(initial=0.0) > WHOLE * largest:
+        return data
+    return whole.astype(
+        stored if largest <= np.iinfo(stored).max and whole.min() >= np.iinfo(stored).min else "i4"
+    )
 
 
 def _grid(data: Array, affine: Array, step: float) -> Grid:

@@ -57,7 +57,7 @@ def joined(path: Path, target: Path) -> tuple[str, ...]:
         raise ValueError("no whole header")
     head = head[:size]
     at = fields["magic"][1]
-    analyze = head[at : at + 2] not in (b"ni", b"n+")
+    analyze = bytes(head[at : at + 2]) not in (b"ni", b"n+")
     if analyze:
         for start, end in NOT_ANALYZE:
             head[start:end] = bytes(end - start)

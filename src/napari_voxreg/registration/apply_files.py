@@ -203,7 +203,7 @@ def _apply_to_points(
     done = apply(pair, held.points, direction=options.direction)
     assert done.points is not None  # of points
     write_points(replace(held, points=done.points), output, source)
-    outside = ()
+    outside: tuple[str, ...] = ()
     if grid is not None and grid.ndim == held.points.shape[1]:
         outside = outside_note(held.points, grid, "moving" if back else "fixed")
     return (*held.notes, *outside, *done.notes)

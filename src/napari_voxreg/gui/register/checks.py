@@ -79,10 +79,11 @@ def reason_against_pair(pair: PairBox, initial: InitialBox) -> str:
     if (points[0] is None) != (points[1] is None):
         which = "fixed" if points[0] is None else "moving"
         return f"Choose {which} landmarks too, or none for both."
-    unlike = points[0] is not None and points[1] is not None and len(points[0].data) != len(points[1].data)
-    if unlike and same_labels(*points) is None:
-        counts = f"{len(points[0].data)} fixed and {len(points[1].data)} moving"
-        return f"There are {counts} landmarks; they must correspond one to one."
+    if points[0] is not None and points[1] is not None:
+        counts = len(points[0].data), len(points[1].data)
+        if counts[0] != counts[1] and same_labels(points[0], points[1]) is None:
+            said = f"{counts[0]} fixed and {counts[1]} moving"
+            return f"There are {said} landmarks; they must correspond one to one."
     if initial.initial == "landmarks" and points[0] is None:
         return "An initial transform from landmarks needs a Points layer for each image; choose both."
     return ""

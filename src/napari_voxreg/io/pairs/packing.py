@@ -138,14 +138,17 @@ def _stored(file: Any, pair: Pair, role: str, places: dict[Hashable, str]) -> st
     return place
 
 
-def _landmarks(pair: Pair, role: str) -> Array | None:
+def _landmarks(pair: Pair, role: str) -> Array:
     source = getattr(pair, role)
     if isinstance(source, np.ndarray):
         return source
     if isinstance(source, Stored):
         return read_stored_array(source)
     grids = read_source(pair.fixed).grid, read_source(pair.moving).grid
-    return landmarks_of(pair, *grids)[role == "moving_landmarks"]
+    fixed, moving, _ = landmarks_of(pair, *grids)
+    found = fixed if role == "fixed_landmarks" else moving
+    assert found is not None  # of a file
+    return found
 
 
 def _displacement(pair: Pair, source: Path | Stored | Array) -> Array:

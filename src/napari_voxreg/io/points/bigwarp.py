@@ -16,7 +16,7 @@ WIDTHS = (6, 8)  # of a line in 2D and in 3D
 
 
 def recognises(text: str) -> bool:
-    """Whether it is BigWarp's JSON, or its first line has no headings, and true or false in the second cell."""
+    """Whether it is BigWarp's JSON, or a table without headings with true or false in its second cell."""
     if text.lstrip().startswith("{"):
         return JSON in text
     try:
