@@ -447,7 +447,7 @@ def test_pairs_dropped_on_the_canvas_are_the_landmarks(panel, viewer, qtbot, tmp
     panel._dropped([path])
     np.testing.assert_allclose(panel.pairs.complete[1], PLACES[:1])
     np.testing.assert_allclose(panel.pairs.complete[2], PLACES[:1] + OFFSET)
-    assert panel.said.text() == "1 point of landmarks.csv left out: BigWarp has them as inactive."
+    assert panel.said.text() == "1 point of landmarks.csv is left out: inactive in BigWarp."
     (tmp_path / "a.fcsv").write_text(
         "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n1,8,6,0\n"
     )

@@ -73,4 +73,4 @@ def test_pairs_are_a_layer_for_each_image_and_what_is_left_out_is_said(tmp_path)
     assert (fixed.name, moving.name) == ("a fixed landmarks", "a moving landmarks")
     assert np.array_equal(fixed.data, PLACES[1:]) and np.array_equal(moving.data, PLACES[1:] + 1)
     assert fixed.features["label"].tolist() == ["b"]
-    assert notes_of(found) == ["1 point of a.csv left out: BigWarp has them as inactive."]
+    assert notes_of(found) == ["1 point of a.csv is left out: inactive in BigWarp."]

@@ -59,6 +59,10 @@ FILES = {
         "# Fiducial List file /here\n# version = 2\n# numPoints = 1\n# columns = label,x,y,z,sel,vis\n"
         "nasion,10.5,-20.25,30,1,1\n"
     ),
+    "lps_slicer.csv": (
+        "label,l,p,s,defined,selected,visible,locked,description\nnasion,-10.5,20.25,30,1,1,1,0,\n"
+    ),
+    "ras_slicer.tsv": "label\tr\ta\ts\nnasion\t10.5\t-20.25\t30\n",
     "lps.mrk.json": json.dumps(markups()),
     "ras.mrk.json": json.dumps(markups("RAS", -1.0, positionStatus="defined")),
     "units.json": json.dumps(markups(associatedNodeID="")),
@@ -75,7 +79,7 @@ def test_one_point_is_the_same_in_every_format(tmp_path: Path, name: str) -> Non
     found = read_point_file(tmp_path / name)
     assert found.points.tolist() == [POINT]
     assert found.notes == () and holds_points(tmp_path / name)
-    assert found.unit == ("millimeter" if "fcsv" in name or "json" in name else None)
+    assert found.unit == ("millimeter" if any(word in name for word in ("fcsv", "json", "slicer")) else None)
     # Told apart by what they hold, whatever they are called.
     (tmp_path / "other.csv").write_text(FILES[name], encoding="utf-8")
     assert read_points(tmp_path / "other.csv").tolist() == [POINT]
@@ -126,13 +130,17 @@ def test_what_slicer_has_not_placed_is_left_out_and_said(tmp_path):
     (tmp_path / "a.mrk.json").write_text(json.dumps(held))
     found = read_point_file(tmp_path / "a.mrk.json")
     assert found.points.tolist() == [POINT] and found.labels == ("nasion",)
-    assert found.notes == ("2 points of a.mrk.json left out: they are not placed in Slicer.",)
+    assert found.notes == ("2 points of a.mrk.json are left out: not placed in Slicer.",)
     line = "2,1,2,3,0,0,0,1,1,1,0,b,,,{status},0\n"
     text = fcsv("LPS", rest=",2,0") + line.format(status=0) + line.format(status=2)
     (tmp_path / "a.fcsv").write_text(text)
+    (tmp_path / "a.csv").write_text("label,l,p,s,defined\nnasion,-10.5,20.25,30,1\nb,0,0,0,0\n")
+    found = read_point_file(tmp_path / "a.csv")
+    assert found.points.tolist() == [POINT] and found.labels == ("nasion",)
+    assert found.notes == ("1 point of a.csv is left out: not placed in Slicer.",)
     found = read_point_file(tmp_path / "a.fcsv")
     assert found.points.tolist() == [POINT, [3, 2, 1]] and found.labels == ("nasion, left", "b")
-    assert found.notes == ("1 point of a.fcsv left out: they are not placed in Slicer.",)
+    assert found.notes == ("1 point of a.fcsv is left out: not placed in Slicer.",)
 
 
 LANDMARKS = {
@@ -152,8 +160,8 @@ def test_bigwarp_has_moving_first_and_x_first(tmp_path, d):
     assert found.fixed.tolist() == [[4.5, 3] if d == 2 else [-8, 4.5, 3]]
     assert found.labels == ("Pt-0",)
     assert found.notes == (
-        "1 point of landmarks.csv left out: BigWarp has them as inactive.",
-        "1 point of landmarks.csv left out: they are not placed in both images.",
+        "1 point of landmarks.csv is left out: inactive in BigWarp.",
+        "1 point of landmarks.csv is left out: not placed in both images.",
     )
     path.write_text(LANDMARKS[d])
     again = write_point_pairs(read_point_pairs(path), tmp_path / "again.csv", BIGWARP)
@@ -203,7 +211,18 @@ def test_points_come_back_to_the_last_digits(tmp_path, ending):
     assert np.allclose(found, points if slicer else points / 1000, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["old.fcsv", "slicer3.fcsv", "slicer5.fcsv", "ras.mrk.json", "ants.csv"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "old.fcsv",
+        "slicer3.fcsv",
+        "slicer5.fcsv",
+        "ras.mrk.json",
+        "ants.csv",
+        "lps_slicer.csv",
+        "ras_slicer.tsv",
+    ],
+)
 def test_other_coordinates_leave_all_else_of_a_file_as_it_is(tmp_path, name):
     source, target = tmp_path / name, tmp_path / f"moved_{name}"
     source.write_text(FILES[name])
@@ -212,7 +231,16 @@ def test_other_coordinates_leave_all_else_of_a_file_as_it_is(tmp_path, name):
     write_points(moved, target, source)
     assert read_points(target).tolist() == (found.points + 1).tolist()
     assert read_point_file(target).labels == found.labels
-    kept = ("# version = 2", "vtkMRMLMarkupsFiducialNode_0", "@schema", "t,label", '"nasion, left"', ",2,0")
+    kept = (
+        "label,l,p,s,def",
+        ",1,1,1,0,",
+        "# version = 2",
+        "vtkMRMLMarkupsFiducialNode_0",
+        "@schema",
+        "t,label",
+        '"nasion, left"',
+        ",2,0",
+    )
     for words in kept:
         assert (words in target.read_text()) == (words in FILES[name])
 
@@ -231,6 +259,7 @@ BROKEN = {
     "word.fcsv": (fcsv("LPS").replace("20.25", "here"), "line without x, y and z"),
     "xyz.fcsv": (fcsv("XYZ"), "coordinate system XYZ; save it in LPS or RAS"),
     "columns.fcsv": (fcsv("LPS").replace("id,x,y", "id,a,b"), "line without x, y and z"),
+    "slicer.csv": ("label,r,a,s\na,1,2\n", "line without r, a, s; complete or delete it"),
     "cut.txt": ("point\n3\n1 2\n3 4\n", "as many points as its header states"),
     "more.txt": ("point\n1\n1 2\n3 4\n", "as many points as its header states"),
     "word.txt": ("point\nmany\n1 2\n", "as many points as its header states"),

@@ -39,8 +39,8 @@ def read(text: str, name: str) -> PairFile:
         ) from error
     placed = np.isfinite(moving).all(axis=1) & np.isfinite(fixed).all(axis=1)
     notes = (
-        *left_out(name, int((~active).sum()), "BigWarp has them as inactive"),
-        *left_out(name, int((active & ~placed).sum()), "they are not placed in both images"),
+        *left_out(name, int((~active).sum()), "inactive in BigWarp"),
+        *left_out(name, int((active & ~placed).sum()), "not placed in both images"),
     )
     kept = active & placed
     names = tuple(label for label, keep in zip(labels, kept, strict=True) if keep)

@@ -65,7 +65,7 @@ def read(text: str, name: str) -> PointFile:
         tuple(text for text, keep in zip(labels, placed, strict=True) if keep) if any(labels) else (),
         None if system == "IJK" else "millimeter",
         system == "IJK",
-        left_out(name, int((~placed).sum()), "they are not placed in Slicer"),
+        left_out(name, int((~placed).sum()), "not placed in Slicer"),
     )
 
 

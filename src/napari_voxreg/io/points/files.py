@@ -13,11 +13,12 @@ from .elastix import ELASTIX
 from .fcsv import FCSV
 from .markups import MARKUPS
 from .pair_table import PAIR_TABLE
+from .slicer_table import SLICER_TABLE
 from .table import TABLE
 from .values import Format, PairFile, PointFile
 
 # A file is of the first format that recognises it; everything is taken for a table in the end.
-POINTS: tuple[Format[PointFile], ...] = (MARKUPS, FCSV, ELASTIX, TABLE)
+POINTS: tuple[Format[PointFile], ...] = (MARKUPS, FCSV, SLICER_TABLE, ELASTIX, TABLE)
 PAIRS: tuple[Format[PairFile], ...] = (BIGWARP, PAIR_TABLE)
 ENDINGS = tuple(dict.fromkeys(ending for one in POINTS for ending in one.endings))
 UNSURE = (".txt", ".pts", ".json")  # endings of many other files, too
@@ -145,13 +146,14 @@ def write_points(held: PointFile, path: Path | str, like: Path | None = None) ->
     """
     path = Path(path)
     ending = points_ending(path)
-    chosen = next((one for one in POINTS if ending in one.endings), None)
-    if chosen is None:
+    if not ending:
         raise ValueError(f"{path.name} cannot hold points; give a name that ends in {', '.join(ENDINGS)}.")
     text = "" if like is None else _text(like)
-    if not chosen.recognises(text) or _format_of(text) is not chosen:
-        text = ""
-    return _write(chosen.write(held, text), path)
+    own = _format_of(text)
+    if text and ending in own.endings:
+        return _write(own.write(held, text), path)
+    new = next(one for one in POINTS if ending in one.endings and one is not SLICER_TABLE)
+    return _write(new.write(held, ""), path)
 
 
 def write_point_pairs(held: PairFile, path: Path | str, chosen: Format[PairFile] = PAIR_TABLE) -> Path:

@@ -66,7 +66,7 @@ def read(text: str, name: str) -> PointFile:
         labels += [str(point.get("label", "")).strip() for point in kept]
         missing += len(one["controlPoints"]) - len(kept)
     world = np.concatenate([np.empty((0, 3)), *points])[:, ::-1].copy()
-    notes = left_out(name, missing, "they are not placed in Slicer")
+    notes = left_out(name, missing, "not placed in Slicer")
     return PointFile(world, tuple(labels) if any(labels) else (), "millimeter", False, notes)
 
 

@@ -148,4 +148,5 @@ def left_out(name: str, count: int, what: str) -> tuple[str, ...]:
     """The note on points that a file marks as not to be used; none for no points."""
     if not count:
         return ()
-    return (f"{count} {'point' if count == 1 else 'points'} of {name} left out: {what}.",)
+    points = "point" if count == 1 else "points"
+    return (f"{count} {points} of {name} {'is' if count == 1 else 'are'} left out: {what}.",)
