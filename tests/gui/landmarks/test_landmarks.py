@@ -414,6 +414,7 @@ def test_pairs_of_other_programs_come_back(placed, viewer, tmp_path, monkeypatch
     np.testing.assert_allclose(panel.pairs.complete[2], PLACES + OFFSET, atol=1e-9)
     if "txt" not in names[0]:
         assert panel.pairs.for_file().labels == LABELS
+        assert [row[0] for row in cells(panel)][:2] == ["1 left", "2 right"]
         panel.pairs.remove(1)
         assert panel.pairs.for_file().labels == LABELS[1:]
         panel.pairs.undo()

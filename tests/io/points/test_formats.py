@@ -246,6 +246,7 @@ def test_other_coordinates_leave_all_else_of_a_file_as_it_is(tmp_path, name):
 
 
 BROKEN = {
+    "scene.xml": ('<?xml version="1.0"?>\n<a/>\n', "holds no points of a known format; give CSV"),
     "cut.mrk.json": (json.dumps(markups())[:-20], "damaged"),
     "none.json": ('{"a": 1}', "without markups and control points"),
     "list.json": ('{"markups": {"controlPoints": 3}}', "without markups"),

@@ -134,12 +134,15 @@ class PointPairs(QObject):
     def for_file(self) -> PairFile:
         """The pairs that count, each point in the units of its image, with their labels or their numbers."""
         common, fixed, moving = self.complete
-        labels = dict(zip(self.fixed.numbers.tolist(), names_of(self.fixed.points), strict=True))
-        names = tuple(str(labels[number] or number) for number in common.tolist())
+        labels = self.labels(common)
+        names = tuple(label or str(number) for label, number in zip(labels, common.tolist(), strict=True))
         units = self.fixed.own_grid.units[-1], self.moving.own_grid.units[-1]
-        return PairFile(
-            fixed, moving / self.moving.factors, names if any(labels.values()) else (), units=units
-        )
+        return PairFile(fixed, moving / self.moving.factors, names if any(labels) else (), units=units)
+
+    def labels(self, numbers: Array) -> list[str]:
+        """The names of pairs by their numbers (N,); empty texts for those without one."""
+        known = dict(zip(self.fixed.numbers.tolist(), names_of(self.fixed.points), strict=True))
+        return [str(known[number]) for number in numbers.tolist()]
 
     def outside(self) -> tuple[str, ...]:
         """A sentence on the points of each image that lie outside it; none if all are on it."""

@@ -305,7 +305,8 @@ class LandmarksWidget(Docked):
             else landmark_errors(result.transform, fixed, moving)
         )
         rounding = 1e-9 * float(np.abs(np.append(fixed, moving)).max(initial=0))
-        rows = rows_of(numbers, residual, self._left_out if self.fitted else {}, far, rounding)
+        missed = self._left_out if self.fitted else {}
+        rows = rows_of(numbers, residual, missed, far, rounding, pairs.labels(numbers))
         self.table.show_rows(rows, unit, result is not None)
         parts = [pairs.alone, self._reason, *pairs.outside()]
         if self.fitted is not None:

@@ -14,6 +14,10 @@ def _parts(text: str, name: str) -> tuple[list[list[str]], list[list[str]], list
     rows, between = rows_of(text, name)
     if rows and not all(is_number(cell) for cell in rows[0]):
         head = rows[:1]
+        if len(head[0]) == 1:
+            raise ValueError(
+                f"{name} holds no points of a known format; give CSV, or files of Slicer, elastix or BigWarp."
+            )
         return head, rows[1:], coordinates([cell.strip() for cell in head[0]], name), between
     return [], rows, list(range(len(rows[0]))) if rows else [], between
 
