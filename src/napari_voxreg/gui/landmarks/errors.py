@@ -140,7 +140,7 @@ def _columns(unit: str, result: bool) -> tuple[TableColumn, ...]:
     columns = [
         TableColumn(
             "no.",
-            lambda row: " ".join([str(row.number), *[row.label] * bool(row.label), *["worst"] * row.worst]),
+            lambda row: " ".join([str(row.number), *["worst"] * row.worst, row.label]).rstrip(),
             lambda row: row.number,
             "The number of the pair, and its label if it has one",
         ),
