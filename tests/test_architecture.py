@@ -39,7 +39,18 @@ HEAVY = {"itk", "SimpleITK", "torch"}
 # What takes over 50 ms to load, or reads a large library; only to spare one of these is anything imported
 # inside a function. (h5py and tifffile, 40 ms each, stand at the top.)
 SLOW = HEAVY | WINDOWS
-SLOW |= {"cv2", "dask", "imageio", "lightning_fabric", "matplotlib", "pandas", "pint", "pooch", "requests"}
+SLOW |= {
+    "cv2",
+    "dask",
+    "imageio",
+    "lightning_fabric",
+    "matplotlib",
+    "nibabel",
+    "pandas",
+    "pint",
+    "pooch",
+    "requests",
+}
 SLOW |= {"scipy", "skimage"}
 # The only modules that load ITK when they are imported; so they are themselves imported on use.
 LOADERS = {"transforms.itk", "methods.elastix.load"}

@@ -1,4 +1,4 @@
-"""`napari-voxreg apply`: saved transforms on one more image, a table of points, or a folder of files."""
+"""`napari-voxreg apply`: saved transforms on one more image, points, or a folder of files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Literal
 from ..core.geometry import Grid
 from ..io.files import check_inputs_kept
 from ..io.images import WRITTEN, ending_of, read_image
+from ..io.points import ENDINGS, holds_points, points_ending
 from ..registration.apply import Background
-from ..registration.apply_files import TABLES, ApplyOptions, apply_to_file, apply_to_folder, is_table
+from ..registration.apply_files import ApplyOptions, apply_to_file, apply_to_folder
 from ..registration.pair_transform import PairTransform, open_transform
 from ..transforms import INTERPOLATIONS
 from .options import add_images_of_transform, add_verbose
@@ -30,8 +31,8 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     )
     add("transform", type=Path, nargs="+", metavar="TRANSFORM", help=text)
     text = (
-        "in the world of the moving image: an image, a table of points (.csv, .tsv) in the units of the "
-        "fixed image, or a folder with images and tables"
+        "in the world of the moving image: an image, points (.csv, .tsv, elastix .txt, Slicer .fcsv or "
+        ".mrk.json) in the units of the fixed image unless they have their own, or a folder with such files"
     )
     add("input", type=Path, metavar="INPUT", help=text)
     text = "the warped image or the points; for a folder, another folder, with files of the same names"
@@ -60,10 +61,11 @@ def run(options: argparse.Namespace) -> None:
     """Apply the transforms and write what they give."""
     source, output = options.input, options.output
     folder = source.is_dir() and ending_of(output) not in WRITTEN
-    if not (folder or is_table(source)) and ending_of(output) not in WRITTEN:
+    points = holds_points(source)
+    if not (folder or points) and ending_of(output) not in WRITTEN:
         raise ValueError(f"{output.name} cannot be written; give a name that ends in {', '.join(WRITTEN)}.")
-    if is_table(source) and not is_table(output):
-        raise ValueError(f"{output.name} cannot hold points; give a name that ends in {' or '.join(TABLES)}.")
+    if points and not points_ending(output):
+        raise ValueError(f"{output.name} cannot hold points; give a name that ends in {', '.join(ENDINGS)}.")
     if options.labels and options.interpolation is not None:
         raise ValueError(
             "--labels is nearest-neighbour interpolation; leave out --interpolation, or --labels."
@@ -74,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
     pair = open_transform(options.transform, options.fixed, options.moving, options.format)
     chosen = ApplyOptions(
         direction="fixed -> moving" if options.inverse else "moving -> fixed",
-        grid=None if is_table(source) else _grid(options, pair),
+        grid=None if points else _grid(options, pair),
         pixel_size=_pixel_size(options.pixel_size),
         interpolation="nearest" if options.labels else options.interpolation or "linear",
         background=_background(options.background),

@@ -12,8 +12,7 @@ from ..io.files import check_outputs
 from ..io.images import WRITTEN, can_write, ending_of, read_image, write_image
 from ..transforms import warp
 from .options import add_declared, add_run_options, add_verbose, parameters, run_options
-from .tables import text_table
-from .terminal import progress_bar
+from .terminal import progress_bar, text_table
 
 if TYPE_CHECKING:
     from ..cohort.group import CohortResult

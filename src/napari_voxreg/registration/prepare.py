@@ -23,6 +23,7 @@ from ..images.nodata import nodata_note, without_nodata
 from ..images.notes import reading_notes
 from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
+from ..io.points import outside_note
 from ..methods import METHODS
 from ..methods.availability import require
 from ..methods.base import Method, Outcome
@@ -233,6 +234,9 @@ def prepare(
         seed,
         device,
     )
+    if task.landmarks is not None:
+        for points, image, which in zip(task.landmarks, (fixed, moving), ("fixed", "moving"), strict=True):
+            notes += outside_note(points, image.grid, which)
     notes += nodata_note(("fixed", without), ("moving", without_too))
     slices = None
     if grids[0].ndim == grids[1].ndim:
