@@ -13,8 +13,9 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import Grid, Image, load_transform, warp
 from napari_voxreg.gui.layers.drawings import ARROWS, arrows, deformed_grid, tiles
+from napari_voxreg.gui.layers.maps import FOLDED
 from napari_voxreg.gui.layers.placement import pair_name
-from napari_voxreg.gui.layers.result_layers import FOLDED, Show, result_layers
+from napari_voxreg.gui.layers.result_layers import Show, result_layers
 from napari_voxreg.gui.layers.snapshots import snapshot
 from napari_voxreg.metrics.similarity import ssim_map
 from napari_voxreg.transforms import Affine, BSpline, Displacement, StationaryVelocity, ThinPlate, chain
@@ -323,6 +324,32 @@ def test_displacement_and_jacobian_are_without_the_affine_part(result_of):
     length, jacobian = maps(chain(Displacement(local, grid), pose))
     assert length[26:34, 31:39].min() > 2.5 and np.median(length) < 0.3
     assert np.abs(jacobian - 1).max() > 0.5 and abs(np.median(jacobian) - 1) < 0.05
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_strain_curl_and_inverse_error_are_those_of_the_world(ndim, result_of):
+    taken = snapshot(ImageLayer(texture((40, 48) if ndim == 2 else (14, 30, 26)), name="fixed", **OBLIQUE[ndim]))
+    centre = taken.grid().centre
+    matrix = np.eye(ndim + 1)
+    matrix[:2, :2] = [[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]]
+    about = chain(Affine.translation(-centre), Affine(matrix), Affine.translation(centre))
+    result = result_of(taken.image(), taken.image(), about)
+    kinds = ("strain", "curl", "consistency")
+    show = Show(affine=True, **dict.fromkeys(kinds, True)).only(kinds)
+    layers = [Layer.create(*layer) for layer in result_layers(result, taken, taken, show=show)]
+    assert [layer.name.removeprefix("fixed > fixed ") for layer in layers] == [
+        "principal strain", "curl", "inverse-consistency error (mm)",
+    ]  # fmt: skip
+    np.testing.assert_allclose(layers[0].data, 0, atol=1e-5)
+    np.testing.assert_allclose(layers[1].data, 2 * np.sin(0.1), atol=1e-5)
+    assert np.nanmax(layers[2].data) < 1e-6 and np.isnan(layers[2].data).any()
+    assert layers[0].contrast_limits[0] == -layers[0].contrast_limits[1]
+    assert layers[1].contrast_limits[0] == (0 if ndim == 3 else -layers[1].contrast_limits[1])
+    for layer in result_layers(result, taken, taken, show=show.only(["strain", "curl"])):
+        assert layer[0].dtype == np.float32 and layer[0].shape == taken.grid().shape
+    without = Show().only(["strain", "curl"])
+    for data, *_ in result_layers(result, taken, taken, show=without):
+        np.testing.assert_allclose(data, 0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

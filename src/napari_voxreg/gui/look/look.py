@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, QTimer
 from vispy.visuals import Visual
 
 from ...core.geometry import Array, unit_factor
-from ..layers.result_layers import DIVERGING
+from ..layers.maps import DIVERGING
 from ..layers.snapshots import snapshot
 from ..widgets.canvas_context import own_viewer
 from .difference import Difference

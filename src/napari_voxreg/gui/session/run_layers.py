@@ -11,12 +11,13 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..background.worker import Runner
+from ..layers.maps import MEASURES
 from ..layers.placement import LayerData
-from ..layers.result_layers import KINDS, Show
+from ..layers.result_layers import KINDS, ON_REQUEST, Show
 from .state import Run
 
 NOTHING = Show().only([])
-ORDER = ("extras", "warped", "magnitude", "jacobian", "ssim", "grid", "arrows")  # from the bottom to the top
+ORDER = ("extras", "warped", *MEASURES, "ssim", "grid", "arrows")  # from the bottom to the top
 AHEAD = 3000**2  # pixels: layers of larger images are made when they are asked for
 Wanted = tuple[Run, str, Show]  # the last only tells in which way
 
@@ -89,6 +90,7 @@ class RunLayers(QObject):
         self._kept = run
         if prod(run.result.fixed.shape) <= AHEAD:
             kinds = [kind for kind in KINDS if kind != "extras" or run.result.extras]
+            kinds = [kind for kind in kinds if kind not in ON_REQUEST]
             self._ahead = [(run, kind, NOTHING) for kind in kinds if not self.there(run, kind)]
             self._next()
 
@@ -174,6 +176,6 @@ def created(data: LayerData, **more: Any) -> Layer:
     """A layer of a run; a map has a colour bar on the canvas."""
     pixels, keywords, kind = data
     layer = Layer.create(pixels, {**keywords, **more}, kind)
-    if isinstance(layer, Image) and keywords["metadata"]["voxreg"]["kind"] in ("magnitude", "jacobian"):
+    if isinstance(layer, Image) and keywords["metadata"]["voxreg"]["kind"] in MEASURES:
         layer.colorbar.visible = True
     return layer
