@@ -29,7 +29,7 @@ from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
 from ..session.chosen import Chosen, Fitted
-from ..session.run_layers import RunLayers, created
+from ..session.run_layers import RunLayers, add_made
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
@@ -340,7 +340,7 @@ class RegisterWidget(Docked):
         if not self.busy or self.result is None or self._run is None:
             return  # cancelled in between
         if self._pending:
-            self._viewer.add_layer(created(self._pending.pop(0)))
+            add_made(self._viewer, self._pending.pop(0))
             self._adder.start()
             return
         self._idle()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from math import prod
 from typing import Any
+from weakref import ref
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
@@ -18,6 +20,7 @@ from .state import Run
 
 NOTHING = Show().only([])
 ORDER = ("extras", "warped", *MEASURES, "ssim", "grid", "arrows")  # from the bottom to the top
+BAR_AFTER = 50  # milliseconds from a layer to its colour bar, so that each is drawn by itself
 AHEAD = 3000**2  # pixels: layers of larger images are made when they are asked for
 Wanted = tuple[Run, str, Show]  # the last only tells in which way
 
@@ -76,7 +79,8 @@ class RunLayers(QObject):
                 self._viewer.layers.remove(layer)
         layers = self.there(run, kind)
         for layer in layers:
-            layer.visible = on
+            if layer.visible != on:  # napari would slice it again
+                layer.visible = on
         self._wanted = [w for w in self._wanted if w[:2] != (run, kind)]
         if on and not layers:
             self._wanted.append((run, kind, how))
@@ -151,8 +155,8 @@ class RunLayers(QObject):
     def _add_next(self) -> None:
         """Add one layer at a time, since each blocks napari for a moment."""
         if self._pending:
-            layer = created(self._pending.pop(0), visible=True)
-            self._viewer.layers.insert(self._place(layer.metadata["voxreg"]), layer)
+            data = self._pending.pop(0)
+            add_made(self._viewer, data, self._place(data[1]["metadata"]["voxreg"]), visible=True)
             self._adder.start()
             self.changed.emit()
 
@@ -172,10 +176,34 @@ def _key(wanted: Wanted) -> tuple[str, bool, str]:
     return (kind, *how.way(kind))
 
 
-def created(data: LayerData, **more: Any) -> Layer:
-    """A layer of a run; a map has a colour bar on the canvas."""
+def add_made(
+    viewer: ViewerModel, data: LayerData, place: int | None = None, visible: bool | None = None
+) -> Layer:
+    """Add a layer of a run; a map gets a colour bar on the canvas as soon as it has been drawn.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    data : LayerData
+        As `result_layers` makes it.
+    place : int, optional
+        In the list of layers; default: on top.
+    visible : bool, optional
+        Whether it is shown, if that is not as its data say.
+    """
     pixels, keywords, kind = data
-    layer = Layer.create(pixels, {**keywords, **more}, kind)
+    # Hidden at first: napari slices a visible layer and draws its thumbnail at each of three steps.
+    layer = Layer.create(pixels, {**keywords, "visible": False}, kind)
+    viewer.layers.insert(len(viewer.layers) if place is None else place, layer)
+    layer.visible = keywords.get("visible", True) if visible is None else visible
     if isinstance(layer, Image) and keywords["metadata"]["voxreg"]["kind"] in MEASURES:
-        layer.colorbar.visible = True
+        # Its text and shaders take napari longer than the layer itself.
+        QTimer.singleShot(BAR_AFTER, partial(_show_bar, ref(layer)))
     return layer
+
+
+def _show_bar(layer: ref[Layer]) -> None:
+    """Show the colour bar of a layer, if it is still there."""
+    there = layer()
+    if there is not None:
+        there.colorbar.visible = True
