@@ -1,6 +1,8 @@
 """The Results panel in a real viewer: rows, layers, files, and runs of an earlier session."""
 
 import json
+import threading
+import time
 from weakref import ref
 
 import numpy as np
@@ -12,17 +14,20 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, load_transform
 from napari_voxreg.core.params import Params
-from napari_voxreg.core.progress import silent
+from napari_voxreg.core.progress import Cancelled, silent
 from napari_voxreg.gui.doors import open_panel
+from napari_voxreg.gui.layers import maps
 from napari_voxreg.gui.layers.readers import read_layers
+from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.layers.snapshots import snapshot
 from napari_voxreg.gui.results import motion
 from napari_voxreg.gui.results.motion import measure
-from napari_voxreg.gui.session import actions
+from napari_voxreg.gui.session import actions, run_layers
 from napari_voxreg.gui.session.chosen import Chosen
 from napari_voxreg.gui.session.state import Run, session_state
 from napari_voxreg.io.images import read_image
 from napari_voxreg.methods.base import Method
+from napari_voxreg.registration.inverse import inverse_consistency
 from napari_voxreg.transforms import Affine, Displacement, chain
 
 pytestmark = pytest.mark.usefixtures("warm_child")
@@ -264,3 +269,54 @@ def test_large_images_are_measured_at_some_of_their_pixels(add_run, monkeypatch)
     assert some.step == 3 and some.displacement.counts.sum() == 20 * 24
     assert some.displacement.most == pytest.approx(whole.displacement.most, rel=0.1)
     assert some.folded == whole.folded
+
+
+def test_a_slow_layer_is_told_and_can_be_stopped(panel, viewer, qtbot, add_run, monkeypatch):
+    ready, stopped = threading.Event(), threading.Event()
+
+    def slow(transform, fixed, moving, progress):
+        try:
+            while not ready.is_set():
+                progress(None, "mapping there and back")
+                time.sleep(0.02)
+        except Cancelled:
+            stopped.set()
+            raise
+        return np.zeros(fixed.shape, np.float32)
+
+    monkeypatch.setattr(run_layers, "PATIENCE", 0.1)
+    monkeypatch.setattr(maps, "inverse_consistency", slow)
+    add_run(bent())
+    box = panel.show_box._boxes["consistency"]
+    box.click()
+    qtbot.waitUntil(panel.said.isVisible, timeout=20_000)
+    assert panel.said.text() == "Making the inverse error (mapping there and back). Uncheck it to stop."
+    assert box.isChecked()
+    box.click()
+    qtbot.waitUntil(stopped.is_set, timeout=20_000)
+    assert not panel.said.isVisible() and not box.isChecked()
+    panel.show_box._boxes["warped"].click()  # others are made all the same
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
+
+    box.click()
+    qtbot.waitUntil(panel.said.isVisible, timeout=20_000)
+    ready.set()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20_000)
+    assert not panel.said.isVisible() and box.isChecked()
+
+
+def test_the_inverse_error_of_large_images_takes_fewer_nodes(add_run, viewer, monkeypatch):
+    run = add_run(bent())
+    show = Show().only(["consistency"])
+    nodes = []
+
+    def watched(*args):
+        nodes.append(args[2].shape)
+        return inverse_consistency(*args)
+
+    monkeypatch.setattr(maps, "inverse_consistency", watched)
+    for limit, close in ((10**6, 0.01), (600, 0.05)):
+        monkeypatch.setattr(maps, "INVERTED", limit)
+        ((error, *_),) = run.chosen.layers(run.result, show, 1, silent)
+        assert error.shape == SHAPE and np.nanmedian(error) < close
+    assert nodes == [SHAPE, (20, 24)]

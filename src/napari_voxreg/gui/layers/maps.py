@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .placement import LayerData, Placement
 
 MOTION = ("magnitude", "jacobian", "strain", "curl")  # with or without the affine part
 MEASURES = (*MOTION, "consistency")
+INVERTED = 600_000  # nodes, about 20 seconds; the inverse on larger grids has every second, third, ... pixel
 # Blue shrinks, white is unchanged, red grows; folding lies below the limits and is yellow.
 DIVERGING = ("#0b2c6b", "#3f7fd0", "#f7f7f7", "#d9593d", "#6e0d1c")
 FOLDED = "#ffe600"
@@ -97,6 +99,11 @@ def _about_zero(values: Array) -> tuple[float, float]:
 
 def consistency_map(result: Result, moving: Grid, place: Placement, progress: Progress) -> LayerData:
     """How far mapping to the moving image, on its grid, and back misses, world units."""
+    nodes, step = moving, 1
+    while prod(nodes.shape) > INVERTED and not result.transform.closed_inverse:
+        step += 1
+        nodes = moving.coarsened(step)
+    moving = nodes
     error = inverse_consistency(result.transform, place.grid, moving, progress)
     known = error[np.isfinite(error)]
     high = max(float(known.max(initial=0)), STILL * float(place.grid.spacing.min()))

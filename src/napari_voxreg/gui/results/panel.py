@@ -16,7 +16,7 @@ from ..layers.result_layers import KINDS
 from ..session.actions import RunActions
 from ..session.reopen import find_runs
 from ..session.run_layers import RunLayers
-from ..session.show_box import ShowBox
+from ..session.show_box import TEXTS, ShowBox
 from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
 from ..widgets.sentence import BUTTON, Sentence
@@ -108,6 +108,7 @@ class ResultsWidget(Docked):
         self._state.changed.connect(self._refresh)
         self._layers.changed.connect(self._refresh)
         self._layers.failed.connect(self._fail)
+        self._layers.making.connect(self._making)
         self._actions.failed.connect(self._fail)
         self._actions.said.connect(self._say)
 
@@ -210,8 +211,16 @@ class ResultsWidget(Docked):
         self.histograms.show_result(result, self.show_box.affine.isChecked())
 
     def _toggle(self, kind: str, on: bool) -> None:
+        self.said.hide()
         if self.run is not None:
             self._layers.show(self.run, kind, on, self.show_box.show_choice)
+
+    def _making(self, kind: str, stage: str) -> None:
+        """Tell that a layer takes a while, or no longer."""
+        if not kind:
+            self.said.hide()
+            return
+        self._say(f"Making the {TEXTS[kind][0]} ({stage}). Uncheck it to stop.")
 
     def _of_run(self, act: Any) -> None:
         """Do something with the selected run."""

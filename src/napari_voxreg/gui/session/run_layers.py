@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from functools import partial
 from math import prod
@@ -20,6 +21,7 @@ from .state import Run
 
 NOTHING = Show().only([])
 ORDER = ("extras", "warped", *MEASURES, "ssim", "grid", "arrows")  # from the bottom to the top
+PATIENCE = 1.0  # seconds before it is told that a layer is being made
 BAR_AFTER = 50  # milliseconds from a layer to its colour bar, so that each is drawn by itself
 AHEAD = 3000**2  # pixels: layers of larger images are made when they are asked for
 Wanted = tuple[Run, str, Show]  # the last only tells in which way
@@ -40,10 +42,13 @@ class RunLayers(QObject):
         Layers of a run were added, shown, hidden or removed.
     failed(error)
         A layer could not be made.
+    making(kind, stage)
+        A layer that was asked for is not there after a second; of no kind once it is.
     """
 
     changed = Signal()
     failed = Signal(object)
+    making = Signal(str, str)
 
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
@@ -52,6 +57,9 @@ class RunLayers(QObject):
         self._wanted: list[Wanted] = []  # to be added, the first one first
         self._ahead: list[Wanted] = []
         self._pending: list[LayerData] = []
+        self._now: Wanted | None = None  # what is being made
+        self._began = 0.0
+        self._told = False
         self._kept: Run | None = None
         self._adder = QTimer(self)
         self._adder.setSingleShot(True)
@@ -82,6 +90,9 @@ class RunLayers(QObject):
             if layer.visible != on:  # napari would slice it again
                 layer.visible = on
         self._wanted = [w for w in self._wanted if w[:2] != (run, kind)]
+        if self._now is not None and self._now[:2] == (run, kind) and kind in ON_REQUEST:
+            self._runner.cancel()
+            self._next()
         if on and not layers:
             self._wanted.append((run, kind, how))
             self._next()
@@ -126,16 +137,25 @@ class RunLayers(QObject):
             self._wanted = [one for one in self._wanted if one is not wanted]
             return self._next()
         show = how.only([kind])
+        self._now, self._began = wanted, time.monotonic()
         self._runner.start(
             lambda progress: chosen.layers(run.result, show, run.number, progress),
-            report=lambda report: None,
+            report=lambda report: self._report(wanted, report.message),
             done=lambda layers: self._made(wanted, layers),
             failed=lambda error: self._fail(wanted, error),
             warned=lambda text: None,
         )
 
+    def _report(self, wanted: Wanted, stage: str) -> None:
+        if wanted in self._wanted and time.monotonic() - self._began > PATIENCE:
+            self._told = True
+            self.making.emit(wanted[1], stage)
+
     def _made(self, wanted: Wanted, layers: list[LayerData]) -> None:
         run = wanted[0]
+        if self._told:
+            self._told = False
+            self.making.emit("", "")
         if prod(run.result.fixed.shape) <= AHEAD:
             run.made[_key(wanted)] = layers
         elif wanted in self._wanted:
