@@ -1,6 +1,6 @@
 """The registration methods, one file each."""
 
-from . import auto, diffeo, pose, translation
+from . import auto, by_hand, diffeo, pose, translation
 from .base import Method
 from .elastix import method as elastix
 from .flow import ilk, tvl1
@@ -34,6 +34,9 @@ _MODULES = (
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD for module in _MODULES if module.METHOD.ndims or module.METHOD.own_ndims
 }
+
+# All that a result can be of: also what takes the initial transform as it is, and finds nothing itself.
+KNOWN_METHODS: dict[str, Method] = {**METHODS, by_hand.METHOD.name: by_hand.METHOD}
 
 
 def method_for(architecture: str) -> str | None:

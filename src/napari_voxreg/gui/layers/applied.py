@@ -17,7 +17,7 @@ from ...registration.apply import Background, Direction, apply, fill_of, target_
 from ...registration.pair_transform import PairTransform
 from ...transforms import Interpolation
 from .outlines import mapped_shapes
-from .placement import RESULT, LayerData
+from .placement import RESULT, LayerData, over_axes
 from .snapshots import CRS, NOTES, STEPPED, data_to_world, grid_kwargs
 
 PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
@@ -177,11 +177,7 @@ def _with_affine(
     matrix: Array = transform.matrix
     if options.direction == "moving -> fixed":
         matrix = np.linalg.inv(matrix)
-    axes, factors = taken.spatial(transform.ndim), _factors(taken, pair)
-    units = np.diag([*factors, 1.0])
-    inner = np.linalg.inv(units) @ matrix @ units
-    whole = np.eye(taken.ndim + 1)
-    whole[np.ix_([*axes, taken.ndim], [*axes, taken.ndim])] = inner
+    whole = over_axes(matrix, taken.spatial(transform.ndim), _factors(taken, pair), taken.ndim)
     data = taken.data
     if taken.kind == "labels" and isinstance(data, np.ndarray):
         data = data.copy()  # painted on independently
