@@ -16,6 +16,7 @@ from ...samples import make_sample
 from ...samples.base import Sample
 from ...samples.downloads import DOWNLOADS, Download, fetch
 from ..background.worker import Report, Runner
+from ..preferences import cache_folder
 from .readers import LayerData, image_layers, labels_layers
 from .snapshots import grid_kwargs
 
@@ -98,8 +99,10 @@ def download_layers(pair: Download, cache: Path | None = None, server: str | Non
         If the user pressed Cancel or closed the viewer.
     """
 
+    kept = cache_folder()
+
     def job(progress: Progress) -> list[LayerData]:
-        return _pair_layers(pair, fetch(pair, progress, cache, server))
+        return _pair_layers(pair, fetch(pair, progress, cache or kept, server))
 
     return job(silent) if QApplication.instance() is None else _while_waiting(job, f"Fetching {pair.title}…")
 
