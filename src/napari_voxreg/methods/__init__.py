@@ -1,5 +1,8 @@
 """The registration methods, one file each."""
 
+from collections import ChainMap
+from collections.abc import Mapping
+
 from . import auto, by_hand, diffeo, pose, translation
 from .base import Method
 from .elastix import method as elastix
@@ -36,7 +39,7 @@ METHODS: dict[str, Method] = {
 }
 
 # All that a result can be of: also what takes the initial transform as it is, and finds nothing itself.
-KNOWN_METHODS: dict[str, Method] = {**METHODS, by_hand.METHOD.name: by_hand.METHOD}
+KNOWN_METHODS: Mapping[str, Method] = ChainMap({by_hand.METHOD.name: by_hand.METHOD}, METHODS)
 
 
 def method_for(architecture: str) -> str | None:

@@ -16,6 +16,7 @@ from ...io.images import read_image
 from ...samples import SAMPLES, make_sample
 from ...samples.base import Sample
 from ...samples.downloads import DOWNLOADS, Download, fetch
+from ..preferences import cache_folder
 from .readers import LayerData, image_layers, labels_layers
 from .sample_window import SampleWindow
 from .snapshots import grid_kwargs
@@ -109,8 +110,8 @@ def _simulated(name: str) -> list[LayerData]:
 
 def _downloaded(name: str) -> list[LayerData]:
     """A real pair, now or later."""
-    pair = DOWNLOADS[name]
-    return now_or_later(lambda progress: download_layers(pair, progress), pair.title)
+    pair, cache = DOWNLOADS[name], cache_folder()
+    return now_or_later(lambda progress: download_layers(pair, progress, cache), pair.title)
 
 
 def now_or_later(job: Callable[[Progress], list[LayerData]], title: str) -> list[LayerData]:

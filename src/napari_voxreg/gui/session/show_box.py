@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from qtpy.QtCore import QRegularExpression, Signal
 from qtpy.QtGui import QRegularExpressionValidator
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
 from ..layers.maps import MOTION
 from ..layers.result_layers import BACKGROUND, KINDS, ON_REQUEST, Show
+from ..preferences import preferences
 from ..widgets.combo_box import Choice, heading
 
 TEXTS = {
@@ -89,7 +91,7 @@ class ShowBox(QWidget):
         row = len(kinds) // 2 + 1
         layout.addWidget(heading("Outside", self.outside, tip), row, 0)
         layout.addWidget(self.outside, row, 1)
-        self.choose(FIRST)
+        self.choose(replace(FIRST, outside=preferences().background))
 
     @property
     def show_choice(self) -> Show:
