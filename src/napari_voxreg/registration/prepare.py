@@ -86,7 +86,7 @@ class PreparedPair:
         Parameters
         ----------
         method : str
-            A name in ``METHODS``, or "by hand".
+            A name in ``METHODS``, or "by hand" or "landmarks".
         params : Params
             All its parameters, see `Method.parameters`.
         progress : Progress

@@ -13,9 +13,12 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
+from ...core.params import Params
 from ...core.progress import Cancelled
 from ...methods import METHODS
 from ...methods.by_hand import ByHand
+from ...methods.landmarks import METHOD as LANDMARKS
+from ...methods.landmarks import LandmarkFit
 from ...registration.compare import Row
 from ...registration.result import Result
 from ..background import child_process
@@ -137,13 +140,25 @@ class RegisterWidget(Docked):
     def keep_pose(self) -> None:
         """Make the pose by hand a result, as a click on its button does; `finished` or `failed` follows."""
         if not self.busy:
-            self._table_of = NOTHING
+            self._keep(BY_HAND, ByHand())
 
-            def job(chosen: Chosen) -> Job:
-                self._number = self._state.next_number()
-                return Job(chosen, BY_HAND, ByHand(), "auto", self.show_box.show_choice, self._number)
+    def keep_fit(self, fitted: Fitted, params: LandmarkFit, pair: tuple[Layer, Layer]) -> bool:
+        """Make a transform fitted to landmarks of a pair a result, as `keep_pose`; False while busy."""
+        if self.busy:
+            return False
+        self.use_initial(fitted, pair)
+        self._keep(LANDMARKS.name, params)
+        return True
 
-            self._begin(job, reason_against_pair(self.pair, self.initial), "Measuring…", self._done)
+    def _keep(self, method: str, params: Params) -> None:
+        """Make the initial transform a result of a method that takes it as it is."""
+        self._table_of = NOTHING
+
+        def job(chosen: Chosen) -> Job:
+            self._number = self._state.next_number()
+            return Job(chosen, method, params, "auto", self.show_box.show_choice, self._number)
+
+        self._begin(job, reason_against_pair(self.pair, self.initial), "Measuring…", self._done)
 
     def cancel(self) -> None:
         """Stop the run; the panel is idle at once, and a late result of the worker is dropped."""
