@@ -32,7 +32,10 @@ TIERS = (
 ORDER = [folder for tier in TIERS for folder in tier]
 # The same inside gui/: a panel knows the folders below it, never another panel.
 PANELS = ("register", "results", "landmarks", "apply", "train", "evaluate")
-GUI_BELOW = ("doors", "cursor", "look", "session", "layers", "widgets", "background")
+GUI_BELOW = (
+    *("doors", "by_hand", "cursor", "look", "session"),
+    *("layers", "widgets", "background", "preferences"),
+)
 TORCH = {"tensor", "nets", "pose", "diffeo", "train"}  # everything else imports these where it uses them
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}
 HEAVY = {"itk", "SimpleITK", "torch"}

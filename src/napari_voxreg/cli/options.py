@@ -14,7 +14,7 @@ from ..core.params import Param
 from ..io.images import read_image
 from ..io.points import PairFile, read_landmarks
 from ..io.transforms import FORMATS, files_with_prefix
-from ..methods import METHODS
+from ..methods import KNOWN_METHODS
 from ..registration.initial import INITIAL_TRANSFORMS
 from ..registration.pair_transform import PairTransform, open_transform
 from ..registration.register import DEFAULT_METHOD
@@ -156,8 +156,8 @@ def add_parameters(parser: argparse.ArgumentParser, words: Sequence[str], severa
     found = scout.parse_known_args(words)[0].method or DEFAULT_METHOD
     known: set[str] = set()
     for name in [found] if isinstance(found, str) else found:
-        if name in METHODS:
-            infos = METHODS[name].params.infos()
+        if name in KNOWN_METHODS:
+            infos = KNOWN_METHODS[name].params.infos()
             title = f"parameters of {name}"
             add_declared(parser, title, [info for info in infos if info.name not in known])
             known |= {info.name for info in infos}

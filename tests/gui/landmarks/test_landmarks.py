@@ -1,5 +1,6 @@
 """The Landmarks panel in a real viewer, driven by mouse and keyboard."""
 
+import shlex
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMainWindow
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import METHODS, Affine, load_transform
+from napari_voxreg import METHODS, Affine, load_result, load_transform
+from napari_voxreg.cli import main as cli
 from napari_voxreg.core.geometry import unit_factor
 from napari_voxreg.core.progress import silent
 from napari_voxreg.gui.doors import open_panel
@@ -18,7 +20,7 @@ from napari_voxreg.gui.landmarks import files as files_module
 from napari_voxreg.gui.layers.snapshots import data_to_world, snapshot
 from napari_voxreg.gui.look.look import camera_of
 from napari_voxreg.gui.register.checks import chosen_in
-from napari_voxreg.gui.session.script import python_script
+from napari_voxreg.gui.session.script import command_line, python_script
 from napari_voxreg.gui.session.state import Run, session_state
 from napari_voxreg.io.points import PairFile
 
@@ -335,6 +337,48 @@ def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatc
     window.resizeDocks([panel.parent()], [300], Qt.Orientation.Horizontal)
     qtbot.wait(50)
     assert panel.area.widget().minimumSizeHint().width() <= panel.area.viewport().width()
+
+
+@pytest.mark.parametrize(("kind", "smoothing"), [("affine", 0.0), ("thin plate", 0.1)])
+def test_a_fit_is_kept_as_a_result(placed, viewer, qtbot, tmp_path, kind, smoothing):
+    panel, state = placed, session_state(viewer)
+    panel.fit_box.choose(kind, smoothing)
+    fitted, points = panel.fitted, np.random.default_rng(1).uniform(0, 40, (30, 2))
+    register = open_panel(viewer, "Register")
+    panel.to_front()
+    with qtbot.waitSignal(register.finished, timeout=60_000):
+        panel.buttons["Keep as result"].click()
+        assert register.busy
+        panel.buttons["Keep as result"].click()  # too soon
+        assert panel.said.text() == "Register is at work; keep the fit when its run has ended."
+    (run,) = state.runs
+    assert state.current is run and run.result.method == "landmarks"
+    assert run.result.params.as_dict() == {"fit": kind, "smoothing": smoothing, "pairs": 5}
+    np.testing.assert_allclose(run.result.transform(points), fitted(points), atol=1e-9)
+    assert run.result.verdict.outcome == "better"
+    assert "1 landmarks warped: moving > fixed" in [layer.name for layer in viewer.layers]
+
+    results = open_panel(viewer, "Results")
+    assert results.table.contents.text([0]).split("\n")[1].startswith("1 landmarks")
+    apply_panel = open_panel(viewer, "Apply")
+    apply_panel.apply_last()
+    qtbot.waitUntil(lambda: "applied" in viewer.layers[-1].name, timeout=20_000)
+    assert not results.buttons["Copy as Python"].isHidden()
+    script = python_script(run.result, run.chosen, tmp_path)
+    assert "method='landmarks'" in script and "initial=load_transform(" in script
+    words = shlex.split(command_line(run.result, run.chosen, tmp_path))
+    assert cli.main([*words[1:-1], "cpu"]) == 0
+    again = load_result(tmp_path / "result")
+    assert again.params == run.result.params
+    np.testing.assert_allclose(again.transform(points), fitted(points), atol=1e-6)
+
+    loaded = load_result(run.result.save(tmp_path / "kept"))
+    assert loaded.method == "landmarks" and loaded.params == run.result.params
+    np.testing.assert_allclose(loaded.transform(points), fitted(points), atol=1e-9)
+    results.buttons["Undo"].click()
+    assert not state.runs and "1 landmarks warped: moving > fixed" not in viewer.layers
+    results.buttons["Redo"].click()
+    assert state.runs == [run]
 
 
 def test_the_error_of_a_result_at_the_landmarks(placed, viewer, qtbot, result_of):

@@ -16,13 +16,14 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 from ...core.geometry import Array, short_unit
 from ...core.progress import Progress
 from ...io.points import holds_pairs
+from ...methods.landmarks import LandmarkFit
 from ...metrics.landmarks import leave_one_out
 from ...metrics.similarity import landmark_errors
 from ...transforms import Affine, Transform
 from ...transforms.affine import fit_points
 from ...transforms.fit import fit
 from ..background.worker import Runner
-from ..doors import use_initial_in_register, use_landmarks_in_register
+from ..doors import keep_in_register, use_initial_in_register, use_landmarks_in_register
 from ..layers.canvas_drops import CanvasDrops
 from ..layers.layer_events import LayerWatch
 from ..layers.point_files import opens_as_points, world_of
@@ -45,6 +46,7 @@ from .side import Side
 from .visibility import Visibility
 
 NONE_YET = "No landmarks yet. Press Add pairs and click in the fixed image, then in the moving one."
+BUSY = "Register is at work; keep the fit when its run has ended."
 PLACED = (
     "affine",
     "rotate",
@@ -129,7 +131,7 @@ class LandmarksWidget(Docked):
         layout.addWidget(self.sentence)
         layout.addLayout(form)
         layout.addLayout(row("Use as initial transform"))
-        layout.addLayout(row("Use as landmarks"))
+        layout.addLayout(row("Keep as result", "Use as landmarks"))
         layout.addLayout(row("Open points…", "Save points…"))
         layout.addStretch()
         self._fill(content)
@@ -148,6 +150,7 @@ class LandmarksWidget(Docked):
             "Delete": self._delete,
             **{text: partial(self._press, text) for text in ("Undo", "Redo", "Accept", "Refine", "Skip")},
             "Use as initial transform": self._use_initial,
+            "Keep as result": self._keep,
             "Use as landmarks": self._use_landmarks,
             "Open points…": self.files.ask_open,
             "Save points…": self.files.ask_save,
@@ -376,14 +379,28 @@ class LandmarksWidget(Docked):
             place = fixed[int(np.flatnonzero(numbers == row.number)[0])]
             show_place(self._viewer, self.pairs.fixed.to_view(place))
 
+    def _titled(self, fitted: Transform, pairs: PointPairs) -> tuple[Fitted, LandmarkFit]:
+        """The fit as an initial transform, and what was fitted."""
+        kind, count = self.fit_box.kind, len(pairs.complete[0])
+        params = LandmarkFit.from_dict({"fit": kind, "smoothing": self.fit_box.smoothing, "pairs": count})
+        return Fitted(f"{kind} fit to {count} landmarks", fitted, pairs.fixed.grid), params
+
     def _use_initial(self) -> None:
         pair = self.layers.pair
         if self.pairs is not None and self.fitted is not None and pair is not None:
-            count = len(self.pairs.complete[0])
-            title = f"{self.fit_box.kind} fit to {count} landmarks"
-            fitted = Fitted(title, self.fitted, self.pairs.fixed.grid)
+            fitted, _ = self._titled(self.fitted, self.pairs)
             self._rest()
             use_initial_in_register(self._viewer, fitted, pair)
+
+    def _keep(self) -> None:
+        """Make the fit a result."""
+        pair = self.layers.pair
+        if self.pairs is not None and self.fitted is not None and pair is not None:
+            fitted, params = self._titled(self.fitted, self.pairs)
+            self._rest()
+            if not keep_in_register(self._viewer, fitted, params, pair):
+                self.to_front()
+                self._say(BUSY)
 
     def _use_landmarks(self) -> None:
         pair = self.layers.pair

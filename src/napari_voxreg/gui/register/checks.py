@@ -20,7 +20,7 @@ from .pixels_box import PixelsBox
 def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, initial: InitialBox) -> Chosen:
     """The choices as the worker gets them; the pair must have passed `reason_against_pair`."""
     fixed, moving, *masks = (box.layer for box in pair.boxes)
-    images = [snapshot(layer, viewer) for layer in (fixed, moving)]
+    images = [snapshot(fixed, viewer), initial.pose.at_its_place(snapshot(moving, viewer))]
     covers = [None if mask is None else mask_snapshot(mask, viewer) for mask in masks]
     return Chosen(
         fixed=images[0],

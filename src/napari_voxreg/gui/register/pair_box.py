@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from weakref import ref
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
@@ -11,6 +12,9 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QWidget
 from ..layers.guess import guess_pair, is_result, named_pair
 from ..widgets.combo_box import heading
 from ..widgets.layer_box import LayerBox
+
+Pair = tuple[ref[Layer] | None, ref[Layer] | None]
+NOTHING: Pair = (None, None)
 
 
 class PairBox(QWidget):
@@ -67,6 +71,12 @@ class PairBox(QWidget):
     def boxes(self) -> tuple[LayerBox, ...]:
         """Fixed, moving, fixed mask, moving mask."""
         return (self.fixed, self.moving, self.fixed_mask, self.moving_mask)
+
+    @property
+    def references(self) -> Pair:
+        """The chosen pair, fixed and moving, which may go."""
+        fixed, moving = self.fixed.layer, self.moving.layer
+        return fixed and ref(fixed), moving and ref(moving)
 
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's current layers."""
