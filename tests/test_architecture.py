@@ -33,7 +33,7 @@ ORDER = [folder for tier in TIERS for folder in tier]
 # The same inside gui/: a panel knows the folders below it, never another panel.
 PANELS = ("register", "results", "landmarks", "apply", "train", "evaluate")
 GUI_BELOW = (
-    *("doors", "by_hand", "cursor", "look", "session"),
+    *("shortcuts", "doors", "by_hand", "cursor", "look", "session"),
     *("layers", "widgets", "background", "preferences"),
 )
 TORCH = {"tensor", "nets", "pose", "diffeo", "train"}  # everything else imports these where it uses them

@@ -63,6 +63,7 @@ class PairTable(Table):
         super().__init__(_style)
         self.setStyleSheet(PLAIN_STYLE)
         self.setAccessibleName("Landmarks and their errors")
+        self.setToolTip("A row for each pair, with its error; a click goes there, Delete removes it")
         self.show_rows([], "", False)
 
     def keyPressEvent(self, event: Any) -> None:

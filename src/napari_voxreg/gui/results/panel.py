@@ -69,6 +69,8 @@ class ResultsWidget(Docked):
 
     def _build(self) -> None:
         self.table = RunTable()
+        self.table.setAccessibleName("Results")
+        self.table.setToolTip("A row for each run; a double click shows its result")
         self.sentence = Sentence()
         self.show_box = ShowBox(more=True)
         self.bars = ColourBars()
