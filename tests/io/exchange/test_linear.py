@@ -33,7 +33,9 @@ def volumes(request, tmp_path):
     return nifti(tmp_path / "fixed.nii.gz", fixed), nifti(tmp_path / "moving.nii.gz", moving)
 
 
-@pytest.mark.parametrize(("kind", "name"), [("fsl", "t.mat"), ("itk", "t.tfm"), ("fs", "t.lta")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("fsl", "t.mat"), ("itk", "t.tfm"), ("fs", "t.lta"), ("afni", "t.aff12.1D")]
+)
 def test_nitransforms_writes_what_we_read(kind, name, volumes, tmp_path):
     nitransforms = pytest.importorskip("nitransforms")
     transform = affine(3, 4)
