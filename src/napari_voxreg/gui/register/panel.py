@@ -116,14 +116,8 @@ class RegisterWidget(Docked):
     def run(self) -> None:
         """Register the chosen pair, as a click on the button does; `finished` or `failed` follows."""
         if not self.busy:
-            self._table_of = NOTHING
-
-            def job(chosen: Chosen) -> Job:
-                method, show = self.method, self.show_box.show_choice
-                self._number = self._state.next_number()
-                return Job(chosen, method.method, method.params(), method.device, show, self._number)
-
-            self._begin(job, self.reason(), "Registering…", self._done)
+            box = self.method
+            self._start(lambda: (box.method, box.params(), box.device), self.reason(), "Registering…")
 
     def compare(self) -> None:
         """Run the checked methods on the chosen pair; `compared` or `failed` follows."""
@@ -154,13 +148,18 @@ class RegisterWidget(Docked):
 
     def _keep(self, method: str, params: Params) -> None:
         """Make the initial transform a result of a method that takes it as it is."""
+        reason = reason_against_pair(self.pair, self.initial)
+        self._start(lambda: (method, params, "auto"), reason, "Measuring…")
+
+    def _start(self, what: Callable[[], tuple[str, Params, str]], reason: str, doing: str) -> None:
+        """Run a method with its parameters on a device; `finished` or `failed` follows."""
         self._table_of = NOTHING
 
         def job(chosen: Chosen) -> Job:
             self._number = self._state.next_number()
-            return Job(chosen, method, params, "auto", self.show_box.show_choice, self._number)
+            return Job(chosen, *what(), self.show_box.show_choice, self._number)
 
-        self._begin(job, reason_against_pair(self.pair, self.initial), "Measuring…", self._done)
+        self._begin(job, reason, doing, self._done)
 
     def cancel(self) -> None:
         """Stop the run; the panel is idle at once, and a late result of the worker is dropped."""
