@@ -14,11 +14,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
 from ...core.params import Params
-from ...core.progress import Cancelled
-from ...methods import METHODS
+from ...core.progress import Cancelled, Progress
+from ...methods import METHODS, landmarks
 from ...methods.by_hand import ByHand
-from ...methods.landmarks import METHOD as LANDMARKS
-from ...methods.landmarks import LandmarkFit
 from ...registration.compare import Row
 from ...registration.result import Result
 from ..background import child_process
@@ -138,12 +136,12 @@ class RegisterWidget(Docked):
         if not self.busy:
             self._keep(BY_HAND, ByHand())
 
-    def keep_fit(self, fitted: Fitted, params: LandmarkFit, pair: tuple[Layer, Layer]) -> bool:
+    def keep_fit(self, fitted: Fitted, params: landmarks.LandmarkFit, pair: tuple[Layer, Layer]) -> bool:
         """Make a transform fitted to landmarks of a pair a result, as `keep_pose`; False while busy."""
         if self.busy:
             return False
         self.use_initial(fitted, pair)
-        self._keep(LANDMARKS.name, params)
+        self._keep(landmarks.METHOD.name, params)
         return True
 
     def _keep(self, method: str, params: Params) -> None:
@@ -402,14 +400,14 @@ class RegisterWidget(Docked):
         """Make the layers of a compared method."""
         run = next((run for run in self._state.runs if run.result is result), None)
         if run is not None and run.chosen is not None and not self.busy:
-            chosen, number, show = run.chosen, run.number, self.show_box.show_choice
+            layers, number, show = run.chosen.layers, run.number, self.show_box.show_choice
             self._judged, self._reported = self._table_of, None
             self.outcome.begin()
-            self._work(
-                lambda progress: (result, chosen.layers(result, show, number, progress)),
-                "Making layers…",
-                self._done,
-            )
+
+            def job(progress: Progress) -> tuple[Result, list[LayerData]]:
+                return result, layers(result, show, number, progress)
+
+            self._work(job, "Making layers…", self._done)
 
     def _fail(self, error: Exception) -> None:
         """Stop and show why."""
@@ -418,8 +416,7 @@ class RegisterWidget(Docked):
         self._state.release(self._number)
         self._number = 0
         if isinstance(error, Cancelled):
-            self.outcome.show_message("Cancelled.")
-            return
+            return self.outcome.show_message("Cancelled.")
         self.outcome.show_error(error)
         self.failed.emit(self.outcome.sentence.text())
 
