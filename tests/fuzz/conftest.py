@@ -184,8 +184,9 @@ src volume info
 def _of_others(folder, affine, field, spline, grid):
     """What other programs write."""
     save_transform(spline, folder / "elastix.txt", grid, format="elastix")
-    for name, one in (("vectors.nii.gz", field), ("vectors.mha", field), ("matrix.csv", affine)):
+    for name, one in (("vectors.nii.gz", field), ("vectors.mha", field)):
         save_transform(one, folder / name, grid)
+    save_transform(affine, folder / "matrix.csv", format="matrix")
     save_transform(affine, folder / "flow.flo", grid)
     np.save(folder / "napari.npy", affine.matrix)
     np.savetxt(folder / "flirt.mat", np.eye(4))
