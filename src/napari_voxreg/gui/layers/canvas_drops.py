@@ -1,4 +1,4 @@
-"""Drops on the viewer while a panel is open: files with geometry open with it, without a prompt."""
+"""Drops on the viewer while a panel is open: files that it takes go to it, without a prompt."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ...io.tiff import is_map_or_complex
 
 
 class CanvasDrops(QObject):
-    """Takes the drops on a panel's viewer that napari would prompt for or open without their geometry.
+    """Takes the drops on a panel's viewer that napari would prompt for, not understand or open wrongly.
 
-    napari prompts for a reader at every drop of a medical file, and reads a map in TIFF as a plain image.
-    Everything else goes to napari as usual. Ends with the panel.
+    napari prompts for a reader at every drop of a medical file, reads a map in TIFF as a plain image, and
+    knows no transforms. Everything else goes to napari as usual. Ends with the panel.
 
     Parameters
     ----------
@@ -27,11 +27,19 @@ class CanvasDrops(QObject):
         A panel in the viewer's window (docked or floating).
     open_paths : callable
         Called with the list of paths of a drop, if all of them are such files.
+    takes : callable
+        Whether a path is one of them; by default if it `carries_geometry`.
     """
 
-    def __init__(self, panel: QWidget, open_paths: Callable[[list[Path]], None]) -> None:
+    def __init__(
+        self,
+        panel: QWidget,
+        open_paths: Callable[[list[Path]], None],
+        takes: Callable[[Path], bool] | None = None,
+    ) -> None:
         super().__init__(panel)
         self._open_paths = open_paths
+        self._takes = carries_geometry if takes is None else takes
         self._target: QWidget | None = None
         panel.installEventFilter(self)  # the panel has a window when it is shown, not before
 
@@ -50,7 +58,7 @@ class CanvasDrops(QObject):
         mime = event.mimeData()
         urls = [] if mime is None else mime.urls()
         paths = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
-        if not paths or len(paths) < len(urls) or not all(carries_geometry(path) for path in paths):
+        if not paths or len(paths) < len(urls) or not all(self._takes(path) for path in paths):
             return False
         event.acceptProposedAction()
         self._open_paths(paths)
