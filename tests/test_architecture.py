@@ -32,14 +32,29 @@ TIERS = (
 ORDER = [folder for tier in TIERS for folder in tier]
 # The same inside gui/: a panel knows the folders below it, never another panel.
 PANELS = ("register", "results", "landmarks", "apply", "train", "evaluate")
-GUI_BELOW = ("doors", "cursor", "look", "session", "layers", "widgets", "background")
+GUI_BELOW = (
+    *("shortcuts", "doors", "by_hand", "cursor", "look", "session"),
+    *("layers", "widgets", "background", "preferences"),
+)
 TORCH = {"tensor", "nets", "pose", "diffeo", "train"}  # everything else imports these where it uses them
 WINDOWS = {"magicgui", "napari", "npe2", "PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy"}
 HEAVY = {"itk", "SimpleITK", "torch"}
 # What takes over 50 ms to load, or reads a large library; only to spare one of these is anything imported
 # inside a function. (h5py and tifffile, 40 ms each, stand at the top.)
 SLOW = HEAVY | WINDOWS
-SLOW |= {"cv2", "dask", "imageio", "lightning_fabric", "matplotlib", "pandas", "pint", "pooch", "requests"}
+SLOW |= {
+    "cv2",
+    "dask",
+    "distributed",
+    "imageio",
+    "lightning_fabric",
+    "matplotlib",
+    "nibabel",
+    "pandas",
+    "pint",
+    "pooch",
+    "requests",
+}
 SLOW |= {"scipy", "skimage"}
 # The only modules that load ITK when they are imported; so they are themselves imported on use.
 LOADERS = {"transforms.itk", "methods.elastix.load"}

@@ -18,7 +18,7 @@ import numpy as np
 
 MEMORY = 2 * 2**30  # bytes that reading one file may take
 NAMED = (
-    *("image", "transform", "flirt", "checkpoint", "points"),
+    *("image", "transform", "flirt", "checkpoint", "points", "point_pairs"),
     *("parameters", "state", "run", "table", "displacement"),
 )
 
@@ -66,6 +66,13 @@ def points(path):
     from napari_voxreg.io.points import read_points
 
     assert read_points(path).ndim == 2
+
+
+def point_pairs(path):
+    from napari_voxreg.io.points import read_point_pairs
+
+    found = read_point_pairs(path)
+    assert found.fixed.shape == found.moving.shape and np.isfinite(found.fixed).all()
 
 
 def checkpoint(path):
@@ -120,7 +127,7 @@ def unit(path):
 
 
 READERS = (
-    *(image, transform, flirt, result, pairs, points, checkpoint, state, run),
+    *(image, transform, flirt, result, pairs, points, point_pairs, checkpoint, state, run),
     *(parameters, table, displacement, unit),
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 import imageio.v3 as iio
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -20,6 +21,7 @@ from napari_voxreg.evaluation.table import _HEAD
 from napari_voxreg.io.flo import write_flo
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import Pair, PairSet, pack
+from napari_voxreg.io.points import BIGWARP, PairFile, PointFile, write_point_pairs, write_points
 from napari_voxreg.nets.architectures.affine import STN
 from napari_voxreg.nets.architectures.voxelmorph import VoxelMorph
 from napari_voxreg.nets.checkpoints.checkpoint import save_weights
@@ -126,6 +128,10 @@ def _images(folder, rng):
     found["plane.bmp"] = ("image", folder / "plane.bmp")
     for ending in ("nii", "nii.gz", "nrrd", "mha", "tif"):
         found[f"volume.{ending}"] = ("image", write_image(volume, folder / f"volume.{ending}"))
+    nibabel.MGHImage(volume.data.astype("i2"), np.eye(4)).to_filename(folder / "volume.mgz")
+    nibabel.MGHImage(volume.data.astype("i2"), np.eye(4)).to_filename(folder / "volume.mgh")
+    nibabel.Nifti1Pair(volume.data, np.eye(4)).to_filename(folder / "two.img")
+    found |= {name: ("image", folder / name) for name in ("volume.mgz", "volume.mgh", "two.hdr")}
     for name in ("header.mhd", "header.nhdr", "slice.dcm"):
         pixels = sitk.GetImageFromArray(volume.data if name[0] == "h" else volume.data[0])
         sitk.WriteImage(pixels, str(folder / name))
@@ -259,6 +265,12 @@ def _networks(folder):
 def _texts(folder, rng):
     rows = "\n".join(",".join(f"{x:.3f}" for x in row) for row in rng.normal(size=(5, 2)))
     (folder / "points.csv").write_text(f"axis-0,axis-1\n{rows}\n")
+    slicer = PointFile(rng.normal(size=(5, 3)), tuple("abcde"), "millimeter")
+    points = ("points.fcsv", "points.mrk.json", "points.txt")
+    for name in points:
+        write_points(slicer, folder / name)
+    pairs = PairFile(slicer.points, slicer.points + 1, slicer.labels)
+    write_point_pairs(pairs, folder / "bigwarp.csv", BIGWARP)
     (folder / "map.txt").write_text('(Transform "AffineTransform") // it\n(Metric "AdvancedMeanSquares")\n')
     (folder / "map.toml").write_text('Transform = "AffineTransform"\nMetric = ["AdvancedMeanSquares"]\n')
     (folder / "evaluation").mkdir()
@@ -266,6 +278,8 @@ def _texts(folder, rng):
     (folder / "evaluation" / "table.csv").write_text(f"{','.join(_HEAD)}\n{','.join(cells)}\n")
     return {
         "points.csv": ("points", folder / "points.csv"),
+        **{name: ("points", folder / name) for name in points},
+        "bigwarp.csv": ("point_pairs", folder / "bigwarp.csv"),
         "map.txt": ("parameters", folder / "map.txt"),
         "map.toml": ("parameters", folder / "map.toml"),
         "table.csv": ("table", folder / "evaluation" / "table.csv"),

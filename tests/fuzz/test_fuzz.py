@@ -84,7 +84,7 @@ def place_for(sample: Path, kind: str, folder: Path) -> tuple[Path, Path]:
     stem = "case" if kind != "pairs" or sample.suffix != ".csv" else "pairs"
     for file in sample.parent.glob(f"{sample.name.partition('.')[0]}.*"):
         ending = file.name.partition(".")[2]
-        if ending in ("h5", "json", "safetensors", "raw") or file == sample:
+        if ending in ("h5", "json", "safetensors", "raw", "img") or file == sample:
             shutil.copy(file, folder / (file.name if ending == "raw" else f"{stem}.{ending}"))
     if stem == "pairs":
         for name in ("one.png", "two.png"):
@@ -249,8 +249,8 @@ def test_json_with_other_values(check, samples, data):
 @given(
     name=st.sampled_from(
         [
-            *("pairs.csv", "points.csv", "table.csv", "lists", "run/pairs.csv", "run/history.csv"),
-            *("bigwarp.csv", "matrix.csv"),
+            *("pairs.csv", "points.csv", "points.fcsv", "points.txt", "bigwarp.csv", "matrix.csv"),
+            *("table.csv", "lists", "run/pairs.csv", "run/history.csv"),
         ]
     ),
     text=TABLES,

@@ -5,10 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from napari import settings
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_voxreg import Grid, Image
-from napari_voxreg.core import process
+from napari_voxreg.core import process, threads
 from napari_voxreg.core.params import Params
 from napari_voxreg.gui.background import child_process
 from napari_voxreg.gui.train.panel import TrainWidget
@@ -19,6 +20,16 @@ from napari_voxreg.metrics.pair import PairMetrics
 from napari_voxreg.metrics.verdict import judge
 from napari_voxreg.registration.result import Result
 from napari_voxreg.transforms import Transform
+
+
+@pytest.fixture(autouse=True)
+def own_preferences(monkeypatch, tmp_path):
+    """Preferences of each test's own: those of whoever runs the tests are neither read nor written."""
+    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    settings._clear_plugin_settings_cache()
+    yield
+    settings._clear_plugin_settings_cache()
+    threads.use(0)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, register, warp
+from napari_voxreg import METHODS, Affine, Displacement, Grid, Image, load_result, register, warp
 from napari_voxreg.core.params import Params
 from napari_voxreg.methods.base import Method, Outcome
 
@@ -257,3 +257,14 @@ def test_plain_arrays_are_accepted_and_nothing_is_modified():
     result = register(fixed, moving, method="translation")
     assert np.allclose(_shift_of(result), (3, -2), atol=0.1)
     assert np.array_equal(fixed, copies[0]) and np.array_equal(moving, copies[1])
+
+
+def test_a_pose_by_hand_is_the_initial_transform_as_it_is(tmp_path):
+    fixed, moving = _pair()
+    given = Affine([[1.0, 0.02, 3.0], [0.0, 1.01, -2.0], [0.0, 0.0, 1.0]])
+    result = register(fixed, moving, method="by hand", initial=given)
+    np.testing.assert_array_equal(result.transform.matrix, given.matrix)
+    assert result.verdict.outcome == "better" and "by hand" not in METHODS
+    loaded = load_result(result.save(tmp_path))
+    assert loaded.method == "by hand"
+    np.testing.assert_array_equal(loaded.transform.matrix, given.matrix)

@@ -28,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from . import threads
 from .disk import scratch_folder
 from .exchange import portable, read_value, write_value
 from .progress import Cancelled, Progress, silent
@@ -86,7 +87,7 @@ def call(function: Callable[..., T], *args: Any, progress: Progress = silent, **
             child = _current()
             try:
                 here = {"path": _path(), "cwd": os.getcwd(), "level": log.getEffectiveLevel()}  # noqa: PTH109
-                child.send({"call": str(folder), **here})
+                child.send({"call": str(folder), "threads": threads.chosen(), **here})
                 error = child.wait(progress)
             except BaseException:
                 # The child is dead or busy with work that nobody waits for.
@@ -110,7 +111,7 @@ def warm(*modules: str) -> None:
         fresh = _child is None
         child = _current()
         if not fresh:
-            child.send({"warm": list(modules), "path": _path()})
+            child.send({"warm": list(modules), "path": _path(), "threads": threads.chosen()})
 
 
 def shutdown() -> None:
@@ -320,7 +321,7 @@ def _current() -> _Child:
     with _state:
         if _child is None:
             child = _Child()
-            child.send({"warm": list(_modules), "path": _path()})
+            child.send({"warm": list(_modules), "path": _path(), "threads": threads.chosen()})
             _child = child
         return _child
 
@@ -355,6 +356,7 @@ def _serve(parent: int) -> None:
     while True:
         request = requests.get()
         sys.path[:] = request["path"]
+        threads.use(request["threads"])  # before a library that reads the environment is loaded
         importlib.invalidate_caches()  # for what was installed since
         for module in request.get("warm", ()):
             with contextlib.suppress(ImportError):  # reported by the call that needs it

@@ -10,6 +10,8 @@ from napari.layers import Layer
 from napari.plugins import menu_item_template
 from npe2 import PluginManager
 
+from .widgets.canvas_context import own_viewer
+
 PLUGIN = "napari-voxreg"
 REGISTER, APPLY, EVALUATE = "Register", "Apply", "Evaluate"  # as in napari.yaml
 
@@ -51,6 +53,72 @@ def apply_last(viewer: napari.viewer.Viewer) -> None:
     open_panel(viewer, APPLY).apply_last()
 
 
+def set_as_fixed(viewer: napari.viewer.Viewer) -> None:
+    """Choose the selected image as the fixed one of the Register panel.
+
+    An entry of the context menu of napari's layer list.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).pair.choose_fixed(own_viewer(viewer).layers.selection.active)
+
+
+def set_as_moving(viewer: napari.viewer.Viewer) -> None:
+    """Choose the selected image as the moving one of the Register panel.
+
+    An entry of the context menu of napari's layer list.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).pair.choose_moving(own_viewer(viewer).layers.selection.active)
+
+
+def run_register(viewer: napari.viewer.Viewer) -> None:
+    """Register the pair that is chosen in the Register panel.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).run()
+
+
+def undo_result(viewer: napari.viewer.Viewer) -> None:
+    """Take the last result back, as the button of the Register panel does.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).after.undo_button.click()
+
+
+def redo_result(viewer: napari.viewer.Viewer) -> None:
+    """Bring back the result that was undone last, as the button of the Register panel does.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).after.redo_button.click()
+
+
+def look_at_result(viewer: napari.viewer.Viewer, mode: str) -> None:
+    """Compare fixed and warped in another way, as a button of the Register panel does.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    mode : str
+        One of those of `gui.look`.
+    """
+    open_panel(viewer, REGISTER).after.look_row.buttons[mode].click()
+
+
 def use_initial_in_register(viewer: napari.viewer.Viewer, fitted: Any, pair: tuple[Layer, Layer]) -> None:
     """Show the Register panel with a pair and a transform fitted to its landmarks as the initial one.
 
@@ -62,6 +130,29 @@ def use_initial_in_register(viewer: napari.viewer.Viewer, fitted: Any, pair: tup
         Fixed and moving.
     """
     open_panel(viewer, REGISTER).use_initial(fitted, pair)
+
+
+def keep_in_register(
+    viewer: napari.viewer.Viewer, fitted: Any, params: Any, pair: tuple[Layer, Layer]
+) -> bool:
+    """Show the Register panel, and make a transform fitted to landmarks of a pair a result.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    fitted : Fitted
+    params : LandmarkFit
+        What was fitted.
+    pair : tuple of Layer
+        Fixed and moving.
+
+    Returns
+    -------
+    bool
+        Whether the panel was free to do it.
+    """
+    done: bool = open_panel(viewer, REGISTER).keep_fit(fitted, params, pair)
+    return done
 
 
 def use_landmarks_in_register(

@@ -197,7 +197,7 @@ def placed(image: Image, header: Any, name: str) -> Image:
         return replace(image, notes=(*image.notes, note))
     ends = np.array(np.meshgrid(*[(0.0, n - 1) for n in shape], *[(0.0,)] * (3 - d))).reshape(3, -1).T
     notes = _contradictions(found, scale * pixdim[:d], ends, name)
-    lps = TO_LPS @ _squared(affine, ends)
+    lps = TO_LPS @ squared(affine, ends)
     order = [*range(d)[::-1], 3]
     grid = image.grid.affine.copy()
     grid[np.ix_([*range(-d - 1, 0)], [*range(-d - 1, 0)])] = lps[np.ix_(order, order)]
@@ -257,10 +257,17 @@ def _contradictions(found: dict[str, Array], pixdim: Array, ends: Array, name: s
     return notes
 
 
-def _squared(affine: Array, ends: Array) -> Array:
+def squared(affine: Array, ends: Array) -> Array:
     """The matrix with its axes at right angles, if that moves no corner by more than a tenth of a pixel.
 
     So a matrix that was rounded to a few digits becomes a rotation again, and one that shears stays as it is.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+        From index to world.
+    ends : ndarray, shape (8, 3)
+        Indices of the corners.
     """
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     u, _, v = np.linalg.svd(affine[:3, :3] / sizes)

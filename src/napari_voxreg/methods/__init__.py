@@ -1,6 +1,9 @@
 """The registration methods, one file each."""
 
-from . import auto, diffeo, pose, translation
+from collections import ChainMap
+from collections.abc import Mapping
+
+from . import auto, by_hand, diffeo, landmarks, pose, translation
 from .base import Method
 from .elastix import method as elastix
 from .flow import ilk, tvl1
@@ -34,6 +37,11 @@ _MODULES = (
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD for module in _MODULES if module.METHOD.ndims or module.METHOD.own_ndims
 }
+
+# All that a result can be of: also what takes the initial transform as it is, and finds nothing itself.
+KNOWN_METHODS: Mapping[str, Method] = ChainMap(
+    {module.METHOD.name: module.METHOD for module in (by_hand, landmarks)}, METHODS
+)
 
 
 def method_for(architecture: str) -> str | None:

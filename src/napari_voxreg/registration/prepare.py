@@ -23,7 +23,8 @@ from ..images.nodata import nodata_note, without_nodata
 from ..images.notes import reading_notes
 from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
-from ..methods import METHODS
+from ..io.points import outside_note
+from ..methods import KNOWN_METHODS, METHODS
 from ..methods.availability import require
 from ..methods.base import Method, Outcome
 from ..metrics.pair import PairMetrics, Scores
@@ -87,7 +88,7 @@ class PreparedPair:
         Parameters
         ----------
         method : str
-            A name in ``METHODS``.
+            A name in ``METHODS``, or "by hand" or "landmarks".
         params : Params
             All its parameters, see `Method.parameters`.
         progress : Progress
@@ -233,6 +234,9 @@ def prepare(
         seed,
         device,
     )
+    if task.landmarks is not None:
+        for points, image, which in zip(task.landmarks, (fixed, moving), ("fixed", "moving"), strict=True):
+            notes += outside_note(points, image.grid, which)
     notes += nodata_note(("fixed", without), ("moving", without_too))
     slices = None
     if grids[0].ndim == grids[1].ndim:
@@ -244,9 +248,9 @@ def prepare(
 
 def method_named(name: str) -> Method:
     """The method of a name; a `ValueError` lists those there are."""
-    if name not in METHODS:
+    if name not in KNOWN_METHODS:
         raise ValueError(f"There is no method {name!r}; choose from: {', '.join(METHODS)}.")
-    return METHODS[name]
+    return KNOWN_METHODS[name]
 
 
 def check_device(device: str, methods: Iterable[Method], progress: Progress) -> None:

@@ -42,7 +42,7 @@ def register(
     fixed, moving : Image or array_like
         Both 2D or both 3D, any pixel type, channels last; plain arrays get unit spacing. Never modified.
     method : str
-        A name in ``METHODS``.
+        A name in ``METHODS``, or "by hand" or "landmarks", which keep the initial transform as it is.
     preset : str, optional
         One of the method's presets; its first by default.
     params : Params or mapping, optional

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.geometry import Image
 from ..io.files import replace_file
-from ..methods import METHODS
+from ..methods import KNOWN_METHODS
 from .notebook import before_and_after, score_table
 from .result import Result
 
@@ -66,7 +66,7 @@ def write_report(result: Result, fixed: Image | None, moving: Image | None, path
 def _page(result: Result, pictures: str) -> str:
     """The report as HTML."""
     record = result.to_dict()
-    title = METHODS[result.method].title if result.method in METHODS else result.method
+    title = KNOWN_METHODS[result.method].title if result.method in KNOWN_METHODS else result.method
     heading = f"{result.names[1] or 'moving'} onto {result.names[0] or 'fixed'}"
     grids = {which: record[f"{which} grid"] for which in ("fixed", "moving")}
     about = {

@@ -20,7 +20,7 @@ from ..core.params import Params
 from ..io.files import replace_file
 from ..io.images import can_write, read_image, write_image
 from ..io.transforms import check_record, load_record, load_transform, save_transform, software
-from ..methods import METHODS
+from ..methods import KNOWN_METHODS
 from ..metrics.pair import Scores
 from ..metrics.verdict import Verdict
 from ..transforms import Transform, warp
@@ -194,7 +194,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The images before and after, if they are at hand, the verdict and the scores, for a notebook."""
-        title = METHODS[self.method].title if self.method in METHODS else self.method
+        title = KNOWN_METHODS[self.method].title if self.method in KNOWN_METHODS else self.method
         fixed, moving = (name or which for name, which in zip(self.names, ("fixed", "moving"), strict=True))
         heading = f"{title}: {moving} onto {fixed}"
         images = ""
@@ -270,7 +270,7 @@ def _from_record(record: dict[str, Any], side: Path) -> Result:
     if isinstance(record.get("verdict"), str):
         record = {**record, **_not_yet_recorded(record["verdict"])}
     method = _get(record, "method", str)
-    if method not in METHODS:
+    if method not in KNOWN_METHODS:
         raise ValueError(f"this version has no method {method!r}; load_transform reads the transform alone")
     scores, inputs = _get(record, "scores", dict), _get(record, "inputs", dict)
     fixed, moving = _get(inputs, "fixed", dict), _get(inputs, "moving", dict)
@@ -280,7 +280,7 @@ def _from_record(record: dict[str, Any], side: Path) -> Result:
         fixed=grid_from_record(_get(record, "fixed grid", dict)),
         moving=None if grid is None else grid_from_record(grid),
         method=method,
-        params=METHODS[method].params.from_dict(_get(record, "parameters", dict)),
+        params=KNOWN_METHODS[method].params.from_dict(_get(record, "parameters", dict)),
         seconds=_number(_get(record, "seconds")),
         before=_scores_from_dict(_get(scores, "before", dict)),
         after=_scores_from_dict(_get(scores, "after", dict)),

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QLineEdit, QWidget
 
 from ...registration.apply import DIRECTIONS, Background, Direction
 from ...transforms import Interpolation
+from ..preferences import preferences
 from ..widgets.combo_box import SLIM, Choice, heading
 
 GRID_TEXTS = ("target image", "fixed image", "moving image")
@@ -51,6 +52,7 @@ class OptionsBox(QWidget):
         self.labels.addItems(LABELS)
         self.outside.setEditable(True)
         self.outside.addItems([OWN, "nan", "0"])
+        self.outside.setCurrentText(preferences().background)
         line = self.outside.lineEdit()
         assert line is not None  # it is editable
         line.setValidator(QRegularExpressionValidator(QRegularExpression(VALUE), self))

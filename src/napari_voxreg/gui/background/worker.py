@@ -12,6 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar
 
 from ...core.progress import Cancelled, Progress
+from ..preferences import use_threads
 from .log import listening
 
 PERIOD = 0.05  # seconds between two reports that reach the interface, at least
@@ -123,6 +124,7 @@ class Runner:
             and a log line.
         """
         self.cancel()
+        use_threads()
         worker = self._worker = Worker(job)
 
         def when_current(callback: Callable[[Any], None], last: bool = False) -> Callable[[Any], None]:

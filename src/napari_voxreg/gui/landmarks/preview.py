@@ -15,6 +15,7 @@ from ...core.geometry import Array, Grid
 from ...core.progress import Progress
 from ...transforms import Transform, warp
 from ..background.worker import Runner
+from ..layers.placement import over_axes, stays_in_slices
 from ..layers.snapshots import grid_kwargs, like_layer
 from ..look.look import OVERLAY, Look
 from ..widgets.canvas_context import own_viewer
@@ -130,26 +131,12 @@ class Preview(QObject):
             return None
         side, taken = self._pairs.moving, self._pairs.moving.taken
         axes = [axis + taken.ndim for axis in side.axes]
-        units = np.diag([*side.factors, 1.0])
-        # From the world of the layer to that in which it is seen, both in the layer's units.
-        seen = np.linalg.inv(units) @ np.linalg.inv(transform.matrix) @ units
-        if not self._in_slices(seen[:-1, :-1], axes):
+        # From the world of the layer to that in which it is seen.
+        seen = over_axes(np.linalg.inv(transform.matrix), axes, side.factors, taken.ndim)
+        if not stays_in_slices(seen, self._viewer):
             return None
-        whole = np.eye(taken.ndim + 1)
-        whole[np.ix_([*axes, -1], [*axes, -1])] = seen
-        found: Array = whole @ side.image.affine.affine_matrix
+        found: Array = seen @ side.image.affine.affine_matrix
         return found
-
-    def _in_slices(self, linear: Array, axes: list[int]) -> bool:
-        """Whether napari draws a layer with this linear part: it does not rotate out of a slice."""
-        dims = self._viewer.dims
-        if dims.ndisplay == 3 or len(axes) == 2:
-            return True
-        n = self._pairs.moving.image.ndim
-        shown = [k for k, axis in enumerate(axes) if axis - n + dims.ndim in dims.displayed]
-        hidden = [k for k in range(len(axes)) if k not in shown]
-        mixed = max(np.abs(linear[np.ix_(shown, hidden)]).max(), np.abs(linear[np.ix_(hidden, shown)]).max())
-        return bool(mixed < 1e-9 * np.abs(linear).max())
 
     def _copy(self, matrix: Array) -> ImageLayer:
         """A layer with the pixels of the moving one, placed by an affine."""

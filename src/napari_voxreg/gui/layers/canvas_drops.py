@@ -1,4 +1,4 @@
-"""Drops on the viewer while a panel is open: files that it takes go to it, without a prompt."""
+"""Drops on the viewer while a panel is open: files with geometry open with it, without a prompt."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from qtpy.QtWidgets import QMainWindow, QWidget
 from ...io.dicom import is_dicom
 from ...io.images import MEDICAL, PLAIN, TIFF, ending_of
 from ...io.tiff import is_map_or_complex
+from ...io.two_files import PIXELS
+from .point_files import opens_as_points
 
 
 class CanvasDrops(QObject):
-    """Takes the drops on a panel's viewer that napari would prompt for, not understand or open wrongly.
+    """Takes the drops on a panel's viewer that napari would prompt for or open without their geometry.
 
-    napari prompts for a reader at every drop of a medical file, reads a map in TIFF as a plain image, and
-    knows no transforms. Everything else goes to napari as usual. Ends with the panel.
+    napari prompts for a reader at every drop of a medical file, and reads a map in TIFF as a plain image.
+    Everything else goes to napari as usual. Ends with the panel.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ class CanvasDrops(QObject):
     open_paths : callable
         Called with the list of paths of a drop, if all of them are such files.
     takes : callable
-        Whether a path is one of them; by default if it `carries_geometry`.
+        Whether it takes a file; by default those that carry geometry.
     """
 
     def __init__(
@@ -38,8 +40,8 @@ class CanvasDrops(QObject):
         takes: Callable[[Path], bool] | None = None,
     ) -> None:
         super().__init__(panel)
-        self._open_paths = open_paths
         self._takes = carries_geometry if takes is None else takes
+        self._open_paths = open_paths
         self._target: QWidget | None = None
         panel.installEventFilter(self)  # the panel has a window when it is shown, not before
 
@@ -58,7 +60,7 @@ class CanvasDrops(QObject):
         mime = event.mimeData()
         urls = [] if mime is None else mime.urls()
         paths = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
-        if not paths or len(paths) < len(urls) or not all(self._takes(path) for path in paths):
+        if not paths or len(paths) < len(urls) or not all(map(self._takes, paths)):
             return False
         event.acceptProposedAction()
         self._open_paths(paths)
@@ -82,11 +84,11 @@ class CanvasDrops(QObject):
 
 
 def carries_geometry(path: Path) -> bool:
-    """Whether our reader should open it: a medical file or folder, or a TIFF with a map or complex pixels."""
+    """Whether our reader should open it: medical, points, or a TIFF with a map or complex pixels."""
     if path.is_dir():
         files = (entry for entry in sorted(path.iterdir()) if entry.is_file())
         return any(is_dicom(entry) for entry in islice(files, 5))
     ending = ending_of(path)
     if ending in TIFF + PLAIN:
         return ending in TIFF and is_map_or_complex(path)
-    return ending in MEDICAL or is_dicom(path)
+    return ending in MEDICAL + PIXELS or opens_as_points(path) or is_dicom(path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 
 from ...core.geometry import Array
 from ...registration.result import Result
@@ -59,6 +61,47 @@ class Placement:
             self.keywords(kind, what, rgb=False, colormap=colormap, contrast_limits=limits),
             "image",
         )
+
+
+def over_axes(matrix: Array, axes: Sequence[int], factors: Sequence[float] | Array, ndim: int) -> Array:
+    """A map of a transform's world as one of a layer's whole world, in the layer's units.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (d + 1, d + 1)
+        In the world of the transform.
+    axes : sequence of int
+        The layer's axes that the transform has.
+    factors : sequence of float
+        How many units of the transform one unit of the layer is, along these axes.
+    ndim : int
+        Number of axes of the layer, n.
+
+    Returns
+    -------
+    ndarray, shape (n + 1, n + 1)
+        That moves nothing along the other axes.
+    """
+    units = np.diag([*factors, 1.0])
+    whole = np.eye(ndim + 1)
+    whole[np.ix_([*axes, ndim], [*axes, ndim])] = np.linalg.inv(units) @ matrix @ units
+    return whole
+
+
+def stays_in_slices(matrix: Array, viewer: ViewerModel) -> bool:
+    """Whether napari draws a layer that is moved by this map (n + 1, n + 1) of its world.
+
+    It draws slices of a layer only where nothing rotates out of them.
+    """
+    dims, n = viewer.dims, len(matrix) - 1
+    if dims.ndisplay == 3:
+        return True
+    shown = [axis for axis in range(n) if axis - n + dims.ndim in dims.displayed]
+    hidden = [axis for axis in range(n) if axis not in shown]
+    mixed = np.abs(
+        np.concatenate([matrix[np.ix_(shown, hidden)].ravel(), matrix[np.ix_(hidden, shown)].ravel()])
+    )
+    return bool(mixed.max(initial=0.0) < 1e-9 * np.abs(matrix[:-1, :-1]).max())
 
 
 def pair_name(moving: str, fixed: str) -> str:

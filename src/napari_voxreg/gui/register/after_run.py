@@ -8,8 +8,10 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 from ..doors import APPLY, open_panel
 from ..look.look import Look
 from ..look.row import LookRow
+from ..session.actions import RunActions
 from ..session.run_layers import RunLayers
 from ..session.state import SessionState
+from ..shortcuts import REDO, UNDO, look, show_shortcut
 
 
 class AfterRun(QWidget):
@@ -21,12 +23,17 @@ class AfterRun(QWidget):
     state : SessionState
         Its current run is the result.
     layers : RunLayers
+    actions : RunActions
+        What the buttons do.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, state: SessionState, layers: RunLayers) -> None:
+    def __init__(
+        self, viewer: napari.viewer.Viewer, state: SessionState, layers: RunLayers, actions: RunActions
+    ) -> None:
         super().__init__()
         self._viewer, self._state, self._layers = viewer, state, layers
         self.look = Look(viewer, self)
+        self.paused = False  # whether the pair is compared in another way
         self.look_row = LookRow(self.look)
         self.save_button = QPushButton("Save…")
         self.save_button.setToolTip("Save the transform (ITK's .h5), its record (JSON) and files in a folder")
@@ -57,6 +64,15 @@ class AfterRun(QWidget):
         layout.addWidget(self.look_row)
         layout.addLayout(buttons)
         self.look_row.chosen.connect(self._choose)
+        self.save_button.clicked.connect(lambda: actions.save(state.current))
+        self.python_button.clicked.connect(lambda: actions.copy_python(state.current))
+        self.undo_button.clicked.connect(actions.undo)
+        self.redo_button.clicked.connect(actions.redo)
+        layers.changed.connect(self.follow)
+        show_shortcut(self.undo_button, UNDO)
+        show_shortcut(self.redo_button, REDO)
+        for mode, button in self.look_row.buttons.items():
+            show_shortcut(button, look(mode))
 
     def follow(self) -> None:
         """Show the current run in the way that was chosen last."""
@@ -68,6 +84,7 @@ class AfterRun(QWidget):
         fixed = None if run is None else run.fixed_layer
         warped = [] if run is None else self._layers.there(run, "warped")
         there = fixed is not None and fixed in self._viewer.layers and bool(warped) and warped[0].visible
+        there = there and not self.paused
         self.look_row.setEnabled(there)
         if there:
             self.look.show(self._state.look, fixed, warped[0])

@@ -10,6 +10,7 @@ from weakref import ref
 
 from napari.layers import Layer
 
+from ...methods import METHODS
 from ...registration.result import Result
 from ..session.chosen import Fitted
 from ..session.show_box import ShowBox
@@ -75,7 +76,8 @@ class Choices:
             layer = None if reference is None else reference()
             if layer is not None and any(layer is there for there in layers):
                 box.choose(layer)
-        self.method.choose(run.result.method, **run.result.params.as_dict())
+        if run.result.method in METHODS:  # a pose by hand is an initial transform
+            self.method.choose(run.result.method, **run.result.params.as_dict())
         initial = None if run.chosen is None else run.chosen.initial
         titles = {title: value for title, value in {**INITIAL, **results}.items() if value is initial}
         if isinstance(initial, Path):

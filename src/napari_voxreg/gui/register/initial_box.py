@@ -6,14 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from napari.components import ViewerModel
 from napari.layers import Layer, Points
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 
 from ...registration.result import Result
+from ...transforms import Affine
+from ..by_hand.pose import HandPose
+from ..by_hand.section import PoseSection
 from ..session.chosen import Fitted
 from ..session.files import TRANSFORMS
 from ..widgets.combo_box import Choice, heading
+from ..widgets.fold import Fold
 from ..widgets.layer_box import LayerBox
 
 INITIAL = {
@@ -24,18 +29,25 @@ INITIAL = {
     "corners aligned": "corners",
 }
 SAVED = "saved transform…"
+BY_HAND = "by hand"
 TIPS = {
     "layer positions": "Both images at their current positions in the world",
     "centres": "Aligns the centres of both images",
     "centres of mass": "Aligns the centres of mass of the intensities",
     "landmarks": "The best affine map of the landmarks below",
     "corners aligned": "Aligns the first pixels and the array axes, whatever the layers' poses",
+    BY_HAND: "The pose that was set by hand",
     SAVED: "A transform file: .h5, .tfm, .txt, .mat, .xfm",
 }
 
 
 class InitialBox(QWidget):
-    """The initial transform, and corresponding points.
+    """The initial transform, the pose by hand, and corresponding points.
+
+    Parameters
+    ----------
+    pose : HandPose
+    viewer : napari viewer
 
     Signals
     -------
@@ -45,8 +57,10 @@ class InitialBox(QWidget):
 
     changed = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, pose: HandPose, viewer: ViewerModel) -> None:
         super().__init__()
+        self.pose = pose
+        self.by_hand = PoseSection(pose, viewer)
         self._results: dict[str, Result] = {}
         self._files: dict[str, Path] = {}
         self._fits: dict[str, Fitted] = {}
@@ -59,6 +73,11 @@ class InitialBox(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(heading("Transform", self.box, "From where the registration starts"), self.box)
+        self.hand_fold = Fold(
+            "Pose by hand", self.by_hand, "Move, rotate, scale or flip the moving image yourself"
+        )
+        form.addRow(self.hand_fold)
+        pose.changed.connect(self._posed)
         tip = "Corresponding points of both images, in the same order; they also decide the verdict"
         form.addRow(heading("Fixed landmarks", self.fixed_points, tip), self.fixed_points)
         form.addRow(heading("Moving landmarks", self.moving_points, tip), self.moving_points)
@@ -92,6 +111,9 @@ class InitialBox(QWidget):
                 f"There is no initial transform {title!r} in the list; choose one of its entries."
             )
         self._title = title
+        if title != BY_HAND:
+            self.pose.end()
+            self.pose.start = self._start()
         self._fill()
         self.changed.emit()
 
@@ -103,7 +125,10 @@ class InitialBox(QWidget):
         self.choose(title)
 
     def choose_fit(self, fitted: Fitted) -> None:
-        """Choose a transform that was fitted to landmarks."""
+        """Choose a transform that was fitted to landmarks, or a pose by hand."""
+        if fitted.title == BY_HAND and isinstance(fitted.transform, Affine):
+            self.pose.take(fitted.transform)
+            return
         self._fits[fitted.title] = fitted
         self._fill()
         self.choose(fitted.title)
@@ -120,8 +145,16 @@ class InitialBox(QWidget):
     def restore(self, kept: dict[str, Any]) -> None:
         """Restore earlier choices."""
         self._files, self._fits = dict(kept["files"]), dict(kept["fits"])
+        if BY_HAND in self._fits:
+            self.choose_fit(self._fits[BY_HAND])
         self._fill()
         self.choose(kept["title"])
+
+    def set_pair(self, fixed: Layer | None, moving: Layer | None) -> None:
+        """Pose this pair by hand; the pose of another one is forgotten."""
+        self.pose.set_pair(fixed, moving)
+        if self.by_hand.isVisible():
+            self.by_hand.offer()
 
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's current layers."""
@@ -133,6 +166,27 @@ class InitialBox(QWidget):
         """Offer the earlier results."""
         self._results = results
         self._fill()
+
+    def _start(self) -> Affine | None:
+        """The chosen transform, if a pose by hand can start from it."""
+        chosen = self.initial
+        if not isinstance(chosen, Result | Fitted) or self.pose.reason():
+            return None
+        transform, frame = chosen.transform, self.pose.frame
+        known = transform.linear and chosen.fixed.units == frame.fixed.units
+        return Affine(transform.matrix) if known and transform.matrix is not None else None
+
+    def _posed(self) -> None:
+        """The pose by hand is the initial transform, until it is reset."""
+        if self.pose.transform is None:
+            self._fits.pop(BY_HAND, None)
+            if self._title == BY_HAND:
+                self.choose(next(iter(INITIAL)))
+            return
+        self._fits[BY_HAND] = Fitted(BY_HAND, self.pose.transform, self.pose.frame.fixed)
+        if self._title != BY_HAND:
+            self._fill()
+            self.choose(BY_HAND)
 
     def _fill(self) -> None:
         titles = [*INITIAL, *reversed(self._results), *self._fits, *self._files, SAVED]
@@ -146,8 +200,11 @@ class InitialBox(QWidget):
         self.box.setToolTip(self._title)
 
     def _picked(self, row: int) -> None:
-        if self.box.itemText(row) != SAVED:
-            self.choose(self.box.itemText(row))
+        title = self.box.itemText(row)
+        if title == BY_HAND:
+            self.pose.show()
+        if title != SAVED:
+            self.choose(title)
             return
         name, _ = QFileDialog.getOpenFileName(self, "A saved transform", "", TRANSFORMS)
         if name:

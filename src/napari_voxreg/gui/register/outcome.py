@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
 import traceback
-from collections.abc import Callable
 from html import escape
 
 from napari.utils.notifications import notification_manager
@@ -33,6 +33,7 @@ class OutcomeView(QWidget):
     def __init__(self, after: QWidget) -> None:
         super().__init__()
         self._lines: list[str] = []
+        self._began = 0.0
         self._verdict = "", "", ""  # sentence, outcome, pair
         self._current = True
         self.sentence = Sentence()
@@ -47,6 +48,8 @@ class OutcomeView(QWidget):
         self.saved.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.log = QPlainTextEdit()
         self.log.setReadOnly(True)
+        self.log.setAccessibleName("Log")
+        self.log.setToolTip("What the last run said, with the seconds since it began")
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.log.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.log.setFixedHeight(180)
@@ -69,6 +72,7 @@ class OutcomeView(QWidget):
 
     def begin(self) -> None:
         """Clear for a new run."""
+        self._began = time.monotonic()
         self._verdict = "", "", ""
         self.sentence.say("", "quiet")
         self.log.clear()
@@ -82,21 +86,25 @@ class OutcomeView(QWidget):
         self._flush()
         self.details.show()
 
-    def show_message(self, text: str, tone: str) -> None:
+    def note(self, line: str) -> None:
+        """Add a line to the log, with the seconds since the run began."""
+        self.write(f"{time.monotonic() - self._began:6.1f} s  {line}")
+
+    def show_message(self, text: str, tone: str = "quiet") -> None:
         """Show a sentence that is not a verdict."""
         self._verdict = "", "", ""
         self.sentence.say(text, tone)
 
-    def show_error(self, error: Exception, log: Callable[[str], None]) -> None:
+    def show_error(self, error: Exception) -> None:
         """Show an expected error as one sentence, any other with its traceback."""
         if isinstance(error, ValueError | MethodUnavailable):
             first, *rest = str(error).split("\n")
             self.show_message(first, "failed")
             for line in [*rest, *getattr(error, "__notes__", ())]:
-                log(line)
+                self.note(line)
             return
         self.show_message(f"{type(error).__name__}: {error}", "failed")
-        log("".join(traceback.format_exception(error)))
+        self.note("".join(traceback.format_exception(error)))
         notification_manager.receive_error(type(error), error, error.__traceback__)
 
     def show_result(self, result: Result) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from weakref import ref
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
@@ -11,6 +12,9 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QWidget
 from ..layers.guess import guess_pair, is_result, named_pair
 from ..widgets.combo_box import heading
 from ..widgets.layer_box import LayerBox
+
+Pair = tuple[ref[Layer] | None, ref[Layer] | None]
+NOTHING: Pair = (None, None)
 
 
 class PairBox(QWidget):
@@ -68,6 +72,20 @@ class PairBox(QWidget):
         """Fixed, moving, fixed mask, moving mask."""
         return (self.fixed, self.moving, self.fixed_mask, self.moving_mask)
 
+    @property
+    def references(self) -> Pair:
+        """The chosen pair, fixed and moving, which may go."""
+        fixed, moving = self.fixed.layer, self.moving.layer
+        return fixed and ref(fixed), moving and ref(moving)
+
+    def choose_fixed(self, layer: Layer | None) -> None:
+        """Choose the fixed image; the two change places if it was the moving one."""
+        self._choose_one(self.fixed, self.moving, layer)
+
+    def choose_moving(self, layer: Layer | None) -> None:
+        """Choose the moving image; the two change places if it was the fixed one."""
+        self._choose_one(self.moving, self.fixed, layer)
+
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's current layers."""
         layers = list(layers)
@@ -85,6 +103,13 @@ class PairBox(QWidget):
         else:
             self._guess(images, arrived)
         self._guessing = False
+
+    def _choose_one(self, box: LayerBox, other: LayerBox, layer: Layer | None) -> None:
+        if isinstance(layer, Image):
+            before = box.layer
+            box.choose(layer)
+            if other.layer is layer:
+                other.choose(before)
 
     def _guess(self, images: list[Layer], arrived: list[Layer]) -> None:
         """Choose a pair if there is none, or if a newer one has arrived."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,16 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
-from ...core.progress import Cancelled
-from ...methods import METHODS
+from ...core.params import Params
+from ...core.progress import Cancelled, Progress
+from ...methods import METHODS, landmarks
+from ...methods.by_hand import ByHand
 from ...registration.compare import Row
 from ...registration.result import Result
 from ..background import child_process
 from ..background.activity import Activity
-from ..background.worker import Report, Runner
+from ..background.worker import Runner
+from ..by_hand.pose import HandPose
 from ..cursor.follower import follow_cursor
 from ..layers.canvas_drops import CanvasDrops
 from ..layers.guess import common_ndim
@@ -29,9 +30,10 @@ from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
 from ..session.chosen import Chosen, Fitted
-from ..session.run_layers import RunLayers, created
+from ..session.run_layers import RunLayers, add_made
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
+from ..shortcuts import bind_shortcuts
 from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
 from ..widgets.method_box import MethodBox
@@ -40,15 +42,12 @@ from .checks import chosen_in, reason_against, reason_against_pair
 from .choices import Choices
 from .compare_table import CompareTable
 from .file_opener import FileOpener
-from .initial_box import InitialBox
+from .initial_box import BY_HAND, InitialBox
 from .job import CompareJob, Job, warm_up
 from .outcome import OutcomeView
-from .pair_box import PairBox
+from .pair_box import NOTHING, PairBox
 from .pixels_box import PixelsBox
 from .run_bar import RunBar
-
-Pair = tuple[weakref.ref[Layer] | None, weakref.ref[Layer] | None]
-NOTHING: Pair = (None, None)
 
 
 class RegisterWidget(Docked):
@@ -89,7 +88,7 @@ class RegisterWidget(Docked):
         self._runner = Runner()
         self._layers = RunLayers(viewer, self)
         self._actions = RunActions(viewer, self._state, self._layers, self)
-        self._began, self._number = 0.0, 0
+        self._number = 0
         self._chosen: Chosen | None = None
         self._run: Run | None = None  # whose layers are being added
         self._reported: Run | None = None  # whose verdict is shown
@@ -99,6 +98,7 @@ class RegisterWidget(Docked):
         self._adder = QTimer(self)
         self._adder.setSingleShot(True)
         self._adder.timeout.connect(self._add_next)
+        bind_shortcuts()
         self._build()
         self._restore()
         self._attach()
@@ -114,14 +114,8 @@ class RegisterWidget(Docked):
     def run(self) -> None:
         """Register the chosen pair, as a click on the button does; `finished` or `failed` follows."""
         if not self.busy:
-            self._table_of = NOTHING
-
-            def job(chosen: Chosen) -> Job:
-                method, show = self.method, self.show_box.show_choice
-                self._number = self._state.next_number()
-                return Job(chosen, method.method, method.params(), method.device, show, self._number)
-
-            self._begin(job, self.reason(), "Registering…", self._done)
+            box = self.method
+            self._start(lambda: (box.method, box.params(), box.device), self.reason(), "Registering…")
 
     def compare(self) -> None:
         """Run the checked methods on the chosen pair; `compared` or `failed` follows."""
@@ -130,12 +124,40 @@ class RegisterWidget(Docked):
             nothing = "" if methods else "Check the methods to compare: the arrow of the button lists them."
 
             def job(chosen: Chosen) -> CompareJob:
-                self._table_of = self._pair_now()
+                self._table_of = self.pair.references
                 title = pair_name(chosen.moving.name, chosen.fixed.name)
                 return CompareJob(chosen, methods, self.method.device, self.table.begin(title))
 
             reason = reason_against_pair(self.pair, self.initial) or nothing
             self._begin(job, reason, "Comparing…", self._compare_done)
+
+    def keep_pose(self) -> None:
+        """Make the pose by hand a result, as a click on its button does; `finished` or `failed` follows."""
+        if not self.busy:
+            self._keep(BY_HAND, ByHand())
+
+    def keep_fit(self, fitted: Fitted, params: landmarks.LandmarkFit, pair: tuple[Layer, Layer]) -> bool:
+        """Make a transform fitted to landmarks of a pair a result, as `keep_pose`; False while busy."""
+        if self.busy:
+            return False
+        self.use_initial(fitted, pair)
+        self._keep(landmarks.METHOD.name, params)
+        return True
+
+    def _keep(self, method: str, params: Params) -> None:
+        """Make the initial transform a result of a method that takes it as it is."""
+        reason = reason_against_pair(self.pair, self.initial)
+        self._start(lambda: (method, params, "auto"), reason, "Measuring…")
+
+    def _start(self, what: Callable[[], tuple[str, Params, str]], reason: str, doing: str) -> None:
+        """Run a method with its parameters on a device; `finished` or `failed` follows."""
+        self._table_of = NOTHING
+
+        def job(chosen: Chosen) -> Job:
+            self._number = self._state.next_number()
+            return Job(chosen, *what(), self.show_box.show_choice, self._number)
+
+        self._begin(job, reason, doing, self._done)
 
     def cancel(self) -> None:
         """Stop the run; the panel is idle at once, and a late result of the worker is dropped."""
@@ -183,12 +205,13 @@ class RegisterWidget(Docked):
         self.pair = PairBox()
         self.pixels = PixelsBox()
         self.method = MethodBox()
-        self.initial = InitialBox()
+        self.pose = HandPose(self._viewer, self)
+        self.initial = InitialBox(self.pose, self._viewer)
         self.show_box = ShowBox()
         self.bar = RunBar()
         self._activity = Activity(self, self.bar.bar, self.cancel)
         self.table = CompareTable()
-        self.after = AfterRun(self._viewer, self._state, self._layers)
+        self.after = AfterRun(self._viewer, self._state, self._layers, self._actions)
         self.outcome = OutcomeView(self.after)
         self.initial_fold = Fold(
             "Initial transform", self.initial, "From where the registration starts, and landmarks"
@@ -215,11 +238,15 @@ class RegisterWidget(Docked):
             self.pair, self.pixels, self.method, self.initial, self.show_box, self.bar.compare
         )
         self.pair.changed.connect(self._refresh)
-        self._files = FileOpener(self._viewer, self._say, self._complain, self._log)
+        self._files = FileOpener(
+            self._viewer, self.outcome.show_message, self.outcome.show_error, self.outcome.note
+        )
         self.pair.dropped.connect(self._files.open)
         CanvasDrops(self, lambda paths: self._files.open(None, paths))
         self.method.changed.connect(self._refresh)
         self.initial.changed.connect(self._refresh)
+        self.initial.by_hand.kept.connect(self.keep_pose)
+        self.pose.seen_changed.connect(self._look_at_pose)
         self.bar.pressed.connect(self.run)
         self.bar.compare_pressed.connect(self.compare)
         self.bar.cancelled.connect(self.cancel)
@@ -227,14 +254,9 @@ class RegisterWidget(Docked):
         self.table.show_requested.connect(self._show_row)
         self.show_box.toggled.connect(self._toggle)
         self._state.changed.connect(self._follow)
-        self._layers.changed.connect(self.after.follow)
-        self._layers.failed.connect(self._complain)
+        self._layers.failed.connect(self.outcome.show_error)
         self._actions.said.connect(self.outcome.say_done)
-        self._actions.failed.connect(self._complain)
-        self.after.save_button.clicked.connect(lambda: self._actions.save(self._state.current))
-        self.after.python_button.clicked.connect(lambda: self._actions.copy_python(self._state.current))
-        self.after.undo_button.clicked.connect(self._actions.undo)
-        self.after.redo_button.clicked.connect(self._actions.redo)
+        self._actions.failed.connect(self.outcome.show_error)
 
     # The viewer's layers --------------------------------------------------------------------------------
 
@@ -251,6 +273,7 @@ class RegisterWidget(Docked):
         """Disconnect from the viewer, stop the run and keep the choices."""
         if self._watch.on:
             self.cancel()
+            self.pose.end()
             self._state.choices = self._choices.kept()
             self._watch.stop()
             self._layers.stop()
@@ -264,6 +287,7 @@ class RegisterWidget(Docked):
 
     def _refresh(self) -> None:
         """Update what depends on the choices."""
+        self.initial.set_pair(self.pair.fixed.layer, self.pair.moving.layer)
         against = reason_against_pair(self.pair, self.initial)
         self.bar.set_reason(self.reason(), against)
         if not against:
@@ -271,14 +295,9 @@ class RegisterWidget(Docked):
         self.initial_fold.setText(f"Initial transform: {self.initial.title}")
         self.pixels.offer(self.pair.fixed.layer, self.pair.moving.layer)
         # A verdict and a table belong to their pair.
-        pair = self._pair_now()
+        pair = self.pair.references
         self.outcome.set_current(self._judged == pair)
         self.table.set_current(self._table_of == pair != NOTHING)
-
-    def _pair_now(self) -> Pair:
-        """The chosen pair."""
-        fixed, moving = self.pair.fixed.layer, self.pair.moving.layer
-        return fixed and weakref.ref(fixed), moving and weakref.ref(moving)
 
     # A run ----------------------------------------------------------------------------------------------
 
@@ -292,8 +311,7 @@ class RegisterWidget(Docked):
         """Start the job made from the current choices, or show why it cannot start."""
         self.result = self._reported = None
         self.outcome.begin()
-        self._began = time.monotonic()
-        self._judged = self._pair_now()
+        self._judged = self.pair.references
         try:
             if reason:
                 raise ValueError(reason)
@@ -309,21 +327,12 @@ class RegisterWidget(Docked):
         self.bar.set_running(True, doing)
         self._activity.begin(doing)
         self.table.set_busy(True)
-        self._start(self._runner, job, done, self._fail, self.bar.show_report, self._log)
-
-    def _start(
-        self,
-        runner: Runner,
-        job: Callable[..., Any],
-        done: Callable[[Any], None],
-        failed: Callable[[Exception], None],
-        report: Callable[[Report], None] = lambda report: None,
-        logged: Callable[[str], None] = lambda line: None,
-    ) -> None:
-        runner.start(job, report=report, done=done, failed=failed, warned=self._log, logged=logged)
+        show, log = self.bar.show_report, self.outcome.note
+        self._runner.start(job, report=show, done=done, failed=self._fail, warned=log, logged=log)
 
     def _done(self, found: tuple[Result, list[LayerData]]) -> None:
         """Add the layers, then show the verdict."""
+        self.pose.end()  # the result counts from the layer's own place
         result, self._pending = found
         known = [run for run in self._state.runs if run.result is result]
         run = known[0] if known else Run(self._number, result, self._chosen, *self._judged)
@@ -340,7 +349,7 @@ class RegisterWidget(Docked):
         if not self.busy or self.result is None or self._run is None:
             return  # cancelled in between
         if self._pending:
-            self._viewer.add_layer(created(self._pending.pop(0)))
+            add_made(self._viewer, self._pending.pop(0))
             self._adder.start()
             return
         self._idle()
@@ -354,6 +363,7 @@ class RegisterWidget(Docked):
         self.initial.offer_results(self._state.results)
         run = self._state.current
         if run is not self._reported and not self.busy:
+            self.pose.end()
             self._reported = run
             self.result = None if run is None else run.result
             self._judged = NOTHING if run is None else (run.fixed, run.moving)
@@ -362,6 +372,11 @@ class RegisterWidget(Docked):
             else:
                 self.outcome.show_result(run.result)
             self._refresh()
+        self.after.follow()
+
+    def _look_at_pose(self) -> None:
+        """Either the pose by hand or the result is looked at."""
+        self.after.paused = self.pose.seen
         self.after.follow()
 
     def _toggle(self, kind: str, on: bool) -> None:
@@ -385,14 +400,14 @@ class RegisterWidget(Docked):
         """Make the layers of a compared method."""
         run = next((run for run in self._state.runs if run.result is result), None)
         if run is not None and run.chosen is not None and not self.busy:
-            chosen, number, show = run.chosen, run.number, self.show_box.show_choice
+            layers, number, show = run.chosen.layers, run.number, self.show_box.show_choice
             self._judged, self._reported = self._table_of, None
             self.outcome.begin()
-            self._work(
-                lambda progress: (result, chosen.layers(result, show, number, progress)),
-                "Making layers…",
-                self._done,
-            )
+
+            def job(progress: Progress) -> tuple[Result, list[LayerData]]:
+                return result, layers(result, show, number, progress)
+
+            self._work(job, "Making layers…", self._done)
 
     def _fail(self, error: Exception) -> None:
         """Stop and show why."""
@@ -401,24 +416,14 @@ class RegisterWidget(Docked):
         self._state.release(self._number)
         self._number = 0
         if isinstance(error, Cancelled):
-            self.outcome.show_message("Cancelled.", "quiet")
-            return
-        self._complain(error)
+            return self.outcome.show_message("Cancelled.")
+        self.outcome.show_error(error)
         self.failed.emit(self.outcome.sentence.text())
-
-    def _complain(self, error: Exception) -> None:
-        self.outcome.show_error(error, self._log)
 
     def _idle(self) -> None:
         self.bar.set_running(False)
         self.table.set_busy(False)
         self._refresh()
-
-    def _say(self, text: str) -> None:
-        self.outcome.show_message(text, "quiet")
-
-    def _log(self, line: str) -> None:
-        self.outcome.write(f"{time.monotonic() - self._began:6.1f} s  {line}")
 
     # Opening and closing -----------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import math
 
 from qtpy.QtWidgets import QHeaderView
 
-from ...methods import METHODS
+from ...methods import KNOWN_METHODS
 from ..session.state import Run
 from ..widgets.sentence import COLOURS
 from ..widgets.tables.model import RowStyle, TableColumn
@@ -65,7 +65,7 @@ class RunTable(Table):
 def _style(run: Run) -> RowStyle:
     """The verdict as a square, and all about the run as a tooltip."""
     result = run.result
-    title = METHODS[result.method].title if result.method in METHODS else result.method
+    title = KNOWN_METHODS[result.method].title if result.method in KNOWN_METHODS else result.method
     saved = [f"Saved in {run.folder}"] if run.folder is not None else []
     tip = [f"{title}: {run.pair}", result.verdict.sentence, *result.notes, *saved]
     return RowStyle("\n".join(tip), COLOURS[result.verdict.outcome])

@@ -19,7 +19,7 @@ from ..layers.snapshots import LayerSnapshot, ShapesSnapshot
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A transform that was fitted to landmarks.
+    """A transform that was fitted to landmarks, or set by hand.
 
     Parameters
     ----------

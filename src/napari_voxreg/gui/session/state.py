@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ...registration.result import Result
 from ..layers.placement import LayerData, pair_name
+from ..preferences import NO_LOOK, preferences
 from ..widgets.canvas_context import own_viewer
 from .chosen import Chosen
 
@@ -74,10 +75,6 @@ class SessionState(QObject):
         Oldest first.
     shown, undone : list of Run
         Those whose layers were shown, the current one last; and those that were undone, the last one last.
-    keep_earlier : bool
-        Whether the layers of earlier runs stay in the viewer when a new one ends.
-    look : str
-        How fixed and warped are compared by eye after a run.
     choices : dict
         The choices of the Register panel when it was closed.
 
@@ -94,8 +91,6 @@ class SessionState(QObject):
         self.runs: list[Run] = []
         self.shown: list[Run] = []
         self.undone: list[Run] = []
-        self.keep_earlier = False
-        self.look = "overlay"
         self.choices: dict[str, Any] = {}
         self._count = 0
 
@@ -103,6 +98,24 @@ class SessionState(QObject):
     def current(self) -> Run | None:
         """The run whose layers were shown last."""
         return self.shown[-1] if self.shown else None
+
+    @property
+    def keep_earlier(self) -> bool:
+        """Whether the layers of earlier runs stay in the viewer when a new one ends; a preference."""
+        return preferences().keep_earlier
+
+    @keep_earlier.setter
+    def keep_earlier(self, value: bool) -> None:
+        preferences().keep_earlier = value
+
+    @property
+    def look(self) -> str:
+        """How fixed and warped are compared by eye after a run, empty for not at all; a preference."""
+        return preferences().look.replace(NO_LOOK, "")
+
+    @look.setter
+    def look(self, mode: str) -> None:
+        preferences().look = mode or NO_LOOK
 
     @property
     def results(self) -> dict[str, Result]:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 from ...core import process
 from ...core.progress import Progress
 from ..background.worker import Runner
+from ..preferences import preferences
 from .combo_box import Choice
 
 TITLES = {"auto": "Auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple MPS)"}
@@ -38,6 +39,8 @@ class DeviceBox(Choice):
         self._among = among
         self.setToolTip("Where to compute; auto uses a GPU if there is one, else the CPU")
         self._offer(("auto", "cpu"))
+        if among is None or preferences().device in among:
+            self.choose(preferences().device)
         self._runner = Runner()
         # Not a lambda: Python may collect that before Qt calls it, which crashes.
         self.destroyed.connect(self._runner.cancel)

@@ -12,7 +12,7 @@ from ...core.params import Params
 from ...methods import METHODS
 from ...methods.availability import installed
 from ...methods.base import Method
-from ...registration.register import DEFAULT_METHOD
+from ..preferences import preferences
 from .combo_box import Choice, heading
 from .device_box import DeviceBox
 from .fold import Fold
@@ -65,7 +65,7 @@ class MethodBox(QWidget):
         self.preset_box.currentIndexChanged.connect(self._preset_changed)
         self.form.changed.connect(self._edit)
         self.install.found.connect(self._found)
-        self.choose(DEFAULT_METHOD)
+        self.choose(preferences().method)
 
     @property
     def method(self) -> str:

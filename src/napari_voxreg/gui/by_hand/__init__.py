@@ -1,0 +1,1 @@
+"""The pose of the moving image, set by hand."""
