@@ -47,7 +47,7 @@ def test_a_chain_of_ants_becomes_a_transform_of_ours(given, files, capsys):
         ("t.h5", "itk", False),
         ("t.h5", None, True),
         ("t.mat", None, False),
-        ("t.csv", None, False),
+        ("t.csv", "matrix", False),
         ("t.txt", "matrix-xyz", False),
         ("t.txt", "elastix", True),
         ("t_", "ants", False),

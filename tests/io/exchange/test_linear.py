@@ -177,6 +177,9 @@ def test_matrices_that_we_write_say_what_they_mean(ndim, name, kind, tmp_path):
 def test_a_bare_matrix_needs_its_meaning(ndim, tmp_path):
     transform = affine(ndim, 3)
     np.savetxt(tmp_path / "t.txt", transform.matrix)
+    np.savetxt(tmp_path / "t.csv", transform.matrix, delimiter=",")
+    with pytest.raises(ValueError, match="is a bare matrix"):
+        load_transform(tmp_path / "t.csv")
     with pytest.raises(ValueError, match=r"bare matrix.*--format.*\): matrix, matrix-xyz, napari"):
         load_transform(tmp_path / "t.txt")
     there = points(grid(ndim, 1))

@@ -133,7 +133,7 @@ def _check_finite(plain: Path, header: Any, path: Path) -> None:
 
 
 def _ras(image: Image) -> Image:
-    """An image of vectors with the first two components turned round."""
+    """An image of vectors with the first two components negated."""
     signs = [-1, -1, 1][: image.channels or 0]
     return image.with_data(image.data * np.array(signs, image.data.dtype)) if signs else image
 
