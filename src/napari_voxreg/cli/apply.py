@@ -1,4 +1,4 @@
-"""`napari-voxreg apply`: saved transforms on one more image, a table of points, or a folder of files."""
+"""`napari-voxreg apply`: saved transforms on one more image, points, or a folder of files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Literal
 from ..core.geometry import Grid
 from ..io.files import check_inputs_kept
 from ..io.images import WRITTEN, ending_of, read_image
+from ..io.points import ENDINGS, holds_points, points_ending
 from ..registration.apply import Background
-from ..registration.apply_files import TABLES, ApplyOptions, apply_to_file, apply_to_folder, is_table
+from ..registration.apply_files import ApplyOptions, apply_to_file, apply_to_folder
 from ..registration.pair_transform import PairTransform, open_transform
 from ..transforms import INTERPOLATIONS
-from .options import add_verbose
+from .options import add_images_of_transform, add_verbose
 from .terminal import progress_bar
 
 
@@ -24,13 +25,14 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.usage = "%(prog)s TRANSFORM [TRANSFORM ...] INPUT -o OUTPUT [options]"
     add = parser.add_argument
     text = (
-        "a folder that register wrote, its transform.h5, or any transform file of ITK's; several are "
-        "composed, the one on whose fixed image the result lies first"
+        "a folder that register wrote, its transform.h5, a transform file of another program (see "
+        "docs/exchange.md), or the beginning of the names of ANTs' files; several are composed, the one on "
+        "whose fixed image the result lies first, as for antsApplyTransforms"
     )
     add("transform", type=Path, nargs="+", metavar="TRANSFORM", help=text)
     text = (
-        "in the world of the moving image: an image, a table of points (.csv, .tsv) in the units of the "
-        "fixed image, or a folder with images and tables"
+        "in the world of the moving image: an image, points (.csv, .tsv, elastix .txt, Slicer .fcsv or "
+        ".mrk.json) in the units of the fixed image unless they have their own, or a folder with such files"
     )
     add("input", type=Path, metavar="INPUT", help=text)
     text = "the warped image or the points; for a folder, another folder, with files of the same names"
@@ -51,6 +53,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add("--labels", action="store_true", help="nearest-neighbour interpolation, for label images")
     text = "value outside the image: a number, nan, or own for the ground of the image (default 0)"
     add("--background", default="0", metavar="VALUE", help=text)
+    add_images_of_transform(parser)
     add_verbose(parser)
 
 
@@ -58,10 +61,11 @@ def run(options: argparse.Namespace) -> None:
     """Apply the transforms and write what they give."""
     source, output = options.input, options.output
     folder = source.is_dir() and ending_of(output) not in WRITTEN
-    if not (folder or is_table(source)) and ending_of(output) not in WRITTEN:
+    points = holds_points(source)
+    if not (folder or points) and ending_of(output) not in WRITTEN:
         raise ValueError(f"{output.name} cannot be written; give a name that ends in {', '.join(WRITTEN)}.")
-    if is_table(source) and not is_table(output):
-        raise ValueError(f"{output.name} cannot hold points; give a name that ends in {' or '.join(TABLES)}.")
+    if points and not points_ending(output):
+        raise ValueError(f"{output.name} cannot hold points; give a name that ends in {', '.join(ENDINGS)}.")
     if options.labels and options.interpolation is not None:
         raise ValueError(
             "--labels is nearest-neighbour interpolation; leave out --interpolation, or --labels."
@@ -69,10 +73,10 @@ def run(options: argparse.Namespace) -> None:
     saved = [path / "transform.h5" if path.is_dir() else path for path in options.transform]
     like = [] if options.grid in (None, "fixed", "moving") else [Path(options.grid)]
     check_inputs_kept([*saved, *(path.with_suffix(".json") for path in saved), *like], [output])
-    pair = open_transform(options.transform)
+    pair = open_transform(options.transform, options.fixed, options.moving, options.format)
     chosen = ApplyOptions(
         direction="fixed -> moving" if options.inverse else "moving -> fixed",
-        grid=None if is_table(source) else _grid(options, pair),
+        grid=None if points else _grid(options, pair),
         pixel_size=_pixel_size(options.pixel_size),
         interpolation="nearest" if options.labels else options.interpolation or "linear",
         background=_background(options.background),

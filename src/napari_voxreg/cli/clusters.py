@@ -13,8 +13,7 @@ from ..core.progress import Cancelled, Progress, subprogress
 from ..io.files import check_outputs, check_replaceable
 from .options import add_declared, add_verbose, parameters
 from .pairs import add_source_options, pairs_from
-from .tables import write_text
-from .terminal import progress_bar
+from .terminal import progress_bar, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,8 +17,7 @@ from ..methods import METHODS
 from ..registration.compare import BEFORE, Row, best, columns, compare, remarks
 from ..registration.result import check_folder
 from .options import add_method, add_pair_options, add_verbose, pair_files, pair_inputs
-from .tables import markdown_table, text_table, write_text
-from .terminal import progress_bar
+from .terminal import markdown_table, progress_bar, text_table, write_text
 
 WORDS = 2  # columns before the numbers begin
 HEAD = ("method", "verdict")  # of these columns
@@ -46,13 +45,13 @@ def run(options: argparse.Namespace) -> None:
             check_folder(options.output / name)
         check_replaceable(files[0], ",".join(HEAD))
         check_replaceable(files[1], f"| {HEAD[0]} | {HEAD[1]} |")
-    inputs = pair_inputs(options)
-    fixed, moving = time_point(read_image(options.fixed)), time_point(read_image(options.moving))
+    images = (time_point(read_image(path)) for path in (options.fixed, options.moving))
+    inputs = pair_inputs(options, *images)
     rows: list[Row] = []
     cancelled = False
     try:
         with progress_bar() as progress:
-            compare(fixed, moving, methods=options.method, progress=progress, arrived=rows.append, **inputs)
+            compare(methods=options.method, progress=progress, arrived=rows.append, **inputs)
     except Cancelled:
         cancelled = True
     done = [row for row in rows if row.method != BEFORE]

@@ -27,8 +27,7 @@ from ..registration.prepare import method_named
 from ..registration.register import DEFAULT_METHOD
 from .options import add_method, add_parameters, add_run_options, add_verbose, parameters, run_options
 from .pairs import add_source_options, pairs_from
-from .tables import write_text
-from .terminal import progress_bar
+from .terminal import progress_bar, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,8 +12,7 @@ from typing import get_args
 from ..io.files import check_outputs
 from ..io.pairs import FRACTION, ROLES, Pair, Pairing, PairSet, name_of_source, open_pairs, pack
 from .options import add_declared, add_verbose, parameters
-from .tables import text_table
-from .terminal import progress_bar
+from .terminal import progress_bar, text_table
 
 SOURCE = """a folder of images, a folder with path lists (train_fixed.txt, train_moving.txt, ...) or with the
 subfolders fixed and moving, a CSV with the columns fixed and moving, or an HDF5 pair file"""

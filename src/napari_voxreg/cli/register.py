@@ -21,8 +21,7 @@ from .options import (
     pair_inputs,
     parameters,
 )
-from .tables import text_table
-from .terminal import progress_bar
+from .terminal import progress_bar, text_table
 
 EXAMPLES = """\
 examples:
@@ -53,16 +52,14 @@ def run(options: argparse.Namespace) -> None:
     check_outputs(*outputs, *warped)
     check_inputs_kept(pair_files(options), [*outputs, *warped])
     check_folder(options.output, *(path.name for path in warped))
-    inputs = pair_inputs(options)
     fixed, moving = read_image(options.fixed), read_image(options.moving)
     still, first = time_point(fixed), time_point(moving)
+    inputs = pair_inputs(options, still, first)
     # A slice keeps its thickness where both have one.
     grid = still.grid if still.ndim == first.ndim else still.grid.without(still.grid.thin_axes())
     format_like(planned_series(moving, grid), options.moving)
     with progress_bar() as progress:
         result = register(
-            still,
-            first,
             method=options.method or DEFAULT_METHOD,
             preset=options.preset,
             params=parameters(options),

@@ -10,6 +10,8 @@ from napari.layers import Layer
 from napari.plugins import menu_item_template
 from npe2 import PluginManager
 
+from .widgets.canvas_context import own_viewer
+
 PLUGIN = "napari-voxreg"
 REGISTER, APPLY, EVALUATE = "Register", "Apply", "Evaluate"  # as in napari.yaml
 
@@ -49,6 +51,72 @@ def apply_last(viewer: napari.viewer.Viewer) -> None:
     viewer : napari.viewer.Viewer
     """
     open_panel(viewer, APPLY).apply_last()
+
+
+def set_as_fixed(viewer: napari.viewer.Viewer) -> None:
+    """Choose the selected image as the fixed one of the Register panel.
+
+    An entry of the context menu of napari's layer list.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).pair.choose_fixed(own_viewer(viewer).layers.selection.active)
+
+
+def set_as_moving(viewer: napari.viewer.Viewer) -> None:
+    """Choose the selected image as the moving one of the Register panel.
+
+    An entry of the context menu of napari's layer list.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).pair.choose_moving(own_viewer(viewer).layers.selection.active)
+
+
+def run_register(viewer: napari.viewer.Viewer) -> None:
+    """Register the pair that is chosen in the Register panel.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).run()
+
+
+def undo_result(viewer: napari.viewer.Viewer) -> None:
+    """Take the last result back, as the button of the Register panel does.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).after.undo_button.click()
+
+
+def redo_result(viewer: napari.viewer.Viewer) -> None:
+    """Bring back the result that was undone last, as the button of the Register panel does.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+    open_panel(viewer, REGISTER).after.redo_button.click()
+
+
+def look_at_result(viewer: napari.viewer.Viewer, mode: str) -> None:
+    """Compare fixed and warped in another way, as a button of the Register panel does.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    mode : str
+        One of those of `gui.look`.
+    """
+    open_panel(viewer, REGISTER).after.look_row.buttons[mode].click()
 
 
 def use_initial_in_register(viewer: napari.viewer.Viewer, fitted: Any, pair: tuple[Layer, Layer]) -> None:

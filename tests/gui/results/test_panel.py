@@ -147,7 +147,9 @@ def test_files_and_a_narrow_dock(panel, viewer, qtbot, add_run, tmp_path, monkey
     assert press("Save…", "one/saved").startswith("Saved") and run.folder == tmp_path / "one/saved"
     assert press("Export…", "field.mha").startswith("Exported")
     points = run.result.fixed.nodes()
-    moved = points + read_image(tmp_path / "field.mha").data.reshape(-1, 2)
+    moved = points + read_image(tmp_path / "field.mha").data[..., ::-1].reshape(
+        -1, 2
+    )  # (x, y), as ITK has it
     np.testing.assert_allclose(moved, run.result.transform(points), atol=1e-5)
     press("Export…", "alone.h5")
     np.testing.assert_allclose(load_transform(tmp_path / "alone.h5")(points), run.result.transform(points))

@@ -147,7 +147,7 @@ class EvaluateWidget(Docked):
         """Lay out the panel inside a scroll area."""
         self.source = SourceBox()
         self.method = MethodBox()
-        self.folder = PathLine("not kept after this session")
+        self.folder = PathLine("Folder of the table", "not kept after this session")
         self.button = QPushButton("Evaluate")
         self.button.setStyleSheet(BUTTON)
         self.button.setToolTip("Run the method on all chosen pairs")

@@ -42,6 +42,8 @@ class EvaluateTable(Table):
 
     def __init__(self) -> None:
         super().__init__(_style)
+        self.setAccessibleName("Pairs and their scores")
+        self.setToolTip("A row for each pair; Ctrl+C copies the chosen ones")
         self.rows: list[Row] = []
         self._columns: tuple[Column, ...] = ()
         self._feed = RowFeed(self)

@@ -11,11 +11,11 @@ import napari.viewer
 import numpy as np
 from napari.layers import Layer, Points
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from ...core.geometry import Array, short_unit
 from ...core.progress import Progress
-from ...io.points import read_point_pairs, write_point_pairs
+from ...io.points import holds_pairs
 from ...methods.landmarks import LandmarkFit
 from ...metrics.landmarks import leave_one_out
 from ...metrics.similarity import landmark_errors
@@ -24,7 +24,10 @@ from ...transforms.affine import fit_points
 from ...transforms.fit import fit
 from ..background.worker import Runner
 from ..doors import keep_in_register, use_initial_in_register, use_landmarks_in_register
+from ..layers.canvas_drops import CanvasDrops
 from ..layers.layer_events import LayerWatch
+from ..layers.point_files import opens_as_points, world_of
+from ..layers.readers import notes_of, read_layers
 from ..session.chosen import Fitted
 from ..session.state import session_state
 from ..widgets.combo_box import heading
@@ -32,6 +35,7 @@ from ..widgets.dock_panel import Docked
 from ..widgets.sentence import Sentence
 from .buttons import Buttons
 from .errors import PairTable, result_summary, rows_of, summary
+from .files import PairFiles
 from .fit_box import FitBox
 from .layers_box import LayersBox
 from .pairs import PointPairs, new_points
@@ -41,7 +45,6 @@ from .result_box import ResultBox
 from .side import Side
 from .visibility import Visibility
 
-TABLES = "Pairs of points (*.csv);;All files (*)"
 NONE_YET = "No landmarks yet. Press Add pairs and click in the fixed image, then in the moving one."
 BUSY = "Register is at work; keep the fit when its run has ended."
 PLACED = (
@@ -67,6 +70,8 @@ class LandmarksWidget(Docked):
         The landmarks; None until there are images and Points layers.
     placing, preview : Placing, Preview or None
         The mode in which clicks place pairs, and the moving image through the fit.
+    files : PairFiles
+        Opens and saves pairs.
     fitted : Transform or None
         The fit to all complete pairs.
     """
@@ -104,6 +109,8 @@ class LandmarksWidget(Docked):
         self.previewing = QCheckBox("preview the fit")
         self.previewing.setToolTip("Show the moving image through the fit, over the fixed one")
         self.result_box = ResultBox(self._state)
+        self.files = PairFiles(self, self._with_points, self._say, self._fail)
+        CanvasDrops(self, self._dropped, opens_as_points)
         tip = "A result of this session, whose error at these landmarks is shown"
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -125,7 +132,7 @@ class LandmarksWidget(Docked):
         layout.addLayout(form)
         layout.addLayout(row("Use as initial transform"))
         layout.addLayout(row("Keep as result", "Use as landmarks"))
-        layout.addLayout(row("Open CSV…", "Save CSV…"))
+        layout.addLayout(row("Open points…", "Save points…"))
         layout.addStretch()
         self._fill(content)
         self.layers.changed.connect(self._pair_up)
@@ -145,8 +152,8 @@ class LandmarksWidget(Docked):
             "Use as initial transform": self._use_initial,
             "Keep as result": self._keep,
             "Use as landmarks": self._use_landmarks,
-            "Open CSV…": self._open,
-            "Save CSV…": self._save,
+            "Open points…": self.files.ask_open,
+            "Save points…": self.files.ask_save,
         }
 
     # The layers -----------------------------------------------------------------------------------------
@@ -301,9 +308,10 @@ class LandmarksWidget(Docked):
             else landmark_errors(result.transform, fixed, moving)
         )
         rounding = 1e-9 * float(np.abs(np.append(fixed, moving)).max(initial=0))
-        rows = rows_of(numbers, residual, self._left_out if self.fitted else {}, far, rounding)
+        missed = self._left_out if self.fitted else {}
+        rows = rows_of(numbers, residual, missed, far, rounding, pairs.labels(numbers))
         self.table.show_rows(rows, unit, result is not None)
-        parts = [pairs.alone, self._reason]
+        parts = [pairs.alone, self._reason, *pairs.outside()]
         if self.fitted is not None:
             parts.append(summary(self.fit_box.kind, rows, unit, self.fitted))
         if result is not None and rows:
@@ -401,26 +409,20 @@ class LandmarksWidget(Docked):
             points = self.pairs.fixed.points, self.pairs.moving.points
             use_landmarks_in_register(self._viewer, points, pair)
 
-    def _open(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Pairs of points", "", TABLES)
-        if name:
-            try:
-                found = read_point_pairs(Path(name))
-                pairs = self._with_points()
-                if pairs is not None:
-                    pairs.replace_by(*found)
-            except (OSError, ValueError) as error:
-                self._fail(error)
-
-    def _save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Pairs of points", "landmarks.csv", TABLES)
-        if name and self.pairs is not None:
-            try:
-                path = write_point_pairs(*self.pairs.in_own_units(), Path(name))
-            except (OSError, ValueError) as error:
-                self._fail(error)
-            else:
-                self._say(f"Saved: {path}")
+    def _dropped(self, paths: list[Path]) -> None:
+        """Have the pairs of files that were dropped on the canvas, or new layers of what is no pair."""
+        two = paths if len(paths) == 2 else paths * 2
+        if len(two) == 2 and self.layers.pair is not None and (len(paths) == 2 or holds_pairs(paths[0])):
+            self.files.open(*two)
+            return
+        try:
+            found = read_layers(paths, world_of(self._viewer))
+        except (OSError, ValueError) as error:
+            self._fail(error)
+            return
+        for data in found:
+            self._viewer.add_layer(Layer.create(*data))
+        self._say(" ".join(notes_of(found)))
 
     def _say(self, text: str) -> None:
         self.said.say(text, "quiet")

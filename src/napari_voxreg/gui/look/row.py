@@ -66,6 +66,7 @@ class LookRow(QWidget):
         self.label = QLabel()
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("Tile size, rate or line")
+        self.slider.setToolTip("Size of the tiles, rate of the flicker or place of the line")
         self.slider.valueChanged.connect(self._slid)
         self._varied = QWidget()
         row = QHBoxLayout(self._varied)

@@ -11,6 +11,7 @@ from ..look.row import LookRow
 from ..session.actions import RunActions
 from ..session.run_layers import RunLayers
 from ..session.state import SessionState
+from ..shortcuts import REDO, UNDO, look, show_shortcut
 
 
 class AfterRun(QWidget):
@@ -68,6 +69,10 @@ class AfterRun(QWidget):
         self.undo_button.clicked.connect(actions.undo)
         self.redo_button.clicked.connect(actions.redo)
         layers.changed.connect(self.follow)
+        show_shortcut(self.undo_button, UNDO)
+        show_shortcut(self.redo_button, REDO)
+        for mode, button in self.look_row.buttons.items():
+            show_shortcut(button, look(mode))
 
     def follow(self) -> None:
         """Show the current run in the way that was chosen last."""

@@ -38,6 +38,8 @@ class CompareTable(QWidget):
         self._feed = RowFeed(self)
         self._feed.arrived.connect(self._receive)
         self.table = Table(self._style)
+        self.table.setAccessibleName("Compared methods")
+        self.table.setToolTip("A row for each method; a double click adds its layers")
         self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.title = QLabel()

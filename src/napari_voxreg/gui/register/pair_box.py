@@ -78,6 +78,14 @@ class PairBox(QWidget):
         fixed, moving = self.fixed.layer, self.moving.layer
         return fixed and ref(fixed), moving and ref(moving)
 
+    def choose_fixed(self, layer: Layer | None) -> None:
+        """Choose the fixed image; the two change places if it was the moving one."""
+        self._choose_one(self.fixed, self.moving, layer)
+
+    def choose_moving(self, layer: Layer | None) -> None:
+        """Choose the moving image; the two change places if it was the fixed one."""
+        self._choose_one(self.moving, self.fixed, layer)
+
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's current layers."""
         layers = list(layers)
@@ -95,6 +103,13 @@ class PairBox(QWidget):
         else:
             self._guess(images, arrived)
         self._guessing = False
+
+    def _choose_one(self, box: LayerBox, other: LayerBox, layer: Layer | None) -> None:
+        if isinstance(layer, Image):
+            before = box.layer
+            box.choose(layer)
+            if other.layer is layer:
+                other.choose(before)
 
     def _guess(self, images: list[Layer], arrived: list[Layer]) -> None:
         """Choose a pair if there is none, or if a newer one has arrived."""

@@ -35,6 +35,7 @@ from ..session.chosen import Chosen, Fitted
 from ..session.run_layers import RunLayers, add_made
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
+from ..shortcuts import bind_shortcuts
 from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
 from ..widgets.method_box import MethodBox
@@ -99,6 +100,7 @@ class RegisterWidget(Docked):
         self._adder = QTimer(self)
         self._adder.setSingleShot(True)
         self._adder.timeout.connect(self._add_next)
+        bind_shortcuts()
         self._build()
         self._restore()
         self._attach()

@@ -8,6 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..background.worker import Report
+from ..shortcuts import REGISTER, hint
 from ..widgets.metric_curve import MetricCurve
 from ..widgets.sentence import BUTTON
 from .compare_button import CompareButton
@@ -75,7 +76,7 @@ class RunBar(QWidget):
             pair_reason or "Run several methods and compare their scores; the arrow lists them"
         )
         self.button.setToolTip(
-            reason or "Register the moving image onto the fixed one with the chosen method"
+            reason or f"Register the moving image onto the fixed one with the chosen method{hint(REGISTER)}"
         )
         self.reason.setText(reason)
         self.reason.setVisible(bool(reason) and not self.running)

@@ -69,6 +69,8 @@ class ResultsWidget(Docked):
 
     def _build(self) -> None:
         self.table = RunTable()
+        self.table.setAccessibleName("Results")
+        self.table.setToolTip("A row for each run; a double click shows its result")
         self.sentence = Sentence()
         self.show_box = ShowBox(more=True)
         self.bars = ColourBars()
@@ -122,7 +124,10 @@ class ResultsWidget(Docked):
             ),
             "Run again…": (self._repeat, "Choose the same pair, method and parameters in Register"),
             "Save…": (actions.save, "Save transform (ITK's .h5), record (JSON) and files in a folder"),
-            "Export…": (actions.export, "Write the transform, or its displacement field, for other programs"),
+            "Export…": (
+                actions.export,
+                "Write the transform for ITK, ANTs, elastix and others, or as a field",
+            ),
             "Copy as Python": (actions.copy_python, "A script that gives the same transform"),
             "Copy command": (actions.copy_command, "A command that registers the same pair"),
             "Report…": (actions.report, "A page with pictures, scores and parameters, and the same as JSON"),

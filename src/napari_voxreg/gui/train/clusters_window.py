@@ -110,6 +110,8 @@ class ClustersWindow(QDialog):
         for name, title in IMAGES.items():
             self.images.addItem(title, name)
         self.count = QSpinBox()
+        self.count.setAccessibleName("Number of clusters")
+        self.images.setAccessibleName("Compared images")
         self.plot = ElbowPlot()
         self.sentence = Sentence()
         self.bar = QProgressBar()

@@ -165,7 +165,7 @@ class TrainWidget(Docked):
         self.options = OptionsForm()
         self.options_fold = Fold("Options", self.options, "Network, loss and training settings")
         self.options_fold.open = True
-        self.folder = PathLine("~/napari-voxreg/runs")
+        self.folder = PathLine("Folder of the runs", "~/napari-voxreg/runs")
         self.bar = TrainBar()
         self._activity = Activity(self, self.bar.bar, self._stop)
         self.outcome = Sentence()

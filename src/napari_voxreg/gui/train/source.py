@@ -98,6 +98,8 @@ class TrainSource(SourceBox):
         self.pattern = _line("finds id, laterality, date in names")
         self.validation = _line("as given by the source, else 20 %")
         self.table = plain_table(COLUMNS, (64, 84, 84), lambda listed: listed.pair.name)
+        self.table.setAccessibleName("Pairs")
+        self.table.setToolTip("A row for each pair, with the set that it belongs to")
         body = QWidget()
         inside = QVBoxLayout(body)
         inside.setContentsMargins(0, 0, 0, 0)

@@ -43,7 +43,9 @@ class Choice(QComboBox):
 
 
 def heading(text: str, box: QWidget, tip: str = "") -> QLabel:
-    """The label of a row, as wide as those of the other rows."""
+    """The label of a row, as wide as those of the other rows; a box without a name gets this one."""
+    box.setAccessibleName(box.accessibleName() or text)
+    box.setToolTip(box.toolTip() or tip)
     label = QLabel(text)
     label.setMinimumWidth(label.fontMetrics().horizontalAdvance(f"{WIDEST}  "))
     label.setBuddy(box)

@@ -16,7 +16,13 @@ COUNT = itertools.count()
 TABS = "QTabBar::tab { padding: 3px 2px; }"  # the names of all panels fit a narrow dock
 CONTEXT_MENU = "napari/layers/context"  # of the layer list; manifests cannot contribute to it
 # Titles and functions of our entries there.
-CONTEXT_ENTRIES = {"Apply last transform (VoxReg)": "napari_voxreg.gui.doors:apply_last"}
+CONTEXT_ENTRIES = {
+    "Set as fixed (VoxReg)": "napari_voxreg.gui.doors:set_as_fixed",
+    "Set as moving (VoxReg)": "napari_voxreg.gui.doors:set_as_moving",
+    "Apply last transform (VoxReg)": "napari_voxreg.gui.doors:apply_last",
+}
+OF_IMAGES = ("set_as_fixed", "set_as_moving")  # which need an image
+IMAGE_CHOSEN = "active_layer_type == 'image'"
 
 
 class Docked(QWidget):
@@ -151,9 +157,11 @@ class Docked(QWidget):
 def extend_context_menu() -> None:
     """Add our entries to the context menu of the layer list, once."""
     app = get_app_model()
-    for title, function in CONTEXT_ENTRIES.items():
-        name = f"napari-voxreg.context.{function.rpartition(':')[2]}"
+    for order, (title, function) in enumerate(CONTEXT_ENTRIES.items()):
+        short = function.rpartition(":")[2]
+        name = f"napari-voxreg.context.{short}"
         if name not in app.commands:
-            menus: list[Any] = [{"id": CONTEXT_MENU, "group": "8_voxreg"}]
+            menus: list[Any] = [{"id": CONTEXT_MENU, "group": "8_voxreg", "order": order}]
+            when = IMAGE_CHOSEN if short in OF_IMAGES else None
             # The palette has the command of the manifest.
-            app.register_action(name, title, callback=function, menus=menus, palette=False)
+            app.register_action(name, title, callback=function, menus=menus, enablement=when, palette=False)

@@ -28,6 +28,8 @@ class InstallBox(QWidget):
         self.sentence = Sentence()
         self.command = QLineEdit()
         self.command.setReadOnly(True)
+        self.command.setAccessibleName("Command that installs the method")
+        self.command.setToolTip("Run it where napari was installed, then check again")
         self.copy_button = QPushButton("Copy command")
         self.check_button = QPushButton("Check again")
         self.copy_button.setToolTip("Copy the command to the clipboard")

@@ -47,6 +47,7 @@ class LayerBox(Choice):
         self._role = role
         self._layers: list[Layer] = []
         self._layer: Layer | None = None
+        self.setAccessibleName(role)
         self.setAcceptDrops(drops)
         self.offer([])
         self.activated.connect(self._picked)

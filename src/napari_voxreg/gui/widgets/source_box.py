@@ -34,6 +34,8 @@ class PathLine(QWidget):
 
     Parameters
     ----------
+    name : str
+        What the path is of, for screen readers.
     hint : str
         Shown while the line is empty: what that means.
     files : str
@@ -47,13 +49,15 @@ class PathLine(QWidget):
 
     changed = Signal()
 
-    def __init__(self, hint: str, files: str = "") -> None:
+    def __init__(self, name: str, hint: str, files: str = "") -> None:
         super().__init__()
         self._files = files
         self._seen: Path | None = None
         self.line = QLineEdit()
         self.line.setMinimumWidth(SLIM)
         self.line.setPlaceholderText(hint)
+        self.line.setAccessibleName(name)
+        self.line.setToolTip(f"{name}: {hint}")
         self.line.setClearButtonEnabled(True)
         self.line.setAcceptDrops(False)  # else it would insert the URL as text
         self.line.editingFinished.connect(self._altered)
@@ -65,7 +69,7 @@ class PathLine(QWidget):
         row.addWidget(button)
         if files:
             # Two buttons would take the width of the path in a narrow panel.
-            button.setToolTip("Choose a folder, a CSV or an HDF5 pair file")
+            button.setToolTip("Choose a folder or a file")
             menu = QMenu(button)
             menu.addAction("Folder…", self._choose_folder)
             menu.addAction("File…", self._choose_file)
@@ -139,8 +143,8 @@ class SourceBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.pairs: PairSet | None = None
-        self.source = PathLine("a folder, a CSV or an HDF5 file", FILES)
-        self.moving = PathLine("only if in a separate folder")
+        self.source = PathLine("Pairs", "a folder, a CSV or an HDF5 file", FILES)
+        self.moving = PathLine("Moving images", "only if in a separate folder")
         self.side = Choice()
         for name, title in SIDES.items():
             self.side.addItem(title, name)

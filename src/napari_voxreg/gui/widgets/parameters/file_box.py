@@ -142,6 +142,8 @@ class FileBox(QWidget):
         self._line = QLineEdit("" if path is None else str(path))
         self._line.setPlaceholderText("none" if describe is None else "as shipped")
         self._line.setClearButtonEnabled(True)
+        self._line.setAccessibleName("File")
+        self._line.setToolTip("Path of a file; empty for none" if describe is None else "Path of the weights")
         self._line.editingFinished.connect(self._altered)
         self._line.textChanged.connect(self._typed)
         browse = QPushButton("…" if describe is None else "Load…")
