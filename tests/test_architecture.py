@@ -45,6 +45,7 @@ SLOW = HEAVY | WINDOWS
 SLOW |= {
     "cv2",
     "dask",
+    "distributed",
     "imageio",
     "lightning_fabric",
     "matplotlib",

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-# Each has a module here with `add(parser, words)` and `run(options)`. Only that of the command which is given
-# is imported, so that --help is immediate.
+# Each has a module in commands/ with `add(parser, words)` and `run(options)`. Only that of the command which
+# is given is imported, so that --help is immediate.
 COMMANDS = {
     "demo": "Register the simulated fundus pair in napari.",
     "samples": "List the simulated pairs, or write them as files.",

@@ -193,7 +193,7 @@ def parser_of(words: Sequence[str], commands: Mapping[str, str]) -> argparse.Arg
             name, help=sentence, description=sentence, allow_abbrev=False, formatter_class=shape
         )
         if words[:1] == [name]:
-            module = import_module(f".{name}", __package__)
+            module = import_module(f".commands.{name}", __package__)
             module.add(command, words[1:])
             command.set_defaults(run=module.run)
     return parser

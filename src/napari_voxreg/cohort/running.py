@@ -169,10 +169,10 @@ def runner(where: str, threads: int) -> Iterator[Serial | Distributed]:
 
 def workers_for(threads: int) -> int:
     """How many registrations of so many threads run at a time here, by the cores and the memory."""
-    import psutil
+    from distributed.system import MEMORY_LIMIT
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores // threads, int(psutil.virtual_memory().available / TASK_MEMORY)))
+    return max(1, min(cores // threads, int(MEMORY_LIMIT / TASK_MEMORY)))
 
 
 @contextmanager

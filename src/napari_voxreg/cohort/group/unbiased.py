@@ -15,6 +15,7 @@ import numpy as np
 from ...core.geometry import Array, Grid, Image
 from ...images.preprocess import unit_range
 from ...transforms import Displacement, Transform, chain, displacement_on, warp
+from ...transforms.affine import fit_points
 
 MARGIN = 0.05  # of a mean image, in which images are compared: its rim shows few of them
 
@@ -99,7 +100,5 @@ def linear_matrix(transform: Transform, grid: Grid) -> Array:
     """The matrix of a linear transform, and of another the one that fits it best on a grid."""
     if transform.matrix is not None and transform.linear:
         return np.asarray(transform.matrix)
-    from ...transforms.affine import fit_points
-
     nodes = grid.coarsened([max(1, n // 16) for n in grid.shape]).nodes()
     return np.asarray(fit_points(nodes, transform(nodes)).matrix)

@@ -36,7 +36,10 @@ class ForeignBox(QWidget):
         self.kind.addItem(CONTENT, None)
         for name, one in FORMATS.items():
             self.kind.addItem(f"{name}: {one.title}", name)
-        self.fixed, self.moving = (PathLine("needed by FSL", IMAGES) for _ in range(2))
+        self.fixed, self.moving = (
+            PathLine(f"{name} image of the transform file", "needed by FSL", IMAGES)
+            for name in ("Fixed", "Moving")
+        )
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -44,7 +47,6 @@ class ForeignBox(QWidget):
         self.kind.setAccessibleName("Format of the transform file")
         form.addRow(heading("Format", self.kind, TIP), self.kind)
         for name, line, tip in (("Fixed", self.fixed, FIXED), ("Moving", self.moving, MOVING)):
-            line.line.setAccessibleName(f"{name} image of the transform file")
             form.addRow(heading(name, line, tip), line)
             line.changed.connect(self.changed)
         self.kind.activated.connect(self.changed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import napari.viewer
+from napari.layers import Layer
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...io.points import (
@@ -18,6 +20,8 @@ from ...io.points import (
     write_point_pairs,
     write_points,
 )
+from ..layers.point_files import world_of
+from ..layers.readers import notes_of, read_layers
 from .pairs import PointPairs
 
 OPENED = f"Points (*{' *'.join(ENDINGS)});;All files (*)"
@@ -39,6 +43,8 @@ class PairFiles:
     ----------
     panel : QWidget
         The parent of the dialogs.
+    viewer : napari.viewer.Viewer
+        Gets layers of files that hold no pairs.
     pairs : callable
         Gives the landmarks that are replaced or saved; None without images.
     say, failed : callable
@@ -48,11 +54,13 @@ class PairFiles:
     def __init__(
         self,
         panel: QWidget,
+        viewer: napari.viewer.Viewer,
         pairs: Callable[[], PointPairs | None],
         say: Callable[[str], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        self._panel, self._pairs, self._say, self._failed = panel, pairs, say, failed
+        self._panel, self._viewer, self._pairs = panel, viewer, pairs
+        self._say, self._failed = say, failed
 
     def ask_open(self) -> None:
         """Ask for a file of pairs, or for two files of points, and open them."""
@@ -79,6 +87,21 @@ class PairFiles:
             self._failed(error)
         else:
             self._say(" ".join(found.notes))
+
+    def dropped(self, paths: list[Path]) -> None:
+        """Have the pairs of files that were dropped on the canvas, or new layers of what is no pair."""
+        try:
+            paired = len(paths) == 2 or (len(paths) == 1 and holds_pairs(paths[0]))
+            if paired and self._pairs() is not None:
+                self.open(paths[0], paths[-1])
+                return
+            found = read_layers(paths, world_of(self._viewer))
+        except (OSError, ValueError) as error:
+            self._failed(error)
+            return
+        for data in found:
+            self._viewer.add_layer(Layer.create(*data))
+        self._say(" ".join(notes_of(found)))
 
     def ask_save(self) -> None:
         """Ask for a file and its format, and save all pairs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import napari.viewer
@@ -15,7 +14,6 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from ...core.geometry import Array, short_unit
 from ...core.progress import Progress
-from ...io.points import holds_pairs
 from ...methods.landmarks import LandmarkFit
 from ...metrics.landmarks import leave_one_out
 from ...metrics.similarity import landmark_errors
@@ -26,8 +24,7 @@ from ..background.worker import Runner
 from ..doors import keep_in_register, use_initial_in_register, use_landmarks_in_register
 from ..layers.canvas_drops import CanvasDrops
 from ..layers.layer_events import LayerWatch
-from ..layers.point_files import opens_as_points, world_of
-from ..layers.readers import notes_of, read_layers
+from ..layers.point_files import opens_as_points
 from ..session.chosen import Fitted
 from ..session.state import session_state
 from ..widgets.combo_box import heading
@@ -109,8 +106,8 @@ class LandmarksWidget(Docked):
         self.previewing = QCheckBox("preview the fit")
         self.previewing.setToolTip("Show the moving image through the fit, over the fixed one")
         self.result_box = ResultBox(self._state)
-        self.files = PairFiles(self, self._with_points, self._say, self._fail)
-        CanvasDrops(self, self._dropped, opens_as_points)
+        self.files = PairFiles(self, self._viewer, self._with_points, self._say, self._fail)
+        CanvasDrops(self, self.files.dropped, opens_as_points)
         tip = "A result of this session, whose error at these landmarks is shown"
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -408,21 +405,6 @@ class LandmarksWidget(Docked):
             self._rest()
             points = self.pairs.fixed.points, self.pairs.moving.points
             use_landmarks_in_register(self._viewer, points, pair)
-
-    def _dropped(self, paths: list[Path]) -> None:
-        """Have the pairs of files that were dropped on the canvas, or new layers of what is no pair."""
-        two = paths if len(paths) == 2 else paths * 2
-        if len(two) == 2 and self.layers.pair is not None and (len(paths) == 2 or holds_pairs(paths[0])):
-            self.files.open(*two)
-            return
-        try:
-            found = read_layers(paths, world_of(self._viewer))
-        except (OSError, ValueError) as error:
-            self._fail(error)
-            return
-        for data in found:
-            self._viewer.add_layer(Layer.create(*data))
-        self._say(" ".join(notes_of(found)))
 
     def _say(self, text: str) -> None:
         self.said.say(text, "quiet")

@@ -14,11 +14,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
 from ...core.params import Params
-from ...core.progress import Cancelled
-from ...methods import METHODS
+from ...core.progress import Cancelled, Progress
+from ...methods import METHODS, landmarks
 from ...methods.by_hand import ByHand
-from ...methods.landmarks import METHOD as LANDMARKS
-from ...methods.landmarks import LandmarkFit
 from ...registration.compare import Row
 from ...registration.result import Result
 from ..background import child_process
@@ -116,14 +114,8 @@ class RegisterWidget(Docked):
     def run(self) -> None:
         """Register the chosen pair, as a click on the button does; `finished` or `failed` follows."""
         if not self.busy:
-            self._table_of = NOTHING
-
-            def job(chosen: Chosen) -> Job:
-                method, show = self.method, self.show_box.show_choice
-                self._number = self._state.next_number()
-                return Job(chosen, method.method, method.params(), method.device, show, self._number)
-
-            self._begin(job, self.reason(), "Registering…", self._done)
+            box = self.method
+            self._start(lambda: (box.method, box.params(), box.device), self.reason(), "Registering…")
 
     def compare(self) -> None:
         """Run the checked methods on the chosen pair; `compared` or `failed` follows."""
@@ -144,23 +136,28 @@ class RegisterWidget(Docked):
         if not self.busy:
             self._keep(BY_HAND, ByHand())
 
-    def keep_fit(self, fitted: Fitted, params: LandmarkFit, pair: tuple[Layer, Layer]) -> bool:
+    def keep_fit(self, fitted: Fitted, params: landmarks.LandmarkFit, pair: tuple[Layer, Layer]) -> bool:
         """Make a transform fitted to landmarks of a pair a result, as `keep_pose`; False while busy."""
         if self.busy:
             return False
         self.use_initial(fitted, pair)
-        self._keep(LANDMARKS.name, params)
+        self._keep(landmarks.METHOD.name, params)
         return True
 
     def _keep(self, method: str, params: Params) -> None:
         """Make the initial transform a result of a method that takes it as it is."""
+        reason = reason_against_pair(self.pair, self.initial)
+        self._start(lambda: (method, params, "auto"), reason, "Measuring…")
+
+    def _start(self, what: Callable[[], tuple[str, Params, str]], reason: str, doing: str) -> None:
+        """Run a method with its parameters on a device; `finished` or `failed` follows."""
         self._table_of = NOTHING
 
         def job(chosen: Chosen) -> Job:
             self._number = self._state.next_number()
-            return Job(chosen, method, params, "auto", self.show_box.show_choice, self._number)
+            return Job(chosen, *what(), self.show_box.show_choice, self._number)
 
-        self._begin(job, reason_against_pair(self.pair, self.initial), "Measuring…", self._done)
+        self._begin(job, reason, doing, self._done)
 
     def cancel(self) -> None:
         """Stop the run; the panel is idle at once, and a late result of the worker is dropped."""
@@ -403,14 +400,14 @@ class RegisterWidget(Docked):
         """Make the layers of a compared method."""
         run = next((run for run in self._state.runs if run.result is result), None)
         if run is not None and run.chosen is not None and not self.busy:
-            chosen, number, show = run.chosen, run.number, self.show_box.show_choice
+            layers, number, show = run.chosen.layers, run.number, self.show_box.show_choice
             self._judged, self._reported = self._table_of, None
             self.outcome.begin()
-            self._work(
-                lambda progress: (result, chosen.layers(result, show, number, progress)),
-                "Making layers…",
-                self._done,
-            )
+
+            def job(progress: Progress) -> tuple[Result, list[LayerData]]:
+                return result, layers(result, show, number, progress)
+
+            self._work(job, "Making layers…", self._done)
 
     def _fail(self, error: Exception) -> None:
         """Stop and show why."""
@@ -419,8 +416,7 @@ class RegisterWidget(Docked):
         self._state.release(self._number)
         self._number = 0
         if isinstance(error, Cancelled):
-            self.outcome.show_message("Cancelled.")
-            return
+            return self.outcome.show_message("Cancelled.")
         self.outcome.show_error(error)
         self.failed.emit(self.outcome.sentence.text())
 

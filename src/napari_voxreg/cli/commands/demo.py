@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..io.files import check_outputs
-from .options import add_verbose
+from ...io.files import check_outputs
+from ..options import add_verbose
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if display or not sys.platform.startswith("linux"):
-        from ..gui.demo import demo  # loads napari, which needs a display
+        from ...gui.demo import demo  # loads napari, which needs a display
 
         demo(options.output, print)
         return

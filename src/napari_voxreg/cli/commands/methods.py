@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..methods import METHODS
-from . import describe
-from .options import add_verbose
+from ...methods import METHODS
+from .. import describe
+from ..options import add_verbose
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

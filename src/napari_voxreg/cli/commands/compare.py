@@ -9,15 +9,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.progress import Cancelled
-from ..io.files import check_inputs_kept, check_outputs, check_replaceable
-from ..io.images import read_image
-from ..io.series import time_point
-from ..methods import METHODS
-from ..registration.compare import BEFORE, Row, best, columns, compare, remarks
-from ..registration.result import check_folder
-from .options import add_method, add_pair_options, add_verbose, pair_files, pair_inputs
-from .terminal import markdown_table, progress_bar, text_table, write_text
+from ...core.progress import Cancelled
+from ...io.files import check_inputs_kept, check_outputs, check_replaceable
+from ...io.images import read_image
+from ...io.series import time_point
+from ...methods import METHODS
+from ...registration.compare import BEFORE, Row, best, columns, compare, remarks
+from ...registration.result import check_folder
+from ..options import add_method, add_pair_options, add_verbose, pair_files, pair_inputs
+from ..terminal import markdown_table, progress_bar, text_table, write_text
 
 WORDS = 2  # columns before the numbers begin
 HEAD = ("method", "verdict")  # of these columns

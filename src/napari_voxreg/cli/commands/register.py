@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..io.files import check_inputs_kept, check_outputs
-from ..io.images import ending_of, format_like, read_image, write_like
-from ..io.series import is_series, planned_series, time_point, warp_series
-from ..io.transforms import load_transform
-from ..registration.register import DEFAULT_METHOD, register
-from ..registration.result import Result, check_folder
-from .options import (
+from ...io.files import check_inputs_kept, check_outputs
+from ...io.images import ending_of, format_like, read_image, write_like
+from ...io.series import is_series, planned_series, time_point, warp_series
+from ...io.transforms import load_transform
+from ...registration.register import DEFAULT_METHOD, register
+from ...registration.result import Result, check_folder
+from ..options import (
     add_method,
     add_pair_options,
     add_parameters,
@@ -21,7 +21,7 @@ from .options import (
     pair_inputs,
     parameters,
 )
-from .terminal import progress_bar, text_table
+from ..terminal import progress_bar, text_table
 
 EXAMPLES = """\
 examples:

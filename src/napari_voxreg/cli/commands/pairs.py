@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from ..io.files import check_outputs
-from ..io.pairs import FRACTION, ROLES, Pair, Pairing, PairSet, name_of_source, open_pairs, pack
-from .options import add_declared, add_verbose, parameters
-from .terminal import progress_bar, text_table
+from ...io.files import check_outputs
+from ...io.pairs import FRACTION, ROLES, Pair, Pairing, PairSet, name_of_source, open_pairs, pack
+from ..options import add_declared, add_verbose, parameters
+from ..terminal import progress_bar, text_table
 
 SOURCE = """a folder of images, a folder with path lists (train_fixed.txt, train_moving.txt, ...) or with the
 subfolders fixed and moving, a CSV with the columns fixed and moving, or an HDF5 pair file"""
@@ -47,7 +47,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def _add_augmentation(parser: argparse.ArgumentParser) -> None:
     """The options of `augment`, those of a training that change pairs among them."""
-    from ..train.options import AUGMENTATIONS, TrainOptions
+    from ...train.options import AUGMENTATIONS, TrainOptions
 
     add = parser.add_argument
     text = "new folder for the images and pairs.csv, a source of pairs"
@@ -130,14 +130,14 @@ def _pack(options: argparse.Namespace) -> None:
 
 def _augment(options: argparse.Namespace) -> None:
     """Write the changed pairs."""
-    from ..train.options import TrainOptions
+    from ...train.options import TrainOptions
 
     check_outputs(options.output / "pairs.csv")
     chosen = TrainOptions.from_dict(parameters(options))
     pairs = pairs_from(options)
     with progress_bar() as progress:
         progress(None, "loading torch")
-        from ..train.run import save_augmented
+        from ...train.run import save_augmented
 
         path = save_augmented(pairs, chosen, options.output, options.copies, progress)
     print(f"{_summary(pairs)}\nWrote {path} and the images that it names.")

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import figures
-from ..core.progress import Progress, subprogress
-from ..io.files import check_inputs_kept, check_outputs
-from ..io.images import WRITTEN, check_format, ending_of, write_image
-from .options import (
+from ... import figures
+from ...core.geometry import short_unit
+from ...core.progress import Progress, subprogress
+from ...io.files import check_inputs_kept, check_outputs
+from ...io.images import WRITTEN, check_format, ending_of, write_image
+from ..options import (
     add_declared,
     add_method,
     add_parameters,
@@ -23,10 +24,10 @@ from .options import (
     parameters,
     run_options,
 )
-from .terminal import progress_bar
+from ..terminal import progress_bar
 
 if TYPE_CHECKING:
-    from ..cohort.series import Frames, SeriesResult
+    from ...cohort.series import Frames, SeriesResult
 
 CURVES = "motion.png"
 ALIGNED = "aligned.tif"
@@ -35,7 +36,7 @@ WARPED = 0.85  # of the time until the motion is known
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The options, those of the series from their declaration."""
-    from ..cohort.series import SeriesOptions
+    from ...cohort.series import SeriesOptions
 
     parser.usage = "%(prog)s SERIES [SERIES ...] -o DIR [options]"
     add = parser.add_argument
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
     Cancelled
         If the user stopped it.
     """
-    from ..cohort.series import SeriesOptions, frames_of, register_series
+    from ...cohort.series import SeriesOptions, frames_of, register_series
 
     given = parameters(options)
     own = {field.name for field in fields(SeriesOptions)}
@@ -128,8 +129,6 @@ def _write(result: SeriesResult, frames: Frames, outputs: Sequence[Path], progre
 
 def _summary(result: SeriesResult, folder: Path) -> list[str]:
     """What was found, in a few lines."""
-    from ..core.geometry import short_unit
-
     moved = np.linalg.norm(result.translations - np.median(result.translations, axis=0), axis=1)
     unit = short_unit(result.grid.units[0])
     turned = np.abs(result.rotations - np.median(result.rotations, axis=0)).max()

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.progress import Progress, subprogress
-from ..io.files import check_outputs
-from ..io.images import WRITTEN, can_write, ending_of, read_image, write_image
-from ..transforms import warp
-from .options import add_declared, add_run_options, add_verbose, parameters, run_options
-from .terminal import progress_bar, text_table
+from ...core.progress import Progress, subprogress
+from ...io.files import check_outputs
+from ...io.images import WRITTEN, can_write, ending_of, read_image, write_image
+from ...transforms import warp
+from ..options import add_declared, add_run_options, add_verbose, parameters, run_options
+from ..terminal import progress_bar, text_table
 
 if TYPE_CHECKING:
-    from ..cohort.group import CohortResult
-    from ..cohort.series import Frames
+    from ...cohort.group import CohortResult
+    from ...cohort.series import Frames
 
 REGISTERED = 0.9  # of the time until all transforms are known
 SHOWN = (0, 1, 3, 4, 10, 11)  # columns of the table that are printed
@@ -24,7 +24,7 @@ SHOWN = (0, 1, 3, 4, 10, 11)  # columns of the table that are printed
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The options, those of the cohort from their declaration."""
-    from ..cohort.group import CohortOptions
+    from ...cohort.group import CohortOptions
 
     parser.usage = "%(prog)s IMAGES [IMAGES ...] -o DIR [options]"
     add = parser.add_argument
@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> None:
     Cancelled
         If the user stopped it; what was found is kept.
     """
-    from ..cohort.group import CohortOptions, register_cohort
-    from ..cohort.series import frames_of
+    from ...cohort.group import CohortOptions, register_cohort
+    from ...cohort.series import frames_of
 
     chosen = CohortOptions.from_dict(parameters(options))
     frames = frames_of(options.images[0] if len(options.images) == 1 else options.images)
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _write(result: CohortResult, frames: Frames, folder: Path, progress: Progress) -> None:
     """The aligned images, all channels, each in the folder of its transform."""
-    from ..cohort.group.result import folder_names
+    from ...cohort.group.result import folder_names
 
     names = folder_names([member.name for member in result.members])
     for k, (member, name) in enumerate(zip(result.members, names, strict=True)):

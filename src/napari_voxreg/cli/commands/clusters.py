@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import figures
-from ..cohort import IMAGES, MOST, Cluster, Survey, csv_text, judge, markdown, survey, table_text
-from ..core.progress import Cancelled, Progress, subprogress
-from ..io.files import check_outputs, check_replaceable
-from .options import add_declared, add_verbose, parameters
+from ... import figures
+from ...cohort import IMAGES, MOST, Cluster, Survey, csv_text, judge, markdown, survey, table_text
+from ...core.progress import Cancelled, Progress, subprogress
+from ...io.files import check_outputs, check_replaceable
+from ..options import add_declared, add_verbose, parameters
+from ..terminal import progress_bar, write_text
 from .pairs import add_source_options, pairs_from
-from .terminal import progress_bar, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..train.options import TrainOptions
+    from ...train.options import TrainOptions
 
 LIST, ELBOW, GALLERY, TABLE, SUMMARY = "clusters.csv", "elbow.png", "gallery.png", "table.csv", "summary.md"
 TITLE = "# Clusters"  # of the summary
@@ -28,7 +28,7 @@ SURVEYED, TRAINED = 0.05, 0.85  # of the time with training, until clusters and 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The options, those of the training from their declaration."""
-    from ..train.options import TrainOptions
+    from ...train.options import TrainOptions
 
     parser.usage = "%(prog)s SOURCE [MOVING] -o DIR [-k K] [--train] [options]"
     add_source_options(parser)
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     Cancelled
         If the user stopped it; what is done is kept.
     """
-    from ..train.options import TrainOptions
+    from ...train.options import TrainOptions
 
     given = parameters(options)
     chosen = TrainOptions.from_dict(given)
@@ -123,7 +123,7 @@ def _trained(
     progress: Progress,
 ) -> list[str]:
     """Train, judge, write the table and the summary; returns what there is to say."""
-    from ..train.clusters import train_each
+    from ...train.clusters import train_each
 
     models = train_each(
         found.pairs,

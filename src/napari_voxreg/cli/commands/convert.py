@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..io.files import check_inputs_kept, check_outputs
-from ..io.transforms import OURS, WRITTEN, Grids, write_transform, written_files, written_format
-from ..registration.pair_transform import open_transform
-from .options import add_images_of_transform, add_verbose
+from ...io.files import check_inputs_kept, check_outputs
+from ...io.transforms import OURS, WRITTEN, Grids, write_transform, written_files, written_format
+from ...registration.pair_transform import open_transform
+from ..options import add_images_of_transform, add_verbose
 
 EXAMPLES = """\
 examples:

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..io.files import check_outputs
-from ..samples import SAMPLES
-from ..samples.files import write_sample
-from .options import add_verbose
+from ...io.files import check_outputs
+from ...samples import SAMPLES
+from ...samples.files import write_sample
+from ..options import add_verbose
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..core.geometry import Grid
-from ..io.files import check_inputs_kept
-from ..io.images import WRITTEN, ending_of, read_image
-from ..io.points import ENDINGS, holds_points, points_ending
-from ..registration.apply import Background
-from ..registration.apply_files import ApplyOptions, apply_to_file, apply_to_folder
-from ..registration.pair_transform import PairTransform, open_transform
-from ..transforms import INTERPOLATIONS
-from .options import add_images_of_transform, add_verbose
-from .terminal import progress_bar
+from ...core.geometry import Grid
+from ...io.files import check_inputs_kept
+from ...io.images import WRITTEN, ending_of, read_image
+from ...io.points import ENDINGS, holds_points, points_ending
+from ...registration.apply import Background
+from ...registration.apply_files import ApplyOptions, apply_to_file, apply_to_folder
+from ...registration.pair_transform import PairTransform, open_transform
+from ...transforms import INTERPOLATIONS
+from ..options import add_images_of_transform, add_verbose
+from ..terminal import progress_bar
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import figures
-from ..core.progress import Cancelled, Progress, subprogress
-from ..evaluation import (
+from ... import figures
+from ...core.progress import Cancelled, Progress, subprogress
+from ...evaluation import (
     FIELDS,
     TITLE,
     Evaluation,
@@ -22,12 +22,12 @@ from ..evaluation import (
     text,
     write_fields,
 )
-from ..io.files import check_outputs, check_replaceable
-from ..registration.prepare import method_named
-from ..registration.register import DEFAULT_METHOD
-from .options import add_method, add_parameters, add_run_options, add_verbose, parameters, run_options
+from ...io.files import check_outputs, check_replaceable
+from ...registration.prepare import method_named
+from ...registration.register import DEFAULT_METHOD
+from ..options import add_method, add_parameters, add_run_options, add_verbose, parameters, run_options
+from ..terminal import progress_bar, write_text
 from .pairs import add_source_options, pairs_from
-from .terminal import progress_bar, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

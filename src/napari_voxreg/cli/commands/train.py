@@ -8,21 +8,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import figures
-from ..core.progress import Cancelled, Progress, silent
-from ..io.files import check_outputs
-from .main import left_at_once
-from .options import add_declared, add_verbose, parameters
+from ... import figures
+from ...core.progress import Cancelled, Progress, silent
+from ...io.files import check_outputs
+from ..main import left_at_once
+from ..options import add_declared, add_verbose, parameters
+from ..terminal import progress_bar
 from .pairs import add_source_options, pairs_from
-from .terminal import progress_bar
 
 if TYPE_CHECKING:
-    from ..train.events import Ended, Event, Losses, Request, Row
+    from ...train.events import Ended, Event, Losses, Request, Row
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The options, those of the training from their declaration."""
-    from ..train.options import LATER, TrainOptions
+    from ...train.options import LATER, TrainOptions
 
     parser.usage = "%(prog)s SOURCE [MOVING] -o RUN [options]\n       %(prog)s RUN --resume [options]"
     add_source_options(parser)
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
     ValueError
         With one plain sentence, for what cannot be trained or goes wrong on the way.
     """
-    from ..train.options import TrainOptions
+    from ...train.options import TrainOptions
 
     if min(options.devices, options.num_nodes) < 1:
         raise ValueError("Training takes 1 device and 1 node or more.")
@@ -64,8 +64,8 @@ def run(options: argparse.Namespace) -> None:
     with progress_bar() as progress:
         progress(None, "loading torch")
         with left_at_once():
-            from ..train.distributed import FabricProcesses, SingleProcess
-            from ..train.run import resume, train_pairs
+            from ...train.distributed import FabricProcesses, SingleProcess
+            from ...train.run import resume, train_pairs
     many = options.devices * options.num_nodes > 1
     processes = (
         FabricProcesses(chosen.device, options.devices, options.num_nodes) if many else SingleProcess()
@@ -109,7 +109,7 @@ class _Screen:
 
     def report(self, event: Event) -> None:
         """Remember what the bar and the summary show."""
-        from ..train.events import Began, EpochDone, Preparing, Said, Stepped
+        from ...train.events import Began, EpochDone, Preparing, Said, Stepped
 
         if isinstance(event, Preparing):
             self.words = event.text
@@ -132,7 +132,7 @@ class _Screen:
 
 def _curves(folder: Path) -> Path | None:
     """Draw the losses of a run; None where there are none yet."""
-    from ..train.runs import CURVES, read_history
+    from ...train.runs import CURVES, read_history
 
     rows = read_history(folder)
     if not any(row.training or row.validation for row in rows):
