@@ -471,7 +471,7 @@ def test_points_of_two_layers_correspond_by_label_and_those_outside_are_said(pan
     (tmp_path / "f.csv").write_text("x,y,label\n8,6,a\n40,8,b\n9,400,c\n")
     (tmp_path / "m.csv").write_text("x,y,label\n36000,11000,b\n4000,9000,a\n")
     for name in "fm":
-        panel._dropped([tmp_path / f"{name}.csv"])
+        panel.files.dropped([tmp_path / f"{name}.csv"])
     fixed, moving = viewer.layers["f"], viewer.layers["m"]
     fixed.units = ("mm", "mm")
     assert fixed.features["label"].tolist() == ["a", "b", "c"]
@@ -489,14 +489,14 @@ def test_points_of_two_layers_correspond_by_label_and_those_outside_are_said(pan
 def test_pairs_dropped_on_the_canvas_are_the_landmarks(panel, viewer, qtbot, tmp_path):
     path = tmp_path / "landmarks.csv"
     path.write_text('"Pt-0","true","4000","9000","8","6"\n"Pt-1","false","1","2","3","4"\n')
-    panel._dropped([path])
+    panel.files.dropped([path])
     np.testing.assert_allclose(panel.pairs.complete[1], PLACES[:1])
     np.testing.assert_allclose(panel.pairs.complete[2], PLACES[:1] + OFFSET)
     assert panel.said.text() == "1 point of landmarks.csv is left out: inactive in BigWarp."
     (tmp_path / "a.fcsv").write_text(
         "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n1,8,6,0\n"
     )
-    panel._dropped([tmp_path / "a.fcsv"])
+    panel.files.dropped([tmp_path / "a.fcsv"])
     # In the units of the viewer.
     assert viewer.layers["a"].data.tolist() == [[6000, 8000]]
     assert [str(unit) for unit in viewer.layers["a"].units] == ["micrometer"] * 2
