@@ -418,6 +418,7 @@ class RegisterWidget(Docked):
 
     def _restore(self) -> None:
         """Restore the choices of the previous panel."""
+        self.after.follow()
         self.initial.offer_results(self._state.results)
         if self._state.choices:
             layers = list(self._viewer.layers)
