@@ -21,7 +21,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from scipy.ndimage import gaussian_filter, zoom
 
 from napari_voxreg import Affine, Displacement, register
-from napari_voxreg.gui.layers.result_layers import KINDS
+from napari_voxreg.gui.layers.result_layers import KINDS, ON_REQUEST
 from napari_voxreg.gui.layers.snapshots import snapshot
 from napari_voxreg.gui.look.look import MODES, SWIPED, Look
 from napari_voxreg.gui.session.chosen import Chosen
@@ -92,7 +92,7 @@ def layers() -> list[str]:
             while made._runner.busy:
                 QApplication.processEvents()
                 time.sleep(0.01)
-        for kind in [kind for kind in KINDS if kind != "extras"]:
+        for kind in [kind for kind in KINDS if kind != "extras" and not (ahead and kind in ON_REQUEST)]:
             began = time.perf_counter()
             made.show(run, kind, True)
             while not made.there(run, kind):

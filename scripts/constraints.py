@@ -17,6 +17,7 @@ ROOTS = (
     "napari-voxreg[all]",
     "hypothesis",
     "pytest",
+    "nitransforms",
     "pytest-cov",
     "pytest-qt",
     "pytest-timeout",

@@ -42,7 +42,19 @@ HEAVY = {"itk", "SimpleITK", "torch"}
 # What takes over 50 ms to load, or reads a large library; only to spare one of these is anything imported
 # inside a function. (h5py and tifffile, 40 ms each, stand at the top.)
 SLOW = HEAVY | WINDOWS
-SLOW |= {"cv2", "dask", "imageio", "lightning_fabric", "matplotlib", "pandas", "pint", "pooch", "requests"}
+SLOW |= {
+    "cv2",
+    "dask",
+    "distributed",
+    "imageio",
+    "lightning_fabric",
+    "matplotlib",
+    "nibabel",
+    "pandas",
+    "pint",
+    "pooch",
+    "requests",
+}
 SLOW |= {"scipy", "skimage"}
 # The only modules that load ITK when they are imported; so they are themselves imported on use.
 LOADERS = {"transforms.itk", "methods.elastix.load"}
@@ -229,7 +241,7 @@ def test_the_rules_see_what_they_look_for() -> None:
     ours, others = imports(ROOT / "transforms" / "itk.py")
     assert "core.geometry" in ours
     assert "SimpleITK" in others
-    assert "transforms.itk" in imports(ROOT / "io" / "transforms" / "foreign.py")[0]  # inside a function
+    assert "transforms.itk" in imports(ROOT / "io" / "transforms" / "entries.py")[0]  # inside a function
     assert "transforms.itk" not in imports(ROOT / "io" / "transforms" / "native.py", lazy=False)[0]
     assert "methods" in imports(ROOT / "registration" / "prepare.py", lazy=False)[0]
     assert "SimpleITK" not in loads("io.transforms.native")

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import Affine, Grid, Image, register
+from napari_voxreg import Affine, Displacement, Grid, Image, register, save_transform
 from napari_voxreg.cli.main import main
 from napari_voxreg.io.images import write_image
+from napari_voxreg.transforms import chain
 from napari_voxreg.weights import shipped
 
 ROOT = Path(__file__).parents[1]
@@ -99,10 +100,44 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for names, image in zip((("fixed.png", "a.tif"), ("moving.png", "b.tif")), pair(), strict=True):
         for name in names:
             write_image(image, tmp_path / name)
+    write_foreign(tmp_path)
     for suffix in (".safetensors", ".json"):
         shutil.copy(shipped("voxelmorph", 2).with_suffix(suffix), tmp_path / f"mine{suffix}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+LTA = """type = 1
+nxforms = 1
+mean = 0 0 0
+sigma = 1
+1 4 4
+1 0 0 1
+0 1 0 2
+0 0 1 3
+0 0 0 1
+"""
+
+
+def write_foreign(folder: Path) -> None:
+    """Results of other programs."""
+    fixed, moving = pair()
+    write_image(fixed, folder / "fixed.nii.gz")
+    write_image(moving, folder / "moving.nii.gz")
+    volume = Grid.from_spacing((6, 7, 8), 2.0, units="millimeter")
+    for name in ("reference", "input"):
+        write_image(Image(np.ones(volume.shape, np.uint8), volume), folder / f"{name}.nii.gz")
+    shift, field = Affine.translation((1.0, 2.0)), Displacement(np.ones((64, 72, 2)), fixed.grid)
+    save_transform(chain(field, shift), folder / "ants_", fixed.grid, format="ants")
+    save_transform(shift, folder / "TransformParameters.0.txt", fixed.grid, format="elastix")
+    for name in ("flirt.mat", "affine.txt"):
+        np.savetxt(folder / name, np.eye(4))
+    (folder / "register.lta").write_text(LTA)
+    (folder / "align.aff12.1D").write_text("1 0 0 1 0 1 0 2 0 0 1 3\n")
+    points = np.random.default_rng(0).uniform(0, 60, (6, 2)).tolist()
+    rows = [f'"Pt-{k}","true","{x + 1}","{y}","{x}","{y}"' for k, (x, y) in enumerate(points)]
+    (folder / "landmarks.csv").write_text("\n".join(rows))
+    np.save(folder / "layer.npy", np.eye(3))
 
 
 def pair() -> tuple[Image, Image]:

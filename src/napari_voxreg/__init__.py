@@ -11,6 +11,8 @@ TYPE_CHECKING = False  # typing takes as long to load as the rest of this module
 if TYPE_CHECKING:
     from typing import Any
 
+    from .cohort.group import register_cohort
+    from .cohort.series import load_series, register_series
     from .core.geometry import Grid, Image
     from .core.process import MethodUnavailable
     from .core.progress import Cancelled
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "cohort.group": ("register_cohort",),
+    "cohort.series": ("load_series", "register_series"),
     "core.geometry": ("Grid", "Image"),
     "core.process": ("MethodUnavailable",),
     "core.progress": ("Cancelled",),
@@ -97,9 +101,12 @@ __all__ = [
     "compare",
     "evaluate",
     "load_result",
+    "load_series",
     "load_transform",
     "open_pairs",
     "register",
+    "register_cohort",
+    "register_series",
     "save_transform",
     "train_pairs",
     "warp",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .core.geometry import Array
+from .core.geometry import Array, short_unit
 from .evaluation import MEASURES, Measure, Row, open_row, ranked
 from .images.nodata import without_nodata
 from .images.preprocess import driving_channel, unit_range
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .cohort import Cluster
+    from .cohort.series import SeriesResult
     from .train.events import Row as EpochRow
 
 
@@ -249,6 +250,41 @@ def curves(
     for axes in panels[len(terms) :]:
         axes.remove()
     return figure
+
+
+def motion(result: SeriesResult) -> Figure:
+    """Translation and rotation of a series over its frames, those that are bridged marked.
+
+    Parameters
+    ----------
+    result : SeriesResult
+    """
+    figure = _figure(7.2, 4.4)
+    draw_motion(figure.subplots(2, 1, sharex=True), result)
+    return figure
+
+
+def draw_motion(panels: Sequence[Axes], result: SeriesResult) -> None:
+    """Draw the translations of a series on the first of two axes, and the rotations on the second."""
+    numbers = np.arange(len(result))
+    bad = [k for k, frame in enumerate(result.frames) if frame.problem]
+    names = ("plane", "row", "column")[-result.grid.ndim :]
+    turns = ("rotation",) if result.grid.ndim == 2 else names
+    unit = short_unit(result.grid.units[0])
+    drawn = (
+        (result.translations, names, f"translation, {unit}"),
+        (result.rotations, turns, "rotation, degrees"),
+    )
+    for axes, (values, labels, title) in zip(panels, drawn, strict=True):
+        for column, label, colour in zip(values.T, labels, (AFTER, ALONE, BEFORE), strict=False):
+            axes.plot(numbers, column, lw=1.0, color=colour, label=label)
+            axes.plot(bad, column[bad], "x", ms=5, color=colour)
+        axes.set_ylabel(title, fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.25)
+        if len(labels) > 1:
+            axes.legend(frameon=False, fontsize=7, ncols=len(labels))
+    panels[-1].set_xlabel("frame" if not bad else "frame (crosses: blank, blurred or moved away)", fontsize=8)
 
 
 def elbow(inertias: Sequence[float], suggested: int, chosen: int | None = None) -> Figure:

@@ -99,6 +99,25 @@ def test_points_keep_their_table_and_come_back(
     assert "Wrote" in capsys.readouterr().out
 
 
+def test_points_of_slicer_and_elastix_stay_in_their_format(
+    registered: Path, tmp_path: Path, shift: tuple[float, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = "# Markups fiducial file version = 4.10\n# CoordinateSystem = 0\n"
+    line = "{k},{x},{y},0,0,0,0,1,1,1,0,{label},here,\n"
+    (tmp_path / "p.fcsv").write_text(
+        head + line.format(k=1, x=-20, y=-30, label="left") + line.format(k=2, x=-500, y=-40, label="far")
+    )
+    run(registered, tmp_path / "p.fcsv", "-o", tmp_path / "q.fcsv", "--inverse")
+    assert "1 of the 2 fixed points lies outside the fixed image" in capsys.readouterr().out
+    found = (tmp_path / "q.fcsv").read_text()
+    assert found.startswith(head) and "left,here," in found and "far,here," in found
+    expected = np.array([[0, 30.0 + shift[0], 20.0 + shift[1]]])
+    assert np.allclose(read_points(tmp_path / "q.fcsv")[:1], expected, atol=0.3)
+    run(registered, tmp_path / "p.fcsv", "-o", tmp_path / "q.txt", "--inverse")
+    assert (tmp_path / "q.txt").read_text().startswith("point\n2\n")
+    assert np.allclose(read_points(tmp_path / "q.txt"), read_points(tmp_path / "q.fcsv")[:, 1:])
+
+
 def test_several_transforms_are_composed(pair: Path, registered: Path, tmp_path: Path) -> None:
     moving, out = read_image(pair / "moving.nii.gz"), tmp_path / "out.nii.gz"
     grid = moving.grid

@@ -17,7 +17,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Grid, Image, compare, load_transform
-from napari_voxreg.cli.compare import comma_separated, markdown, table
+from napari_voxreg.cli.commands.compare import comma_separated, markdown, table
 from napari_voxreg.cli.main import main
 from napari_voxreg.core.params import Params
 from napari_voxreg.core.progress import Progress

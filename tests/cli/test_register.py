@@ -23,6 +23,7 @@ from napari_voxreg.core.geometry import Grid, Image
 from napari_voxreg.core.params import Params
 from napari_voxreg.core.progress import Progress
 from napari_voxreg.io.images import read_image, write_image
+from napari_voxreg.io.points import BIGWARP, PairFile, PointFile, write_point_pairs, write_points
 from napari_voxreg.methods.base import Method, Outcome, Task
 
 
@@ -135,6 +136,29 @@ def test_initial_transform_mask_and_landmarks_are_used(
     scores = json.loads((tmp_path / "out" / "transform.json").read_text(encoding="utf-8"))["scores"]
     assert scores["before"]["landmark error"] == pytest.approx(np.hypot(*shift))
     assert scores["after"]["landmark error"] < 0.3
+
+
+def test_landmarks_correspond_by_their_labels(
+    images: list[str], tmp_path: Path, shift: tuple[float, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = np.array([[20.0, 10.0], [60.0, 30.0], [40.0, 80.0]])
+    write_points(PointFile(fixed, ("a", "b", "c"), "millimeter"), tmp_path / "f.mrk.json")
+    moving = np.vstack([(fixed + shift)[::-1], [[1.0, 2.0]]])
+    write_points(PointFile(moving, ("c", "b", "a", "d"), "millimeter"), tmp_path / "m.fcsv")
+    words = ["register", *images, "-o", tmp_path / "out", "--method", "translation"]
+    assert (
+        main([str(word) for word in [*words, "--landmarks", tmp_path / "f.mrk.json", tmp_path / "m.fcsv"]])
+        == 0
+    )
+    said = "Only one of f.mrk.json and m.fcsv has d; left out."
+    record = json.loads((tmp_path / "out" / "transform.json").read_text(encoding="utf-8"))
+    assert said in capsys.readouterr().out and said in record["notes"]
+    assert record["scores"]["before"]["landmark error"] == pytest.approx(np.hypot(*shift))
+    pairs = write_point_pairs(PairFile(fixed, fixed + shift), tmp_path / "pairs.csv", BIGWARP)
+    words[4] = tmp_path / "again"
+    assert main([str(word) for word in [*words, "--landmarks", pairs, pairs]]) == 0
+    again = json.loads((tmp_path / "again" / "transform.json").read_text(encoding="utf-8"))
+    assert again["scores"]["before"]["landmark error"] == pytest.approx(np.hypot(*shift))
 
 
 def test_a_saved_transform_is_continued(

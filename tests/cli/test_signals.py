@@ -89,7 +89,7 @@ def test_termination_while_files_are_read_is_one_sentence(
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
 
-    monkeypatch.setattr("napari_voxreg.cli.register.read_image", read)
+    monkeypatch.setattr("napari_voxreg.cli.commands.register.read_image", read)
     assert main(["register", *images, "-o", str(tmp_path / "out")]) == 130
     assert capsys.readouterr().err == CANCELLED
 

@@ -17,7 +17,10 @@ from pathlib import Path
 import numpy as np
 
 MEMORY = 2 * 2**30  # bytes that reading one file may take
-NAMED = ("image", "transform", "checkpoint", "points", "parameters", "state", "run", "table", "displacement")
+NAMED = (
+    *("image", "transform", "flirt", "checkpoint", "points", "point_pairs"),
+    *("parameters", "state", "run", "table", "displacement"),
+)
 
 
 def image(path):
@@ -35,6 +38,14 @@ def transform(path):
     record = load_record(path)
     if record is not None:
         fixed_grid(record).in_units(("mm",) * found.ndim)
+
+
+def flirt(path):
+    from napari_voxreg import Grid
+    from napari_voxreg.io.transforms import load_transform
+
+    volume = Grid.from_spacing((4, 5, 6), units="millimeter")
+    assert load_transform(path, volume, volume, format="fsl").ndim == 3
 
 
 def result(path):
@@ -55,6 +66,13 @@ def points(path):
     from napari_voxreg.io.points import read_points
 
     assert read_points(path).ndim == 2
+
+
+def point_pairs(path):
+    from napari_voxreg.io.points import read_point_pairs
+
+    found = read_point_pairs(path)
+    assert found.fixed.shape == found.moving.shape and np.isfinite(found.fixed).all()
 
 
 def checkpoint(path):
@@ -109,7 +127,7 @@ def unit(path):
 
 
 READERS = (
-    *(image, transform, result, pairs, points, checkpoint, state, run),
+    *(image, transform, flirt, result, pairs, points, point_pairs, checkpoint, state, run),
     *(parameters, table, displacement, unit),
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 import imageio.v3 as iio
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -20,6 +21,7 @@ from napari_voxreg.evaluation.table import _HEAD
 from napari_voxreg.io.flo import write_flo
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import Pair, PairSet, pack
+from napari_voxreg.io.points import BIGWARP, PairFile, PointFile, write_point_pairs, write_points
 from napari_voxreg.nets.architectures.affine import STN
 from napari_voxreg.nets.architectures.voxelmorph import VoxelMorph
 from napari_voxreg.nets.checkpoints.checkpoint import save_weights
@@ -126,6 +128,10 @@ def _images(folder, rng):
     found["plane.bmp"] = ("image", folder / "plane.bmp")
     for ending in ("nii", "nii.gz", "nrrd", "mha", "tif"):
         found[f"volume.{ending}"] = ("image", write_image(volume, folder / f"volume.{ending}"))
+    nibabel.MGHImage(volume.data.astype("i2"), np.eye(4)).to_filename(folder / "volume.mgz")
+    nibabel.MGHImage(volume.data.astype("i2"), np.eye(4)).to_filename(folder / "volume.mgh")
+    nibabel.Nifti1Pair(volume.data, np.eye(4)).to_filename(folder / "two.img")
+    found |= {name: ("image", folder / name) for name in ("volume.mgz", "volume.mgh", "two.hdr")}
     for name in ("header.mhd", "header.nhdr", "slice.dcm"):
         pixels = sitk.GetImageFromArray(volume.data if name[0] == "h" else volume.data[0])
         sitk.WriteImage(pixels, str(folder / name))
@@ -138,7 +144,7 @@ def _transforms(folder, rng):
     affine = Affine(np.array([[1.1, 0.1, 2.0], [0.0, 0.9, -1.0], [0.0, 0.0, 1.0]]))
     field = Displacement(rng.normal(size=(8, 9, 2)), grid)
     spline = BSpline(rng.normal(size=(2, 8, 9)), grid)
-    found = {}
+    found = _of_others(folder, affine, field, spline, grid)
     for ending in ("tfm", "mat", "xfm"):
         itk = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.2, 0.3)
         sitk.WriteTransform(itk, str(folder / f"linear.{ending}"))
@@ -157,6 +163,49 @@ def _transforms(folder, rng):
     np.save(folder / "field.npy", rng.normal(size=(2, 8, 9)))
     sitk.WriteTransform(field.to_itk(), str(folder / "field.h5"))
     return found | {f"field.{e}": ("displacement", folder / f"field.{e}") for e in ("flo", "npy", "h5")}
+
+
+VOLUME = """valid = 1
+volume = 6 5 4
+voxelsize = 1 1 2
+xras = -1 0 0
+yras = 0 0 -1
+zras = 0 1 0
+cras = 1 2 3
+"""
+LTA = f"""type = 0
+nxforms = 1
+mean = 0 0 0
+sigma = 1
+1 4 4
+1 0 0 4
+0 1 0 5
+0 0 1 6
+0 0 0 1
+src volume info
+{VOLUME}dst volume info
+{VOLUME}"""
+
+
+def _of_others(folder, affine, field, spline, grid):
+    """What other programs write."""
+    save_transform(spline, folder / "elastix.txt", grid, format="elastix")
+    for name, one in (("vectors.nii.gz", field), ("vectors.mha", field), ("matrix.csv", affine)):
+        save_transform(one, folder / name, grid)
+    save_transform(affine, folder / "flow.flo", grid)
+    np.save(folder / "napari.npy", affine.matrix)
+    np.savetxt(folder / "flirt.mat", np.eye(4))
+    points = np.round(field.field[0, :6], 3).tolist()
+    rows = [[f"Pt-{k}", "true", *point, *point] for k, point in enumerate(points)]
+    text = "\n".join(",".join(f'"{cell}"' for cell in row) for row in rows)
+    (folder / "bigwarp.csv").write_text(text)
+    record = {"type": "BigWarpLandmarks", "movingPoints": points, "fixedPoints": points, "active": [True] * 6}
+    (folder / "landmarks.json").write_text(json.dumps(record))
+    (folder / "align.aff12.1D").write_text("# 3dAllineate matrices\n1 0 0 4 0 1 0 5 0 0 1 6\n")
+    (folder / "freesurfer.lta").write_text(LTA)
+    names = ["elastix.txt", "vectors.nii.gz", "vectors.mha", "matrix.csv", "flow.flo", "napari.npy"]
+    names += ["bigwarp.csv", "landmarks.json", "align.aff12.1D", "freesurfer.lta"]
+    return {"flirt.mat": ("flirt", folder / "flirt.mat")} | {n: ("transform", folder / n) for n in names}
 
 
 def _pairs(folder, rng):
@@ -215,6 +264,12 @@ def _networks(folder):
 def _texts(folder, rng):
     rows = "\n".join(",".join(f"{x:.3f}" for x in row) for row in rng.normal(size=(5, 2)))
     (folder / "points.csv").write_text(f"axis-0,axis-1\n{rows}\n")
+    slicer = PointFile(rng.normal(size=(5, 3)), tuple("abcde"), "millimeter")
+    points = ("points.fcsv", "points.mrk.json", "points.txt")
+    for name in points:
+        write_points(slicer, folder / name)
+    pairs = PairFile(slicer.points, slicer.points + 1, slicer.labels)
+    write_point_pairs(pairs, folder / "bigwarp.csv", BIGWARP)
     (folder / "map.txt").write_text('(Transform "AffineTransform") // it\n(Metric "AdvancedMeanSquares")\n')
     (folder / "map.toml").write_text('Transform = "AffineTransform"\nMetric = ["AdvancedMeanSquares"]\n')
     (folder / "evaluation").mkdir()
@@ -222,6 +277,8 @@ def _texts(folder, rng):
     (folder / "evaluation" / "table.csv").write_text(f"{','.join(_HEAD)}\n{','.join(cells)}\n")
     return {
         "points.csv": ("points", folder / "points.csv"),
+        **{name: ("points", folder / name) for name in points},
+        "bigwarp.csv": ("point_pairs", folder / "bigwarp.csv"),
         "map.txt": ("parameters", folder / "map.txt"),
         "map.toml": ("parameters", folder / "map.toml"),
         "table.csv": ("table", folder / "evaluation" / "table.csv"),

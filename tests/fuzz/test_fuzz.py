@@ -84,7 +84,7 @@ def place_for(sample: Path, kind: str, folder: Path) -> tuple[Path, Path]:
     stem = "case" if kind != "pairs" or sample.suffix != ".csv" else "pairs"
     for file in sample.parent.glob(f"{sample.name.partition('.')[0]}.*"):
         ending = file.name.partition(".")[2]
-        if ending in ("h5", "json", "safetensors", "raw") or file == sample:
+        if ending in ("h5", "json", "safetensors", "raw", "img") or file == sample:
             shutil.copy(file, folder / (file.name if ending == "raw" else f"{stem}.{ending}"))
     if stem == "pairs":
         for name in ("one.png", "two.png"):
@@ -248,7 +248,10 @@ def test_json_with_other_values(check, samples, data):
 @QUICK
 @given(
     name=st.sampled_from(
-        ["pairs.csv", "points.csv", "table.csv", "lists", "run/pairs.csv", "run/history.csv"]
+        [
+            *("pairs.csv", "points.csv", "points.fcsv", "points.txt", "bigwarp.csv", "matrix.csv"),
+            *("table.csv", "lists", "run/pairs.csv", "run/history.csv"),
+        ]
     ),
     text=TABLES,
 )
@@ -259,7 +262,12 @@ def test_tables(check, samples, name, text):
 
 @QUICK
 @given(
-    name=st.sampled_from(["map.txt", "map.toml", "linear.tfm", "linear.xfm", "header.mhd", "header.nhdr"]),
+    name=st.sampled_from(
+        [
+            *("map.txt", "map.toml", "linear.tfm", "linear.xfm", "header.mhd", "header.nhdr"),
+            *("elastix.txt", "freesurfer.lta", "align.aff12.1D"),
+        ]
+    ),
     text=TEXTS,
 )
 def test_texts(check, samples, name, text):

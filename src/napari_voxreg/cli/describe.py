@@ -9,7 +9,7 @@ from ..core.params import Param
 from ..methods import METHODS
 from ..methods.availability import install_command, installed
 from ..methods.base import Method
-from .tables import markdown_table, text_table
+from .terminal import markdown_table, text_table
 
 MARKDOWN_HEAD = """\
 # Methods

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-# Each has a module here with `add(parser, words)` and `run(options)`. Only that of the command which is given
-# is imported, so that --help is immediate.
+# Each has a module in commands/ with `add(parser, words)` and `run(options)`. Only that of the command which
+# is given is imported, so that --help is immediate.
 COMMANDS = {
     "demo": "Register the simulated fundus pair in napari.",
     "samples": "List the simulated pairs, or write them as files.",
@@ -30,6 +30,9 @@ COMMANDS = {
     "register": "Register a moving image to a fixed image.",
     "compare": "Run several methods on one pair and print a table of scores.",
     "apply": "Apply saved transforms to an image, a table of points or a folder.",
+    "convert": "Convert transforms between this and other programs.",
+    "stack": "Align the frames of a movie or a stack to each other.",
+    "cohort": "Bring many images onto one template, which may be made from them.",
     "pairs": "List the pairs that a source holds, or pack them into one file.",
     "evaluate": "Run methods on many pairs and write a table, a summary and figures.",
     "train": "Train a network on your own pairs, or resume a run.",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..core.geometry import Array
+from ..core.geometry import Grid, Image
 from ..core.params import Param
 from ..io.images import read_image
-from ..io.points import read_points
-from ..methods import METHODS
+from ..io.points import PairFile, read_landmarks
+from ..io.transforms import FORMATS, files_with_prefix
+from ..methods import KNOWN_METHODS
 from ..registration.initial import INITIAL_TRANSFORMS
 from ..registration.pair_transform import PairTransform, open_transform
 from ..registration.register import DEFAULT_METHOD
@@ -37,30 +39,55 @@ def add_pair_options(parser: argparse.ArgumentParser) -> None:
         "wrote (default: the images as they lie in the world)"
     )
     add("--initial", metavar="TRANSFORM", help=text)
+    add_format(parser)
     for which in ("fixed", "moving"):
         text = f"mask of the {which} image: only its non-zero pixels count"
         add(f"--{which}-mask", type=Path, metavar="FILE", help=text)
     text = (
-        "corresponding landmarks: tables of world coordinates, one point a line, columns named x, y (and z) "
-        "or row, column; without headings in array-axis order"
+        "corresponding landmarks in world coordinates: tables with columns named x, y (and z) or row, column "
+        "(without headings in array-axis order), points of elastix (.txt) or Slicer (.fcsv, .mrk.json), or "
+        "twice the same file of pairs, as of BigWarp; points with one label in both files correspond"
     )
     add("--landmarks", type=Path, nargs=2, metavar=("FIXED.csv", "MOVING.csv"), help=text)
     add_run_options(parser)
 
 
-def pair_inputs(options: argparse.Namespace) -> dict[str, Any]:
-    """What `register` and `compare` take besides the two images.
+def add_images_of_transform(parser: argparse.ArgumentParser) -> None:
+    """What belongs to a transform file of another program."""
+    for which in ("fixed", "moving"):
+        text = f"the {which} image of the transforms, where their files do not state its grid"
+        parser.add_argument(f"--{which}", type=Path, metavar="FILE", help=text)
+    add_format(parser)
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """The format of a transform file of another program."""
+    text = f"format of transform files whose content does not show it, as of a matrix: {', '.join(FORMATS)}"
+    parser.add_argument("--format", metavar="FORMAT", help=text)
+
+
+def pair_inputs(options: argparse.Namespace, fixed: Image, moving: Image) -> dict[str, Any]:
+    """The two images and all else that `register` and `compare` take of a pair.
+
+    Parameters
+    ----------
+    options : Namespace
+    fixed, moving : Image
+        As read, without time; notes on the landmarks are added to those of the fixed image.
 
     Raises
     ------
     ValueError
         If a file is missing or holds something else.
     """
+    landmarks = _landmarks(options.landmarks, fixed.grid, moving.grid)
     return {
-        "initial": _initial(options.initial),
+        "fixed": fixed if landmarks is None else replace(fixed, notes=(*fixed.notes, *landmarks.notes)),
+        "moving": moving,
+        "initial": _initial(options),
         "fixed_mask": None if options.fixed_mask is None else read_image(options.fixed_mask),
         "moving_mask": None if options.moving_mask is None else read_image(options.moving_mask),
-        "landmarks": _landmarks(options.landmarks),
+        "landmarks": None if landmarks is None else (landmarks.fixed, landmarks.moving),
         **run_options(options),
     }
 
@@ -75,24 +102,24 @@ def pair_files(options: argparse.Namespace) -> list[Path | None]:
     return [options.fixed, options.moving, *masks, *(options.landmarks or ()), initial]
 
 
-def _initial(given: str | None) -> str | PairTransform | None:
+def _initial(options: argparse.Namespace) -> str | Path | PairTransform | None:
     """A kind of initial transform, or a transform from disk."""
+    given: str | None = options.initial
     if given is None or given in INITIAL_TRANSFORMS:
         return given
-    if not Path(given).exists():
+    if not (Path(given).exists() or files_with_prefix(Path(given))):
         raise ValueError(
             f"{given!r} is not a valid initial transform; choose from: {', '.join(INITIAL_TRANSFORMS)}, "
             "or give a transform file."
         )
-    return open_transform(given)
+    if options.format is None:
+        return Path(given)  # read with the two images at hand
+    return open_transform(given, options.fixed, options.moving, options.format)
 
 
-def _landmarks(files: Sequence[Path] | None) -> tuple[Array, Array] | None:
-    """Corresponding landmarks from two tables, (N, d) each."""
-    if files is None:
-        return None
-    fixed, moving = files
-    return read_points(fixed), read_points(moving)
+def _landmarks(files: Sequence[Path] | None, fixed: Grid, moving: Grid) -> PairFile | None:
+    """Corresponding landmarks from two files."""
+    return None if files is None else read_landmarks(files[0], files[1], (fixed, moving))
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -129,8 +156,8 @@ def add_parameters(parser: argparse.ArgumentParser, words: Sequence[str], severa
     found = scout.parse_known_args(words)[0].method or DEFAULT_METHOD
     known: set[str] = set()
     for name in [found] if isinstance(found, str) else found:
-        if name in METHODS:
-            infos = METHODS[name].params.infos()
+        if name in KNOWN_METHODS:
+            infos = KNOWN_METHODS[name].params.infos()
             title = f"parameters of {name}"
             add_declared(parser, title, [info for info in infos if info.name not in known])
             known |= {info.name for info in infos}

@@ -1,4 +1,4 @@
-"""What a command shows while it works, on stderr (a progress bar, the log on request), and how it ends."""
+"""What a command shows: progress and the log on stderr, tables and texts, and how it ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -23,6 +23,7 @@ from tqdm import tqdm
 from ..core.disk import check_utf8, remove_leftovers
 from ..core.process import MethodUnavailable
 from ..core.progress import Cancelled, Progress
+from ..io.files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +193,43 @@ def parser_of(words: Sequence[str], commands: Mapping[str, str]) -> argparse.Arg
             name, help=sentence, description=sentence, allow_abbrev=False, formatter_class=shape
         )
         if words[:1] == [name]:
-            module = import_module(f".{name}", __package__)
+            module = import_module(f".commands.{name}", __package__)
             module.add(command, words[1:])
             command.set_defaults(run=module.run)
     return parser
+
+
+def text_table(rows: Iterable[Sequence[str]], numbers: int | None = None) -> str:
+    """Rows of cells in aligned columns.
+
+    Parameters
+    ----------
+    rows : iterable of sequence of str
+        As many cells in each.
+    numbers : int, optional
+        The column from which on cells are aligned to the right.
+    """
+    lines = list(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    numbers = len(widths) if numbers is None else numbers
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if k < numbers else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def markdown_table(rows: Iterable[Sequence[str]], numbers: int | None = None) -> str:
+    """Rows of cells, the headings first, as a Markdown table; see `text_table`."""
+    head, *body = rows
+    numbers = len(head) if numbers is None else numbers
+    rule = ["---" if k < numbers else "--:" for k in range(len(head))]
+    lines = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in (head, rule, *body))
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all; line ends stay as they are."""
+    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8", newline=""))

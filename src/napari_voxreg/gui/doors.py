@@ -132,6 +132,29 @@ def use_initial_in_register(viewer: napari.viewer.Viewer, fitted: Any, pair: tup
     open_panel(viewer, REGISTER).use_initial(fitted, pair)
 
 
+def keep_in_register(
+    viewer: napari.viewer.Viewer, fitted: Any, params: Any, pair: tuple[Layer, Layer]
+) -> bool:
+    """Show the Register panel, and make a transform fitted to landmarks of a pair a result.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    fitted : Fitted
+    params : LandmarkFit
+        What was fitted.
+    pair : tuple of Layer
+        Fixed and moving.
+
+    Returns
+    -------
+    bool
+        Whether the panel was free to do it.
+    """
+    done: bool = open_panel(viewer, REGISTER).keep_fit(fitted, params, pair)
+    return done
+
+
 def use_landmarks_in_register(
     viewer: napari.viewer.Viewer, points: tuple[Layer, Layer], pair: tuple[Layer, Layer]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +139,15 @@ def user_path(path: Path | str) -> Path:
         raise ValueError(f"{path} names a user without a home folder; write out the whole path.") from error
 
 
-@contextmanager
-def quiet_tifffile() -> Iterator[None]:
+def quiet_tifffile() -> AbstractContextManager[None]:
     """Without tifffile's log, which tells each tag that it does not understand; the reader checks its own."""
-    log = logging.getLogger("tifffile")
+    return quiet("tifffile")
+
+
+@contextmanager
+def quiet(library: str) -> Iterator[None]:
+    """Without the log of a library, by the log's name; what matters is raised, too."""
+    log = logging.getLogger(library)
     before, log.disabled = log.disabled, True
     try:
         yield

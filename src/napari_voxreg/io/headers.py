@@ -20,6 +20,7 @@ from tifffile import TiffFile
 from ..core.geometry import Array
 from .guards import check_claim, check_regular, quiet_tifffile
 
+NIBABEL = (".mgh", ".mgz", ".mnc")
 DETACHED = (".mhd", ".mha", ".nhdr", ".nrrd")  # may name files that hold their pixels
 PICTURES = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # PIL knows others, of which some run programs
 HEADER = 4 * 2**20  # bytes in which the header of a MetaImage or NRRD ends
@@ -60,8 +61,8 @@ def check_image(path: Path, ending: str) -> None:
             claimed = _nifti_size(file.read(540))
     elif ending.startswith((".tif", ".gtif", ".geotif")):
         claimed, stored = _tiff_sizes(path, stored)
-    elif ending in (".png", ".jpg", ".jpeg", ".bmp"):
-        claimed = 0  # by read_picture
+    elif ending in (".png", ".jpg", ".jpeg", ".bmp", *(".hdr", ".hdr.gz", ".img", ".img.gz"), *NIBABEL):
+        claimed = 0  # by those who read them
     else:
         claimed = _itk_size(path)
     _check(path, claimed, stored)

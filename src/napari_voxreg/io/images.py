@@ -1,4 +1,4 @@
-"""Images on disk: medical formats with full geometry (SimpleITK), TIFF with its tags, PNG, JPEG, BMP."""
+"""Images on disk: medical formats with full geometry, TIFF with its tags, PNG, JPEG, BMP."""
 
 from __future__ import annotations
 
@@ -15,16 +15,24 @@ import numpy as np
 from ..core.disk import DiskFull, check_utf8
 from ..core.geometry import Array, Grid, Image, unit_factor
 from ..core.pixels import with_nan, with_opacity
+from .brain_volumes import FREESURFER, MINC
 from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
 from .headers import Refused, check_image, read_picture
 from .medical import read_medical
 from .tiff import TIME, UnclearAxes, read_tiff, tiff_refusal, write_tiff
+from .two_files import HEADERS, PIXELS
 
 log = logging.getLogger(__name__)
 
-MEDICAL = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
+MEDICAL = (
+    *(".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima"),
+    *FREESURFER,
+    *MINC,
+    *HEADERS,
+)
 TIFF = (".tif", ".tiff", ".gtif", ".gtiff", ".geotiff")
+PACKED = (".nii.gz", ".hdr.gz", ".img.gz")
 PLAIN = (".png", ".jpg", ".jpeg", ".bmp")  # without geometry
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", *TIFF, ".png", ".jpg", ".jpeg")
 
@@ -35,9 +43,9 @@ def read_image(path: Path | str) -> Image:
     Parameters
     ----------
     path : path
-        NIfTI, NRRD, MetaImage or DICOM (in millimetres, in ITK's world: left, posterior, superior), a folder
-        with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels). DICOM files need no
-        ending.
+        NIfTI, NRRD, MetaImage, DICOM, MGH or MINC (in millimetres, in ITK's world: left, posterior,
+        superior), a folder with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels).
+        DICOM files need no ending.
 
     Returns
     -------
@@ -73,7 +81,7 @@ def read_unlogged(path: Path | str) -> Image:
     if not path.is_file():
         raise ValueError(f"There is no file {path}.")
     ending = ending_of(path)
-    if ending in MEDICAL:
+    if ending in MEDICAL + PIXELS:
         return _guarded(read_medical, path)
     if ending in TIFF:
         return _guarded(read_tiff, path)
@@ -227,9 +235,9 @@ def can_write(image: Image, path: Path | str) -> bool:
 
 
 def ending_of(path: Path) -> str:
-    """A file's ending in small letters, ``.nii.gz`` as one."""
+    """A file's ending in small letters, ``.nii.gz`` and the like as one."""
     name = path.name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
+    return next((ending for ending in PACKED if name.endswith(ending)), Path(name).suffix)
 
 
 def name_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Images in medical formats, whose pixels ITK reads: NIfTI, NRRD, MetaImage and DICOM."""
+"""Images in medical formats: NIfTI, NRRD, MetaImage and DICOM, whose pixels ITK reads, MGH and MINC."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import numpy as np
 
 from ..core.disk import full_disk_named, scratch_folder
 from ..core.geometry import Image
+from .brain_volumes import FREESURFER, MINC, read_volume
 from .dicom import Slices, is_dicom, sorted_slices
 from .headers import copy_nifti
 from .nifti import blank_placement, is_second, placed, read_header, with_lost, write_first
 from .tiff import TIME
+from .two_files import HEADERS, PIXELS, joined
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -25,7 +27,7 @@ _one_at_a_time = threading.Lock()
 
 
 def read_medical(path: Path) -> Image:
-    """Read a NIfTI, NRRD, MetaImage or DICOM file, in millimetres.
+    """Read a NIfTI, Analyze, NRRD, MetaImage, DICOM, MGH or MINC file, in millimetres.
 
     Raises
     ------
@@ -46,6 +48,15 @@ def read_medical(path: Path) -> Image:
             return _read_nifti(plain, path.name)
     if name.endswith(".nii"):
         return _read_nifti(path, path.name)
+    if name.endswith(HEADERS + PIXELS):
+        with scratch_folder() as folder:
+            plain = folder / "image.nii"
+            with full_disk_named(folder.parent):
+                notes = joined(path, plain)
+            image = _read_nifti(plain, path.name)
+            return replace(image, notes=(*image.notes, *notes))
+    if name.endswith(FREESURFER + MINC):
+        return read_volume(path)
     slices = sorted_slices([str(path)], path.name) if is_dicom(path) else Slices((str(path),))
     return slices.placed(_as_image(sitk.ReadImage(str(path)), path.name))
 

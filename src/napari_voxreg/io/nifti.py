@@ -23,6 +23,7 @@ SIZE, SIZE_2 = 348, 540  # bytes of the two headers, which each of them states f
 FIELDS = {
     "sizeof_hdr": ("i4", 0),
     "dim": ("8i2", 40),
+    "intent_p": ("3f4", 56),
     "intent_code": ("i2", 68),
     "datatype": ("i2", 70),
     "bitpix": ("i2", 72),
@@ -34,11 +35,13 @@ FIELDS = {
     "sform_code": ("i2", 254),
     "quatern": ("6f4", 256),
     "srow": ("(3,4)f4", 280),
+    "intent_name": ("S16", 328),
     "magic": ("S4", 344),
 }
 FIELDS_2 = {
     "sizeof_hdr": ("i4", 0),
     "dim": ("8i8", 16),
+    "intent_p": ("3f8", 80),
     "intent_code": ("i4", 504),
     "datatype": ("i2", 12),
     "bitpix": ("i2", 14),
@@ -50,6 +53,7 @@ FIELDS_2 = {
     "sform_code": ("i4", 348),
     "quatern": ("6f8", 352),
     "srow": ("(3,4)f8", 400),
+    "intent_name": ("S16", 508),
     "magic": ("S4", 4),
 }
 START = SIZE + 4  # of the pixels in NIfTI-1 without extensions
@@ -90,6 +94,21 @@ def read_header(path: Path) -> Any:
                 raise ValueError("placed by numbers that are not finite")  # ITK would print its matrices
             return header
     raise ValueError("no NIfTI header")
+
+
+def header_in(head: bytes) -> Any | None:
+    """The fields of the NIfTI header, of either version, with which a file begins; None if it is none."""
+    for order in ("<", ">"):
+        size = int(np.frombuffer(head.ljust(4, b"\0"), f"{order}i4", 1)[0])
+        if size in (SIZE, SIZE_2) and len(head) >= size:
+            header = np.frombuffer(head, _layout(size == SIZE_2).newbyteorder(order), 1)[0]
+            return header if 1 <= int(header["dim"][0]) <= 7 else None
+    return None
+
+
+def place_of(header: Any, field: str) -> int:
+    """The byte at which a field stands in the file."""
+    return (FIELDS_2 if is_second(header) else FIELDS)[field][1]
 
 
 def is_second(header: Any) -> bool:
@@ -178,7 +197,7 @@ def placed(image: Image, header: Any, name: str) -> Image:
         return replace(image, notes=(*image.notes, note))
     ends = np.array(np.meshgrid(*[(0.0, n - 1) for n in shape], *[(0.0,)] * (3 - d))).reshape(3, -1).T
     notes = _contradictions(found, scale * pixdim[:d], ends, name)
-    lps = TO_LPS @ _squared(affine, ends)
+    lps = TO_LPS @ squared(affine, ends)
     order = [*range(d)[::-1], 3]
     grid = image.grid.affine.copy()
     grid[np.ix_([*range(-d - 1, 0)], [*range(-d - 1, 0)])] = lps[np.ix_(order, order)]
@@ -238,10 +257,17 @@ def _contradictions(found: dict[str, Array], pixdim: Array, ends: Array, name: s
     return notes
 
 
-def _squared(affine: Array, ends: Array) -> Array:
+def squared(affine: Array, ends: Array) -> Array:
     """The matrix with its axes at right angles, if that moves no corner by more than a tenth of a pixel.
 
     So a matrix that was rounded to a few digits becomes a rotation again, and one that shears stays as it is.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+        From index to world.
+    ends : ndarray, shape (8, 3)
+        Indices of the corners.
     """
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     u, _, v = np.linalg.svd(affine[:3, :3] / sizes)

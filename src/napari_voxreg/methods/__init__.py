@@ -3,7 +3,7 @@
 from collections import ChainMap
 from collections.abc import Mapping
 
-from . import auto, by_hand, diffeo, pose, translation
+from . import auto, by_hand, diffeo, landmarks, pose, translation
 from .base import Method
 from .elastix import method as elastix
 from .flow import ilk, tvl1
@@ -39,7 +39,9 @@ METHODS: dict[str, Method] = {
 }
 
 # All that a result can be of: also what takes the initial transform as it is, and finds nothing itself.
-KNOWN_METHODS: Mapping[str, Method] = ChainMap({by_hand.METHOD.name: by_hand.METHOD}, METHODS)
+KNOWN_METHODS: Mapping[str, Method] = ChainMap(
+    {module.METHOD.name: module.METHOD for module in (by_hand, landmarks)}, METHODS
+)
 
 
 def method_for(architecture: str) -> str | None:

@@ -170,7 +170,8 @@ def _apply_to_points(
             f"None of the {beyond} points lies inside the field of the transform; give world coordinates"
             f"{_unit(pair, ' in ')}, and check the direction."
         )
-    notes = [f"{beyond} of {len(given)} points lie outside the field of the transform."] if beyond else []
+    notes = [*pair.notes]
+    notes += [f"{beyond} of {len(given)} points lie outside the field of the transform."] if beyond else []
     notes += _about(exactness, pair, "points")
     return Applied(points=found, notes=tuple(notes), inverse_error=_error(exactness))
 
@@ -287,9 +288,9 @@ def warper(
     if pair.fixed is not None:
         grid = grid.in_world_of(pair.fixed)
     if direction == "moving -> fixed":
-        return Warper(pair.transform, grid, interpolation)
+        return Warper(pair.transform, grid, interpolation, pair.notes)
     inverse, exactness = inverse_on(pair.transform, pair.fixed, grid, progress)
-    notes = tuple(_about(exactness, pair, "pixels"))
+    notes = (*pair.notes, *_about(exactness, pair, "pixels"))
     return Warper(inverse, grid, interpolation, notes, _error(exactness))
 
 

@@ -1,9 +1,9 @@
-"""Transforms applied to files: an image, a table of points, or a folder of them."""
+"""Transforms applied to files: an image, points, or a folder of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,13 +22,12 @@ from ..io.images import (
     read_image,
     write_image,
 )
-from ..io.points import read_table, write_table
+from ..io.points import ENDINGS, holds_points, outside_note, points_ending, read_point_file, write_points
 from ..io.series import planned_series
 from ..transforms import Interpolation
 from .apply import Background, Direction, apply, target_grid
 from .pair_transform import Applicable, PairTransform, open_transform
 
-TABLES = (".csv", ".tsv")
 SLICES = (".dcm", ".dicom", ".ima")
 
 
@@ -49,11 +48,6 @@ class ApplyOptions:
     background: Background = 0.0
 
 
-def is_table(path: Path) -> bool:
-    """Whether a file holds points, by its ending."""
-    return ending_of(path) in TABLES
-
-
 def apply_to_file(
     transform: Applicable,
     source: Path,
@@ -61,17 +55,17 @@ def apply_to_file(
     options: ApplyOptions | None = None,
     progress: Progress = silent,
 ) -> tuple[str, ...]:
-    """Apply a transform to an image or a table of points on disk.
+    """Apply a transform to an image or a file of points on disk.
 
     Parameters
     ----------
     transform : Transform, Result, path, or a sequence of these
         As in `apply`.
     source : path
-        An image that `read_image` reads, or a table of points that `read_points` reads (.csv, .tsv), in
-        world units of the fixed image.
+        An image that `read_image` reads, or a file of points that `read_points` reads, in world units of the
+        fixed image unless it has its own.
     output : path
-        To be written, whole or not at all. A table keeps its headings and its other columns.
+        To be written, whole or not at all. In the format of the source, points keep all else that it holds.
     options : ApplyOptions, optional
     progress : Progress
         Called on the way; may raise `Cancelled`, and then nothing is written.
@@ -92,8 +86,8 @@ def apply_to_file(
     check_outputs(output)
     check_inputs_kept([source], [output])
     pair = open_transform(transform)
-    if is_table(source):
-        return _apply_to_table(pair, source, output, options)
+    if holds_points(source):
+        return _apply_to_points(pair, source, output, options)
     return _apply_to_image(pair, source, lambda planned: output, options, progress)
 
 
@@ -104,7 +98,7 @@ def apply_to_folder(
     options: ApplyOptions | None = None,
     progress: Progress = silent,
 ) -> tuple[str, ...]:
-    """Apply a transform to all images and tables of points in a folder, not in its subfolders.
+    """Apply a transform to all images and files of points in a folder, not in its subfolders.
 
     A file that cannot be read or warped is left out, and named in a note; the others go on.
 
@@ -136,6 +130,7 @@ def apply_to_folder(
     if output.exists() and output.samefile(folder):
         raise ValueError(f"{output} is the folder of the inputs; choose another one for the results.")
     pair = open_transform(transform)
+    said_of_transform, pair = pair.notes, replace(pair, notes=())  # once, not with each file
     for source in sources:
         for target in _targets(source, output):
             _check_new(target)
@@ -146,9 +141,9 @@ def apply_to_folder(
         part = subprogress(progress, k / len(sources), (k + 1) / len(sources))
         try:
             part(0.0, f"{k + 1} of {len(sources)}, {source.name}")
-            if is_table(source):
+            if holds_points(source):
                 _check_new(output / source.name)
-                said = _apply_to_table(pair, source, output / source.name, options)
+                said = _apply_to_points(pair, source, output / source.name, options)
             else:
                 said = _apply_to_image(pair, source, _named_like(source, output), options, part)
             notes += [f"{source.name}: {note}" for note in said]
@@ -160,20 +155,20 @@ def apply_to_folder(
     if len(failures) == len(sources):
         raise ValueError(f"None of the {len(sources)} files could be used; {failures[0]}")
     written = f"Wrote {len(sources) - len(failures)} of {len(sources)} files into {output}."
-    return (written, *(f"Left out {failure}" for failure in failures), *notes)
+    return (written, *said_of_transform, *(f"Left out {failure}" for failure in failures), *notes)
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The images and tables of points in a folder, sorted by name.
+    """The images and files of points in a folder, sorted by name.
 
     Raises
     ------
     ValueError
         If there are none, two would give results of one name, or they are the slices of a DICOM series.
     """
-    known = (*MEDICAL, *TIFF, *PLAIN, *TABLES)
+    known = (*MEDICAL, *TIFF, *PLAIN)
     inside = sorted(path for path in Path(folder).iterdir() if path.is_file() and path.name[0] != ".")
-    files = [path for path in inside if ending_of(path) in known]
+    files = [path for path in inside if ending_of(path) in known or holds_points(path)]
     slices = [path for path in inside if ending_of(path) in SLICES or (path not in files and is_dicom(path))]
     if slices:
         raise ValueError(
@@ -181,31 +176,38 @@ def files_in(folder: Path) -> list[Path]:
             "of a file for the output."
         )
     if not files:
-        raise ValueError(f"{folder} holds no images and no tables of points (.csv, .tsv).")
-    names = [name_of(path) for path in files if not is_table(path)]
+        raise ValueError(f"{folder} holds no images and no points ({', '.join(ENDINGS)}).")
+    names = [name_of(path) for path in files if not holds_points(path)]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"Several images in {folder} are called {twice}; rename or move one of them.")
     return files
 
 
-def _apply_to_table(
+def _apply_to_points(
     pair: PairTransform, source: Path, output: Path, options: ApplyOptions
 ) -> tuple[str, ...]:
-    """Map the points of a table."""
-    if not is_table(output):
-        raise ValueError(f"{output.name} cannot hold points; give a name that ends in {' or '.join(TABLES)}.")
-    table = read_table(source)
-    if not len(table.points):
+    """Map the points of a file."""
+    if not points_ending(output):
+        raise ValueError(f"{output.name} cannot hold points; give a name that ends in {', '.join(ENDINGS)}.")
+    back = options.direction == "moving -> fixed"
+    grid = pair.moving if back else pair.fixed
+    if grid is not None and pair.fixed is not None:
+        grid = grid.in_world_of(pair.fixed)
+    held = read_point_file(source).on(grid, source.name)
+    if not len(held.points):
         raise ValueError(f"{source.name} holds no points.")
-    if table.points.shape[1] != pair.transform.ndim:
+    if held.points.shape[1] != pair.transform.ndim:
         raise ValueError(
-            f"The points of {source.name} are {table.points.shape[1]}D and the transform is "
-            f"{pair.transform.ndim}D; give a table with as many columns of coordinates."
+            f"The points of {source.name} are {held.points.shape[1]}D and the transform is "
+            f"{pair.transform.ndim}D; give points with as many coordinates."
         )
-    done = apply(pair, table.points, direction=options.direction)
+    done = apply(pair, held.points, direction=options.direction)
     assert done.points is not None  # of points
-    write_table(table.with_points(done.points), output)
-    return done.notes
+    write_points(replace(held, points=done.points), output, source)
+    outside: tuple[str, ...] = ()
+    if grid is not None and grid.ndim == held.points.shape[1]:
+        outside = outside_note(held.points, grid, "moving" if back else "fixed")
+    return (*held.notes, *outside, *done.notes)
 
 
 def _apply_to_image(
@@ -256,6 +258,6 @@ def _check_new(path: Path) -> None:
 
 def _targets(source: Path, folder: Path) -> list[Path]:
     """The files that may be written for an input; see `format_like`."""
-    if is_table(source):
+    if holds_points(source):
         return [folder / source.name]
     return [folder / (name_of(source) + ending) for ending in (ending_of(source), ".mha", ".tif")]

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from ..methods.availability import installed
 from ..metrics.pair import Scores
 from ..metrics.verdict import FOLDED, MEASURE
 from ..transforms import Transform
+from .pair_transform import PairTransform
 from .prepare import PreparedPair, check_device, method_named, prepare
 from .result import Result
 
@@ -122,7 +124,7 @@ def compare(
     moving: Image | npt.ArrayLike,
     *,
     methods: Sequence[str] | None = None,
-    initial: str | Transform | Result | None = None,
+    initial: str | Path | Transform | Result | PairTransform | None = None,
     fixed_mask: Image | npt.ArrayLike | None = None,
     moving_mask: Image | npt.ArrayLike | None = None,
     landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
+import numpy.typing as npt
 
 from ..core.geometry import Array, Grid, Image
 from ..core.progress import Progress, subprogress
 from ..transforms import Displacement, Interpolation, Transform, displacement_on, resampled
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 SLAB = 2_000_000  # pixels of the result at once
 MARGIN = 16  # pixels around those that a slab needs: the coefficients of cubic splines fade to 1e-9
@@ -39,15 +46,55 @@ def resampled_in_slabs(
         stop = min(start + thick, grid.shape[0])
         part = subprogress(progress, start / grid.shape[0], stop / grid.shape[0])
         part(0.0, "warping")
-        slab = _cut(grid, [slice(start, stop)])
+        slab = cut(grid, [slice(start, stop)])
         field = displacement_on(transform, slab)
         box = _needed(field, slab, image.grid)
         if box is None:
             found[start:stop] = fill
             continue
-        piece = Image(np.asarray(image.data[tuple(box)]), _cut(image.grid, box))
+        piece = Image(np.asarray(image.data[tuple(box)]), cut(image.grid, box))
         found[start:stop] = resampled(piece, Displacement(field, slab), slab, interpolation, fill, part).data
     return Image(found, grid, image.name)
+
+
+def lazy_frames(
+    make: Callable[[tuple[int, ...], slice], Array],
+    counts: Sequence[int],
+    shape: Sequence[int],
+    dtype: npt.DTypeLike,
+) -> da.Array:
+    """A dask array of frames that are made when they are read, one slab of one frame at a time.
+
+    Parameters
+    ----------
+    make : callable
+        Called as ``make(position, rows)``, in any thread; makes these rows of the first axis of the frame
+        at a position along the other axes.
+    counts : sequence of int
+        Lengths of the other axes, which come first.
+    shape : sequence of int
+        Of a frame, channels last if there are any.
+    dtype : dtype
+        Of the pixels.
+
+    Returns
+    -------
+    dask.array.Array, shape (*counts, *shape)
+    """
+    import dask.array as da
+
+    thick = max(1, min(shape[0], SLAB // max(1, math.prod(shape[1:]))))
+    rows = [min(thick, shape[0] - start) for start in range(0, shape[0], thick)]
+    chunks = (*((1,) * n for n in counts), tuple(rows), *((n,) for n in shape[1:]))
+
+    def block(block_info: dict[None, dict[str, list[tuple[int, int]]]]) -> Array:
+        where = block_info[None]["array-location"]
+        position = tuple(start for start, _ in where[: len(counts)])
+        return make(position, slice(*where[len(counts)]))[(None,) * len(counts)]
+
+    # A name of its own: dask would hash what the function refers to, the pixels among it.
+    empty = np.empty((0,) * len(chunks), dtype)
+    return da.map_blocks(block, chunks=chunks, dtype=dtype, meta=empty, name=f"applied-{uuid4().hex}")
 
 
 def _needed(field: Array, slab: Grid, source: Grid) -> list[slice] | None:
@@ -62,7 +109,7 @@ def _needed(field: Array, slab: Grid, source: Grid) -> list[slice] | None:
     return [slice(int(a), int(b)) for a, b in zip(low, high, strict=True)]
 
 
-def _cut(grid: Grid, box: list[slice]) -> Grid:
+def cut(grid: Grid, box: Sequence[slice]) -> Grid:
     """A part of a grid along its first axes."""
     starts = np.zeros(grid.ndim)
     starts[: len(box)] = [part.start for part in box]

@@ -10,7 +10,15 @@ import numpy as np
 
 from ..core.geometry import Array, Grid
 from ..core.progress import Progress
-from ..transforms import Affine, BSpline, Composite, Displacement, StationaryVelocity, Transform
+from ..transforms import (
+    Affine,
+    BSpline,
+    Composite,
+    Displacement,
+    StationaryVelocity,
+    Transform,
+    displacement_on,
+)
 from ..transforms.affine import fit_points
 from ..transforms.invert import PointInverse, slopes
 
@@ -21,6 +29,7 @@ LOST = 0.1  # of the finest spacing, from which a point counts as one without a 
 ENOUGH = 0.99  # of the places between nodes that must not miss by more
 STEPS = (8, 4, 2, 1)  # pixels between the nodes of an inverse, refined until it is exact enough
 SLAB = 10_000  # nodes at once, after which progress is reported
+LAYER = 300_000  # points that are mapped there and back at once
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,39 @@ def inverse_at(
     x, missed = _solved(PointInverse(transform, known, TOLERANCE * finest, _ticking(progress)), points)
     lost = float(np.mean(missed > LOST * finest))
     return x, Exactness(float(missed.max()), lost, _folded(transform, known))
+
+
+def inverse_consistency(transform: Transform, fixed: Grid, moving: Grid, progress: Progress) -> Array:
+    """By how much mapping there and back misses: the distance between S(T(x)) and x.
+
+    Parameters
+    ----------
+    transform : Transform
+        T, from the fixed to the moving world.
+    fixed, moving : Grid
+        Of the images, in the same units; S is the inverse on the moving grid, as `apply` uses it.
+    progress : Progress
+        Called on the way; may raise `Cancelled`.
+
+    Returns
+    -------
+    ndarray, shape fixed.shape, float32
+        World units; NaN where T(x) lies outside the moving grid.
+    """
+    inverse, _ = inverse_on(transform, fixed, moving, progress)
+    there = displacement_on(transform, fixed)
+    error = np.empty(fixed.shape, dtype=np.float32)
+    thick = max(1, LAYER // max(1, int(np.prod(fixed.shape[1:]))))
+    for start in range(0, fixed.shape[0], thick):
+        progress(None, "mapping there and back")
+        index = np.indices(error[start : start + thick].shape, dtype=float).reshape(fixed.ndim, -1).T
+        index[:, 0] += start
+        nodes = fixed.to_world(index)
+        moved = nodes + there[start : start + thick].reshape(nodes.shape)
+        missed = np.linalg.norm(inverse(moved) - nodes, axis=1)
+        missed[~moving.contains(moved)] = np.nan
+        error[start : start + thick] = missed.reshape(-1, *fixed.shape[1:])
+    return error
 
 
 def _lattice(transform: Transform, fixed: Grid | None, grid: Grid) -> Array:

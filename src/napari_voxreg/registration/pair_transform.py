@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..core.geometry import Grid, unit_factor
-from ..io.transforms import fixed_grid, load_record, load_transform, moving_grid
+from ..core.geometry import Grid, Image, unit_factor
+from ..io.transforms import Grids, fixed_grid, grid_of, load_record, moving_grid, read_transform
+from ..io.transforms.formats.ants import left_out
 from ..transforms import Transform, chain
 from .result import Result
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,18 +29,26 @@ class PairTransform:
         From the fixed to the moving world, both in the units of `fixed`.
     fixed, moving : Grid or None
         The grids of the images; None where they are not known.
+    notes : tuple of str
+        What was decided when it was read, and what is approximate.
     """
 
     transform: Transform
     fixed: Grid | None = None
     moving: Grid | None = None
+    notes: tuple[str, ...] = ()
 
 
 Kept: TypeAlias = Transform | Result | PairTransform | Path | str
 Applicable: TypeAlias = Kept | Sequence[Kept]
 
 
-def open_transform(given: Applicable) -> PairTransform:
+def open_transform(
+    given: Applicable,
+    fixed: Grid | Image | Path | str | None = None,
+    moving: Grid | Image | Path | str | None = None,
+    format: str | None = None,
+) -> PairTransform:
     """Take a transform as it is kept, or compose several.
 
     Parameters
@@ -44,31 +56,65 @@ def open_transform(given: Applicable) -> PairTransform:
     given : Transform, Result, PairTransform, path, or a sequence of these
         A path is that of a file or folder that `load_transform` reads. Several are composed in the order in
         which they map points of the fixed image: the first one's fixed image is that of the chain, the last
-        one's moving image its moving image. Each is taken in the units of its own fixed image.
+        one's moving image its moving image. Each is taken in the units of its own fixed image. This is the
+        order of the list that ``antsApplyTransforms`` takes.
+    fixed, moving : Grid, Image or path, optional
+        The two images of the transform or the chain, for files that do not record them.
+    format : str, optional
+        Of files whose content does not show it; see `load_transform`.
 
     Raises
     ------
     ValueError
-        If a file is missing, damaged, unknown or of a newer version, or if the members of a chain have
-        different numbers of axes or units that cannot be converted; in one sentence.
+        If a file is missing, damaged, unknown or of a newer version, or needs the images or its format; or
+        if the members of a chain have different numbers of axes or units that cannot be converted; in one
+        sentence.
     """
     if isinstance(given, PairTransform):
         return given
     if isinstance(given, Result):
         return PairTransform(given.transform, given.fixed, given.moving)
+    grids = Grids(grid_of(fixed), grid_of(moving))
     if isinstance(given, str | Path):
-        transform, record = load_transform(given), load_record(given)
-        if record is None:
-            return PairTransform(transform)
-        return PairTransform(transform, fixed_grid(record), moving_grid(record))
+        return _from_file(Path(given), grids, format)
     if isinstance(given, Transform):
-        return PairTransform(given)
+        return PairTransform(given, *_in_one_unit(grids))
     if not isinstance(given, Sequence) or not given:
         raise ValueError(
             f"{str(given)[:60]!r} contains no transform; give a Transform, a Result, a file, or a list of "
             "them."
         )
-    return _composed([open_transform(one) for one in given])
+    if len(given) == 1:
+        return open_transform(given[0], grids.fixed, grids.moving, format)
+    inner = (None,) * (len(given) - 1)
+    files = [Path(one) for one in given if isinstance(one, str | Path)]
+    parts: list[PairTransform] = []
+    for one, first, last in zip(given, (grids.fixed, *inner), (*inner, grids.moving), strict=True):
+        if isinstance(one, str | Path):
+            parts.append(_from_file(Path(one), Grids(first, last), format, files))
+        else:
+            parts.append(open_transform(one, first, last))
+    return _composed(parts)
+
+
+def _from_file(path: Path, grids: Grids, format: str | None, chain_of: Sequence[Path] = ()) -> PairTransform:
+    """A transform on disk, with the grids of its record, or else those that are given."""
+    found = read_transform(path, grids, format)
+    notes = (*found.notes, *left_out(path, chain_of))
+    log.info("read %s", path)
+    for note in notes:
+        log.info(note)
+    record = load_record(path) if format is None and path.exists() else None
+    if record is not None:
+        return PairTransform(found.transform, fixed_grid(record), moving_grid(record), notes)
+    return PairTransform(found.transform, *_in_one_unit(grids), notes)
+
+
+def _in_one_unit(grids: Grids) -> tuple[Grid | None, Grid | None]:
+    """The fixed grid, and the moving one in its units."""
+    if grids.fixed is None or grids.moving is None:
+        return grids.fixed, grids.moving
+    return grids.fixed, grids.moving.in_world_of(grids.fixed)
 
 
 def _composed(parts: Sequence[PairTransform]) -> PairTransform:
@@ -83,7 +129,8 @@ def _composed(parts: Sequence[PairTransform]) -> PairTransform:
     moving = last.moving
     if moving is not None and first.fixed is not None:
         moving = moving.in_units(first.fixed.units)
-    return PairTransform(chain(*(_in_units_of(part, first) for part in parts)), first.fixed, moving)
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    return PairTransform(chain(*(_in_units_of(part, first) for part in parts)), first.fixed, moving, notes)
 
 
 def in_units(transform: Transform, own: Sequence[str], units: Sequence[str]) -> Transform:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ..images.nodata import nodata_note, without_nodata
 from ..images.notes import reading_notes
 from ..images.preprocess import driving_channel, mask_on
 from ..images.task import Landmarks, Task
+from ..io.points import outside_note
 from ..methods import KNOWN_METHODS, METHODS
 from ..methods.availability import require
 from ..methods.base import Method, Outcome
@@ -29,7 +31,7 @@ from ..metrics.pair import PairMetrics, Scores
 from ..metrics.verdict import judge
 from ..transforms import Affine, Transform
 from .initial import INITIAL_TRANSFORMS, initial_transform
-from .pair_transform import PairTransform, in_units
+from .pair_transform import PairTransform, in_units, open_transform
 from .result import Result
 from .slices import Slices, across
 
@@ -86,7 +88,7 @@ class PreparedPair:
         Parameters
         ----------
         method : str
-            A name in ``METHODS``, or "by hand".
+            A name in ``METHODS``, or "by hand" or "landmarks".
         params : Params
             All its parameters, see `Method.parameters`.
         progress : Progress
@@ -182,7 +184,7 @@ def prepare(
     fixed: Image | npt.ArrayLike,
     moving: Image | npt.ArrayLike,
     *,
-    initial: str | Transform | Result | None = None,
+    initial: str | Path | Transform | Result | PairTransform | None = None,
     fixed_mask: Image | npt.ArrayLike | None = None,
     moving_mask: Image | npt.ArrayLike | None = None,
     landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
@@ -216,7 +218,8 @@ def prepare(
         )
     if fixed.ndim not in (2, 3):
         raise ValueError(f"Images with {fixed.ndim} axes cannot be registered; choose 2D or 3D ones.")
-    notes = reading_notes(images, masks)
+    initial, said = _opened(initial, images)
+    notes = (*reading_notes(images, masks), *said)
     own = moving.grid
     moving = moving.with_grid(own.in_world_of(fixed.grid))
     factors = [unit_factor(a, b) for a, b in zip(own.units, fixed.grid.units, strict=True)]
@@ -231,6 +234,9 @@ def prepare(
         seed,
         device,
     )
+    if task.landmarks is not None:
+        for points, image, which in zip(task.landmarks, (fixed, moving), ("fixed", "moving"), strict=True):
+            notes += outside_note(points, image.grid, which)
     notes += nodata_note(("fixed", without), ("moving", without_too))
     slices = None
     if grids[0].ndim == grids[1].ndim:
@@ -336,6 +342,15 @@ def _landmarks(
                 f"The {which} landmarks must be finite world coordinates of shape (N, {len(factors)})."
             )
     return fixed, moving * factors
+
+
+def _opened(
+    initial: str | Path | Transform | Result | PairTransform | None, images: tuple[Image, Image]
+) -> tuple[str | Transform | Result | PairTransform | None, tuple[str, ...]]:
+    """An initial transform, read if it is a file, and what a user should know of it."""
+    if isinstance(initial, Path):
+        initial = open_transform(initial, images[0].grid, images[1].grid)
+    return initial, initial.notes if isinstance(initial, PairTransform) else ()
 
 
 def _kept(initial: Result | PairTransform, grid: Grid) -> Transform:

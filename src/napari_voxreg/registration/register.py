@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from ..core.geometry import Image
 from ..core.params import Params
 from ..core.progress import Progress, silent, subprogress
 from ..transforms import Transform
+from .pair_transform import PairTransform
 from .prepare import method_named, prepare
 from .result import Result
 
@@ -24,7 +26,7 @@ def register(
     method: str = DEFAULT_METHOD,
     preset: str | None = None,
     params: Params | Mapping[str, Any] | None = None,
-    initial: str | Transform | Result | None = None,
+    initial: str | Path | Transform | Result | PairTransform | None = None,
     fixed_mask: Image | npt.ArrayLike | None = None,
     moving_mask: Image | npt.ArrayLike | None = None,
     landmarks: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
@@ -40,15 +42,15 @@ def register(
     fixed, moving : Image or array_like
         Both 2D or both 3D, any pixel type, channels last; plain arrays get unit spacing. Never modified.
     method : str
-        A name in ``METHODS``, or "by hand", which keeps the initial transform as it is.
+        A name in ``METHODS``, or "by hand" or "landmarks", which keep the initial transform as it is.
     preset : str, optional
         One of the method's presets; its first by default.
     params : Params or mapping, optional
         All parameters, or changes to those of the preset.
-    initial : str, Transform, Result or None
+    initial : str, Path, Transform, Result, PairTransform or None
         The initial transform: None takes the images at their current positions in the world; ``"corners"``,
-        ``"centres"``, ``"moments"`` and ``"landmarks"`` are described in `initial_transform`; a transform or
-        an earlier result is continued.
+        ``"centres"``, ``"moments"`` and ``"landmarks"`` are described in `initial_transform`; a transform, an
+        earlier result or a transform file of any program is continued.
     fixed_mask, moving_mask : Image or array_like, optional
         Pixels that are not zero count. An `Image` may have a grid of its own; an array has its image's.
     landmarks : tuple of array_like, optional

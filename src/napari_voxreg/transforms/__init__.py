@@ -9,7 +9,7 @@ from .affine import Affine
 from .base import Record, Transform
 from .bspline import BSpline
 from .composite import Composite, Displacement, chain, displacement_on
-from .fields import jacobian_determinant, without_affine
+from .fields import curl, jacobian_determinant, principal_strain, without_affine
 from .projective import Homography, Quadratic
 from .resample import resampled, warp
 from .sampling import INTERPOLATIONS, Interpolation
@@ -41,8 +41,10 @@ __all__ = [
     "ThinPlate",
     "Transform",
     "chain",
+    "curl",
     "displacement_on",
     "jacobian_determinant",
+    "principal_strain",
     "resampled",
     "warp",
     "without_affine",

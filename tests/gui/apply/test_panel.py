@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from napari._app_model import get_app_model
 from napari.layers import Labels, Points, Shapes
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
 from scipy.ndimage import gaussian_filter
@@ -169,6 +170,58 @@ def test_a_saved_file_and_several_composed(panel, viewer, qtbot, add_run, tmp_pa
     with qtbot.waitSignal(panel.failed):
         click(panel.bar.button)
     assert "bent.h5 is not the file" in panel.said.text()
+
+
+def drop(panel, *paths):
+    """Drop files on the panel, as a file manager does."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    where, buttons = QPointF(5, 5), Qt.MouseButton.LeftButton
+    arguments = (Qt.DropAction.CopyAction, mime, buttons, Qt.KeyboardModifier.NoModifier)
+    enter = QDragEnterEvent(where.toPoint(), *arguments)
+    panel.dragEnterEvent(enter)
+    assert enter.isAccepted()
+    panel.dropEvent(QDropEvent(where, *arguments))
+
+
+def test_files_of_other_programs_are_dropped_and_applied(panel, viewer, qtbot, tmp_path):
+    fixed = image_from_layer(viewer.layers["fixed"])
+    transform = bent(fixed.grid)
+    save_transform(transform, tmp_path / "a_", fixed.grid, format="ants")
+    assert not panel.foreign_fold.isVisible()
+    drop(panel, tmp_path / "a_0GenericAffine.mat", tmp_path / "a_1Warp.nii.gz")  # in any order
+    files = tuple(tmp_path / name for name in ("a_1Warp.nii.gz", "a_0GenericAffine.mat"))
+    assert panel.transforms.chosen == files and panel.foreign_fold.isVisible()
+    assert not panel.foreign_fold.open
+    write_image(fixed, tmp_path / "fixed.mha")
+    panel.foreign.fixed.choose(tmp_path / "fixed.mha")
+    check(panel, "moving")
+    press(panel, qtbot)
+    expected = apply(transform, image_from_layer(viewer.layers["moving"]), grid=fixed.grid, background="own")
+    new = viewer.layers["moving applied a_1Warp.nii + a_0GenericAffine"]
+    assert np.allclose(new.data, expected, equal_nan=True, atol=1e-4)
+    drop(panel, tmp_path / "fixed.mha")
+    assert "not a field of displacements" in panel.said.text() or "not a transform file" in panel.said.text()
+    assert panel.transforms.chosen == files
+
+
+def test_a_bare_matrix_asks_for_its_format(panel, viewer, qtbot, tmp_path):
+    fixed = image_from_layer(viewer.layers["fixed"])
+    matrix = np.array([[1, 0, 2.0], [0, 1, 1.0], [0, 0, 1]])
+    np.savetxt(tmp_path / "m.txt", matrix)
+    write_image(fixed, tmp_path / "fixed.mha")
+    drop(panel, tmp_path / "m.txt")
+    assert panel.foreign_fold.open and panel.transforms.chosen == (tmp_path / "m.txt",)
+    panel.foreign.fixed.choose(tmp_path / "fixed.mha")
+    check(panel, "moving")
+    with qtbot.waitSignal(panel.failed, timeout=20_000):
+        click(panel.bar.button)
+    assert "Format in the Apply panel" in panel.said.text()
+    panel.foreign.choose("matrix")
+    press(panel, qtbot)
+    moving = image_from_layer(viewer.layers["moving"])
+    expected = apply(Affine(matrix), moving, grid=fixed.grid, background="own")
+    assert np.allclose(viewer.layers["moving applied m"].data, expected, equal_nan=True, atol=1e-5)
 
 
 def test_an_affine_result_may_be_set_without_resampling(panel, viewer, qtbot, add_run):

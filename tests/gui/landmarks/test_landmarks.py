@@ -1,5 +1,6 @@
 """The Landmarks panel in a real viewer, driven by mouse and keyboard."""
 
+import shlex
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,16 +11,18 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMainWindow
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import METHODS, Affine, load_transform
+from napari_voxreg import METHODS, Affine, load_result, load_transform
+from napari_voxreg.cli import main as cli
 from napari_voxreg.core.geometry import unit_factor
 from napari_voxreg.core.progress import silent
 from napari_voxreg.gui.doors import open_panel
-from napari_voxreg.gui.landmarks import panel as panel_module
+from napari_voxreg.gui.landmarks import files as files_module
 from napari_voxreg.gui.layers.snapshots import data_to_world, snapshot
 from napari_voxreg.gui.look.look import camera_of
 from napari_voxreg.gui.register.checks import chosen_in
-from napari_voxreg.gui.session.script import python_script
+from napari_voxreg.gui.session.script import command_line, python_script
 from napari_voxreg.gui.session.state import Run, session_state
+from napari_voxreg.io.points import PairFile
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 
@@ -141,7 +144,7 @@ def placed(panel):
     pairs = panel._with_points()
     moving = PLACES + OFFSET
     moving[4] += (2, 1)
-    pairs.replace_by(PLACES, 1000 * moving)
+    pairs.replace_by(PairFile(PLACES, 1000 * moving))
     return panel
 
 
@@ -286,22 +289,22 @@ def test_dragging_a_point_moves_the_preview_without_resampling(placed, viewer, q
 def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatch):
     panel = placed
     path = tmp_path / "pairs.csv"
-    monkeypatch.setattr(panel_module.QFileDialog, "getSaveFileName", lambda *args: (str(path), ""))
-    panel.buttons["Save CSV…"].click()
+    monkeypatch.setattr(files_module.QFileDialog, "getSaveFileName", lambda *args: (str(path), ""))
+    panel.buttons["Save points…"].click()
     assert panel.said.text() == f"Saved: {path}"
     assert path.read_text(encoding="utf-8").startswith(
         "number,fixed_row,fixed_column,moving_row,moving_column\n1,6.0,8.0,9000.0,"
     )
-    panel.pairs.replace_by(PLACES[:1], PLACES[:1])
-    monkeypatch.setattr(panel_module.QFileDialog, "getOpenFileName", lambda *args: (str(path), ""))
-    panel.buttons["Open CSV…"].click()
+    panel.pairs.replace_by(PairFile(PLACES[:1], PLACES[:1]))
+    monkeypatch.setattr(files_module.QFileDialog, "getOpenFileName", lambda *args: (str(path), ""))
+    panel.buttons["Open points…"].click()
     np.testing.assert_allclose(panel.pairs.complete[1], PLACES)
     np.testing.assert_allclose(panel.pairs.complete[2][:4], PLACES[:4] + OFFSET)
-    path.write_text("x,y\n1,2\n")
-    panel.buttons["Open CSV…"].click()
-    assert "name no coordinates of the fixed image; call the columns fixed x" in panel.said.text()
+    path.write_text("fixed,moving\n1,2\n")
+    panel.buttons["Open points…"].click()
+    assert "name no coordinates; call the columns x, y" in panel.said.text()
     path.write_text("fixed z,fixed y,fixed x,moving z,moving y,moving x\n1,2,3,4,5,6\n")
-    panel.buttons["Open CSV…"].click()
+    panel.buttons["Open points…"].click()
     assert panel.said.text() == "The points are 3D and the images 2D; open others."
 
     panel.fit_box.choose("rigid")
@@ -336,6 +339,48 @@ def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatc
     assert panel.area.widget().minimumSizeHint().width() <= panel.area.viewport().width()
 
 
+@pytest.mark.parametrize(("kind", "smoothing"), [("affine", 0.0), ("thin plate", 0.1)])
+def test_a_fit_is_kept_as_a_result(placed, viewer, qtbot, tmp_path, kind, smoothing):
+    panel, state = placed, session_state(viewer)
+    panel.fit_box.choose(kind, smoothing)
+    fitted, points = panel.fitted, np.random.default_rng(1).uniform(0, 40, (30, 2))
+    register = open_panel(viewer, "Register")
+    panel.to_front()
+    with qtbot.waitSignal(register.finished, timeout=60_000):
+        panel.buttons["Keep as result"].click()
+        assert register.busy
+        panel.buttons["Keep as result"].click()  # too soon
+        assert panel.said.text() == "Register is at work; keep the fit when its run has ended."
+    (run,) = state.runs
+    assert state.current is run and run.result.method == "landmarks"
+    assert run.result.params.as_dict() == {"fit": kind, "smoothing": smoothing, "pairs": 5}
+    np.testing.assert_allclose(run.result.transform(points), fitted(points), atol=1e-9)
+    assert run.result.verdict.outcome == "better"
+    assert "1 landmarks warped: moving > fixed" in [layer.name for layer in viewer.layers]
+
+    results = open_panel(viewer, "Results")
+    assert results.table.contents.text([0]).split("\n")[1].startswith("1 landmarks")
+    apply_panel = open_panel(viewer, "Apply")
+    apply_panel.apply_last()
+    qtbot.waitUntil(lambda: "applied" in viewer.layers[-1].name, timeout=20_000)
+    assert not results.buttons["Copy as Python"].isHidden()
+    script = python_script(run.result, run.chosen, tmp_path)
+    assert "method='landmarks'" in script and "initial=load_transform(" in script
+    words = shlex.split(command_line(run.result, run.chosen, tmp_path))
+    assert cli.main([*words[1:-1], "cpu"]) == 0
+    again = load_result(tmp_path / "result")
+    assert again.params == run.result.params
+    np.testing.assert_allclose(again.transform(points), fitted(points), atol=1e-6)
+
+    loaded = load_result(run.result.save(tmp_path / "kept"))
+    assert loaded.method == "landmarks" and loaded.params == run.result.params
+    np.testing.assert_allclose(loaded.transform(points), fitted(points), atol=1e-9)
+    results.buttons["Undo"].click()
+    assert not state.runs and "1 landmarks warped: moving > fixed" not in viewer.layers
+    results.buttons["Redo"].click()
+    assert state.runs == [run]
+
+
 def test_the_error_of_a_result_at_the_landmarks(placed, viewer, qtbot, result_of):
     panel, state = placed, session_state(viewer)
     taken = [snapshot(viewer.layers[name]) for name in ("fixed", "moving")]
@@ -368,7 +413,7 @@ def test_volumes_rotated_anisotropic_and_in_time(viewer, qtbot):
     assert "homography" not in [panel.fit_box.box.itemText(k) for k in range(panel.fit_box.box.count())]
     fixed = pairs.fixed.grid.to_world(rng.uniform(2, 10, (6, 3)))
     moving = fixed @ turned(20).T + (1, 2, 3)
-    pairs.replace_by(fixed, moving)
+    pairs.replace_by(PairFile(fixed, moving))
     np.testing.assert_allclose(pairs.complete[1], fixed, atol=1e-9)
     np.testing.assert_allclose(pairs.complete[2], moving, atol=1e-9)
     assert (pairs.fixed.points.data[:, 0] == 1).all()  # at the time that was shown
@@ -382,3 +427,76 @@ def test_volumes_rotated_anisotropic_and_in_time(viewer, qtbot):
     qtbot.waitUntil(lambda: "resampled" in viewer.layers["preview: moving"].metadata, timeout=5000)
     panel.previewing.click()
     assert [layer.visible for layer in viewer.layers] == [True] * 4
+
+
+LABELS = ("left", "right", "top", "bottom", "middle")
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("BigWarp (*.csv)", ["p.csv"]),
+        ("Slicer markups, one file for each image (*.mrk.json)", ["p_fixed.mrk.json", "p_moving.mrk.json"]),
+        ("Slicer fiducials, one file for each image (*.fcsv)", ["p_fixed.fcsv", "p_moving.fcsv"]),
+        ("elastix points, one file for each image (*.txt)", ["p_fixed.txt", "p_moving.txt"]),
+    ],
+)
+def test_pairs_of_other_programs_come_back(placed, viewer, tmp_path, monkeypatch, kind, names):
+    panel = placed
+    panel.pairs.replace_by(PairFile(PLACES, 1000 * (PLACES + OFFSET), LABELS))
+    named = tmp_path / names[0].replace("_fixed", "")
+    monkeypatch.setattr(files_module.QFileDialog, "getSaveFileName", lambda *args: (str(named), kind))
+    panel.buttons["Save points…"].click()
+    assert panel.said.text() == "Saved: " + " and ".join(str(tmp_path / name) for name in names)
+    panel.pairs.replace_by(PairFile(PLACES[:1], PLACES[:1]))
+    asked = iter(names)
+    monkeypatch.setattr(
+        files_module.QFileDialog, "getOpenFileName", lambda *args: (str(tmp_path / next(asked)), "")
+    )
+    panel.buttons["Open points…"].click()
+    np.testing.assert_allclose(panel.pairs.complete[1], PLACES, atol=1e-9)
+    np.testing.assert_allclose(panel.pairs.complete[2], PLACES + OFFSET, atol=1e-9)
+    if "txt" not in names[0]:
+        assert panel.pairs.for_file().labels == LABELS
+        assert [row[0] for row in cells(panel)][:2] == ["1 left", "2 right"]
+        panel.pairs.remove(1)
+        assert panel.pairs.for_file().labels == LABELS[1:]
+        panel.pairs.undo()
+        assert panel.pairs.for_file().labels == LABELS
+        panel.pairs.place(6, PLACES[0], PLACES[0] + OFFSET)
+        assert panel.pairs.for_file().labels == (*LABELS, "6")
+
+
+def test_points_of_two_layers_correspond_by_label_and_those_outside_are_said(panel, viewer, tmp_path):
+    (tmp_path / "f.csv").write_text("x,y,label\n8,6,a\n40,8,b\n9,400,c\n")
+    (tmp_path / "m.csv").write_text("x,y,label\n36000,11000,b\n4000,9000,a\n")
+    for name in "fm":
+        panel._dropped([tmp_path / f"{name}.csv"])
+    fixed, moving = viewer.layers["f"], viewer.layers["m"]
+    fixed.units = ("mm", "mm")
+    assert fixed.features["label"].tolist() == ["a", "b", "c"]
+    panel.layers.choose_points(fixed, moving)
+    numbers, first, second = panel.pairs.complete
+    assert numbers.tolist() == [1, 2]
+    np.testing.assert_allclose(first, [[6, 8], [8, 40]])
+    np.testing.assert_allclose(second, [[9, 4], [11, 36]])
+    assert "number 3 has no moving point" in panel.sentence.text()
+    panel.pairs.place(3, None, np.array([9.0, 30.0]))
+    panel.pairs.place(3, np.array([400.0, 9.0]))
+    assert "1 of the 3 fixed points lies outside the fixed image" in panel.sentence.text()
+
+
+def test_pairs_dropped_on_the_canvas_are_the_landmarks(panel, viewer, qtbot, tmp_path):
+    path = tmp_path / "landmarks.csv"
+    path.write_text('"Pt-0","true","4000","9000","8","6"\n"Pt-1","false","1","2","3","4"\n')
+    panel._dropped([path])
+    np.testing.assert_allclose(panel.pairs.complete[1], PLACES[:1])
+    np.testing.assert_allclose(panel.pairs.complete[2], PLACES[:1] + OFFSET)
+    assert panel.said.text() == "1 point of landmarks.csv is left out: inactive in BigWarp."
+    (tmp_path / "a.fcsv").write_text(
+        "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n1,8,6,0\n"
+    )
+    panel._dropped([tmp_path / "a.fcsv"])
+    # In the units of the viewer.
+    assert viewer.layers["a"].data.tolist() == [[6000, 8000]]
+    assert [str(unit) for unit in viewer.layers["a"].units] == ["micrometer"] * 2

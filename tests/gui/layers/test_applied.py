@@ -24,6 +24,7 @@ from napari_voxreg import (
 from napari_voxreg.core.progress import silent
 from napari_voxreg.gui.layers.applied import LayerOptions, applied_layer, take
 from napari_voxreg.gui.layers.snapshots import data_to_world, image_from_layer
+from napari_voxreg.registration import in_slabs
 from napari_voxreg.registration.pair_transform import PairTransform
 
 SHAPES = {2: (24, 30), 3: (12, 14, 16)}
@@ -217,11 +218,96 @@ def test_time_channels_and_pyramids(lazy):
     )
     new = Layer.create(*applied_layer(take(layer), pair, LayerOptions(), "t", silent)[0])
     assert new.data.shape == (3, 2, *SHAPES[2]) and not new.multiscale
+    assert isinstance(new.data, da.Array) == lazy
     assert new.axis_labels == layer.axis_labels and new.units == layer.units
     assert np.allclose(data_to_world(new)[0], [0.5, 0, 0, 0, 4])
     source = Grid.from_spacing(SHAPES[2], (1.2, 0.9), units="millimeter")
     expected = apply(pair, Image(stack[2, 1], source), background="own")
     assert np.allclose(new.data[2, 1], expected, equal_nan=True, atol=1e-6)
+
+
+class Counted:
+    """An array that remembers what was read of it."""
+
+    def __init__(self, data):
+        self.data, self.shape, self.dtype, self.ndim = data, data.shape, data.dtype, data.ndim
+        self.read = []
+
+    def __getitem__(self, key):
+        self.read.append(key)
+        return self.data[key]
+
+
+def stepped(d, unit, last=False):
+    """`place` with one more axis, first or last."""
+    where, order = place(d), [*range(d)]
+    matrix, order = np.eye(d + 2), [*order, d] if last else [d, *order]
+    inner = [*range(d), d + 1] if last else [*range(1, d + 2)]
+    matrix[np.ix_(inner, inner)] = where["affine"]
+    names = [*("z", "y", "x")[-d:], "c" if last else "t"]
+    units, scale = [*where["units"], unit], [*where["scale"], 2.0]
+    return {
+        "affine": matrix,
+        "scale": [scale[k] for k in order],
+        "units": [units[k] for k in order],
+        "axis_labels": [names[k] for k in order],
+    }
+
+
+def movie(ndim):
+    """A lazy movie, one frame a chunk, what counts its reading, and the layer."""
+    stack = np.random.default_rng(1).normal(size=(6, *SHAPES[ndim])).astype(np.float32)
+    counted = Counted(stack)
+    lazy = da.from_array(counted, chunks=(1, *SHAPES[ndim]), asarray=True)
+    layer = ImageLayer(lazy, contrast_limits=(-3, 3), **stepped(ndim, "second"))
+    counted.read.clear()
+    return stack, counted, layer
+
+
+@pytest.mark.parametrize("direction", ["moving -> fixed", "fixed -> moving"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_lazy_layer_stays_lazy_and_a_frame_is_read_when_it_is_seen(ndim, direction, monkeypatch):
+    monkeypatch.setattr(in_slabs, "SLAB", 500)
+    pair, options = pair_of("displacement", ndim), LayerOptions(direction, background=0.0)
+    stack, counted, layer = movie(ndim)
+    eager = ImageLayer(stack, **stepped(ndim, "second"))
+    [expected, *_], notes = applied_layer(take(eager), pair, options, "t", silent)
+    [found, *_], same = applied_layer(take(layer), pair, options, "t", silent)
+    assert isinstance(found, da.Array) and not counted.read and same == notes
+    assert found.shape == expected.shape and found.dtype == expected.dtype
+    assert max(np.prod(found.chunksize), 500) == 500 and found.chunksize[0] == 1
+    np.testing.assert_allclose(np.asarray(found[4]), expected[4], atol=1e-5)
+    assert counted.read and all(key[0] in (4, slice(4, 5)) for key in counted.read)
+    np.testing.assert_allclose(found.compute(), expected, atol=1e-5)
+    assert np.array_equal(counted.data, stack)
+
+
+def test_lazy_colours_labels_and_other_orders_of_axes(viewer):
+    pair, rng = pair_of("affine", 2), np.random.default_rng(2)
+    size = SHAPES[2]
+    colours = rng.integers(0, 255, (3, *size, 3)).astype(np.uint8)
+    labels = rng.integers(0, 4, (3, *size))
+    more, last = stepped(2, "pixel"), stepped(2, "pixel", last=True)
+    for data, make, keywords in (
+        (colours, ImageLayer, {**more, "rgb": True}),
+        (labels, Labels, more),
+        (rng.normal(size=(*size, 3)).astype(np.float32), ImageLayer, {**last, "contrast_limits": (-3, 3)}),
+    ):
+        lazy = make(da.from_array(data, chunks=(1, *data.shape[1:])), **keywords)
+        first, second = (
+            applied_layer(take(one), pair, LayerOptions(), "t", silent)[0]
+            for one in (make(data, **keywords), lazy)
+        )
+        assert isinstance(second[0], da.Array)
+        np.testing.assert_allclose(np.asarray(second[0]), first[0], atol=1e-5)
+        shown = viewer.add_layer(Layer.create(*second))  # napari takes it
+        assert shown.data.shape == first[0].shape
+
+
+def test_a_lazy_plane_is_made_at_once():
+    layer = ImageLayer(da.zeros(SHAPES[2], chunks=8), contrast_limits=(0, 1), **place(2))
+    [found, *_], _ = applied_layer(take(layer), pair_of("affine", 2), LayerOptions(), "t", silent)
+    assert isinstance(found, np.ndarray)  # all of it is seen at once
 
 
 def test_the_grid_the_pixel_size_and_the_interpolation_are_taken():

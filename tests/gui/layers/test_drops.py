@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import imageio.v3 as iio
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import QApplication, QDialog, QRadioButton, QWidget
 from napari_voxreg import Grid, Image
 from napari_voxreg.gui.layers.canvas_drops import CanvasDrops
 from napari_voxreg.io.images import write_image
+from napari_voxreg.io.points import PointFile, write_points
 from napari_voxreg.samples import make_sample
 
 GRID = Grid.from_spacing((5, 24, 20), (3.0, 1.5, 2.0), (10.0, -20.0, 30.0), units="millimeter")
@@ -143,6 +145,29 @@ def test_an_extension_unknown_to_napari_opens_without_a_prompt(viewer, watch, tm
     assert np.allclose(viewer.layers[0].scale, (1.0, 1.5, 2.0))
 
 
+@pytest.mark.parametrize("kind", ["fcsv", "mrk.json"])
+def test_points_of_slicer_open_with_their_labels_without_a_prompt(viewer, watch, tmp_path, kind):
+    viewer.add_image(VOLUME.data, scale=GRID.spacing, translate=GRID.origin, units="mm")
+    prompts = watch()
+    places = GRID.to_world([[1, 2, 3], [4, 5, 6]])
+    drop(write_points(PointFile(places, ("nasion", "inion"), "millimeter"), tmp_path / f"a.{kind}"))
+    assert prompts.shown == []
+    layer = viewer.layers["a"]
+    assert np.allclose(layer.data, places)
+    assert layer.features["label"].tolist() == layer.text.values.tolist() == ["nasion", "inion"]
+    assert {str(unit) for unit in layer.units} == {"millimeter"}
+
+
+def test_volumes_of_freesurfer_open_without_a_prompt(viewer, watch, tmp_path):
+    path = tmp_path / "a.mgz"
+    nibabel.MGHImage(VOLUME.data.T, np.diag([2.0, 1.5, 3.0, 1.0])).to_filename(path)
+    prompts = watch()
+    drop(path)
+    assert prompts.shown == []
+    (layer,) = viewer.layers
+    assert np.allclose(layer.scale, GRID.spacing) and {str(unit) for unit in layer.units} == {"millimeter"}
+
+
 def test_geotiff_under_its_own_name_opens_in_decibel_without_a_prompt(viewer, watch, tmp_path):
     prompts = watch()
     drop(make(tmp_path, "geotiff"))
@@ -188,6 +213,23 @@ def test_with_a_panel_open_files_with_geometry_go_to_it_unprompted(viewer, qtbot
     viewer.window.remove_dock_widget("all")
     drop(make(tmp_path, "png"))
     assert len(viewer.layers) == 1
+
+
+def test_with_a_panel_open_tables_of_points_go_to_it_but_for_those_of_napari(viewer, qtbot, watch, tmp_path):
+    taken = panel_in(viewer, qtbot)
+    prompts = watch()
+    tables = {
+        "bigwarp.csv": '"Pt-0","true","1","2","3","4"\n',
+        "pairs.csv": "fixed x,fixed y,moving x,moving y\n1,2,3,4\n",
+        "ants.csv": "x,y,z,t\n1,2,3,0\n",
+        "napari.csv": "index,axis-0,axis-1\n0,1,2\n",
+    }
+    for name, text in tables.items():
+        (tmp_path / name).write_text(text)
+        drop(tmp_path / name)
+    assert prompts.shown == []
+    assert taken == [[tmp_path / name] for name in ("bigwarp.csv", "pairs.csv", "ants.csv")]
+    assert [layer.source.reader_plugin for layer in viewer.layers] == ["napari"]
 
 
 def test_with_a_panel_open_photos_still_go_to_napari(viewer, qtbot, watch, tmp_path):

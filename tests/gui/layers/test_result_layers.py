@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
-from napari.layers import Labels, Layer
+from napari.layers import Labels, Layer, Vectors
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import Grid, Image, load_transform, warp
 from napari_voxreg.gui.layers.drawings import ARROWS, arrows, deformed_grid, tiles
+from napari_voxreg.gui.layers.maps import FOLDED
 from napari_voxreg.gui.layers.placement import pair_name
-from napari_voxreg.gui.layers.result_layers import FOLDED, Show, result_layers
+from napari_voxreg.gui.layers.result_layers import Show, result_layers
 from napari_voxreg.gui.layers.snapshots import snapshot
+from napari_voxreg.gui.session.run_layers import add_made
 from napari_voxreg.metrics.similarity import ssim_map
 from napari_voxreg.transforms import Affine, BSpline, Displacement, StationaryVelocity, ThinPlate, chain
 
@@ -325,6 +327,33 @@ def test_displacement_and_jacobian_are_without_the_affine_part(result_of):
     assert np.abs(jacobian - 1).max() > 0.5 and abs(np.median(jacobian) - 1) < 0.05
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_strain_curl_and_inverse_error_are_those_of_the_world(ndim, result_of):
+    shape = (40, 48) if ndim == 2 else (14, 30, 26)
+    taken = snapshot(ImageLayer(texture(shape), name="fixed", **OBLIQUE[ndim]))
+    centre = taken.grid().centre
+    matrix = np.eye(ndim + 1)
+    matrix[:2, :2] = [[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]]
+    about = chain(Affine.translation(-centre), Affine(matrix), Affine.translation(centre))
+    result = result_of(taken.image(), taken.image(), about)
+    kinds = ("strain", "curl", "consistency")
+    show = Show(affine=True, **dict.fromkeys(kinds, True)).only(kinds)
+    layers = [Layer.create(*layer) for layer in result_layers(result, taken, taken, show=show)]
+    assert [layer.name.removeprefix("fixed > fixed ") for layer in layers] == [
+        "principal strain", "curl", "inverse-consistency error (mm)",
+    ]  # fmt: skip
+    np.testing.assert_allclose(layers[0].data, 0, atol=1e-5)
+    np.testing.assert_allclose(layers[1].data, 2 * np.sin(0.1), atol=1e-5)
+    assert np.nanmax(layers[2].data) < 1e-6 and np.isnan(layers[2].data).any()
+    assert layers[0].contrast_limits[0] == -layers[0].contrast_limits[1]
+    assert layers[1].contrast_limits[0] == (0 if ndim == 3 else -layers[1].contrast_limits[1])
+    for layer in result_layers(result, taken, taken, show=show.only(["strain", "curl"])):
+        assert layer[0].dtype == np.float32 and layer[0].shape == taken.grid().shape
+    without = Show().only(["strain", "curl"])
+    for data, *_ in result_layers(result, taken, taken, show=without):
+        np.testing.assert_allclose(data, 0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("dtype", "ground", "expected"), [("f4", 0, np.nan), ("i2", -1000, -1000), ("u1", 250, 250)]
 )
@@ -404,6 +433,34 @@ def test_nothing_moved_is_shown_without_complaint(viewer, result_of):
     assert len(layers) == 7 and len(layers[-1].data) == 0  # no arrows
     assert all(len(made.name) < 75 for made in layers)
     np.testing.assert_array_equal(layers[0].data, layer.data)
+
+
+def test_a_layer_is_sliced_once_and_not_copied(viewer, qtbot, result_of, monkeypatch):
+    fixed_layer, moving_layer = pair_in(viewer, 2)
+    fixed, moving = snapshot(fixed_layer, viewer), snapshot(moving_layer, viewer)
+    result = result_of(fixed.image(), moving.image(), affine(2, (1, 2)))
+    for kind in (ImageLayer, Vectors):
+        for name in ("_update_thumbnail", "set_view_slice"):
+            original = getattr(kind, name)
+
+            def counted(layer, original=original, name=name):
+                calls.append((name, layer))
+                original(layer)
+
+            monkeypatch.setattr(kind, name, counted)
+    for data in result_layers(result, fixed, moving, show=ALL):
+        if data[2] == "points":
+            continue
+        calls = []
+        layer = add_made(viewer, data, visible=True)
+        own = [name for name, one in calls if one is layer]
+        assert own.count("set_view_slice") == 1
+        assert data[2] == "image" or own.count("_update_thumbnail") == 1  # napari draws it line by line
+        assert layer.visible and np.shares_memory(layer.data, data[0])
+        bar = data[1]["metadata"]["voxreg"]["kind"] in ("magnitude", "jacobian")
+        if bar:
+            assert not layer.colorbar.visible  # it is drawn by itself
+            qtbot.waitUntil(lambda layer=layer: layer.colorbar.visible, timeout=20_000)
 
 
 def test_adding_a_layer_holds_the_screen_only_briefly(viewer, result_of, qapp):

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
+from napari.utils.notifications import notification_manager
+from napari.utils.progress import progress
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QDialogButtonBox, QMenu
 
-from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.gui.layers import sample_data
+from napari_voxreg.gui.layers.sample_window import SampleWindow
 from napari_voxreg.gui.layers.snapshots import image_from_layer
 from napari_voxreg.samples import SAMPLES, make_sample
 from napari_voxreg.samples.downloads import DOWNLOADS, fetch
@@ -114,18 +116,18 @@ def left_in(folder: Path) -> list[str]:
 @pytest.mark.parametrize("name", DOWNLOADS)
 def test_a_download_is_verified_kept_and_shown(serve, viewer, tmp_path, name):
     pair = DOWNLOADS[name]
-    for data in sample_data.download_layers(pair, tmp_path, serve()):
+    for data in sample_data.download_layers(pair, cache=tmp_path, server=serve()):
         viewer._add_layer_from_data(*data)
     kinds = [type(layer).__name__ for layer in viewer.layers]
     assert kinds[:2] == ["Image", "Image"]
     assert len(kinds) == len(pair.files)
     assert left_in(tmp_path) == sorted(Path(file.path).name for file in pair.files)
     # The second time the cache is used: no server is needed.
-    assert len(sample_data.download_layers(pair, tmp_path, "http://127.0.0.1:9")) == len(kinds)
+    assert len(sample_data.download_layers(pair, cache=tmp_path, server="http://127.0.0.1:9")) == len(kinds)
 
 
 def test_landmarks_lie_on_the_images(serve, viewer, tmp_path):
-    data = sample_data.download_layers(DOWNLOADS["histology_kidney"], tmp_path, serve())
+    data = sample_data.download_layers(DOWNLOADS["histology_kidney"], cache=tmp_path, server=serve())
     fixed, moving = (d[0] for d in data if d[2] == "points")
     assert fixed.shape == moving.shape
     for points, image in ((fixed, data[0][0]), (moving, data[1][0])):
@@ -139,36 +141,115 @@ def test_other_content_is_discarded(serve, tmp_path):
     assert left_in(tmp_path) == []
 
 
-def test_offline_is_reported(tmp_path, qapp):
+def test_offline_is_reported(tmp_path):
     with pytest.raises(ValueError, match="check the connection"):
-        sample_data.download_layers(DOWNLOADS["brain_slices"], tmp_path, "http://127.0.0.1:9")
+        sample_data.download_layers(DOWNLOADS["brain_slices"], cache=tmp_path, server="http://127.0.0.1:9")
     assert left_in(tmp_path) == []
+
+
+@pytest.fixture
+def choose(viewer, qtbot):
+    """Choose an entry of the menu of samples by its title, in the running event loop; gives the window."""
+
+    def entry(title: str) -> SampleWindow:
+        menus = viewer.window.file_menu.findChildren(QMenu)
+        (action,) = (a for menu in menus for a in menu.actions() if a.text() == title)
+        QTimer.singleShot(0, action.trigger)
+        qtbot.waitUntil(lambda: bool(opened(viewer)), timeout=20_000)
+        return opened(viewer)[0]
+
+    return entry
+
+
+def opened(viewer) -> list[SampleWindow]:
+    """The windows of samples that are on their way."""
+    return viewer.window._qt_window.findChildren(SampleWindow)
+
+
+def press(qtbot, window: SampleWindow, button: QDialogButtonBox.StandardButton) -> None:
+    """Click a button of a sample's window."""
+    qtbot.mouseClick(window.buttons.button(button), Qt.MouseButton.LeftButton)
+
+
+def test_the_menu_brings_the_pair_without_blocking_the_viewer(viewer, qtbot, choose, monkeypatch):
+    threads: list[threading.Thread] = []
+    build = sample_data.make_sample
+
+    def watched(name):
+        threads.append(threading.current_thread())
+        time.sleep(0.6)  # long enough for the window to appear
+        return build(name)
+
+    monkeypatch.setattr(sample_data, "make_sample", watched)
+    window = choose("Brain MRI slice, T1 and T2 (simulated)")
+    assert not viewer.layers
+    assert [str(one.desc).startswith("VoxReg: Brain MRI slice") for one in progress._all_instances] == [True]
+    qtbot.waitUntil(window.isVisible, timeout=20_000)
+    assert not window.isModal()
+    with qtbot.waitSignal(window.finished, timeout=20_000):
+        pass
+    assert threads[0] is not threading.main_thread()
+    sample = build("brain2d")
+    assert len(viewer.layers) == 4
+    for layer, image in zip(viewer.layers[:2], (sample.fixed, sample.moving), strict=True):
+        assert np.array_equal(layer.data, image.data)
+        assert image_from_layer(layer, viewer).grid.same_as(image.grid)
+    assert not progress._all_instances
+    qtbot.waitUntil(lambda: not opened(viewer), timeout=20_000)
+
+
+def test_a_failed_download_is_one_sentence_that_stays(viewer, qtbot, choose, monkeypatch, tmp_path, capfd):
+    def unreachable(pair, report, cache, server):
+        return fetch(pair, report, tmp_path, "http://127.0.0.1:9")
+
+    monkeypatch.setattr(sample_data, "fetch", unreachable)
+    before = len(notification_manager.records)
+    window = choose("Brain slices of two people (download, 19 kB)")
+    qtbot.waitUntil(window.sentence.isVisible, timeout=20_000)
+    assert window.sentence.text() == (
+        "r16slice.jpg could not be fetched from ANTsX/ANTsPy; check the connection and try again."
+    )
+    qtbot.wait(300)
+    assert window.isVisible() and not window.bar.isVisible()
+    assert notification_manager.records[before:] == []  # nothing is raised into napari
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert not viewer.layers and not progress._all_instances
+    press(qtbot, window, QDialogButtonBox.StandardButton.Close)
+    qtbot.waitUntil(lambda: not opened(viewer), timeout=20_000)
 
 
 @pytest.mark.alone
-def test_cancel_stops_at_once_and_leaves_nothing(serve, viewer, tmp_path):
+def test_cancel_stops_at_once_and_leaves_nothing(serve, viewer, qtbot, choose, monkeypatch, tmp_path):
     server = serve(pause=0.2)
+    monkeypatch.setattr(
+        sample_data, "fetch", lambda pair, report, *rest: fetch(pair, report, tmp_path, server)
+    )
     ticks: list[float] = []
-    clicked: list[float] = []
     timer = QTimer()
     timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    window = choose("Rat kidney, two stains (download, 0.7 MB)")
     timer.start(20)
-
-    def click() -> None:
-        (window,) = (w for w in QApplication.topLevelWidgets() if isinstance(w, QProgressDialog))
-        assert window.isVisible()
-        assert 0 < window.value() < 1000
-        clicked.append(time.perf_counter())
-        window.findChild(QPushButton).click()
-
-    QTimer.singleShot(1500, click)
-    with pytest.raises(Cancelled, match="cancelled"):
-        sample_data.download_layers(DOWNLOADS["histology_kidney"], tmp_path, server)
-    assert time.perf_counter() - clicked[0] < 1.0
+    qtbot.waitUntil(lambda: window.isVisible() and 0 < window.bar.value() < 1000, timeout=20_000)
+    qtbot.wait(500)
     timer.stop()
     # The interface stayed responsive.
     assert max(np.diff(ticks)) < 0.3
-    deadline = time.monotonic() + 5
-    while left_in(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left_in(tmp_path) == []
+    clicked = time.perf_counter()
+    with qtbot.waitSignal(window.finished, timeout=20_000):
+        press(qtbot, window, QDialogButtonBox.StandardButton.Cancel)
+    assert time.perf_counter() - clicked < 1.0
+    qtbot.waitUntil(lambda: left_in(tmp_path) == [], timeout=20_000)
+    assert not viewer.layers
+
+
+def test_the_dock_cancels_a_sample_too(viewer, qtbot, choose, monkeypatch):
+    wait = threading.Event()
+    build = sample_data.make_sample
+    monkeypatch.setattr(sample_data, "make_sample", lambda name: wait.wait(20) and build(name))
+    choose("Brain MRI slice, T1 and T2 (simulated)")
+    (row,) = progress._all_instances
+    row.cancel()
+    wait.set()
+    qtbot.waitUntil(lambda: not opened(viewer), timeout=20_000)
+    qtbot.wait(500)
+    assert not viewer.layers and not progress._all_instances

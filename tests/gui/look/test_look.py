@@ -136,6 +136,22 @@ class Counted:
         return data
 
 
+def test_what_is_shown_already_is_not_sliced_again(viewer):
+    pixels = np.zeros((SIDE, SIDE), np.float32)
+    pair = [viewer.add_image(pixels, name=name, contrast_limits=(0, 1)) for name in ("fixed", "warped")]
+    sliced = []
+    for layer in pair:
+        layer.events.set_data.connect(lambda event: sliced.append(event.source))
+    look = Look(viewer, None)
+    for mode in (OVERLAY, CHECKERBOARD, SWIPED, FLICKERING, ""):
+        look.show(mode, *pair)
+        look.set(tiles=9, line=0.3)
+    assert not sliced
+    pair[0].visible = False
+    look.show(OVERLAY, *pair)
+    assert sliced == [pair[0]]
+
+
 def test_a_difference_reads_the_slice_that_is_seen_and_nothing_else(viewer):
     volume = Counted((512, 512, 512))
     fixed = viewer.add_image(volume, contrast_limits=(0, 1), name="fixed")

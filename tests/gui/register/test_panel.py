@@ -18,6 +18,7 @@ from napari_voxreg.gui.background import child_process as keeper
 from napari_voxreg.gui.layers.guess import guess_pair
 from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.register import job
+from napari_voxreg.gui.register.checks import chosen_in
 from napari_voxreg.gui.register.panel import RegisterWidget
 from napari_voxreg.gui.session import actions
 from napari_voxreg.gui.widgets.sentence import COLOURS
@@ -265,6 +266,13 @@ def test_the_reason_is_a_sentence(panel, viewer):
     points = viewer.add_points(np.zeros((2, 2)), units="mm")
     panel.initial.fixed_points.choose(points)
     assert panel.reason() == "Choose moving landmarks too, or none for both."
+    others = viewer.add_points([[5.0, 6], [1, 2], [3, 4]], units="mm", features={"label": ["b", "a", "c"]})
+    panel.initial.moving_points.choose(others)
+    assert panel.reason() == "There are 2 fixed and 3 moving landmarks; they must correspond one to one."
+    points.features = {"label": ["a", "b"]}
+    assert panel.reason() == ""
+    chosen = chosen_in(viewer, panel.pair, panel.pixels, panel.initial)
+    assert chosen.landmarks[1].tolist() == [[1, 2], [5, 6]]
 
 
 def test_choices_survive_arrivals_renaming_and_deletion(panel, viewer):

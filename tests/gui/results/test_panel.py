@@ -1,6 +1,8 @@
 """The Results panel in a real viewer: rows, layers, files, and runs of an earlier session."""
 
 import json
+import threading
+import time
 from weakref import ref
 
 import numpy as np
@@ -12,14 +14,20 @@ from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, load_transform
 from napari_voxreg.core.params import Params
+from napari_voxreg.core.progress import Cancelled, silent
 from napari_voxreg.gui.doors import open_panel
+from napari_voxreg.gui.layers import maps
 from napari_voxreg.gui.layers.readers import read_layers
+from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.layers.snapshots import snapshot
-from napari_voxreg.gui.session import actions
+from napari_voxreg.gui.results import motion
+from napari_voxreg.gui.results.motion import measure
+from napari_voxreg.gui.session import actions, run_layers
 from napari_voxreg.gui.session.chosen import Chosen
 from napari_voxreg.gui.session.state import Run, session_state
 from napari_voxreg.io.images import read_image
 from napari_voxreg.methods.base import Method
+from napari_voxreg.registration.inverse import inverse_consistency
 from napari_voxreg.transforms import Affine, Displacement, chain
 
 pytestmark = pytest.mark.usefixtures("warm_child")
@@ -139,7 +147,9 @@ def test_files_and_a_narrow_dock(panel, viewer, qtbot, add_run, tmp_path, monkey
     assert press("Save…", "one/saved").startswith("Saved") and run.folder == tmp_path / "one/saved"
     assert press("Export…", "field.mha").startswith("Exported")
     points = run.result.fixed.nodes()
-    moved = points + read_image(tmp_path / "field.mha").data.reshape(-1, 2)
+    moved = points + read_image(tmp_path / "field.mha").data[..., ::-1].reshape(
+        -1, 2
+    )  # (x, y), as ITK has it
     np.testing.assert_allclose(moved, run.result.transform(points), atol=1e-5)
     press("Export…", "alone.h5")
     np.testing.assert_allclose(load_transform(tmp_path / "alone.h5")(points), run.result.transform(points))
@@ -197,3 +207,118 @@ def test_run_again_fills_register(panel, viewer, qtbot, add_run):
     assert (register.pair.fixed.layer, register.pair.moving.layer) == (fixed, moving)
     assert register.method.method == "bspline" and register.method.params() == run.result.params
     assert not register.busy
+
+
+def test_strain_curl_and_inverse_error_when_asked(panel, viewer, qtbot, add_run):
+    turn = np.eye(3)
+    turn[:2, :2] = [[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]]
+    add_run(Affine(turn))
+    panel.buttons["Show"].click()
+    qtbot.waitUntil(lambda: len(panel.run.made) == 6, timeout=20_000)  # nothing of these is made ahead
+    panel.show_box.affine.click()
+    for kind in ("strain", "curl", "consistency"):
+        panel.show_box._boxes[kind].click()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 6, timeout=20_000)
+    strain, curl, error = viewer.layers[-3:]
+    assert [bar.title for bar in panel.bars.bars] == [
+        "principal strain", "curl", "inverse-consistency error (mm)",
+    ]  # fmt: skip
+    assert all(layer.colorbar.visible for layer in (strain, curl, error))
+    np.testing.assert_allclose(strain.data, 0, atol=1e-5)
+    np.testing.assert_allclose(curl.data, 2 * np.sin(0.2), atol=1e-5)
+    assert np.isnan(error.data).any() and np.nanmax(error.data) < 1e-6
+    assert panel.bars.bars[1].low < -2 * np.sin(0.2) and 2 * np.sin(0.2) < panel.bars.bars[1].high
+
+    panel.show_box.affine.click()  # both are made again
+    what = "curl without affine"
+    qtbot.waitUntil(lambda: what in [layer.metadata["voxreg"]["layer"] for layer in viewer.layers[3:]])
+    (again,) = (layer for layer in viewer.layers[3:] if layer.metadata["voxreg"]["layer"] == what)
+    np.testing.assert_allclose(again.data, 0, atol=1e-5)
+    assert error in viewer.layers
+
+
+def test_histograms_of_displacement_and_jacobian(panel, viewer, qtbot, add_run):
+    first, second = add_run(Affine.translation((3.0, 4.0))), add_run(bent())
+    box = panel.histograms
+    shown = box.displacement.label.text
+    assert box.isVisible() and not box.open and shown() == ""
+    panel.show_box.affine.click()
+    box.toggleButton().click()
+    qtbot.waitUntil(lambda: "median" in box.jacobian.label.text(), timeout=20_000)
+    assert shown() == "Displacement, mm: median 5, 95th percentile 5, max 5"
+    assert box.jacobian.label.text() == "Jacobian: median 1, 95th percentile 1, max 1, min 1, folded 0 %"
+    qtbot.waitUntil(lambda: box.displacement.plot._canvas is not None, timeout=20_000)
+
+    panel.table.select(second)
+    panel.show_box.affine.click()
+    qtbot.waitUntil(lambda: "without affine" in box.jacobian.label.text(), timeout=20_000)
+    found = measure(second.result, False, silent)
+    assert f"max {found.displacement.most:.3g}" in shown()
+    assert f"folded {second.result.after.folded:.2g} %" in box.jacobian.label.text()
+    assert found.displacement.counts.sum() == np.prod(SHAPE) and found.step == 1
+    panel.table.select(first)
+    qtbot.waitUntil(lambda: shown().endswith("max 0"), timeout=20_000)
+    for _ in range(2):
+        panel.buttons["Delete"].click()
+    assert not box.isVisible()
+
+
+def test_large_images_are_measured_at_some_of_their_pixels(add_run, monkeypatch):
+    run = add_run(bent())
+    whole = measure(run.result, False, silent)
+    monkeypatch.setattr(motion, "NODES", 600)
+    some = measure(run.result, False, silent)
+    assert some.step == 3 and some.displacement.counts.sum() == 20 * 24
+    assert some.displacement.most == pytest.approx(whole.displacement.most, rel=0.1)
+    assert some.folded == whole.folded
+
+
+def test_a_slow_layer_is_told_and_can_be_stopped(panel, viewer, qtbot, add_run, monkeypatch):
+    ready, stopped = threading.Event(), threading.Event()
+
+    def slow(transform, fixed, moving, progress):
+        try:
+            while not ready.is_set():
+                progress(None, "mapping there and back")
+                time.sleep(0.02)
+        except Cancelled:
+            stopped.set()
+            raise
+        return np.zeros(fixed.shape, np.float32)
+
+    monkeypatch.setattr(run_layers, "PATIENCE", 0.1)
+    monkeypatch.setattr(maps, "inverse_consistency", slow)
+    add_run(bent())
+    box = panel.show_box._boxes["consistency"]
+    box.click()
+    qtbot.waitUntil(panel.said.isVisible, timeout=20_000)
+    assert panel.said.text() == "Making the inverse error (mapping there and back). Uncheck it to stop."
+    assert box.isChecked()
+    box.click()
+    qtbot.waitUntil(stopped.is_set, timeout=20_000)
+    assert not panel.said.isVisible() and not box.isChecked()
+    panel.show_box._boxes["warped"].click()  # others are made all the same
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
+
+    box.click()
+    qtbot.waitUntil(panel.said.isVisible, timeout=20_000)
+    ready.set()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20_000)
+    assert not panel.said.isVisible() and box.isChecked()
+
+
+def test_the_inverse_error_of_large_images_takes_fewer_nodes(add_run, viewer, monkeypatch):
+    run = add_run(bent())
+    show = Show().only(["consistency"])
+    nodes = []
+
+    def watched(*args):
+        nodes.append(args[2].shape)
+        return inverse_consistency(*args)
+
+    monkeypatch.setattr(maps, "inverse_consistency", watched)
+    for limit, close in ((10**6, 0.01), (600, 0.05)):
+        monkeypatch.setattr(maps, "INVERTED", limit)
+        ((error, *_),) = run.chosen.layers(run.result, show, 1, silent)
+        assert error.shape == SHAPE and np.nanmedian(error) < close
+    assert nodes == [SHAPE, (20, 24)]

@@ -11,7 +11,8 @@ import pytest
 from napari_voxreg import Affine, Grid, Image
 from napari_voxreg.io.flo import write_flo
 from napari_voxreg.io.images import write_image
-from napari_voxreg.io.pairs import Pair, content_hash, open_pairs, read_pair
+from napari_voxreg.io.pairs import Pair, PairSet, content_hash, open_pairs, pack, read_pair
+from napari_voxreg.io.points import PointFile, write_points
 from napari_voxreg.io.transforms import save_transform
 
 SHAPE = (6, 8)
@@ -50,6 +51,20 @@ def refused(pair: Pair, *words: str) -> None:
     assert "\n" not in sentence and sentence.endswith(".")
     for word in words:
         assert word in sentence
+
+
+def test_landmarks_of_slicer_correspond_by_label_also_in_a_pair_file(pair: Pair, tmp_path: Path) -> None:
+    points = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    names = tmp_path / "f.fcsv", tmp_path / "m.mrk.json"
+    write_points(PointFile(points, ("a", "b", "c"), "millimeter"), names[0])
+    write_points(PointFile(points[::-1] + 1, ("c", "b", "a"), "millimeter"), names[1])
+    ours = Pair("p", pair.fixed, pair.moving, fixed_landmarks=names[0], moving_landmarks=names[1])
+    pack(PairSet((ours,), ()), tmp_path / "set.h5")
+    for found in (read_pair(ours), read_pair(open_pairs(tmp_path / "set.h5").all[0])):
+        assert np.array_equal(found.fixed_landmarks, points)
+        assert np.array_equal(found.moving_landmarks, points + 1)
+    write_points(PointFile(points + 1, ("a", "b", "d"), "millimeter"), names[1])
+    assert any("has c, d; left out" in note for note in read_pair(ours).fixed.notes)
 
 
 def test_all_members_are_read(pair: Pair) -> None:

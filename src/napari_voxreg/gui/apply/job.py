@@ -49,6 +49,10 @@ class ApplyJob:
         To which they are applied; none for a folder.
     folders : tuple of Path or None
         With the inputs and for the outputs.
+    fixed, moving : Path or None
+        The images of a transform file of another program.
+    format : str or None
+        Of that file, where its content does not show it.
     """
 
     transforms: Sequence[Result | Path]
@@ -57,6 +61,9 @@ class ApplyJob:
     grid: TakenLayer | None = None
     layers: Sequence[TakenLayer] = ()
     folders: tuple[Path, Path] | None = None
+    fixed: Path | None = None
+    moving: Path | None = None
+    format: str | None = None
 
     def __call__(self, progress: Progress) -> Done:
         """Do it.
@@ -69,12 +76,14 @@ class ApplyJob:
             If `progress` raised it.
         """
         progress(0.0, "reading the transform")
-        pair = open_transform(self.transforms)
+        pair = open_transform(self.transforms, self.fixed, self.moving, self.format)
+        said_of_transform, pair = pair.notes, replace(pair, notes=())  # once, not with each layer
         options = self.options
         if self.grid is not None:
             options = replace(options, grid=self._grid_of(self.grid, pair))
         if self.folders is not None:
-            return Done((), apply_to_folder(pair, *self.folders, _for_files(options), progress))
+            written = apply_to_folder(pair, *self.folders, _for_files(options), progress)
+            return Done((), (*written, *said_of_transform))
         done: list[LayerData] = []
         notes: dict[str, list[str]] = {}
         failures: list[str] = []
@@ -90,7 +99,8 @@ class ApplyJob:
                 notes.setdefault(note, []).append(taken.name)
         if not done:
             raise ValueError(failures[0])
-        return Done(tuple(done), (*(f"Left out {failure}" for failure in failures), *self._named(notes)))
+        left_out = (f"Left out {failure}" for failure in failures)
+        return Done(tuple(done), (*said_of_transform, *left_out, *self._named(notes)))
 
     def _named(self, notes: Mapping[str, Sequence[str]]) -> list[str]:
         """Each note once, with the names of the layers that it is about where it could be about others."""

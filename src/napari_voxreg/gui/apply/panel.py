@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
@@ -10,6 +12,8 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.progress import Cancelled
+from ...io.transforms import check_transform
+from ...io.transforms.formats.ants import in_order
 from ..background.activity import Activity
 from ..background.worker import Runner
 from ..layers.applied import LayerOptions, take
@@ -17,8 +21,10 @@ from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData
 from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
+from ..widgets.fold import Fold
 from ..widgets.sentence import Sentence
 from .bar import ApplyBar
+from .foreign_box import ForeignBox
 from .job import ApplyJob, Done
 from .options_box import OptionsBox
 from .targets_box import TargetsBox
@@ -38,6 +44,7 @@ class ApplyWidget(Docked):
     Attributes
     ----------
     transforms : TransformsBox
+    foreign : ForeignBox
     targets : TargetsBox
     options : OptionsBox
     bar : ApplyBar
@@ -117,7 +124,7 @@ class ApplyWidget(Docked):
 
     def _job(self) -> ApplyJob:
         """The choices, taken from the layers as they are now."""
-        targets, grid = self.targets, self.options.grid_layer
+        targets, grid, foreign = self.targets, self.options.grid_layer, self.foreign
         inverse = "" if self.options.way == "moving -> fixed" else " inverse"
         folders: tuple[Path, Path] | None = None
         if targets.folder and targets.source.path is not None and targets.output.path is not None:
@@ -129,6 +136,7 @@ class ApplyWidget(Docked):
             None if grid is None else take(grid),
             [] if folders else [take(layer) for layer in reversed(targets.layers)],
             folders,
+            *((foreign.fixed.path, foreign.moving.path, foreign.format) if self.transforms.files else ()),
         )
 
     def _short_title(self) -> str:
@@ -150,6 +158,10 @@ class ApplyWidget(Docked):
 
     def _build(self) -> None:
         self.transforms, self.targets, self.options = TransformsBox(), TargetsBox(), OptionsBox()
+        self.foreign = ForeignBox()
+        self.foreign_fold = Fold(
+            "Of another program", self.foreign, "What a transform file does not state itself"
+        )
         self.bar, self.said = ApplyBar(), Sentence()
         self._activity = Activity(self, self.bar.bar, self.cancel)
         self.said.hide()
@@ -157,15 +169,48 @@ class ApplyWidget(Docked):
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
-        for widget in (self.transforms, self.targets, self.options, self.bar, self.said):
+        boxes = (self.transforms, self.foreign_fold, self.targets, self.options)
+        for widget in (*boxes, self.bar, self.said):
             layout.addWidget(widget)
         layout.addStretch()
         self._fill(content)
-        for box in (self.transforms, self.targets, self.options):
+        self.setAcceptDrops(True)
+        self.transforms.changed.connect(self._ask)
+        for box in (self.transforms, self.foreign, self.targets, self.options):
             box.changed.connect(self._refresh)
         self.bar.pressed.connect(self.run)
         self.bar.cancelled.connect(self.cancel)
         self._state.changed.connect(self._follow)
+
+    def _ask(self) -> None:
+        """Show the choices for files of other programs where there are any, open where they are needed."""
+        self.foreign_fold.setVisible(bool(self.transforms.files))
+        if self.foreign.is_needed(self.transforms.files):
+            self.foreign_fold.open = True
+
+    # Drops ------------------------------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Accept files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Choose the transform files of a drop, those of ANTs in their order."""
+        event.acceptProposedAction()
+        self.take_files([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
+
+    def take_files(self, paths: Sequence[Path]) -> None:
+        """Choose transform files; says why one is none."""
+        try:
+            for path in paths:
+                check_transform(path)
+        except ValueError as error:
+            self.said.say(str(error), "failed")
+            return
+        if paths:
+            self.transforms.choose_files(in_order(paths))
+            self.said.say("", "quiet")
 
     # The viewer -------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ class TargetsBox(QWidget):
         super().__init__()
         self.kind = Choice()
         self.kind.addItems([LAYERS, FOLDER])
-        tip = "Layers of this viewer, or all images and tables of points in a folder"
+        tip = "Layers of this viewer, or all images and points in a folder"
         self.kind.setToolTip(tip)
         self.kind.setAccessibleName("Apply to")
         self.list = QListWidget()
@@ -40,13 +40,13 @@ class TargetsBox(QWidget):
         self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.setFixedHeight(ROWS * self.list.fontMetrics().lineSpacing() + 3 * ROWS + 8)
         self.source, self.output = (
-            PathLine("From folder", "with images and tables"),
+            PathLine("From folder", "with images and points"),
             PathLine("Into folder", "a new or empty folder"),
         )
         self._folders = QWidget()
         form = QFormLayout(self._folders)
         form.setContentsMargins(0, 0, 0, 0)
-        tips = ("Images and tables of points (.csv, .tsv)", "Gets files of the same names")
+        tips = ("Images and points (CSV, Slicer, elastix)", "Gets files of the same names")
         for name, line, text in zip(("From", "Into"), (self.source, self.output), tips, strict=True):
             form.addRow(heading(name, line, text), line)
             line.changed.connect(self.changed)

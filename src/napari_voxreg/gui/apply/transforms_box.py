@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 
 from ...registration.result import Result
+from ..session.files import TRANSFORMS
 from ..widgets.combo_box import Choice, heading
 
 SAVED = "saved transform…"
 NONE = "none"
-FILES = "Transforms (*.h5 *.hdf5 *.json *.tfm *.txt *.mat *.xfm);;All files (*)"
-TIP = "A result of this session, or a transform file: .h5, .tfm, .txt, .mat, .xfm"
+TIP = "A result of this session, or a transform file of any program, which can be dropped here"
 THEN = "Follows the one above, whose moving image is its fixed image; images are resampled once"
 
 
@@ -81,6 +81,17 @@ class TransformsBox(QWidget):
         self._files[title] = path
         self.choose(*self._titles[:row], title, *self._titles[row + 1 :])
 
+    def choose_files(self, paths: Sequence[Path]) -> None:
+        """Choose saved transforms instead of all others, in the order in which points go through them."""
+        for row, path in enumerate(paths):
+            self.choose_file(path, row)
+        self.choose(*self._titles[: len(paths)])
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those of the chosen transforms that are files."""
+        return tuple(one for one in self.chosen if isinstance(one, Path))
+
     def add_row(self) -> None:
         """Add another transform, none at first."""
         self.choose(*self._titles, NONE)
@@ -113,7 +124,7 @@ class TransformsBox(QWidget):
     def _picked(self, row: int) -> None:
         title = self.boxes[row].currentText()
         if title == SAVED:
-            name, _ = QFileDialog.getOpenFileName(self, "Choose a transform", "", FILES)
+            name, _ = QFileDialog.getOpenFileName(self, "Choose a transform", "", TRANSFORMS)
             if name:
                 self.choose_file(Path(name), row)
             else:

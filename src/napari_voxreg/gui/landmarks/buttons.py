@@ -20,9 +20,10 @@ TIPS = {
     "Refine": "Search around the moving point for what looks like the fixed one (R)",
     "Skip": "Take this pair back (Esc)",
     "Use as initial transform": REGISTER + "the fit as its initial transform",
+    "Keep as result": "Make the fit a result, to be judged, saved, applied and undone as any other",
     "Use as landmarks": REGISTER + "these landmarks, for methods that take some and for the verdict",
-    "Open CSV…": "Read pairs by the names of the columns, such as fixed x, fixed y, moving x, moving y",
-    "Save CSV…": "Write all pairs, each in the world of its image",
+    "Open points…": "Pairs from CSV or BigWarp, or points of each image from Slicer, elastix or CSV",
+    "Save points…": "Write all pairs, each in the world of its image: CSV, BigWarp, Slicer or elastix",
 }
 CHECKED = "QPushButton:checked {background-color: #2a6f97; color: white;} QPushButton {padding: 3px 4px;}"
 
@@ -85,9 +86,10 @@ class Buttons(dict[str, QPushButton]):
             "Accept": second,
             "Refine": second,
             "Use as initial transform": fitted,
+            "Keep as result": fitted,
             "Use as landmarks": complete,
-            "Save CSV…": complete,
-            "Open CSV…": possible,
+            "Save points…": complete,
+            "Open points…": possible,
         }
         for text, there in enabled.items():
             self[text].setEnabled(there)

@@ -36,6 +36,8 @@ class PairErrors:
         Of a result of the session.
     worst : bool
         Whether it has the largest error of all.
+    label : str
+        The name of the pair, from a file; empty for none.
     """
 
     number: int
@@ -43,6 +45,7 @@ class PairErrors:
     left_out: float
     result: float
     worst: bool = False
+    label: str = ""
 
 
 class PairTable(Table):
@@ -86,7 +89,12 @@ class PairTable(Table):
 
 
 def rows_of(
-    numbers: Array, residual: Array, left_out: Mapping[int, float], result: Array, rounding: float
+    numbers: Array,
+    residual: Array,
+    left_out: Mapping[int, float],
+    result: Array,
+    rounding: float,
+    labels: Sequence[str],
 ) -> list[PairErrors]:
     """Rows of these pairs; the worst is that with the largest left-out error, else the largest residual.
 
@@ -99,8 +107,8 @@ def rows_of(
     if worst >= 0 and decisive[worst] == 0:
         worst = -1
     return [
-        PairErrors(int(number), float(residual[k]), float(missed[k]), float(result[k]), k == worst)
-        for k, number in enumerate(numbers)
+        PairErrors(int(number), float(residual[k]), float(missed[k]), float(result[k]), k == worst, label)
+        for k, (number, label) in enumerate(zip(numbers, labels, strict=True))
     ]
 
 
@@ -133,9 +141,9 @@ def _columns(unit: str, result: bool) -> tuple[TableColumn, ...]:
     columns = [
         TableColumn(
             "no.",
-            lambda row: f"{row.number} worst" if row.worst else str(row.number),
+            lambda row: " ".join([str(row.number), *["worst"] * row.worst, row.label]).rstrip(),
             lambda row: row.number,
-            "The number of the pair",
+            "The number of the pair, and its label if it has one",
         ),
         TableColumn(
             f"residual{per}",

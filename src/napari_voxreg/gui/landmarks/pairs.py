@@ -15,31 +15,28 @@ from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QObject, Signal
 
 from ...core.geometry import Array, unit_factor
+from ...io.points import PairFile, common_labels, outside_note
+from ..layers.point_files import LABEL, LANDMARKS, NUMBER, SEEN, SHARE, SYMBOLS, names_of
 from ..layers.snapshots import like_layer
-from .side import NUMBER, Side, numbers_of
+from .side import Side, numbers_of
 
-LANDMARKS = "voxreg landmarks"  # of a layer's metadata: on which image its points lie
 # Bright, and far apart for neighbouring numbers; those of a pair are equal.
 COLOURS = ("#ffd400", "#00e5ff", "#ff5ca8", "#7dff4f", "#ff8a1f", "#b18cff", "#ffffff", "#2fd6a3")
-SYMBOLS = {"fixed": "ring", "moving": "cross"}
-SHARE = 0.025  # size of a point, relative to the image's longest side
-SEEN = (12, 30)  # and on the screen, in pixels
 MOST = 200  # steps that can be undone
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """The points of both layers and their numbers."""
+    """The points of both layers, their numbers and their labels."""
 
     points: tuple[Array, Array]
     numbers: tuple[Array, Array]
+    labels: tuple[Array, Array]
 
     def same_as(self, other: State) -> bool:
         """Whether nothing differs."""
-        return all(
-            np.array_equal(a, b)
-            for a, b in zip(self.points + self.numbers, other.points + other.numbers, strict=True)
-        )
+        mine, its = (one.points + one.numbers + one.labels for one in (self, other))
+        return all(np.array_equal(a, b) for a, b in zip(mine, its, strict=True))
 
 
 class PointPairs(QObject):
@@ -68,6 +65,7 @@ class PointPairs(QObject):
         self.fixed, self.moving = fixed, moving
         self.pending: int | None = None
         self._busy = False
+        _pair_by_label(*self._layers)
         for layer in self._layers:
             label(layer)
             layer.bind_key("Control-Z", lambda layer: self.undo(), overwrite=True)
@@ -123,35 +121,52 @@ class PointPairs(QObject):
             for side, world in ((self.fixed, fixed), (self.moving, moving)):
                 if world is not None:
                     at = np.flatnonzero(side.numbers == number)
-                    data, numbers = side.points.data, side.numbers
+                    data, numbers, labels = side.points.data, side.numbers, names_of(side.points)
                     if len(at):
                         data = data.copy()
                         data[at[0]] = side.to_data(world[None])[0]
                     else:
                         data = np.append(data, side.to_data(world[None]), axis=0)
-                        numbers = np.append(numbers, number)
-                    _set(side.points, data, numbers)
+                        numbers, labels = np.append(numbers, number), np.append(labels, "")
+                    _set(side.points, data, numbers, labels)
         self._record()
 
-    def in_own_units(self) -> tuple[Array, Array]:
-        """Fixed and moving points of the pairs that count, each in the units of its image."""
-        _, fixed, moving = self.complete
-        return fixed, moving / self.moving.factors
+    def for_file(self) -> PairFile:
+        """The pairs that count, each point in the units of its image, with their labels or their numbers."""
+        common, fixed, moving = self.complete
+        labels = self.labels(common)
+        names = tuple(label or str(number) for label, number in zip(labels, common.tolist(), strict=True))
+        units = self.fixed.own_grid.units[-1], self.moving.own_grid.units[-1]
+        return PairFile(fixed, moving / self.moving.factors, names if any(labels) else (), units=units)
 
-    def replace_by(self, fixed: Array, moving: Array) -> None:
-        """Have these pairs instead, world points (N, d), each in the units of its image.
+    def labels(self, numbers: Array) -> list[str]:
+        """The names of pairs by their numbers (N,); empty texts for those without one."""
+        known = dict(zip(self.fixed.numbers.tolist(), names_of(self.fixed.points), strict=True))
+        return [str(known[number]) for number in numbers.tolist()]
+
+    def outside(self) -> tuple[str, ...]:
+        """A sentence on the points of each image that lie outside it; none if all are on it."""
+        _, fixed, moving = self.complete
+        return (
+            *outside_note(fixed, self.fixed.grid, "fixed"),
+            *outside_note(moving, self.moving.grid, "moving"),
+        )
+
+    def replace_by(self, pairs: PairFile) -> None:
+        """Have these pairs instead.
 
         Raises
         ------
         ValueError
             If they have another number of coordinates than the images have axes.
         """
-        ndim = self.fixed.grid.ndim
-        if len(fixed) and fixed.shape[1] != ndim:
-            raise ValueError(f"The points are {fixed.shape[1]}D and the images {ndim}D; open others.")
+        sides = (self.fixed, pairs.fixed), (self.moving, pairs.moving)
+        found = [side.to_data(side.from_file(world)) for side, world in sides]
+        count = len(pairs.fixed)
+        labels = np.array(pairs.labels or [""] * count, dtype=object)
         with self._alone():
-            for side, world in ((self.fixed, fixed), (self.moving, moving * self.moving.factors)):
-                _set(side.points, side.to_data(world.reshape(-1, ndim)), np.arange(1, len(world) + 1))
+            for side, data in zip((self.fixed, self.moving), found, strict=True):
+                _set(side.points, data, np.arange(1, count + 1), labels)
         self._record()
 
     def remove(self, number: int) -> None:
@@ -161,7 +176,7 @@ class PointPairs(QObject):
                 numbers = numbers_of(layer)
                 kept = numbers != number
                 numbers = np.where(numbers > number, numbers - 1, numbers)
-                _set(layer, layer.data[kept], numbers[kept])
+                _set(layer, layer.data[kept], numbers[kept], names_of(layer)[kept])
         self._record()
 
     def undo(self) -> None:
@@ -196,7 +211,11 @@ class PointPairs(QObject):
 
     def _state(self) -> State:
         first, second = self._layers
-        return State((first.data.copy(), second.data.copy()), (numbers_of(first), numbers_of(second)))
+        return State(
+            (first.data.copy(), second.data.copy()),
+            (numbers_of(first), numbers_of(second)),
+            (names_of(first), names_of(second)),
+        )
 
     def _altered(self, event: Any) -> None:
         """Something was done with napari's tools; it may go on after this event."""
@@ -223,7 +242,7 @@ class PointPairs(QObject):
                 numbers = numbers_of(layer)
                 if (np.diff(numbers) < 0).any():  # Register pairs points by their order
                     order = np.argsort(numbers, kind="stable")
-                    _set(layer, layer.data[order], numbers[order])
+                    _set(layer, layer.data[order], numbers[order], names_of(layer)[order])
         if self.pending is None:
             state = self._state()
             if not state.same_as(self._done[-1]):
@@ -235,8 +254,9 @@ class PointPairs(QObject):
     def _restore(self) -> None:
         state = self._done[-1]
         with self._alone():
-            for layer, data, numbers in zip(self._layers, state.points, state.numbers, strict=True):
-                _set(layer, data.copy(), numbers)
+            kept = zip(self._layers, state.points, state.numbers, state.labels, strict=True)
+            for layer, data, numbers, labels in kept:
+                _set(layer, data.copy(), numbers, labels)
         self._dress()
         self.changed.emit()
 
@@ -251,7 +271,8 @@ class PointPairs(QObject):
                 lacking = np.setdiff1d(other, own)
                 following = int(lacking[0]) if len(lacking) else self.next_number()
                 if int(layer.feature_defaults[NUMBER].iloc[0]) != following:
-                    layer.feature_defaults = {NUMBER: following}
+                    unnamed = {LABEL: ""} if LABEL in layer.features else {}
+                    layer.feature_defaults = {NUMBER: following, **unnamed}
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -292,8 +313,13 @@ def new_points(image: Image, which: str, viewer: ViewerModel) -> Points:
 def label(layer: Points) -> None:
     """Number the points of a layer in their order, unless they have numbers, and write these beside them."""
     if NUMBER not in layer.features:
-        layer.features = {NUMBER: np.arange(1, len(layer.data) + 1)}
-        layer.text = {"string": "{number:.0f}", "color": "#ffffff", "size": 10, "anchor": "upper_left"}
+        layer.features = _features(np.arange(1, len(layer.data) + 1), names_of(layer))
+        _write_numbers(layer)
+
+
+def _write_numbers(layer: Points) -> None:
+    """Write the numbers of a layer's points beside them."""
+    layer.text = {"string": "{number:.0f}", "color": "#ffffff", "size": 10, "anchor": "upper_left"}
 
 
 def colours_of(numbers: Array) -> Array:
@@ -308,17 +334,38 @@ def _renumber(layer: Points, following: int) -> None:
     numbers = numbers_of(layer)
     again = np.setdiff1d(np.arange(len(numbers)), np.unique(numbers, return_index=True)[1])
     if len(again):
-        numbers[again] = following + np.arange(len(again))
-        layer.features = {NUMBER: numbers}
+        labels = names_of(layer)
+        numbers[again], labels[again] = following + np.arange(len(again)), ""
+        layer.features = _features(numbers, labels)
 
 
-def _set(layer: Points, data: Array, numbers: Array) -> None:
-    """Give a layer other points with their numbers."""
+def _features(numbers: Array, labels: Array) -> dict[str, Array]:
+    """The features of points; without labels where there are none."""
+    return {NUMBER: numbers} | ({LABEL: labels} if any(labels) else {})
+
+
+def _pair_by_label(first: Points, second: Points) -> None:
+    """Number the points of two layers by their labels, if both have labels and no numbers yet."""
+    names = [tuple(names_of(layer)) for layer in (first, second)]
+    if NUMBER in first.features or NUMBER in second.features or not common_labels(*names):
+        return
+    places = {name: k for k, name in enumerate(names[0], start=1)}
+    new = [name for name in names[1] if name not in places]
+    places |= {name: k for k, name in enumerate(new, start=len(places) + 1)}
+    for layer, own in zip((first, second), names, strict=True):
+        order = np.argsort([places[name] for name in own])
+        numbers = np.array([places[own[k]] for k in order])
+        _set(layer, layer.data[order], numbers, np.array(own, dtype=object)[order])
+        _write_numbers(layer)
+
+
+def _set(layer: Points, data: Array, numbers: Array, labels: Array) -> None:
+    """Give a layer other points with their numbers and labels."""
     # Of a hidden layer napari does not find out which points are seen, and labels those that are gone.
     shown, layer.visible = layer.visible, True
     layer.selected_data = set()
     layer.data = data
-    layer.features = {NUMBER: numbers}
+    layer.features = _features(numbers, labels)
     layer.visible = shown
 
 

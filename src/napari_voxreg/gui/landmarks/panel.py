@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import napari.viewer
 import numpy as np
 from napari.layers import Layer, Points
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from ...core.geometry import Array, short_unit
 from ...core.progress import Progress
-from ...io.points import read_point_pairs, write_point_pairs
+from ...methods.landmarks import LandmarkFit
 from ...metrics.landmarks import leave_one_out
 from ...metrics.similarity import landmark_errors
 from ...transforms import Affine, Transform
 from ...transforms.affine import fit_points
 from ...transforms.fit import fit
 from ..background.worker import Runner
-from ..doors import use_initial_in_register, use_landmarks_in_register
+from ..doors import keep_in_register, use_initial_in_register, use_landmarks_in_register
+from ..layers.canvas_drops import CanvasDrops
 from ..layers.layer_events import LayerWatch
+from ..layers.point_files import opens_as_points
 from ..session.chosen import Fitted
 from ..session.state import session_state
 from ..widgets.combo_box import heading
@@ -31,6 +32,7 @@ from ..widgets.dock_panel import Docked
 from ..widgets.sentence import Sentence
 from .buttons import Buttons
 from .errors import PairTable, result_summary, rows_of, summary
+from .files import PairFiles
 from .fit_box import FitBox
 from .layers_box import LayersBox
 from .pairs import PointPairs, new_points
@@ -40,8 +42,8 @@ from .result_box import ResultBox
 from .side import Side
 from .visibility import Visibility
 
-TABLES = "Pairs of points (*.csv);;All files (*)"
 NONE_YET = "No landmarks yet. Press Add pairs and click in the fixed image, then in the moving one."
+BUSY = "Register is at work; keep the fit when its run has ended."
 PLACED = (
     "affine",
     "rotate",
@@ -65,6 +67,8 @@ class LandmarksWidget(Docked):
         The landmarks; None until there are images and Points layers.
     placing, preview : Placing, Preview or None
         The mode in which clicks place pairs, and the moving image through the fit.
+    files : PairFiles
+        Opens and saves pairs.
     fitted : Transform or None
         The fit to all complete pairs.
     """
@@ -102,6 +106,8 @@ class LandmarksWidget(Docked):
         self.previewing = QCheckBox("preview the fit")
         self.previewing.setToolTip("Show the moving image through the fit, over the fixed one")
         self.result_box = ResultBox(self._state)
+        self.files = PairFiles(self, self._viewer, self._with_points, self._say, self._fail)
+        CanvasDrops(self, self.files.dropped, opens_as_points)
         tip = "A result of this session, whose error at these landmarks is shown"
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -122,8 +128,8 @@ class LandmarksWidget(Docked):
         layout.addWidget(self.sentence)
         layout.addLayout(form)
         layout.addLayout(row("Use as initial transform"))
-        layout.addLayout(row("Use as landmarks"))
-        layout.addLayout(row("Open CSV…", "Save CSV…"))
+        layout.addLayout(row("Keep as result", "Use as landmarks"))
+        layout.addLayout(row("Open points…", "Save points…"))
         layout.addStretch()
         self._fill(content)
         self.layers.changed.connect(self._pair_up)
@@ -141,9 +147,10 @@ class LandmarksWidget(Docked):
             "Delete": self._delete,
             **{text: partial(self._press, text) for text in ("Undo", "Redo", "Accept", "Refine", "Skip")},
             "Use as initial transform": self._use_initial,
+            "Keep as result": self._keep,
             "Use as landmarks": self._use_landmarks,
-            "Open CSV…": self._open,
-            "Save CSV…": self._save,
+            "Open points…": self.files.ask_open,
+            "Save points…": self.files.ask_save,
         }
 
     # The layers -----------------------------------------------------------------------------------------
@@ -298,9 +305,10 @@ class LandmarksWidget(Docked):
             else landmark_errors(result.transform, fixed, moving)
         )
         rounding = 1e-9 * float(np.abs(np.append(fixed, moving)).max(initial=0))
-        rows = rows_of(numbers, residual, self._left_out if self.fitted else {}, far, rounding)
+        missed = self._left_out if self.fitted else {}
+        rows = rows_of(numbers, residual, missed, far, rounding, pairs.labels(numbers))
         self.table.show_rows(rows, unit, result is not None)
-        parts = [pairs.alone, self._reason]
+        parts = [pairs.alone, self._reason, *pairs.outside()]
         if self.fitted is not None:
             parts.append(summary(self.fit_box.kind, rows, unit, self.fitted))
         if result is not None and rows:
@@ -368,14 +376,28 @@ class LandmarksWidget(Docked):
             place = fixed[int(np.flatnonzero(numbers == row.number)[0])]
             show_place(self._viewer, self.pairs.fixed.to_view(place))
 
+    def _titled(self, fitted: Transform, pairs: PointPairs) -> tuple[Fitted, LandmarkFit]:
+        """The fit as an initial transform, and what was fitted."""
+        kind, count = self.fit_box.kind, len(pairs.complete[0])
+        params = LandmarkFit.from_dict({"fit": kind, "smoothing": self.fit_box.smoothing, "pairs": count})
+        return Fitted(f"{kind} fit to {count} landmarks", fitted, pairs.fixed.grid), params
+
     def _use_initial(self) -> None:
         pair = self.layers.pair
         if self.pairs is not None and self.fitted is not None and pair is not None:
-            count = len(self.pairs.complete[0])
-            title = f"{self.fit_box.kind} fit to {count} landmarks"
-            fitted = Fitted(title, self.fitted, self.pairs.fixed.grid)
+            fitted, _ = self._titled(self.fitted, self.pairs)
             self._rest()
             use_initial_in_register(self._viewer, fitted, pair)
+
+    def _keep(self) -> None:
+        """Make the fit a result."""
+        pair = self.layers.pair
+        if self.pairs is not None and self.fitted is not None and pair is not None:
+            fitted, params = self._titled(self.fitted, self.pairs)
+            self._rest()
+            if not keep_in_register(self._viewer, fitted, params, pair):
+                self.to_front()
+                self._say(BUSY)
 
     def _use_landmarks(self) -> None:
         pair = self.layers.pair
@@ -383,27 +405,6 @@ class LandmarksWidget(Docked):
             self._rest()
             points = self.pairs.fixed.points, self.pairs.moving.points
             use_landmarks_in_register(self._viewer, points, pair)
-
-    def _open(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Pairs of points", "", TABLES)
-        if name:
-            try:
-                found = read_point_pairs(Path(name))
-                pairs = self._with_points()
-                if pairs is not None:
-                    pairs.replace_by(*found)
-            except (OSError, ValueError) as error:
-                self._fail(error)
-
-    def _save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Pairs of points", "landmarks.csv", TABLES)
-        if name and self.pairs is not None:
-            try:
-                path = write_point_pairs(*self.pairs.in_own_units(), Path(name))
-            except (OSError, ValueError) as error:
-                self._fail(error)
-            else:
-                self._say(f"Saved: {path}")
 
     def _say(self, text: str) -> None:
         self.said.say(text, "quiet")

@@ -12,9 +12,8 @@ from napari.layers import Points
 
 from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
 from ...images.preprocess import driving_channel
+from ..layers.point_files import NUMBER
 from ..layers.snapshots import LayerSnapshot, data_to_world, on_layer, points_from_layer, snapshot
-
-NUMBER = "number"  # the feature by which points are paired
 
 
 class Side:
@@ -71,6 +70,23 @@ class Side:
         whole = self._whole
         grid = whole if self.like is None else whole.in_world_of(self.like)
         return points_from_layer(self.points, grid)
+
+    def from_file(self, points: Array) -> Array:
+        """World points of a file (N, d), in the image's own units, with or without its thin axes."""
+        if not len(points):
+            return np.empty((0, self.grid.ndim))
+        whole = self._whole
+        flat = whole.flat_points(points) if points.shape[1:] == (whole.ndim,) else points
+        if flat.shape[1] != self.grid.ndim:
+            raise ValueError(
+                f"The points are {points.shape[1]}D and the images {self.grid.ndim}D; open others."
+            )
+        return flat * self.factors
+
+    @property
+    def own_grid(self) -> Grid:
+        """The image's grid with its one-pixel-thin axes, in its own units: that of its files."""
+        return self._whole
 
     def pixels(self, taken: LayerSnapshot) -> Image:
         """One channel of the image, read from a snapshot; may be called in a worker."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from ...core.geometry import Array, Grid, Image, apply_affine, unit_factor
 from ...core.pixels import with_opacity
 from ...core.progress import Progress, subprogress
 from ...registration.apply import Background, Direction, apply, fill_of, target_grid, warper
+from ...registration.in_slabs import cut, lazy_frames
 from ...registration.pair_transform import PairTransform
 from ...transforms import Interpolation
 from .outlines import mapped_shapes
@@ -187,7 +188,10 @@ def _with_affine(
 def _warped(
     taken: TakenLayer, state: dict[str, Any], pair: PairTransform, options: LayerOptions, progress: Progress
 ) -> tuple[LayerData, tuple[str, ...]]:
-    """Pixels on another grid, at every position along the other axes."""
+    """Pixels on another grid, at every position along the other axes.
+
+    Lazy pixels stay lazy, unless all of them are in one plane: that is seen at once.
+    """
     axes = taken.spatial(pair.transform.ndim)
     steps = [k for k in range(taken.ndim) if k not in axes]
     pixels = taken.pixels
@@ -195,22 +199,25 @@ def _warped(
     interpolation = options.labels if taken.kind == "labels" else options.images
     target = target_grid(pair, options.direction, options.grid, options.pixel_size)
     ready = warper(pair, options.direction, target, interpolation, progress)
-    shape = [0] * taken.ndim
-    for k in range(taken.ndim):
-        shape[k] = ready.grid.shape[axes.index(k)] if k in axes else pixels.shape[k]
-    found = np.empty((*shape, *colours), pixels.dtype)
-    fill: float | None = None
-    positions = list(product(*(range(pixels.shape[k]) for k in steps)))
-    for number, position in enumerate(positions):
-        part = subprogress(progress, number / len(positions), (number + 1) / len(positions))
-        part(0.0, f"warping {taken.name}")
-        at: list[Any] = [slice(None)] * taken.ndim
-        for k, index in zip(steps, position, strict=True):
-            at[k] = index
-        frame = _frame(taken, pixels[tuple(at)], axes, dict(zip(steps, position, strict=True)))
-        if fill is None:
-            fill = _fill(taken, frame, options.background)
-        found[tuple(at)] = np.ma.filled(ready(frame, fill, part))
+    counts = [int(pixels.shape[k]) for k in steps]
+    first = _at(taken, axes, steps, [0] * len(steps))
+    fill = _fill(taken, first, options.background)
+    shape = (*ready.grid.shape, *colours)
+    if not isinstance(pixels, np.ndarray) and (counts or len(axes) > 2):
+
+        def make(position: tuple[int, ...], rows: slice) -> Array:
+            slab = replace(ready, grid=cut(ready.grid, [rows]))
+            return np.ma.filled(slab(_at(taken, axes, steps, position), fill))
+
+        stacked = lazy_frames(make, counts, shape, pixels.dtype)
+    else:
+        stacked = np.empty((*counts, *shape), pixels.dtype)
+        for number, position in enumerate(np.ndindex(*counts)):
+            part = subprogress(progress, number / math.prod(counts), (number + 1) / math.prod(counts))
+            part(0.0, f"warping {taken.name}")
+            stacked[position] = np.ma.filled(ready(_at(taken, axes, steps, position), fill, part))
+    places = [*steps, *axes, *range(taken.ndim, stacked.ndim)]  # of the axes of what is stacked
+    found = stacked.transpose([places.index(k) for k in range(stacked.ndim)])
     for key in (*PLACED, *OF_THE_DATA):
         state.pop(key, None)
     if target.crs is not None:
@@ -220,11 +227,13 @@ def _warped(
     return (found, keywords, taken.kind), ready.notes
 
 
-def _frame(taken: TakenLayer, pixels: Any, axes: Sequence[int], steps: Mapping[int, int]) -> Image:
+def _at(taken: TakenLayer, axes: Sequence[int], steps: Sequence[int], position: Sequence[int]) -> Image:
     """The pixels at one position along the other axes."""
+    where = dict(zip(steps, position, strict=True))
+    pixels = taken.pixels[tuple(where.get(k, slice(None)) for k in range(taken.ndim))]
     if taken.state.get("rgb") and pixels.shape[-1] == 4:
         pixels = with_opacity(np.asarray(pixels))
-    return Image(pixels, taken.grid(axes, steps), taken.name)
+    return Image(pixels, taken.grid(axes, where), taken.name)
 
 
 def _fill(taken: TakenLayer, frame: Image, background: Background) -> float:
@@ -233,6 +242,8 @@ def _fill(taken: TakenLayer, frame: Image, background: Background) -> float:
         return 0.0
     if background == "own" and taken.state.get("rgb") and frame.data.dtype.kind == "f":
         return 0.0  # colours have no NaN
+    if background == "own" and frame.ndim == 2 and not isinstance(frame.data, np.ndarray):
+        frame = frame.with_data(np.asarray(frame.data))  # a plane is small, and its border alone may mislead
     return fill_of(frame, "linear", background)
 
 

@@ -13,6 +13,8 @@ from qtpy.QtWidgets import QMainWindow, QWidget
 from ...io.dicom import is_dicom
 from ...io.images import MEDICAL, PLAIN, TIFF, ending_of
 from ...io.tiff import is_map_or_complex
+from ...io.two_files import PIXELS
+from .point_files import opens_as_points
 
 
 class CanvasDrops(QObject):
@@ -27,10 +29,18 @@ class CanvasDrops(QObject):
         A panel in the viewer's window (docked or floating).
     open_paths : callable
         Called with the list of paths of a drop, if all of them are such files.
+    takes : callable
+        Whether it takes a file; by default those that carry geometry.
     """
 
-    def __init__(self, panel: QWidget, open_paths: Callable[[list[Path]], None]) -> None:
+    def __init__(
+        self,
+        panel: QWidget,
+        open_paths: Callable[[list[Path]], None],
+        takes: Callable[[Path], bool] | None = None,
+    ) -> None:
         super().__init__(panel)
+        self._takes = carries_geometry if takes is None else takes
         self._open_paths = open_paths
         self._target: QWidget | None = None
         panel.installEventFilter(self)  # the panel has a window when it is shown, not before
@@ -50,7 +60,7 @@ class CanvasDrops(QObject):
         mime = event.mimeData()
         urls = [] if mime is None else mime.urls()
         paths = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
-        if not paths or len(paths) < len(urls) or not all(carries_geometry(path) for path in paths):
+        if not paths or len(paths) < len(urls) or not all(map(self._takes, paths)):
             return False
         event.acceptProposedAction()
         self._open_paths(paths)
@@ -74,11 +84,11 @@ class CanvasDrops(QObject):
 
 
 def carries_geometry(path: Path) -> bool:
-    """Whether our reader should open it: a medical file or folder, or a TIFF with a map or complex pixels."""
+    """Whether our reader should open it: medical, points, or a TIFF with a map or complex pixels."""
     if path.is_dir():
         files = (entry for entry in sorted(path.iterdir()) if entry.is_file())
         return any(is_dicom(entry) for entry in islice(files, 5))
     ending = ending_of(path)
     if ending in TIFF + PLAIN:
         return ending in TIFF and is_map_or_complex(path)
-    return ending in MEDICAL or is_dicom(path)
+    return ending in MEDICAL + PIXELS or opens_as_points(path) or is_dicom(path)

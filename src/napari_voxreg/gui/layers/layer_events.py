@@ -53,10 +53,12 @@ class LayerWatch:
         self._changed(self._layers)
 
     def _follow(self, layers: list[Layer]) -> None:
-        for layer in self._layers:
+        # Only what has changed: connecting is slow, and every panel follows every layer.
+        before, now = set(self._layers), set(layers)
+        for layer in before - now:
             for name in CHANGES:
                 getattr(layer.events, name).disconnect(self._altered)
-        self._layers = layers
-        for layer in layers:
+        for layer in now - before:
             for name in CHANGES:
                 getattr(layer.events, name).connect(self._altered)
+        self._layers = layers

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari import current_viewer
 from napari.utils.notifications import show_warning
 
-from ...core.geometry import Array, Image
+from ...core.geometry import Array, Grid, Image
 from ...core.pixels import with_nan
 from ...images.preprocess import some_pixels
 from ...io.dicom import is_dicom
 from ...io.images import MEDICAL, TIFF, ending_of, read_image, read_series
+from ...io.points import holds_points
 from ...io.tiff import TIME
+from ...io.two_files import PIXELS
 from ...registration.result import load_result
 from .placement import RESULT
+from .point_files import points_layers, world_of
 from .snapshots import AXES, NOTES, about, grid_kwargs
 from .writers import side_folder
 
@@ -29,11 +33,12 @@ FLOOR = 1e-6  # amplitude, relative to the brightest pixel's, that counts as zer
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
     """The reader for napari; None for files that other readers open better."""
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    if not all(one.is_dir() or ending_of(one) in MEDICAL + TIFF or is_dicom(one) for one in paths):
+    if not all(_is_ours(one) for one in paths):
         return None
 
     def read(given: Any) -> list[LayerData]:
-        layers = read_layers([Path(given)] if isinstance(given, str) else [Path(p) for p in given])
+        found = [Path(given)] if isinstance(given, str) else [Path(p) for p in given]
+        layers = read_layers(found, world_of(current_viewer()))
         for note in notes_of(layers):
             show_warning(note)
         return layers
@@ -41,18 +46,28 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     return read
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether a file or folder is of a kind that we read."""
+    if path.is_dir() or ending_of(path) in MEDICAL + PIXELS + TIFF:
+        return True
+    return holds_points(path) or is_dicom(path)
+
+
 def notes_of(layers: Sequence[LayerData]) -> list[str]:
     """What the layers' files say that a user should know, each sentence once."""
     return list(dict.fromkeys(note for _, kwargs, _ in layers for note in kwargs["metadata"].get(NOTES, ())))
 
 
-def read_layers(paths: Sequence[Path | str]) -> list[LayerData]:
-    """Read files and DICOM folders as image layers, in order; may run in a worker.
+def read_layers(paths: Sequence[Path | str], world: Grid | None = None) -> list[LayerData]:
+    """Read files and DICOM folders as image and Points layers, in order; may run in a worker.
 
     Parameters
     ----------
     paths : sequence of path
         Anything that `napari_voxreg.io.images.read_image` reads; of a folder every DICOM series is one layer.
+        Or files of points, see `points_layers`.
+    world : Grid, optional
+        Of the viewer, see `world_of`.
 
     Returns
     -------
@@ -66,6 +81,9 @@ def read_layers(paths: Sequence[Path | str]) -> list[LayerData]:
     """
     layers: list[LayerData] = []
     for path in map(Path, paths):
+        if not path.is_dir() and holds_points(path):
+            layers.extend(points_layers(path, world))
+            continue
         for image in read_series(path) if path.is_dir() else [read_image(path)]:
             layers.extend(image_layers(image, metadata=_saved_result(path)))
     return layers

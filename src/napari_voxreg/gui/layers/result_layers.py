@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
-from napari.utils import Colormap
 
 from ...core.geometry import Array, Grid, Image, short_unit
 from ...core.progress import Progress, silent, subprogress
@@ -16,23 +15,21 @@ from ...images.nodata import background, without_nodata
 from ...images.preprocess import driving_channel
 from ...metrics.pair import PairMetrics
 from ...registration.result import Result
-from ...transforms import Transform, displacement_on, jacobian_determinant, warp, without_affine
-from .drawings import STILL, Tile, arrows, deformed_grid, tiles
+from ...transforms import Transform, warp
+from .drawings import Tile, arrows, deformed_grid, tiles
+from .maps import MEASURES, MOTION, colormap, consistency_map, motion_maps
 from .placement import LayerData, Placement
 from .snapshots import LayerSnapshot
 
-# Blue shrinks, white is unchanged, red grows; folding lies below the limits and is yellow.
-DIVERGING = ("#0b2c6b", "#3f7fd0", "#f7f7f7", "#d9593d", "#6e0d1c")
-FOLDED = "#ffe600"
 # From dissimilar to similar; dark throughout, so that the values written on it are legible.
 SIMILARITY = ("#c23a26", "#842c56", "#10203f")
 WORSE, SAME, BETTER = "#ffe08a", "#ffffff", "#9dffb0"
 # Bright throughout, to stand out against dark and red images.
 DISTANCE = ("#31c7ff", "#8dff8a", "#fff04a")
 
-
 BACKGROUND = "background"
-KINDS = ("warped", "arrows", "grid", "magnitude", "jacobian", "ssim", "extras")
+ON_REQUEST = ("strain", "curl", "consistency")  # never made before they are asked for
+KINDS = ("warped", "arrows", "grid", "magnitude", "jacobian", *ON_REQUEST, "ssim", "extras")
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,14 @@ class Show:
         Local structural similarity, with the values before and after written on it.
     extras : bool
         Further results of the method.
+    strain : bool
+        The largest principal Green-Lagrange strain, without the affine part.
+    curl : bool
+        The curl of the displacement, in 3D its length, without the affine part.
+    consistency : bool
+        By how much the transform and its inverse miss the point from which they began.
     affine : bool
-        Whether displacement and Jacobian include the affine part.
+        Whether displacement, Jacobian, strain and curl include the affine part.
     outside : str
         What the warped image shows outside the moving one: "background" (NaN where pixels are floating-point,
         else the image's own), "nan", or a number.
@@ -69,6 +72,9 @@ class Show:
     jacobian: bool = False
     ssim: bool = True
     extras: bool = False
+    strain: bool = False
+    curl: bool = False
+    consistency: bool = False
     affine: bool = False
     outside: str = BACKGROUND
 
@@ -84,10 +90,7 @@ class Show:
 
     def way(self, kind: str) -> tuple[bool, str]:
         """In which way a kind is made: of what is not asked of it, it has the default."""
-        return self.affine and kind in (
-            "magnitude",
-            "jacobian",
-        ), self.outside if kind == "warped" else BACKGROUND
+        return self.affine and kind in MOTION, self.outside if kind == "warped" else BACKGROUND
 
 
 def result_layers(
@@ -140,15 +143,11 @@ def result_layers(
         layers.extend(_extras(result, source, moving, place))
     if show.warped:
         layers.append(_warped(result.transform, source, moving, place, fill=_fill(source, show.outside)))
-    if show.magnitude or show.jacobian:
-        progress(0.2, "measuring the displacement")
-        displacement = displacement_on(result.transform, grid)
-        if not show.affine:
-            displacement = without_affine(displacement, grid)
-        if show.magnitude:
-            layers.append(_magnitude(displacement, place, show.affine))
-        if show.jacobian:
-            layers.append(_jacobian(displacement, place, show.affine))
+    chosen = [kind for kind in show.kinds if kind in MOTION]
+    layers.extend(motion_maps(result, place, chosen, show.affine, subprogress(progress, 0.2, 0.3)))
+    if show.consistency:
+        there = _like(source, grid).grid
+        layers.append(consistency_map(result, there, place, subprogress(progress, 0.3, 0.4)))
     if show.ssim:
         target = _flat(fixed.image(), grid.ndim)
         (below, known), (above, known_too) = (
@@ -161,12 +160,12 @@ def result_layers(
         layers.append(_grid(result, place))
     if show.arrows:
         layers.append(_arrows(result, place))
-    one_map = show.magnitude + show.jacobian + show.ssim == 1 and not show.warped
+    one_map = sum(kind in (*MEASURES, "ssim") for kind in show.kinds) == 1 and not show.warped
     for _, keywords, _ in layers:
         known = keywords["metadata"]["voxreg"]
         kind = known["kind"]
         known["way"] = show.way(kind)
-        if (kind in ("magnitude", "jacobian", "ssim") and not one_map) or (kind == "grid" and show.arrows):
+        if (kind in (*MEASURES, "ssim") and not one_map) or (kind == "grid" and show.arrows):
             keywords["visible"] = False
     progress(1.0, "layers ready")
     return layers
@@ -215,27 +214,6 @@ def _extras(result: Result, source: Image, moving: LayerSnapshot, place: Placeme
         yield data, {**keywords, "visible": False}, kind
 
 
-def _magnitude(displacement: Array, place: Placement, affine: bool) -> LayerData:
-    """Length of the displacement, world units."""
-    length = np.linalg.norm(displacement, axis=-1).astype(np.float32)
-    length[length < STILL * place.grid.spacing.min()] = 0
-    unit = short_unit(place.grid.units[0])
-    what = f"displacement ({unit})" if affine else f"displacement without affine ({unit})"
-    return place.map(length, "magnitude", what, (0.0, float(length.max()) or 1.0), "viridis")
-
-
-def _jacobian(displacement: Array, place: Placement, affine: bool) -> LayerData:
-    """Determinant of the Jacobian, limits the same on both sides of 1."""
-    determinant = jacobian_determinant(displacement, place.grid)
-    # With folding the limits are 0 and 2, so that exactly the folded pixels lie below them. Without it the
-    # minimum is above the lower limit.
-    folding = float(determinant.min()) <= 0
-    reach = 1.0 if folding else min(1.0, max(0.02, 1.05 * float(np.abs(determinant - 1).max())))
-    colormap = _colormap("shrinks - grows", DIVERGING, low_color=FOLDED)
-    what = "Jacobian" if affine else "Jacobian without affine"
-    return place.map(determinant, "jacobian", what, (1 - reach, 1 + reach), colormap)
-
-
 def _similarity(
     result: Result, pair: PairMetrics, place: Placement, progress: Progress
 ) -> tuple[LayerData, LayerData]:
@@ -244,7 +222,7 @@ def _similarity(
     after = pair.warped(result.transform, subprogress(progress, 0.5, 1.0))
     inside = before.inside, after.inside
     found = tiles(pair.fixed.data, before.ssim, after.ssim, inside, place.grid, place.through)
-    image = place.map(after.ssim, "ssim", "SSIM", (0.0, 1.0), _colormap("dissimilar - similar", SIMILARITY))
+    image = place.map(after.ssim, "ssim", "SSIM", (0.0, 1.0), colormap("dissimilar - similar", SIMILARITY))
     image[1]["rendering"] = "minip"  # in a volume it shows the least similar places
     return image, _values(result, found, place)
 
@@ -297,7 +275,7 @@ def _arrows(result: Result, place: Placement) -> LayerData:
     coloured: dict[str, Any] = {
         "features": {"displacement": drawing.size},
         "edge_color": "displacement",
-        "edge_colormap": _colormap("distance", DISTANCE),
+        "edge_colormap": colormap("distance", DISTANCE),
         "edge_contrast_limits": (0.0, float(drawing.size.max(initial=0)) or 1.0),
     }
     return _vectors(
@@ -315,11 +293,6 @@ def _arrows(result: Result, place: Placement) -> LayerData:
 def _vectors(data: Array, keywords: dict[str, Any], **more: Any) -> LayerData:
     """A Vectors layer that is drawn over everything, also in volumes."""
     return data, {**keywords, "blending": "translucent_no_depth", **more}, "vectors"
-
-
-def _colormap(name: str, colours: Sequence[str], **more: Any) -> Any:
-    """A napari colormap."""
-    return Colormap(list(colours), name=name, **more)
 
 
 def _flat(image: Image, ndim: int) -> Image:

@@ -5,65 +5,69 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import napari
 import numpy as np
-from qtpy.QtCore import QEventLoop, Qt
-from qtpy.QtWidgets import QApplication, QProgressDialog
+from qtpy.QtCore import QThread
+from qtpy.QtWidgets import QApplication
 
 from ...core.geometry import Array
-from ...core.progress import Cancelled, Progress, silent
+from ...core.progress import Progress, silent
 from ...io.images import read_image
-from ...samples import make_sample
+from ...samples import SAMPLES, make_sample
 from ...samples.base import Sample
 from ...samples.downloads import DOWNLOADS, Download, fetch
-from ..background.worker import Report, Runner
 from ..preferences import cache_folder
 from .readers import LayerData, image_layers, labels_layers
+from .sample_window import SampleWindow
 from .snapshots import grid_kwargs
+
+# napari refuses an empty list; an image of no channels adds no layer.
+NO_LAYERS: list[LayerData] = [(np.empty((0, 1, 1)), {"channel_axis": 0}, "image")]
 
 
 def fundus() -> list[LayerData]:
     """A photographed retina, and the same under a simulated warp."""
-    return sample_layers(make_sample("fundus"))
+    return _simulated("fundus")
 
 
 def sar() -> list[LayerData]:
     """A simulated landscape seen by radar at two angles."""
-    return sample_layers(make_sample("sar"))
+    return _simulated("sar")
 
 
 def brain2d() -> list[LayerData]:
     """A slice of a simulated head."""
-    return sample_layers(make_sample("brain2d"))
+    return _simulated("brain2d")
 
 
 def brain3d() -> list[LayerData]:
     """A simulated head."""
-    return sample_layers(make_sample("brain3d"))
+    return _simulated("brain3d")
 
 
 def microscopy() -> list[LayerData]:
     """A simulated tissue section in two stains."""
-    return sample_layers(make_sample("microscopy"))
+    return _simulated("microscopy")
 
 
 def head_2d() -> list[LayerData]:
     """Two CT slices of a head, from ITKElastix."""
-    return download_layers(DOWNLOADS["head_2d"])
+    return _downloaded("head_2d")
 
 
 def brain_slices() -> list[LayerData]:
     """Brain slices of two people, from ANTsPy."""
-    return download_layers(DOWNLOADS["brain_slices"])
+    return _downloaded("brain_slices")
 
 
 def histology_kidney() -> list[LayerData]:
     """A rat's kidney in two stains with landmarks, from BIRL."""
-    return download_layers(DOWNLOADS["histology_kidney"])
+    return _downloaded("histology_kidney")
 
 
 def spinal_cord() -> list[LayerData]:
     """Spinal cord MRI with masks, from the Spinal Cord Toolbox."""
-    return download_layers(DOWNLOADS["spinal_cord"])
+    return _downloaded("spinal_cord")
 
 
 def sample_layers(sample: Sample) -> list[LayerData]:
@@ -79,70 +83,56 @@ def sample_layers(sample: Sample) -> list[LayerData]:
     return layers
 
 
-def download_layers(pair: Download, cache: Path | None = None, server: str | None = None) -> list[LayerData]:
+def download_layers(
+    pair: Download, progress: Progress = silent, cache: Path | None = None, server: str | None = None
+) -> list[LayerData]:
     """A real pair as layers, downloaded first if it is not in the cache.
-
-    The interface stays responsive: the download runs in a thread, with a window for its progress and Cancel.
 
     Parameters
     ----------
     pair : Download
         Which.
-    cache, server
+    progress, cache, server
         As in `napari_voxreg.samples.downloads.fetch`.
 
     Raises
     ------
     ValueError
         If the source cannot be reached or sends other content.
-    Cancelled
-        If the user pressed Cancel or closed the viewer.
     """
-
-    kept = cache_folder()
-
-    def job(progress: Progress) -> list[LayerData]:
-        return _pair_layers(pair, fetch(pair, progress, cache or kept, server))
-
-    return job(silent) if QApplication.instance() is None else _while_waiting(job, f"Fetching {pair.title}…")
+    return _pair_layers(pair, fetch(pair, progress, cache, server))
 
 
-def _while_waiting(job: Callable[[Progress], list[LayerData]], title: str) -> list[LayerData]:
-    """Run a job in a thread and process events until it is done, since napari needs samples at once."""
-    loop = QEventLoop()
-    runner = Runner()
-    found: list[LayerData] = []
-    errors: list[Exception] = []
-    window = QProgressDialog(title, "Cancel", 0, 1000, QApplication.activeWindow())
-    window.setWindowTitle("VoxReg")
-    window.setWindowModality(Qt.WindowModality.ApplicationModal)
-    window.setAutoReset(False)
-    window.setMinimumDuration(300)  # cached files open without showing the window
+def _simulated(name: str) -> list[LayerData]:
+    """A simulated pair, now or later."""
+    return now_or_later(lambda progress: sample_layers(make_sample(name)), SAMPLES[name].title)
 
-    def done(layers: list[LayerData]) -> None:
-        found.extend(layers)
-        loop.quit()
 
-    def failed(error: Exception) -> None:
-        errors.append(error)
-        loop.quit()
+def _downloaded(name: str) -> list[LayerData]:
+    """A real pair, now or later."""
+    pair, cache = DOWNLOADS[name], cache_folder()
+    return now_or_later(lambda progress: download_layers(pair, progress, cache), pair.title)
 
-    def report(state: Report) -> None:
-        window.setValue(round(1000 * (state.fraction or 0.0)))
 
-    def stop() -> None:
-        runner.cancel()
-        failed(Cancelled("The download was cancelled; nothing was kept of the unfinished file."))
+def now_or_later(job: Callable[[Progress], list[LayerData]], title: str) -> list[LayerData]:
+    """The layers of a sample for ``viewer.open_sample``.
 
-    window.canceled.connect(stop)
-    runner.start(job, report=report, done=done, failed=failed, warned=lambda text: None)
-    loop.exec()
-    window.canceled.disconnect(stop)
-    window.close()
-    window.deleteLater()
-    if errors:
-        raise errors[0]
-    return found
+    Scripts get them at once. Where the interface's event loop runs, as it does under the menu, none are
+    returned: a thread makes them, and the viewer gets them when they are ready.
+
+    Parameters
+    ----------
+    job : callable
+        Called as ``job(progress)``; makes the layers.
+    title : str
+        Of the sample.
+    """
+    viewer = napari.current_viewer()
+    thread = QThread.currentThread()
+    if viewer is None or QApplication.instance() is None or thread is None or thread.loopLevel() == 0:
+        return job(silent)
+    SampleWindow(viewer, title).start(job)
+    return NO_LAYERS
 
 
 def _pair_layers(pair: Download, files: dict[str, Path]) -> list[LayerData]:

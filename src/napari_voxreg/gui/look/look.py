@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, QTimer
 from vispy.visuals import Visual
 
 from ...core.geometry import Array, unit_factor
-from ..layers.result_layers import DIVERGING
+from ..layers.maps import DIVERGING
 from ..layers.snapshots import snapshot
 from ..widgets.canvas_context import own_viewer
 from .difference import Difference
@@ -125,7 +125,8 @@ class Look(QObject):
         self._pair = Pair(fixed, warped, [], [ref(layer) for layer in hidden])
         for layer in hidden:
             layer.visible = False
-        fixed.visible = warped.visible = True
+        for layer in (fixed, warped):
+            _set_visible(layer, True)
         self._viewer.dims.events.connect(self._redraw)
         self._viewer.layers.events.removed.connect(self._removed)
         self._viewer.mouse_drag_callbacks.append(self._drag)
@@ -148,7 +149,9 @@ class Look(QObject):
             return
         self._attach(pair)
         rule, overlay = RULES.get(self.mode, WHOLE), self.mode == OVERLAY
-        pair.warped.blending = "additive" if overlay else "translucent"
+        blending = "additive" if overlay else "translucent"
+        if pair.warped.blending != blending:
+            pair.warped.blending = blending
         common = {"rule": rule, "turn": self._turn, **self._divided(pair.fixed)}
         for lens in pair.lenses:
             lens.set(**common, tint=(CYAN if lens.side == WARPED else RED) if overlay else PLAIN)
@@ -159,7 +162,7 @@ class Look(QObject):
         if self.mode in (SIGNED, ABSOLUTE) and self.mode not in self._differences:
             self._add_difference(pair)
         for mode, layer in self._differences.items():
-            layer.visible = mode == self.mode
+            _set_visible(layer, mode == self.mode)
 
     def _attach(self, pair: Pair) -> None:
         """Put a lens on what draws each of the two layers now."""
@@ -265,6 +268,12 @@ class Look(QObject):
         for layer in layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+
+
+def _set_visible(layer: Layer, on: bool) -> None:
+    """Show or hide a layer; napari would slice one again that is shown already, and send it to the card."""
+    if layer.visible != on:
+        layer.visible = on
 
 
 def _run_of(layer: Layer) -> int | None:

@@ -8,6 +8,7 @@ from ...core.geometry import Array, Grid
 from ...methods import METHODS
 from ...methods.availability import installed
 from ..layers.guess import common_ndim
+from ..layers.point_files import same_labels
 from ..layers.snapshots import mask_snapshot, points_from_layer, snapshot
 from ..widgets.method_box import MethodBox
 from .initial_box import InitialBox
@@ -34,11 +35,13 @@ def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, initial: In
 
 
 def _landmarks(initial: InitialBox, fixed: Grid, moving: Grid) -> tuple[Array, Array] | None:
-    """The landmarks in the world."""
+    """The landmarks in the world; those with one label correspond, else by their order."""
     layers = [box.layer for box in initial.boxes]
     if layers[0] is None or layers[1] is None:
         return None
-    return points_from_layer(layers[0], fixed), points_from_layer(layers[1], moving)
+    points = points_from_layer(layers[0], fixed), points_from_layer(layers[1], moving)
+    same = same_labels(*layers)
+    return points if same is None else (points[0][same[0]], points[1][same[1]])
 
 
 def reason_against(pair: PairBox, method: MethodBox, initial: InitialBox) -> str:
@@ -76,9 +79,11 @@ def reason_against_pair(pair: PairBox, initial: InitialBox) -> str:
     if (points[0] is None) != (points[1] is None):
         which = "fixed" if points[0] is None else "moving"
         return f"Choose {which} landmarks too, or none for both."
-    if points[0] is not None and points[1] is not None and len(points[0].data) != len(points[1].data):
-        counts = f"{len(points[0].data)} fixed and {len(points[1].data)} moving"
-        return f"There are {counts} landmarks; they must correspond one to one."
+    if points[0] is not None and points[1] is not None:
+        counts = len(points[0].data), len(points[1].data)
+        if counts[0] != counts[1] and same_labels(points[0], points[1]) is None:
+            said = f"{counts[0]} fixed and {counts[1]} moving"
+            return f"There are {said} landmarks; they must correspond one to one."
     if initial.initial == "landmarks" and points[0] is None:
         return "An initial transform from landmarks needs a Points layer for each image; choose both."
     return ""

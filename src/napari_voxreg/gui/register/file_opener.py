@@ -10,6 +10,7 @@ from napari.layers import Image, Layer
 
 from ..background.worker import Runner
 from ..layers.placement import LayerData
+from ..layers.point_files import world_of
 from ..layers.readers import notes_of, read_layers
 from ..widgets.layer_box import LayerBox
 
@@ -41,6 +42,8 @@ class FileOpener:
         """Open files; a box chooses the first image dropped on it."""
         self._say(f"Opening {', '.join(path.name for path in paths)}…")
 
+        world = world_of(self._viewer)
+
         def opened(data: list[LayerData]) -> None:
             layers = [self._viewer.add_layer(Layer.create(*one)) for one in data]
             images = [layer for layer in layers if isinstance(layer, Image)]
@@ -49,7 +52,7 @@ class FileOpener:
             self._say(" ".join(notes_of(data)))
 
         self._readers.setdefault(box, Runner()).start(
-            lambda progress: read_layers(paths),
+            lambda progress: read_layers(paths, world),
             report=lambda report: None,
             done=opened,
             failed=self._failed,

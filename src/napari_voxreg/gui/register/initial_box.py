@@ -16,6 +16,7 @@ from ...transforms import Affine
 from ..by_hand.pose import HandPose
 from ..by_hand.section import PoseSection
 from ..session.chosen import Fitted
+from ..session.files import TRANSFORMS
 from ..widgets.combo_box import Choice, heading
 from ..widgets.fold import Fold
 from ..widgets.layer_box import LayerBox
@@ -205,9 +206,7 @@ class InitialBox(QWidget):
         if title != SAVED:
             self.choose(title)
             return
-        name, _ = QFileDialog.getOpenFileName(
-            self, "A saved transform", "", "Transforms (*.h5 *.json *.tfm *.txt *.mat *.xfm);;All files (*)"
-        )
+        name, _ = QFileDialog.getOpenFileName(self, "A saved transform", "", TRANSFORMS)
         if name:
             self.choose_file(Path(name))
         else:

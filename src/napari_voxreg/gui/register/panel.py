@@ -13,8 +13,9 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
-from ...core.progress import Cancelled
-from ...methods import METHODS
+from ...core.params import Params
+from ...core.progress import Cancelled, Progress
+from ...methods import METHODS, landmarks
 from ...methods.by_hand import ByHand
 from ...registration.compare import Row
 from ...registration.result import Result
@@ -29,7 +30,7 @@ from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
 from ..session.chosen import Chosen, Fitted
-from ..session.run_layers import RunLayers, created
+from ..session.run_layers import RunLayers, add_made
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
 from ..shortcuts import bind_shortcuts
@@ -113,14 +114,8 @@ class RegisterWidget(Docked):
     def run(self) -> None:
         """Register the chosen pair, as a click on the button does; `finished` or `failed` follows."""
         if not self.busy:
-            self._table_of = NOTHING
-
-            def job(chosen: Chosen) -> Job:
-                method, show = self.method, self.show_box.show_choice
-                self._number = self._state.next_number()
-                return Job(chosen, method.method, method.params(), method.device, show, self._number)
-
-            self._begin(job, self.reason(), "Registering…", self._done)
+            box = self.method
+            self._start(lambda: (box.method, box.params(), box.device), self.reason(), "Registering…")
 
     def compare(self) -> None:
         """Run the checked methods on the chosen pair; `compared` or `failed` follows."""
@@ -139,13 +134,30 @@ class RegisterWidget(Docked):
     def keep_pose(self) -> None:
         """Make the pose by hand a result, as a click on its button does; `finished` or `failed` follows."""
         if not self.busy:
-            self._table_of = NOTHING
+            self._keep(BY_HAND, ByHand())
 
-            def job(chosen: Chosen) -> Job:
-                self._number = self._state.next_number()
-                return Job(chosen, BY_HAND, ByHand(), "auto", self.show_box.show_choice, self._number)
+    def keep_fit(self, fitted: Fitted, params: landmarks.LandmarkFit, pair: tuple[Layer, Layer]) -> bool:
+        """Make a transform fitted to landmarks of a pair a result, as `keep_pose`; False while busy."""
+        if self.busy:
+            return False
+        self.use_initial(fitted, pair)
+        self._keep(landmarks.METHOD.name, params)
+        return True
 
-            self._begin(job, reason_against_pair(self.pair, self.initial), "Measuring…", self._done)
+    def _keep(self, method: str, params: Params) -> None:
+        """Make the initial transform a result of a method that takes it as it is."""
+        reason = reason_against_pair(self.pair, self.initial)
+        self._start(lambda: (method, params, "auto"), reason, "Measuring…")
+
+    def _start(self, what: Callable[[], tuple[str, Params, str]], reason: str, doing: str) -> None:
+        """Run a method with its parameters on a device; `finished` or `failed` follows."""
+        self._table_of = NOTHING
+
+        def job(chosen: Chosen) -> Job:
+            self._number = self._state.next_number()
+            return Job(chosen, *what(), self.show_box.show_choice, self._number)
+
+        self._begin(job, reason, doing, self._done)
 
     def cancel(self) -> None:
         """Stop the run; the panel is idle at once, and a late result of the worker is dropped."""
@@ -337,7 +349,7 @@ class RegisterWidget(Docked):
         if not self.busy or self.result is None or self._run is None:
             return  # cancelled in between
         if self._pending:
-            self._viewer.add_layer(created(self._pending.pop(0)))
+            add_made(self._viewer, self._pending.pop(0))
             self._adder.start()
             return
         self._idle()
@@ -388,14 +400,14 @@ class RegisterWidget(Docked):
         """Make the layers of a compared method."""
         run = next((run for run in self._state.runs if run.result is result), None)
         if run is not None and run.chosen is not None and not self.busy:
-            chosen, number, show = run.chosen, run.number, self.show_box.show_choice
+            layers, number, show = run.chosen.layers, run.number, self.show_box.show_choice
             self._judged, self._reported = self._table_of, None
             self.outcome.begin()
-            self._work(
-                lambda progress: (result, chosen.layers(result, show, number, progress)),
-                "Making layers…",
-                self._done,
-            )
+
+            def job(progress: Progress) -> tuple[Result, list[LayerData]]:
+                return result, layers(result, show, number, progress)
+
+            self._work(job, "Making layers…", self._done)
 
     def _fail(self, error: Exception) -> None:
         """Stop and show why."""
@@ -404,8 +416,7 @@ class RegisterWidget(Docked):
         self._state.release(self._number)
         self._number = 0
         if isinstance(error, Cancelled):
-            self.outcome.show_message("Cancelled.")
-            return
+            return self.outcome.show_message("Cancelled.")
         self.outcome.show_error(error)
         self.failed.emit(self.outcome.sentence.text())
 

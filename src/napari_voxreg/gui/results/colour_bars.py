@@ -12,6 +12,8 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from ..layers.maps import MEASURES
+
 STOPS = 16  # colours that a bar is drawn from
 BAR = 8  # pixels of its height
 GAP = 5
@@ -40,7 +42,7 @@ class ColourBar:
 def colour_bar(layer: Layer) -> ColourBar | None:
     """The bar of a map or of arrows; None for a layer whose colours are no measure."""
     known = layer.metadata.get("voxreg", {})
-    if isinstance(layer, Image) and known.get("kind") in ("magnitude", "jacobian", "ssim"):
+    if isinstance(layer, Image) and known.get("kind") in (*MEASURES, "ssim"):
         colormap, limits = layer.colormap, layer.contrast_limits
     elif isinstance(layer, Vectors) and known.get("kind") == "arrows" and len(layer.data):
         colormap, limits = layer.edge_colormap, layer.edge_contrast_limits

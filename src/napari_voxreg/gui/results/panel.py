@@ -16,11 +16,12 @@ from ..layers.result_layers import KINDS
 from ..session.actions import RunActions
 from ..session.reopen import find_runs
 from ..session.run_layers import RunLayers
-from ..session.show_box import ShowBox
+from ..session.show_box import TEXTS, ShowBox
 from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
 from ..widgets.sentence import BUTTON, Sentence
 from .colour_bars import ColourBars
+from .histogram import HistogramBox
 from .table import RunTable
 
 NONE_YET = "No results yet. Register a pair, or open a folder of saved results."
@@ -40,6 +41,8 @@ class ResultsWidget(Docked):
         A row for each run.
     show_box : ShowBox
         The layers of the selected run.
+    histograms : HistogramBox
+        Of its displacement and Jacobian.
     """
 
     title = "Results"
@@ -69,8 +72,9 @@ class ResultsWidget(Docked):
         self.table.setAccessibleName("Results")
         self.table.setToolTip("A row for each run; a double click shows its result")
         self.sentence = Sentence()
-        self.show_box = ShowBox()
+        self.show_box = ShowBox(more=True)
         self.bars = ColourBars()
+        self.histograms = HistogramBox()
         self.said = Sentence()
         self.said.hide()
         self.earlier = QCheckBox("keep earlier results in the viewer")
@@ -84,7 +88,13 @@ class ResultsWidget(Docked):
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
-        above: tuple[QWidget, ...] = (self.table, self.sentence, self.show_box, self.bars)
+        above: tuple[QWidget, ...] = (
+            self.table,
+            self.sentence,
+            self.show_box,
+            self.bars,
+            self.histograms,
+        )
         for widget in above:
             layout.addWidget(widget)
         layout.addLayout(self._buttons())
@@ -96,9 +106,11 @@ class ResultsWidget(Docked):
         self.table.chosen.connect(self._refresh)
         self.table.doubleClicked.connect(lambda index: self._of_run(self._actions.show))
         self.show_box.toggled.connect(self._toggle)
+        self.show_box.affine.clicked.connect(self._measure)
         self._state.changed.connect(self._refresh)
         self._layers.changed.connect(self._refresh)
         self._layers.failed.connect(self._fail)
+        self._layers.making.connect(self._making)
         self._actions.failed.connect(self._fail)
         self._actions.said.connect(self._say)
 
@@ -112,7 +124,10 @@ class ResultsWidget(Docked):
             ),
             "Run again…": (self._repeat, "Choose the same pair, method and parameters in Register"),
             "Save…": (actions.save, "Save transform (ITK's .h5), record (JSON) and files in a folder"),
-            "Export…": (actions.export, "Write the transform, or its displacement field, for other programs"),
+            "Export…": (
+                actions.export,
+                "Write the transform for ITK, ANTs, elastix and others, or as a field",
+            ),
             "Copy as Python": (actions.copy_python, "A script that gives the same transform"),
             "Copy command": (actions.copy_command, "A command that registers the same pair"),
             "Report…": (actions.report, "A page with pictures, scores and parameters, and the same as JSON"),
@@ -193,10 +208,24 @@ class ResultsWidget(Docked):
             self.bars.show_layers(self._layers.there(run))
         else:
             self.bars.show_layers([])
+        self._measure()
+
+    def _measure(self) -> None:
+        """Show the histograms of the selected run."""
+        result = None if self.run is None else self.run.result
+        self.histograms.show_result(result, self.show_box.affine.isChecked())
 
     def _toggle(self, kind: str, on: bool) -> None:
+        self.said.hide()
         if self.run is not None:
             self._layers.show(self.run, kind, on, self.show_box.show_choice)
+
+    def _making(self, kind: str, stage: str) -> None:
+        """Tell that a layer takes a while, or no longer."""
+        if not kind:
+            self.said.hide()
+            return
+        self._say(f"Making the {TEXTS[kind][0]} ({stage}). Uncheck it to stop.")
 
     def _of_run(self, act: Any) -> None:
         """Do something with the selected run."""
@@ -233,3 +262,4 @@ class ResultsWidget(Docked):
         self._watch.stop()
         self._layers.stop()
         self._actions.stop()
+        self.histograms.stop()

@@ -97,13 +97,16 @@ class RunActions(QObject):
             self._start(lambda: run.result.save(folder), lambda path: self._saved(run, path))
 
     def export(self, run: Run | None) -> None:
-        """Write the transform, or its displacement field, into a file that the user chooses."""
+        """Write the transform in the format and into the file that the user chooses."""
         if run is None:
             return
-        name, _ = QFileDialog.getSaveFileName(self._panel, "Export the transform", "transform.h5", EXPORTS)
+        name, chosen = QFileDialog.getSaveFileName(
+            self._panel, "Export the transform", "transform.h5", ";;".join(EXPORTS)
+        )
         if name:
             self._start(
-                lambda: export(run.result, Path(name)), lambda path: self.said.emit(f"Exported: {path}")
+                lambda: export(run.result, Path(name), chosen),
+                lambda found: self.said.emit(" ".join([f"Exported: {found[0]}.", *found[1]])),
             )
 
     def report(self, run: Run | None) -> None:

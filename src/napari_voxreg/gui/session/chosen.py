@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.geometry import Array, Grid, unit_factor
 from ...core.progress import Progress
-from ...io.transforms import fixed_grid, load_record, load_transform
+from ...registration.pair_transform import open_transform
 from ...registration.result import Result
 from ...transforms import Transform
 from ..layers.placement import LayerData
@@ -75,7 +75,7 @@ class Chosen:
         return {
             "fixed": fixed,
             "moving": moving,
-            "initial": self._initial(fixed.grid),
+            "initial": self._initial(fixed.grid, moving.grid),
             "fixed_mask": masks[0],
             "moving_mask": masks[1],
             "landmarks": self.landmarks,
@@ -94,17 +94,25 @@ class Chosen:
             progress=progress,
         )
 
-    def _initial(self, fixed: Grid) -> Any:
+    def _initial(self, fixed: Grid, moving: Grid) -> Any:
         """The initial transform, read if it is a file; its units must be those of the fixed image."""
         if self.initial is None or isinstance(self.initial, str):
             return self.initial
         if isinstance(self.initial, Result | Fitted):
             _check_units(self.initial.fixed.units, fixed)
             return self.initial.transform if isinstance(self.initial, Fitted) else self.initial
-        record = load_record(self.initial)
-        if record is not None:
-            _check_units(fixed_grid(record).units, fixed)
-        return load_transform(self.initial)
+        # Some programs count from the corners of the files, whose axes a layer may have in another order.
+        places = (_file_or(self.fixed, fixed), _file_or(self.moving, moving))
+        opened = open_transform(self.initial, *places)
+        if opened.fixed is not None:
+            _check_units(opened.fixed.units, fixed)
+        return opened
+
+
+def _file_or(layer: LayerSnapshot, grid: Grid) -> Path | Grid:
+    """The file of a layer if that is there, else its grid."""
+    file = None if layer.file is None else Path(layer.file)
+    return grid if file is None or not file.is_file() else file
 
 
 def _check_units(units: Sequence[str], fixed: Grid) -> None:

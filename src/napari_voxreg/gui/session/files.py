@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from ...core.geometry import Image
-from ...io.images import write_image
-from ...io.transforms import save_transform
+from ...io.transforms import OURS, Grids, write_transform
+from ...io.transforms.formats.ants import AFFINE
 from ...registration.result import TRANSFORM, Result, load_result
-from ...transforms import displacement_on
 
-EXPORTS = "ITK transform (*.h5);;Displacement field (*.nii.gz *.mha *.nrrd)"
+ANY = "All files (*)"
+# By the text in the dialog, the format and the endings of its names.
+EXPORTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "This program and ITK (*.h5)": (OURS, (".h5",)),
+    "ITK text (*.tfm)": ("itk-text", (".tfm",)),
+    "ANTs, affine and warp (*.mat)": ("ants", (".mat",)),
+    "elastix (*.txt)": ("elastix", (".txt",)),
+    "Displacement field (*.nii.gz *.mha *.nrrd)": ("nifti", (".nii.gz", ".mha", ".nrrd")),
+    "Middlebury flow, 2D (*.flo)": ("flo", (".flo",)),
+    "Matrix in array order (*.csv)": ("matrix", (".csv",)),
+    "Matrix in x, y, z (*.csv)": ("matrix-xyz", (".csv",)),
+}
+TRANSFORMS = (
+    "Transforms (*.h5 *.hdf5 *.json *.tfm *.txt *.toml *.mat *.xfm *.lta *.1D *.fsl *.csv *.npy *.flo *.nii "
+    f"*.nii.gz *.mha *.mhd *.nrrd);;{ANY}"
+)
 
 
-def export(result: Result, path: Path) -> Path:
-    """Write a transform for other programs.
+def export(result: Result, path: Path, chosen: str = "") -> tuple[Path, tuple[str, ...]]:
+    """Write a transform for another program.
 
     Parameters
     ----------
     result : Result
     path : Path
-        Ending in .h5 for ITK's transform; else an image of the displacements T(x) - x on the fixed grid,
-        float32, world units, components in array-axis order in the last axis.
+        As the user typed it; a name without an ending gets that of the format.
+    chosen : str
+        A key of `EXPORTS`; the name's ending overrules it.
+
+    Returns
+    -------
+    tuple of Path and tuple of str
+        The file, or the first of several, and notes on what is approximate.
 
     Raises
     ------
     ValueError
-        If the format cannot hold it.
+        If the format cannot hold the transform.
     """
-    if path.suffix == ".h5":
-        return save_transform(result.transform, path, result.fixed)
-    field = displacement_on(result.transform, result.fixed).astype(np.float32)
-    return write_image(Image(field, result.fixed, "displacement"), path)
+    format, endings = EXPORTS.get(chosen, (None, ()))
+    if endings and not path.suffix:
+        path = path.with_name(path.name + endings[0])
+    if not path.name.lower().endswith(endings or "."):
+        format = None
+    if format == "ants" and not path.name.endswith(AFFINE):
+        path = path.with_name(f"{path.stem}_{AFFINE}")
+    return write_transform(result.transform, path, Grids(result.fixed, result.moving), None, format)
 
 
 def results_in(folder: Path) -> list[tuple[Path, Result]]:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
+from functools import partial
 from math import prod
 from typing import Any
+from weakref import ref
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..background.worker import Runner
+from ..layers.maps import MEASURES
 from ..layers.placement import LayerData
-from ..layers.result_layers import KINDS, Show
+from ..layers.result_layers import KINDS, ON_REQUEST, Show
 from .state import Run
 
 NOTHING = Show().only([])
-ORDER = ("extras", "warped", "magnitude", "jacobian", "ssim", "grid", "arrows")  # from the bottom to the top
+ORDER = ("extras", "warped", *MEASURES, "ssim", "grid", "arrows")  # from the bottom to the top
+PATIENCE = 1.0  # seconds before it is told that a layer is being made
+BAR_AFTER = 50  # milliseconds from a layer to its colour bar, so that each is drawn by itself
 AHEAD = 3000**2  # pixels: layers of larger images are made when they are asked for
 Wanted = tuple[Run, str, Show]  # the last only tells in which way
 
@@ -36,10 +42,13 @@ class RunLayers(QObject):
         Layers of a run were added, shown, hidden or removed.
     failed(error)
         A layer could not be made.
+    making(kind, stage)
+        A layer that was asked for is not there after a second; of no kind once it is.
     """
 
     changed = Signal()
     failed = Signal(object)
+    making = Signal(str, str)
 
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
@@ -48,6 +57,9 @@ class RunLayers(QObject):
         self._wanted: list[Wanted] = []  # to be added, the first one first
         self._ahead: list[Wanted] = []
         self._pending: list[LayerData] = []
+        self._now: Wanted | None = None  # what is being made
+        self._began = 0.0
+        self._told = False
         self._kept: Run | None = None
         self._adder = QTimer(self)
         self._adder.setSingleShot(True)
@@ -75,8 +87,12 @@ class RunLayers(QObject):
                 self._viewer.layers.remove(layer)
         layers = self.there(run, kind)
         for layer in layers:
-            layer.visible = on
+            if layer.visible != on:  # napari would slice it again
+                layer.visible = on
         self._wanted = [w for w in self._wanted if w[:2] != (run, kind)]
+        if self._now is not None and self._now[:2] == (run, kind) and kind in ON_REQUEST:
+            self._runner.cancel()
+            self._next()
         if on and not layers:
             self._wanted.append((run, kind, how))
             self._next()
@@ -89,6 +105,7 @@ class RunLayers(QObject):
         self._kept = run
         if prod(run.result.fixed.shape) <= AHEAD:
             kinds = [kind for kind in KINDS if kind != "extras" or run.result.extras]
+            kinds = [kind for kind in kinds if kind not in ON_REQUEST]
             self._ahead = [(run, kind, NOTHING) for kind in kinds if not self.there(run, kind)]
             self._next()
 
@@ -120,16 +137,25 @@ class RunLayers(QObject):
             self._wanted = [one for one in self._wanted if one is not wanted]
             return self._next()
         show = how.only([kind])
+        self._now, self._began = wanted, time.monotonic()
         self._runner.start(
             lambda progress: chosen.layers(run.result, show, run.number, progress),
-            report=lambda report: None,
+            report=lambda report: self._report(wanted, report.message),
             done=lambda layers: self._made(wanted, layers),
             failed=lambda error: self._fail(wanted, error),
             warned=lambda text: None,
         )
 
+    def _report(self, wanted: Wanted, stage: str) -> None:
+        if wanted in self._wanted and time.monotonic() - self._began > PATIENCE:
+            self._told = True
+            self.making.emit(wanted[1], stage)
+
     def _made(self, wanted: Wanted, layers: list[LayerData]) -> None:
         run = wanted[0]
+        if self._told:
+            self._told = False
+            self.making.emit("", "")
         if prod(run.result.fixed.shape) <= AHEAD:
             run.made[_key(wanted)] = layers
         elif wanted in self._wanted:
@@ -149,8 +175,8 @@ class RunLayers(QObject):
     def _add_next(self) -> None:
         """Add one layer at a time, since each blocks napari for a moment."""
         if self._pending:
-            layer = created(self._pending.pop(0), visible=True)
-            self._viewer.layers.insert(self._place(layer.metadata["voxreg"]), layer)
+            data = self._pending.pop(0)
+            add_made(self._viewer, data, self._place(data[1]["metadata"]["voxreg"]), visible=True)
             self._adder.start()
             self.changed.emit()
 
@@ -170,10 +196,34 @@ def _key(wanted: Wanted) -> tuple[str, bool, str]:
     return (kind, *how.way(kind))
 
 
-def created(data: LayerData, **more: Any) -> Layer:
-    """A layer of a run; a map has a colour bar on the canvas."""
+def add_made(
+    viewer: ViewerModel, data: LayerData, place: int | None = None, visible: bool | None = None
+) -> Layer:
+    """Add a layer of a run; a map gets a colour bar on the canvas as soon as it has been drawn.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    data : LayerData
+        As `result_layers` makes it.
+    place : int, optional
+        In the list of layers; default: on top.
+    visible : bool, optional
+        Whether it is shown, if that is not as its data say.
+    """
     pixels, keywords, kind = data
-    layer = Layer.create(pixels, {**keywords, **more}, kind)
-    if isinstance(layer, Image) and keywords["metadata"]["voxreg"]["kind"] in ("magnitude", "jacobian"):
-        layer.colorbar.visible = True
+    # Hidden at first: napari slices a visible layer and draws its thumbnail at each of three steps.
+    layer = Layer.create(pixels, {**keywords, "visible": False}, kind)
+    viewer.layers.insert(len(viewer.layers) if place is None else place, layer)
+    layer.visible = keywords.get("visible", True) if visible is None else visible
+    if isinstance(layer, Image) and keywords["metadata"]["voxreg"]["kind"] in MEASURES:
+        # Its text and shaders take napari longer than the layer itself.
+        QTimer.singleShot(BAR_AFTER, partial(_show_bar, ref(layer)))
     return layer
+
+
+def _show_bar(layer: ref[Layer]) -> None:
+    """Show the colour bar of a layer, if it is still there."""
+    there = layer()
+    if there is not None:
+        there.colorbar.visible = True

@@ -169,7 +169,8 @@ def _initial(chosen: Chosen, folder: Path | None) -> str:
     """The initial transform in Python."""
     if isinstance(chosen.initial, str):
         return repr(chosen.initial)
-    return f"load_transform({str(_initial_file(chosen, folder))!r})"
+    images = ", fixed, moving" if isinstance(chosen.initial, Path) else ""  # some programs' files need them
+    return f"load_transform({str(_initial_file(chosen, folder))!r}{images})"
 
 
 def _initial_file(chosen: Chosen, folder: Path | None) -> Path:

@@ -10,7 +10,8 @@ from qtpy.QtCore import QRegularExpression, Signal
 from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
-from ..layers.result_layers import BACKGROUND, KINDS, Show
+from ..layers.maps import MOTION
+from ..layers.result_layers import BACKGROUND, KINDS, ON_REQUEST, Show
 from ..preferences import preferences
 from ..widgets.combo_box import Choice, heading
 
@@ -22,6 +23,20 @@ TEXTS = {
     "jacobian": ("Jacobian", "Local change of volume: red grows, blue shrinks, yellow is folding"),
     "ssim": ("SSIM map", "Local structural similarity, with its values before and after"),
     "extras": ("network details", "Further outputs of a network: velocity, affine map, steps, saliency"),
+    "strain": (
+        "strain",
+        "Largest principal Green-Lagrange strain, the largest eigenvalue of (FᵀF - I)/2 with F = dT/dx: "
+        "red elongates, blue shortens in every direction",
+    ),
+    "curl": (
+        "curl",
+        "Local rotation, twice the sine of its angle. In 2D red is counter-clockwise and blue clockwise; "
+        "in volumes it is the length of the curl",
+    ),
+    "consistency": (
+        "inverse error",
+        "Inverse-consistency error: by how much mapping to the moving image and back misses",
+    ),
 }
 OUTSIDE = (BACKGROUND, "nan", "0")
 VALUE = rf"{BACKGROUND}|nan|-?\d+(\.\d*)?"
@@ -31,6 +46,11 @@ FIRST = Show(arrows=False, ssim=False)  # whether the images match is seen best 
 class ShowBox(QWidget):
     """A check box for each kind of result layer, in two columns.
 
+    Parameters
+    ----------
+    more : bool
+        Whether there are also boxes for what is made on request only.
+
     Signals
     -------
     toggled(kind, on)
@@ -39,21 +59,24 @@ class ShowBox(QWidget):
 
     toggled = Signal(str, bool)
 
-    def __init__(self) -> None:
+    def __init__(self, more: bool = False) -> None:
         super().__init__()
+        kinds = [kind for kind in KINDS if more or kind not in ON_REQUEST]
         self._boxes: dict[str, QCheckBox] = {}
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for k, kind in enumerate(KINDS):
+        for k, kind in enumerate(kinds):
             title, tip = TEXTS[kind]
             box = self._boxes[kind] = QCheckBox(title)
             box.setToolTip(tip)
             box.clicked.connect(lambda on, kind=kind: self.toggled.emit(kind, on))
             layout.addWidget(box, k // 2, k % 2)
         self.affine = QCheckBox("with affine part")
-        self.affine.setToolTip("Displacement and Jacobian of the whole motion, not of the deformation alone")
+        self.affine.setToolTip(
+            "Displacement, Jacobian, strain and curl of the whole motion, not of deformation alone"
+        )
         self.affine.clicked.connect(self._again)
-        layout.addWidget(self.affine, len(KINDS) // 2, len(KINDS) % 2)
+        layout.addWidget(self.affine, len(kinds) // 2, len(kinds) % 2)
         self.outside = Choice()
         self.outside.setEditable(True)
         self.outside.addItems(OUTSIDE)
@@ -65,7 +88,7 @@ class ShowBox(QWidget):
         self.outside.textActivated.connect(lambda text: self._outside())
         line.editingFinished.connect(self._outside)
         self._last = BACKGROUND
-        row = len(KINDS) // 2 + 1
+        row = len(kinds) // 2 + 1
         layout.addWidget(heading("Outside", self.outside, tip), row, 0)
         layout.addWidget(self.outside, row, 1)
         self.choose(replace(FIRST, outside=preferences().background))
@@ -103,6 +126,6 @@ class ShowBox(QWidget):
             self.outside.setCurrentText(self._last)
 
     def _again(self) -> None:
-        for kind in ("magnitude", "jacobian"):
-            if self._boxes[kind].isChecked():
+        for kind in MOTION:
+            if kind in self._boxes and self._boxes[kind].isChecked():
                 self.toggled.emit(kind, True)

@@ -69,7 +69,7 @@ class PathLine(QWidget):
         row.addWidget(button)
         if files:
             # Two buttons would take the width of the path in a narrow panel.
-            button.setToolTip("Choose a folder, a CSV or an HDF5 pair file")
+            button.setToolTip("Choose a folder or a file")
             menu = QMenu(button)
             menu.addAction("Folder…", self._choose_folder)
             menu.addAction("File…", self._choose_file)

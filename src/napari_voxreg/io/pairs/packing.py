@@ -14,9 +14,8 @@ from ...core.geometry import Array
 from ...core.pixels import with_nan
 from ...core.progress import Progress, silent
 from ..files import check_inputs_kept, check_outputs, replace_file
-from ..points import read_points
 from .hdf5 import ENDINGS, FORMAT, PATIENTS, VERSION, read_stored_array
-from .reading import member_digest, read_displacement, read_flat, read_source
+from .reading import landmarks_of, member_digest, read_displacement, read_flat, read_source
 from .values import ROLES, Pair, PairSet, Stored, identity
 
 # Every HDF5 program reads it, and the fastest level is small enough.
@@ -116,11 +115,14 @@ def _stored(file: Any, pair: Pair, role: str, places: dict[Hashable, str]) -> st
     key: Hashable = identity(source)
     if role == "displacement":
         key = ("displacement", key, identity(pair.fixed), identity(pair.moving))  # in the pixels of both
+    if role.endswith("landmarks"):  # of which those without a partner are left out
+        members = (pair.fixed_landmarks, pair.moving_landmarks, pair.fixed, pair.moving)
+        key = (role, *(None if one is None else identity(one) for one in members))
     if key in places:
         return places[key]
     if role == "displacement" or role.endswith("landmarks"):
         place = f"arrays/{len(places):06d}"
-        array = _displacement(pair, source) if role == "displacement" else _landmarks(source)
+        array = _displacement(pair, source) if role == "displacement" else _landmarks(pair, role)
         dataset = file.create_dataset(place, data=array, **(COMPRESSION if array.size else {}))
     else:
         place = f"images/{len(places):06d}"
@@ -136,10 +138,17 @@ def _stored(file: Any, pair: Pair, role: str, places: dict[Hashable, str]) -> st
     return place
 
 
-def _landmarks(source: Path | Stored | Array) -> Array:
+def _landmarks(pair: Pair, role: str) -> Array:
+    source = getattr(pair, role)
     if isinstance(source, np.ndarray):
         return source
-    return read_stored_array(source) if isinstance(source, Stored) else read_points(source)
+    if isinstance(source, Stored):
+        return read_stored_array(source)
+    grids = read_source(pair.fixed).grid, read_source(pair.moving).grid
+    fixed, moving, _ = landmarks_of(pair, *grids)
+    found = fixed if role == "fixed_landmarks" else moving
+    assert found is not None  # of a file
+    return found
 
 
 def _displacement(pair: Pair, source: Path | Stored | Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from ..flo import read_flo
 from ..guards import check_regular, quiet_tifffile, reading
 from ..headers import check_image
 from ..images import MEDICAL, PLAIN, TIFF, ending_of, read_unlogged
-from ..points import read_points
+from ..points import read_landmarks, read_points
 from ..tiff import TIME
-from ..transforms.native import load_unlogged
+from ..transforms import load_unlogged
 from .hdf5 import read_stored_array, read_stored_image, stored_digest
 from .values import ROLES, Pair, Source, Stored, array_digest, name_of_source
 
@@ -74,7 +74,9 @@ def read_pair(pair: Pair) -> LoadedPair:
             f"In the pair {pair.name}, the fixed image is {fixed.ndim}D and the moving image {moving.ndim}D; "
             "pair images of one kind."
         )
-    points = _landmarks(pair.fixed_landmarks, grid), _landmarks(pair.moving_landmarks, grid_too)
+    first, second, notes = landmarks_of(pair, grid, grid_too)
+    fixed = replace(fixed, notes=(*fixed.notes, *notes))
+    points = _flat(first, pair.fixed_landmarks, grid), _flat(second, pair.moving_landmarks, grid_too)
     if points[0] is not None and points[1] is not None and len(points[0]) != len(points[1]):
         raise ValueError(
             f"The pair {pair.name} has {len(points[0])} fixed and {len(points[1])} moving landmarks; "
@@ -267,14 +269,39 @@ def _mask(image: Image | None) -> Image | None:
     return None if image is None else image.with_data(counted(image.data))
 
 
-def _landmarks(source: Path | Stored | Array | None, grid: Grid) -> Array | None:
-    """World points on an image, of whose grid only the thick axes are left."""
-    if source is None:
-        return None
+def landmarks_of(pair: Pair, fixed: Grid, moving: Grid) -> tuple[Array | None, Array | None, tuple[str, ...]]:
+    """World points on the two images, (N, d) each, where there are any, and notes for the user.
+
+    Parameters
+    ----------
+    pair : Pair
+    fixed, moving : Grid
+        Of its images.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read, or no points of the two correspond; see `read_landmarks`.
+    """
+    sources, grids = (pair.fixed_landmarks, pair.moving_landmarks), (fixed, moving)
+    first, second = sources
+    if isinstance(first, Path) and isinstance(second, Path):
+        found = read_landmarks(first, second, grids)
+        return found.fixed, found.moving, found.notes
+    points = [_points(source, grid) for source, grid in zip(sources, grids, strict=True)]
+    return points[0], points[1], ()
+
+
+def _points(source: Path | Stored | Array | None, grid: Grid) -> Array | None:
     if isinstance(source, Path):
-        points = read_points(source)
-    else:
-        points = read_stored_array(source) if isinstance(source, Stored) else source
+        return read_points(source, grid)
+    return read_stored_array(source) if isinstance(source, Stored) else source
+
+
+def _flat(points: Array | None, source: Path | Stored | Array | None, grid: Grid) -> Array | None:
+    """World points on an image, of whose grid only the thick axes are left."""
+    if points is None or source is None:
+        return None
     if points.ndim == 2 and points.shape[1] == grid.ndim:
         return grid.flat_points(points)
     ndim = grid.ndim - len(grid.thin_axes())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import platform
 from collections.abc import Mapping
 from functools import partial
@@ -14,48 +13,23 @@ from typing import Any
 
 import h5py
 
-from ...core.disk import check_utf8
 from ...core.geometry import Array, Grid
-from ...transforms import READERS, BSpline, Composite, Displacement, Transform, chain
+from ...transforms import READERS, BSpline, Displacement, Transform, chain
 from ...transforms.base import Record
 from ...transforms.records import grid_from_record, grid_to_record
 from ..files import replace_file
-from ..guards import check_regular, read_json, reading
-from .foreign import read_foreign
-
-log = logging.getLogger(__name__)
+from ..guards import check_regular, exists, read_json, reading
+from .formats.itk_hdf5 import read_members
 
 FORMAT = "napari-voxreg transform"
 VERSION = 1
 RECORDED = ("napari-voxreg", "numpy", "scipy", "scikit-image", "SimpleITK", "itk-elastix", "torch", "napari")
 
 
-def save_transform(
-    transform: Transform, path: Path | str, grid: Grid, record: Mapping[str, Any] | None = None
-) -> Path:
-    """Write a transform as ``NAME.h5`` (ITK) and ``NAME.json``.
-
-    Affine, B-spline and displacement transforms and their chains are stored as such in the .h5.
-    Homographies, quadratics, thin-plate splines and velocity fields, which ITK has not, keep their numbers
-    in the JSON; their .h5 is a dense field, exact at the nodes of `grid` and approximate between them.
-
-    Parameters
-    ----------
-    transform : Transform
-        What to save.
-    path : path
-        Ending in .h5.
-    grid : Grid
-        The fixed image's grid; recorded, so that images can be warped without the fixed image at hand.
-    record : mapping, optional
-        More to keep in the JSON: method, parameters, scores.
-
-    Returns
-    -------
-    Path
-        Of the .h5 file.
-    """
-    path = Path(path)
+def save_native(
+    transform: Transform, path: Path, grid: Grid, record: Mapping[str, Any] | None = None
+) -> None:
+    """Write ``NAME.h5`` and ``NAME.json``; see `save_transform`."""
     if path.suffix != ".h5":
         raise ValueError(f"{path.name} cannot hold a transform; give a name that ends in .h5.")
     check_record(path)
@@ -87,8 +61,6 @@ def save_transform(
         replace_file(path.with_suffix(".json"), partial(Path.write_bytes, data=text.encode()))
 
     replace_file(path, write)  # moves it into place just after its record
-    log.info("wrote %s and %s: %s", path, path.with_suffix(".json").name, _kinds(transform))
-    return path
 
 
 def check_record(path: Path) -> None:
@@ -105,12 +77,23 @@ def check_record(path: Path) -> None:
         If the JSON that is there is no record of ours.
     """
     side = path.with_suffix(".json")
-    if side.exists() and not _is_ours(side):
+    if side.exists() and not is_ours(side):
         raise ValueError(f"{side} is there and no record of napari-voxreg; choose another name or folder.")
 
 
-def _is_ours(side: Path) -> bool:
-    """Whether a JSON is a record of ours, even one that lacks something."""
+def _is_of_others(path: Path) -> bool:
+    """Whether a JSON is whole and no record of ours, nor beside a .h5."""
+    if not exists(path) or exists(path.with_suffix(".h5")):
+        return False
+    try:
+        record = read_json(path)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and record.get("format") != FORMAT
+
+
+def is_ours(side: Path) -> bool:
+    """Whether a JSON is there and a record of ours, even one that lacks something."""
     try:
         record = read_json(side)
     except ValueError:
@@ -118,33 +101,14 @@ def _is_ours(side: Path) -> bool:
     return isinstance(record, dict) and record.get("format") == FORMAT
 
 
-def load_transform(path: Path | str) -> Transform:
-    """Read a transform that this package or any program using ITK has written.
-
-    Parameters
-    ----------
-    path : path
-        A .h5 file or its .json, a folder with ``transform.h5``, or a transform file of any program that uses
-        ITK (.h5, .hdf5, .tfm, .txt, .mat, .xfm). With a JSON of ours beside it the numbers are exactly those
-        that were saved.
+def load_native(path: Path, record: Mapping[str, Any]) -> Transform:
+    """The transform of a .h5 file and its record, with exactly the numbers that were saved.
 
     Raises
     ------
     ValueError
-        If the file is missing, unreadable, or does not belong to the JSON beside it.
+        If they are damaged or do not belong to each other.
     """
-    transform = load_unlogged(path)
-    log.info("read %s: %s", path, _kinds(transform))
-    return transform
-
-
-def load_unlogged(path: Path | str) -> Transform:
-    """`load_transform` without a record in the log, for whoever reads the same files over and over."""
-    check_utf8(Path(path))
-    path = _transform_path(Path(path))
-    record = load_record(path)
-    if record is None:
-        return chain(*read_foreign(path))
     members = record["members"]
     arrays: list[Array | None] = [None] * len(members)
     if record["h5"]["exact"] == "everywhere":
@@ -153,16 +117,10 @@ def load_unlogged(path: Path | str) -> Transform:
                 f"{path.name} is not the file that {path.stem}.json describes; "
                 "restore it, or remove the JSON."
             )
-        arrays = [_array(member) for member in read_foreign(path)]
+        arrays = [_array(member) for member in read_members(path)]
     side = path.with_suffix(".json")
     with reading(side, "remove it to read the .h5 alone"):
         return chain(*(_from_record(m, array, side) for m, array in zip(members, arrays, strict=True)))
-
-
-def _kinds(transform: Transform) -> str:
-    """What a transform is made of, for the log."""
-    members = transform.members if isinstance(transform, Composite) else (transform,)
-    return " + ".join(type(member).__name__ for member in members)
 
 
 def load_record(path: Path | str) -> dict[str, Any] | None:
@@ -173,8 +131,9 @@ def load_record(path: Path | str) -> dict[str, Any] | None:
     ValueError
         If it is damaged, or lacks what a transform needs.
     """
-    side = _transform_path(Path(path)).with_suffix(".json")
-    if not side.exists():
+    path = transform_path(Path(path))
+    side = path.with_suffix(".json")
+    if path.suffix != ".h5" or not exists(side):
         return None
     record = read_json(side)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
@@ -206,15 +165,21 @@ def moving_grid(record: Mapping[str, Any]) -> Grid | None:
     return None if grid is None else grid_from_record(grid)
 
 
-def _transform_path(path: Path) -> Path:
-    """The transform file behind a folder or a JSON."""
+def transform_path(path: Path) -> Path:
+    """The transform file behind a folder or a JSON of ours.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
     if path.is_dir():
         path = path / "transform.h5"
-    if path.suffix == ".json":
+    if path.suffix == ".json" and not _is_of_others(path):
         path = path.with_suffix(".h5")
     if not path.exists():
         raise ValueError(
-            f"There is no transform at {path}; give a .h5 file or a folder that holds transform.h5."
+            f"There is no transform at {path}; give a transform file, or a folder that holds transform.h5."
         )
     check_regular(path)
     return path

@@ -1,0 +1,1 @@
+"""The commands, a file each: `add` declares the options, `run` does the work."""

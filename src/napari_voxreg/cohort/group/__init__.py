@@ -1,0 +1,10 @@
+"""Cohorts: many images onto one template, which may be made from them.
+
+``docs/cohorts.md`` explains the choices.
+"""
+
+from .options import CohortOptions
+from .register import register_cohort
+from .result import CohortResult, Member
+
+__all__ = ["CohortOptions", "CohortResult", "Member", "register_cohort"]

@@ -1,0 +1,33 @@
+"""What `register_cohort` can be told, declared once for Python, the command line and the panel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ...core.params import Params, param
+
+TemplateKind = Literal["group", "best", "mean of the best", "image"]
+Linear = Literal["pose", "affine", "rigid", "none"]
+Deform = Literal["diffeo", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortOptions(Params):
+    """How the images of a cohort are brought onto one template."""
+
+    template: TemplateKind = param(
+        "group",
+        "What all images are aligned to: an unbiased mean that is made from all of them; the image that "
+        "resembles the others most; the mean of a few such images; or one image.",
+    )
+    image: int = param(0, "Number of the image that is the template, from 0.", range=(0, 10**6))
+    best: int = param(5, "How many images the mean of the best is made of.", range=(2, 1000), advanced=True)
+    linear: Linear = param("pose", "How images are brought into place before they are deformed.")
+    deform: Deform = param("diffeo", "How images are deformed onto the template.")
+    rounds: int = param(
+        3,
+        "How often the mean of a group is made anew from the deformed images.",
+        range=(1, 20),
+        advanced=True,
+    )

@@ -1,0 +1,364 @@
+"""`register_cohort`: many images onto one template, which may be made from them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.geometry import Array, Image
+from ...core.progress import Progress, logged, silent, subprogress
+from ...registration.prepare import method_named
+from ...transforms import Affine, Transform
+from ..running import SERIAL, Distributed, Serial, runner
+from ..series.aligning import cores
+from ..series.frames import Frames, Series, frames_of
+from ..series.quality import look, of_looks
+from .choice import compared, ranked
+from .options import CohortOptions
+from .result import CohortResult, Member
+from .store import Found, Store, digest, key
+from .tasks import Measured, Outcome, measure, registration
+from .unbiased import (
+    linear_matrix,
+    mean_displacement,
+    mean_image,
+    sharpness,
+    without_mean_displacement,
+    without_mean_matrix,
+)
+
+log = logging.getLogger(__name__)
+
+LINEAR_ROUNDS = 2  # of a group: the mean of the images in place is sharper than any first template
+CENTRED = 0.02  # pixels of mean displacement at which a template is left as it is
+
+
+@dataclass(eq=False)
+class _Work:
+    """What is known of each image while a cohort is registered."""
+
+    frames: Frames
+    options: CohortOptions
+    channel: int | str | None
+    seed: int
+    device: str
+    store: Store
+    problems: list[str]
+    seconds: list[float]
+    digests: list[str]
+    runner: Serial | Distributed
+    threads: int
+
+    @property
+    def usable(self) -> list[int]:
+        return [k for k, problem in enumerate(self.problems) if not problem]
+
+    def image(self, number: int) -> Image:
+        """An image, its driving channel."""
+        return replace(self.frames.image(number, self.channel), name=self.frames.name(number))
+
+    def run(
+        self,
+        template: Image,
+        numbers: list[int],
+        method: str,
+        initial: Mapping[int, Transform],
+        verb: str,
+        progress: Progress,
+    ) -> tuple[dict[int, Found], dict[int, str]]:
+        """What a method finds for images, and why it fails for others; all that is known is not run again."""
+        params = method_named(method).parameters(None, None).as_dict()
+        about = {"template": digest(template), "method": method, "params": params, "seed": self.seed}
+        keys = {
+            k: key(image=self.digests[k], initial=initial.get(k), threads=self.threads, **about)
+            for k in numbers
+        }
+        found = {k: kept for k in numbers if (kept := self.store.find(keys[k])) is not None}
+        missing = [k for k in numbers if k not in found]
+        failures: dict[int, str] = {}
+
+        def done(place: int, outcome: Outcome) -> None:
+            number = missing[place]
+            self.seconds[number] += outcome.seconds
+            if outcome.transform is None:
+                failures[number] = outcome.failure
+            else:
+                kept = outcome.transform, outcome.notes
+                found[number] = self.store.keep(keys[number], template.grid, kept)
+
+        arguments = (
+            (template, self.image(k), method, initial.get(k), self.seed, self.device, self.threads)
+            for k in missing
+        )
+        names = [f"{verb} {self.frames.name(k)}" for k in missing]
+        self.runner.each(registration, arguments, names, progress, done)
+        return found, failures
+
+
+def register_cohort(
+    images: Series | Frames,
+    *,
+    options: CohortOptions | Mapping[str, Any] | None = None,
+    template: Image | None = None,
+    channel: int | str | None = None,
+    folder: Path | str | None = None,
+    scheduler: str = SERIAL,
+    threads: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> CohortResult:
+    """Bring many images onto one template.
+
+    Parameters
+    ----------
+    images : sequence of Image or of path, or path
+        The images, or a folder or a pattern with ``*``. They need not have the same size.
+    options : CohortOptions or mapping, optional
+        What the template is, and how images are brought onto it.
+    template : Image, optional
+        A template of one's own, instead of one of the images or their mean.
+    channel : int or "luminance", optional
+        Which channel drives; luminance by default.
+    folder : path, optional
+        Keeps what was found in ``folder/work``, so that a run that was broken off goes on, and a repeated one
+        does only what has changed. `CohortResult.save` writes the rest there.
+    scheduler : str
+        Where registrations run: "serial", "processes" of this machine, or the address of a Dask scheduler
+        such as "tcp://host:8786". The result is the same to the bit for the same number of threads.
+    threads : int, optional
+        Of each registration; all cores in serial, else one.
+    seed, device
+        As in `register`.
+    progress : Progress, optional
+        Called as the work goes on; raises `Cancelled` to stop it.
+
+    Returns
+    -------
+    CohortResult
+        One image that cannot be read or aligned stops nothing: its row says why.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two images are usable, or an option does not fit.
+    Cancelled
+        If `progress` requested it.
+    """
+    report = logged(silent if progress is None else progress, log)
+    chosen = options if isinstance(options, CohortOptions) else CohortOptions.from_dict(options or {})
+    frames = images if isinstance(images, Frames) else frames_of(images)
+    if chosen.image >= frames.count:
+        raise ValueError(f"There is no image {chosen.image}; choose from 0 to {frames.count - 1}.")
+    began = time.perf_counter()
+    store = Store(None if folder is None else Path(folder) / "work")
+    count = threads or (cores() if scheduler == SERIAL else 1)
+    with runner(scheduler, count) as run:
+        work = _Work(frames, chosen, channel, seed, device, store, [], [0.0] * frames.count, [], run, count)
+        _look(work, subprogress(report, 0.0, 0.05))
+        matrix, first, found = _found(work, template, subprogress(report, 0.05, 0.9))
+        members = _members(work, first, found, subprogress(report, 0.9, 1.0))
+    usable = work.usable
+    transforms = [found[k] for k in usable]
+    mean = mean_image((work.image(k) for k in usable), transforms, first.grid)
+    report(1.0, "done")
+    return CohortResult(
+        first,
+        members,
+        {**chosen.as_dict(), "channel": channel, "seed": seed, "threads": count},
+        mean,
+        matrix,
+        mean_displacement(transforms, first.grid),
+        sharpness(mean),
+        time.perf_counter() - began,
+        _notes(work),
+    )
+
+
+def _found(
+    work: _Work, given: Image | None, progress: Progress
+) -> tuple[Array | None, Image, dict[int, Transform]]:
+    """The dissimilarities if they were asked, the template, and the transform of each image that has one."""
+    chosen = work.options
+    matrix, order, first = _first_template(work, given, subprogress(progress, 0.0, 0.1))
+    found = _linear(work, first, subprogress(progress, 0.1, 0.4))
+    if len(work.usable) < 1:
+        raise ValueError("No image could be aligned; choose another template or linear method.")
+    if given is None and chosen.template in ("group", "mean of the best"):
+        kept = work.usable
+        if chosen.template == "mean of the best":
+            kept = [k for k in order if k in work.usable][: chosen.best]
+        first, of_mean = _group(work, first, {k: found[k] for k in kept}, subprogress(progress, 0.4, 0.9))
+        rest = [k for k in work.usable if k not in kept]
+        found = {**found, **_onto(work, first, rest, found, subprogress(progress, 0.9, 1.0)), **of_mean}
+    elif chosen.deform != "none":
+        found |= _each(
+            work, first, work.usable, chosen.deform, found, "deforming", subprogress(progress, 0.4, 1.0)
+        )
+    return matrix, first, found
+
+
+def _look(work: _Work, progress: Progress) -> None:
+    """Read every image once: which cannot be read, or shows nothing, or hardly any detail."""
+    looks = []
+    for k in range(work.frames.count):
+        progress(k / work.frames.count, f"reading {work.frames.name(k)}")
+        try:
+            image = work.image(k)
+        except (ValueError, OSError) as error:
+            work.problems.append(str(error))
+            work.digests.append("")
+            looks.append(look(np.zeros((2, 2), np.float32)))
+            continue
+        work.problems.append("")
+        work.digests.append(digest(image))
+        looks.append(look(work.frames.pixels(k, work.channel)))
+    sentences = {
+        "blank": "It shows nothing.",
+        "blurred": "It is far less sharp than the others.",
+    }
+    for k, problem in enumerate(of_looks(looks)):
+        work.problems[k] = work.problems[k] or sentences.get(problem, "")
+    if len(work.usable) < 2:
+        raise ValueError(f"Only {len(work.usable)} of {work.frames.count} images are usable; give others.")
+
+
+def _first_template(
+    work: _Work, given: Image | None, progress: Progress
+) -> tuple[Array | None, list[int], Image]:
+    """What all images are aligned to first; if that is chosen, the dissimilarities and the order."""
+    if given is not None:
+        return None, [], given
+    if work.options.template == "image":
+        if work.problems[work.options.image]:
+            raise ValueError(
+                f"Image {work.options.image} cannot be the template: {work.problems[work.options.image]}"
+            )
+        return None, [], work.image(work.options.image)
+    kept = work.usable
+    part = replace(
+        work.frames,
+        count=len(kept),
+        read=lambda k: work.frames.read(kept[k]),
+        names=tuple(work.frames.name(k) for k in kept),
+    )
+    matrix = compared(part, work.channel, progress)
+    whole = np.full((work.frames.count,) * 2, np.nan)
+    whole[np.ix_(kept, kept)] = matrix
+    order = [kept[k] for k in ranked(matrix)]
+    return whole, order, work.image(order[0])
+
+
+def _linear(work: _Work, template: Image, progress: Progress) -> dict[int, Transform]:
+    """The linear transform of each image; one that has none is unusable from here on."""
+    method = work.options.linear
+    if method == "none":
+        return {k: Affine.identity(template.ndim) for k in work.usable}
+    found, failures = work.run(template, work.usable, method, {}, "aligning", progress)
+    for k, failure in failures.items():
+        work.problems[k] = failure
+    for k, (_, notes) in found.items():
+        if any(note.startswith("No reliable pose") for note in notes):
+            work.problems[k] = "No reliable pose was found."
+    return {k: transform for k, (transform, _) in found.items()}
+
+
+def _onto(
+    work: _Work, template: Image, numbers: list[int], initial: Mapping[int, Transform], progress: Progress
+) -> dict[int, Transform]:
+    """Images brought onto a mean that they have no part in."""
+    found = dict(initial)
+    if work.options.linear != "none":
+        first = subprogress(progress, 0.0, 0.4)
+        found |= _each(work, template, numbers, "affine", initial, "aligning", first)
+    if work.options.deform != "none":
+        last = subprogress(progress, 0.4, 1.0)
+        found |= _each(work, template, numbers, work.options.deform, found, "deforming", last)
+    return {k: found[k] for k in numbers}
+
+
+def _each(
+    work: _Work,
+    template: Image,
+    numbers: list[int],
+    method: str,
+    initial: Mapping[int, Transform],
+    verb: str,
+    progress: Progress,
+) -> dict[int, Transform]:
+    """What a method finds for each image, from its initial transform on; that stays where it fails."""
+    found, failures = work.run(template, numbers, method, initial, verb, progress)
+    for k, failure in failures.items():
+        log.warning("%s: %s", work.frames.name(k), failure)
+    return {k: found[k][0] if k in found else initial[k] for k in numbers}
+
+
+def _group(
+    work: _Work, template: Image, found: dict[int, Transform], progress: Progress
+) -> tuple[Image, dict[int, Transform]]:
+    """The mean of a group, unbiased, and the transforms of its images to it."""
+    numbers, grid = list(found), template.grid
+    rounds = work.options.rounds if work.options.deform != "none" else 0
+    aligned = LINEAR_ROUNDS if work.options.linear != "none" else 0
+    total = max(1, aligned + rounds)
+
+    def mean_of(transforms: Mapping[int, Transform]) -> Image:
+        return mean_image((work.image(k) for k in numbers), [transforms[k] for k in numbers], grid)
+
+    def unbiased(transforms: Mapping[int, Transform]) -> dict[int, Transform]:
+        matrices = without_mean_matrix([linear_matrix(transforms[k], grid) for k in numbers])
+        return {k: Affine(matrix) for k, matrix in zip(numbers, matrices, strict=True)}
+
+    linear = unbiased(found)
+    mean = mean_of(linear)
+    for number in range(aligned):
+        part = subprogress(progress, number / total, (number + 1) / total)
+        linear = unbiased(_each(work, mean, numbers, "affine", linear, "aligning", part))
+        mean = mean_of(linear)
+    current: dict[int, Transform] = dict(linear)
+    for number in range(aligned, total if rounds else aligned):
+        part = subprogress(progress, number / total, (number + 1) / total)
+        current = _each(work, mean, numbers, work.options.deform, linear, "deforming", part)
+        transforms, moved = without_mean_displacement([current[k] for k in numbers], grid)
+        log.info("round %d: the mean was deformed by %.3g pixels", number - aligned + 1, moved)
+        if moved > CENTRED:
+            current = dict(zip(numbers, transforms, strict=True))
+        mean = mean_of(current)
+    return mean, current
+
+
+def _members(
+    work: _Work, template: Image, found: Mapping[int, Transform], progress: Progress
+) -> tuple[Member, ...]:
+    """The rows of all images."""
+    frames, numbers = work.frames, list(found)
+    scores: dict[int, Measured] = {}
+    arguments = ((template, work.image(k), found[k], work.seed, work.threads) for k in numbers)
+    names = [f"measuring {frames.name(k)}" for k in numbers]
+    work.runner.each(measure, arguments, names, progress, lambda k, row: scores.update({numbers[k]: row}))
+    members = []
+    for k in range(frames.count):
+        before, after, verdict = scores.get(k, (None, None, None))
+        about = work.seconds[k], work.problems[k]
+        members.append(Member(frames.name(k), found.get(k), before, after, verdict, *about))
+    return tuple(members)
+
+
+def _notes(work: _Work) -> tuple[str, ...]:
+    """What a user should know of the images."""
+    bad = [k for k, problem in enumerate(work.problems) if problem]
+    notes = []
+    if bad:
+        listing = ", ".join(work.frames.name(k) for k in bad[:6]) + (" and others" if len(bad) > 6 else "")
+        notes.append(
+            f"{len(bad)} of {work.frames.count} images are unusable and take no part in the mean: {listing}."
+        )
+    if work.store.found:
+        notes.append(f"{work.store.found} registrations were taken from an earlier run.")
+    return tuple(notes)

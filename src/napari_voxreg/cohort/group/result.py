@@ -1,0 +1,210 @@
+"""What the registration of a cohort gave: the template, and a row and a transform for each image."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ...core.geometry import Array, Image
+from ...io.files import check_replaceable, replace_file
+from ...io.images import can_write, write_image
+from ...io.transforms import save_transform, software
+from ...metrics.pair import Scores
+from ...metrics.verdict import Verdict
+from ...transforms import Transform
+
+RECORD, TABLE = "cohort.json", "cohort.csv"
+FORMAT = "napari-voxreg cohort"
+BEGINNING = f'{{\n "format": "{FORMAT}"'
+COLUMNS = (
+    "image",
+    "verdict",
+    "problem",
+    "LNCC before",
+    "LNCC after",
+    "SSIM before",
+    "SSIM after",
+    "SSIM before, overlap",
+    "SSIM after, overlap",
+    "overlap %",
+    "folding %",
+    "seconds",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One image of a cohort.
+
+    Parameters
+    ----------
+    name : str
+    transform : Transform or None
+        From world points of the template to world points of the image; None where there is none.
+    before, after : Scores or None
+        Against the template, where the image lies and aligned.
+    verdict : Verdict or None
+    seconds : float
+        Of all its registrations.
+    problem : str
+        Why it is unusable, in one sentence; empty where it is not.
+    """
+
+    name: str
+    transform: Transform | None = None
+    before: Scores | None = None
+    after: Scores | None = None
+    verdict: Verdict | None = None
+    seconds: float = 0.0
+    problem: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes part in means."""
+        return not self.problem
+
+    def cells(self) -> list[str]:
+        """Its row of the table, see `COLUMNS`."""
+        numbers = [math.nan] * 8
+        if self.before is not None and self.after is not None and self.verdict is not None:
+            numbers = [
+                self.verdict.before,
+                self.verdict.after,
+                self.before.whole["ssim"],
+                self.after.whole["ssim"],
+                self.before.overlap["ssim"],
+                self.after.overlap["ssim"],
+                100 * self.after.overlap_fraction,
+                self.after.folded,
+            ]
+        verdict = "" if self.verdict is None else self.verdict.outcome
+        return [self.name, verdict, self.problem, *(f"{x:.4g}" for x in [*numbers, self.seconds])]
+
+
+@dataclass(frozen=True, eq=False)
+class CohortResult:
+    """What the registration of a cohort gave.
+
+    Parameters
+    ----------
+    template : Image
+        What all images are aligned to, one channel.
+    members : tuple of Member
+        In the order of the images.
+    options : mapping
+        The `CohortOptions`, seed and channel.
+    dissimilarities : ndarray, shape (n, n), or None
+        How little each image resembles each other one, if that was asked; see `choice.dissimilarities`.
+    mean : Image
+        The mean of all usable images once they are aligned, each in [0, 1].
+    mean_displacement : float
+        The mean length of the mean displacement, in pixels of the template: 0 for a template that is drawn
+        to no image.
+    sharpness : float
+        Of the mean, see `unbiased.sharpness`.
+    seconds : float
+    notes : tuple of str
+    software : mapping
+    """
+
+    template: Image
+    members: tuple[Member, ...]
+    options: Mapping[str, Any]
+    mean: Image
+    dissimilarities: Array | None = None
+    mean_displacement: float = 0.0
+    sharpness: float = 0.0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    software: Mapping[str, str] = field(default_factory=software)
+
+    @property
+    def transforms(self) -> tuple[Transform | None, ...]:
+        """One an image, from the template to it."""
+        return tuple(member.transform for member in self.members)
+
+    def table(self) -> list[list[str]]:
+        """A row an image, after one of headings."""
+        return [list(COLUMNS), *(member.cells() for member in self.members)]
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the template, the mean, the table, the record, and the transform of each image.
+
+        Returns
+        -------
+        Path
+            The folder. It holds ``template.*``, ``mean.*``, ``cohort.csv``, ``cohort.json`` and
+            ``images/NAME/transform.h5``.
+
+        Raises
+        ------
+        ValueError
+            If another program's file of that name is there.
+        OSError
+            If it cannot be written.
+        """
+        folder = Path(folder)
+        check_replaceable(folder / RECORD, BEGINNING)
+        check_replaceable(folder / TABLE, ",".join(COLUMNS[:2]))
+        for name, image in (("template", self.template), ("mean", self.mean)):
+            write_image(image, folder / f"{name}{_ending(image)}")
+        names = folder_names([member.name for member in self.members])
+        for member, name in zip(self.members, names, strict=True):
+            if member.transform is not None:
+                save_transform(
+                    member.transform, folder / "images" / name / "transform.h5", self.template.grid
+                )
+        text = StringIO()
+        csv.writer(text, lineterminator="\n").writerows(self.table())
+        replace_file(folder / TABLE, partial(Path.write_text, data=text.getvalue(), encoding="utf-8"))
+        record = {
+            "format": FORMAT,
+            "version": 1,
+            "maps": "world points of the template to world points of each image",
+            "options": dict(self.options),
+            "images": [
+                {"name": member.name, "folder": name, "problem": member.problem, "seconds": member.seconds}
+                for member, name in zip(self.members, names, strict=True)
+            ],
+            "mean displacement, px": self.mean_displacement,
+            "sharpness of the mean": self.sharpness,
+            "dissimilarities": None if self.dissimilarities is None else self.dissimilarities.tolist(),
+            "seconds": self.seconds,
+            "notes": list(self.notes),
+            "software": dict(self.software),
+        }
+        text_record = json.dumps(record, indent=1)
+        replace_file(folder / RECORD, partial(Path.write_text, data=text_record, encoding="utf-8"))
+        return folder
+
+
+def folder_names(names: list[str]) -> list[str]:
+    """A folder's name for each image: that of its file without the ending, numbered where two are alike."""
+    found: list[str] = []
+    for name in names:
+        plain = name.removesuffix(".gz").rsplit(".", 1)[0] if "." in name.strip(".") else name
+        plain = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in plain).strip(
+            ". "
+        )
+        plain = plain or "image"
+        number, candidate = 2, plain
+        # On some systems names that differ in capitals only are the same file.
+        while candidate.casefold() in {other.casefold() for other in found}:
+            candidate, number = f"{plain} {number}", number + 1
+        found.append(candidate)
+    return found
+
+
+def _ending(image: Image) -> str:
+    """The first format that can hold the image's geometry."""
+    for ending in (".nii.gz", ".tif") if image.ndim == 3 else (".tif", ".nii.gz"):
+        if can_write(image, Path(f"x{ending}")):
+            return ending
+    return ".mha"

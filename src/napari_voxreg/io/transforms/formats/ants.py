@@ -1,0 +1,149 @@
+"""ANTs' result: several files whose names begin alike, which are applied in a fixed order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ....core.geometry import Grid
+from ....transforms import Affine, Composite, Displacement, Transform, chain, displacement_on
+from ....transforms.affine import fit_points
+from ...files import replace_file
+from ...images import write_image
+from ..base import Found, Grids, head_of
+from . import itk_matlab, vector_image
+
+AFFINE, WARP = "0GenericAffine.mat", "1Warp.nii.gz"
+STAGE = re.compile(r"(\d+)(?!Inverse)[A-Za-z]+\.(?:mat|nii|nii\.gz)")
+NODES = 16  # along each axis, to which an affine map is fitted
+
+
+def recognises(head: bytes) -> bool:
+    """No: what is given is no file, but the beginning of the names of several."""
+    return False
+
+
+def read(path: Path, grids: Grids) -> Found:
+    """The chain of the files whose names begin so, see `files_with_prefix`.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or one cannot be read.
+    """
+    files = files_with_prefix(path)
+    if not files:
+        raise ValueError(
+            f"There are no files {path.name}{AFFINE} and {path.name}{WARP}; give the beginning of the names "
+            "that antsRegistration was given."
+        )
+    found = []
+    for file in files:
+        kind = itk_matlab if itk_matlab.recognises(head_of(file)) else vector_image
+        found.append(kind.read(file, grids))
+    notes = (note for one in found for note in one.notes)
+    return Found(chain(*(one.transform for one in found)), tuple(notes))
+
+
+def files_with_prefix(prefix: Path) -> list[Path]:
+    """The files of ANTs whose names begin so, in the order in which they map points of the fixed image.
+
+    Parameters
+    ----------
+    prefix : Path
+        What ``antsRegistration --output`` was given.
+
+    Returns
+    -------
+    list of Path
+        The last stage first, as in the list for ``antsApplyTransforms``; empty where there are none.
+    """
+    found: dict[int, Path] = {}
+    try:
+        for path in sorted(prefix.parent.iterdir()) if prefix.name else ():
+            rest = path.name.removeprefix(prefix.name)
+            if rest != path.name and (stage := STAGE.fullmatch(rest)):
+                found[int(stage[1])] = path
+    except OSError:  # no such folder
+        return []
+    return [found[stage] for stage in sorted(found, reverse=True)]
+
+
+def left_out(path: Path, given: Sequence[Path]) -> tuple[str, ...]:
+    """A note where a warp is given without the affine map that ANTs has written beside it.
+
+    Parameters
+    ----------
+    path : Path
+        Any transform file.
+    given : sequence of Path
+        All files of the chain that it is in.
+    """
+    found = re.fullmatch(f"(.*?){STAGE.pattern}", path.name)
+    affine = None if found is None else path.with_name(found[1] + AFFINE)
+    if affine is None or affine == path or affine in given or not affine.exists():
+        return ()
+    return (
+        f"{affine.name}, which is beside {path.name}, is not applied; give both, the warp first, or the "
+        "beginning of their names.",
+    )
+
+
+def in_order(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are given; those of one registration of ANTs in the order in which they are applied."""
+    stages = [re.fullmatch(f"(.*?){STAGE.pattern}", path.name) for path in paths]
+    found = {path: stage for path, stage in zip(paths, stages, strict=True) if stage is not None}
+    if len(found) < len(paths) or len({(path.parent, stage[1]) for path, stage in found.items()}) > 1:
+        return list(paths)
+    return sorted(paths, key=lambda path: -int(found[path][2]))
+
+
+def written(path: Path) -> tuple[Path, Path]:
+    """The two files that `write` writes for a prefix, or for one of the two names."""
+    beginning = path.name.removesuffix(AFFINE).removesuffix(WARP)
+    return path.with_name(beginning + AFFINE), path.with_name(beginning + WARP)
+
+
+def write(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]:
+    """Write PREFIX0GenericAffine.mat and, for what is not affine, PREFIX1Warp.nii.gz.
+
+    Raises
+    ------
+    ValueError
+        If the fixed image's grid is needed and not known, or the warp cannot be written on it.
+    """
+    affine_file, warp_file = written(path)
+    if transform.linear and transform.matrix is not None:
+        _write_affine(Affine(transform.matrix), affine_file)
+        return ()
+    grid = grids.fixed
+    if grid is None:
+        raise ValueError(
+            f"A warp needs the grid of the fixed image; give it (--fixed) to write {warp_file.name}."
+        )
+    affine = _last_affine(transform, grid)
+    nodes = grid.nodes()
+    there = nodes + displacement_on(transform, grid).reshape(nodes.shape)
+    field = (affine.inverse()(there) - nodes).reshape(*grid.shape, grid.ndim)
+    write_image(vector_image.field_image(field, grid), warp_file)
+    _write_affine(affine, affine_file)
+    return (f"{warp_file.name} is exact at the pixels of the fixed image, and zero outside it.",)
+
+
+def _last_affine(transform: Transform, grid: Grid) -> Affine:
+    """What follows the warp: the last member if that is affine, else the affine map that fits best."""
+    last = transform.members[-1] if isinstance(transform, Composite) else transform
+    if isinstance(last, Affine):
+        return last
+    if isinstance(last, Displacement) and last is transform:
+        return Affine.identity(grid.ndim)
+    points = grid.coarsened([max(1, n // NODES) for n in grid.shape]).nodes()
+    return fit_points(points, transform(points))
+
+
+def _write_affine(affine: Affine, path: Path) -> None:
+    import SimpleITK as sitk
+
+    native = affine.to_itk()
+    replace_file(path, lambda target: sitk.WriteTransform(native, str(target)))

@@ -1,0 +1,36 @@
+"""Linear transforms of the MNI (.xfm), as ITK reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ....transforms import chain
+from ...guards import read_text
+from ..base import Found, Grids
+from ..entries import FLOATS, Entry, members_of
+
+
+def recognises(head: bytes) -> bool:
+    """Whether it says so in its first line."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"MNI Transform File")
+
+
+def read(path: Path, grids: Grids) -> Found:
+    """The affine map."""
+    return Found(chain(*members_of(path, _entries)))
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    """The 3 x 4 matrix of a linear MNI transform; grids, which lie in other files, are refused."""
+    text = "".join(line for line in read_text(path).splitlines(True) if not line.lstrip().startswith("%"))
+    found = re.fullmatch(
+        r"\s*MNI Transform File\s+Transform_Type\s*=\s*Linear\s*;\s*Linear_Transform\s*=([^;]*);\s*", text
+    )
+    if found is None:
+        raise ValueError("more than one linear transform")
+    matrix = np.array(found[1].split(), dtype=FLOATS).reshape(3, 4)
+    yield Entry("AffineTransform_double_3_3", np.append(matrix[:, :3], matrix[:, 3]), np.zeros(3))

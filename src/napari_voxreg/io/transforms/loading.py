@@ -1,0 +1,172 @@
+"""Reading transform files of every format, told apart by what they hold."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from ...core.disk import DiskFull, check_utf8
+from ...core.geometry import Grid, Image, unit_factor
+from ...transforms import Composite, Transform
+from ..guards import reading
+from ..images import read_unlogged
+from ..series import time_point
+from .base import Found, Grids, head_of, in_millimetres
+from .formats import FORMATS
+from .formats.ants import files_with_prefix
+from .native import load_native, load_record, transform_path
+
+log = logging.getLogger(__name__)
+
+
+class Ambiguous(ValueError):
+    """A file whose content does not show which of several formats it has, in one sentence."""
+
+
+def load_transform(
+    path: Path | str,
+    fixed: Grid | Image | Path | str | None = None,
+    moving: Grid | Image | Path | str | None = None,
+    format: str | None = None,
+) -> Transform:
+    """Read a transform that this package or another program has written.
+
+    Parameters
+    ----------
+    path : path
+        A transform file of a format in ``docs/exchange.md``, whatever its name; a folder with
+        ``transform.h5``; or the beginning of the names of ANTs' files. With a JSON of ours beside a .h5 the
+        numbers are exactly those that were saved.
+    fixed, moving : Grid, Image or path, optional
+        The two images, for formats that need them. The transform is then in the units of the fixed one.
+    format : str, optional
+        What the file holds, where that cannot be seen: "fsl", say, of a bare matrix; see `FORMATS`.
+
+    Returns
+    -------
+    Transform
+        From world points of the fixed image to world points of the moving one.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, damaged, of no known format or of one that cannot be told from another, or
+        does not belong to the JSON beside it.
+    """
+    found = read_transform(path, Grids(grid_of(fixed), grid_of(moving)), format)
+    log.info("read %s: %s", path, kinds(found.transform))
+    for note in found.notes:
+        log.info(note)
+    return found.transform
+
+
+def load_unlogged(path: Path | str) -> Transform:
+    """`load_transform` without a record in the log, for whoever reads the same files over and over."""
+    return read_transform(path).transform
+
+
+def read_transform(path: Path | str, grids: Grids | None = None, format: str | None = None) -> Found:
+    """`load_transform` with the notes, and without a record in the log."""
+    path, grids = Path(path), grids or Grids()
+    check_utf8(path)
+    if format is None:
+        if not path.exists() and files_with_prefix(path):
+            format = "ants"
+        elif path.is_dir() or load_record(path) is not None:
+            path = transform_path(path)
+            if (record := load_record(path)) is not None:
+                return Found(load_native(path, record))
+    name = format or format_of(path)
+    if name not in FORMATS:
+        raise ValueError(f"{name!r:.60} is no format of transform files; choose from: {', '.join(FORMATS)}.")
+    if not FORMATS[name].millimetres:
+        return _read(path, name, grids)
+    found = _read(path, name, Grids(in_millimetres(grids.fixed), in_millimetres(grids.moving)))
+    return Found(_in_units_of(found.transform, grids.fixed), found.notes)
+
+
+def _read(path: Path, name: str, grids: Grids) -> Found:
+    """Read a file of a format; whatever damage causes becomes one sentence with the file's name."""
+    try:
+        return FORMATS[name].read(path, grids)
+    except DiskFull:  # of the temporary files
+        raise
+    except Exception:
+        with reading(path):
+            raise
+
+
+def format_of(path: Path) -> str:
+    """The name of the format of a file, by its content; by its name's ending only between those that fit.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or several and the ending does not say which.
+    """
+    head = head_of(path)
+    fitting = [name for name, one in FORMATS.items() if one.recognises(head)]
+    if len(fitting) > 1:
+        lower = path.name.lower()
+        named = [n for n in fitting if any(lower.endswith(e.lower()) for e in FORMATS[n].endings)]
+        fitting = named if len(named) == 1 else fitting
+    if not fitting:
+        raise ValueError(
+            f"{path.name} is not a transform file of a known format, or it is damaged; choose another."
+        )
+    if len(fitting) > 1:
+        raise Ambiguous(
+            f"{path.name} is a bare matrix, which programs write with different meanings; state its format "
+            f"(--format, or Format in the Apply panel): {', '.join(fitting)}."
+        )
+    return fitting[0]
+
+
+def needs_more(path: Path) -> bool:
+    """Whether a file needs its format or its images to be read; no for one that cannot be read at all."""
+    try:
+        return path.is_file() and load_record(path) is None and format_of(path) == "fsl"
+    except Ambiguous:
+        return True
+    except ValueError:
+        return False
+
+
+def check_transform(path: Path) -> None:
+    """Refuse, by its first bytes alone, what is no transform file.
+
+    Raises
+    ------
+    ValueError
+        In one sentence.
+    """
+    if path.is_dir() or load_record(path) is not None:
+        transform_path(path)
+        return
+    with suppress(Ambiguous):
+        format_of(path)
+
+
+def grid_of(located: Grid | Image | Path | str | None) -> Grid | None:
+    """The grid of an image that is given in any way."""
+    if located is None or isinstance(located, Grid):
+        return located
+    image = located if isinstance(located, Image) else read_unlogged(located)
+    return time_point(image).grid
+
+
+def kinds(transform: Transform) -> str:
+    """What a transform is made of, for the log."""
+    members = transform.members if isinstance(transform, Composite) else (transform,)
+    return " + ".join(type(member).__name__ for member in members)
+
+
+def _in_units_of(transform: Transform, grid: Grid | None) -> Transform:
+    """A transform in millimetres in the units of a grid, where these are lengths."""
+    same = in_millimetres(grid)
+    if grid is None or same is None or same.ndim != transform.ndim or same.units == grid.units:
+        return transform
+    return transform.moved(np.diag([*(unit_factor("millimeter", unit) for unit in grid.units), 1.0]))

@@ -1,0 +1,176 @@
+"""`register_cohort` on images whose correspondence is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_voxreg import Grid, Image, load_transform, register_cohort
+from napari_voxreg.cohort.group import CohortOptions, CohortResult
+from napari_voxreg.cohort.group import tasks as module
+from napari_voxreg.core.progress import Cancelled
+from napari_voxreg.io.images import read_image, write_image
+
+QUICK = {"linear": "rigid", "rounds": 2}
+
+
+def pairwise_error(result: CohortResult, places: np.ndarray) -> float:
+    """Mean distance of the points of each image from those of the first, brought there by both transforms."""
+    grid = result.template.grid
+    common = [t.inverse(grid)(p) for t, p in zip(result.transforms, places, strict=True) if t is not None]
+    return float(np.linalg.norm(np.array(common) - np.mean(common, axis=0), axis=2).mean())
+
+
+@pytest.fixture(scope="module")
+def group(cohort: Any) -> CohortResult:
+    return register_cohort(cohort.images, options=QUICK)
+
+
+def test_a_group_agrees_and_its_mean_is_drawn_to_no_image(cohort: Any, group: CohortResult) -> None:
+    before = np.linalg.norm(cohort.places - cohort.places.mean(axis=0), axis=2).mean()
+    assert pairwise_error(group, cohort.places) < 0.2 * before
+    assert group.mean_displacement < 0.1
+    one = register_cohort(cohort.images, options={**QUICK, "template": "image"})
+    assert one.mean_displacement > 1.0
+    assert pairwise_error(group, cohort.places) < 1.05 * pairwise_error(one, cohort.places)
+    assert [member.verdict.outcome for member in group.members if member.verdict] == ["better"] * 5
+    assert not group.notes
+
+
+def test_the_mean_is_sharper_than_that_of_images_that_are_not_deformed(
+    cohort: Any, group: CohortResult
+) -> None:
+    linear = register_cohort(cohort.images, options={**QUICK, "deform": "none"})
+    assert group.sharpness > 1.05 * linear.sharpness
+    assert group.mean.data.shape == (96, 96)
+
+
+def test_the_best_template_resembles_the_others_most(cohort: Any) -> None:
+    rng = np.random.default_rng(5)
+    images = [image.with_data(image.data + 0.4 * rng.random(image.data.shape)) for image in cohort.images[:3]]
+    images.insert(1, cohort.images[3])
+    result = register_cohort(images, options={**QUICK, "template": "best", "deform": "none"})
+    matrix = result.dissimilarities
+    assert matrix is not None
+    assert matrix.shape == (4, 4)
+    assert np.median(np.delete(matrix[1], 1)) == min(np.median(np.delete(matrix[k], k)) for k in range(4))
+    assert np.array_equal(result.template.data, images[1].data)
+
+
+def test_images_without_a_part_in_the_mean_are_brought_onto_it(cohort: Any) -> None:
+    options = {**QUICK, "template": "mean of the best", "best": 3}
+    result = register_cohort(cohort.images, options=options)
+    assert all(transform is not None for transform in result.transforms)
+    assert pairwise_error(result, cohort.places) < 0.4
+
+
+def test_one_failure_stops_nothing(cohort: Any, tmp_path: Path) -> None:
+    for k, image in enumerate(cohort.images):
+        write_image(image, tmp_path / f"visit {k}.tif")
+    (tmp_path / "visit 2.tif").write_bytes(b"II*\0 no image")
+    write_image(Image(np.ones((96, 96), np.float32), cohort.images[0].grid), tmp_path / "visit 3.tif")
+    result = register_cohort(tmp_path, options={**QUICK, "deform": "none", "template": "best"})
+    assert [bool(member.problem) for member in result.members] == [False, False, True, True, False]
+    assert "visit 2.tif" in result.members[2].problem
+    assert result.members[3].problem == "It shows nothing."
+    assert result.notes[0].startswith("2 of 5 images are unusable")
+    assert result.transforms[2] is None
+
+
+def test_a_repeated_run_does_only_what_has_changed(
+    cohort: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {**QUICK, "template": "image"}
+    first = register_cohort(cohort.images[:4], options=options, folder=tmp_path)
+    runs: list[str] = []
+    original = module.register
+
+    def counted(*arguments: Any, **words: Any) -> Any:
+        runs.append(words["method"])
+        return original(*arguments, **words)
+
+    monkeypatch.setattr(module, "register", counted)
+    again = register_cohort(cohort.images[:4], options=options, folder=tmp_path)
+    assert not runs
+    points = cohort.images[0].grid.nodes()
+    for one, other in zip(first.transforms, again.transforms, strict=True):
+        assert one is not None
+        assert other is not None
+        assert np.array_equal(one(points), other(points))
+    assert "taken from an earlier run" in again.notes[0]
+    changed = [*cohort.images[:3], cohort.images[4]]
+    register_cohort(changed, options=options, folder=tmp_path)
+    assert runs == ["rigid", "diffeo"]
+
+
+def test_a_run_that_was_broken_off_goes_on(cohort: Any, tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def stop(fraction: float | None, message: str, metric: float | None = None) -> None:
+        done.append(message)
+        if message == "aligning p2.tif":
+            raise Cancelled
+
+    options = {**QUICK, "template": "image", "deform": "none"}
+    with pytest.raises(Cancelled):
+        register_cohort(cohort.images, options=options, folder=tmp_path, progress=stop)
+    assert len(list((tmp_path / "work").glob("*.h5"))) == 2
+    result = register_cohort(cohort.images, options=options, folder=tmp_path)
+    assert result.notes == ("2 registrations were taken from an earlier run.",)
+
+
+def test_save(group: CohortResult, tmp_path: Path) -> None:
+    folder = group.save(tmp_path / "out")
+    table = (folder / "cohort.csv").read_text(encoding="utf-8").splitlines()
+    assert table[0].startswith("image,verdict,problem,LNCC before,LNCC after")
+    assert len(table) == 6
+    template = read_image(folder / "template.tif")
+    assert template.grid.same_as(group.template.grid)
+    points = template.grid.nodes()
+    kept = load_transform(folder / "images" / "p1" / "transform.h5")
+    assert group.transforms[1] is not None
+    assert np.allclose(kept(points), group.transforms[1](points), atol=1e-6)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "cohort.json").write_text("{}")
+    with pytest.raises(ValueError, match="something else"):
+        group.save(tmp_path / "other")
+
+
+def test_what_is_refused(cohort: Any) -> None:
+    flat = Image(np.zeros((96, 96), np.float32), cohort.images[0].grid)
+    for images, options, reason in (
+        (cohort.images[:1], {}, "needs two or more"),
+        (cohort.images, {"image": 9}, "no image 9"),
+        ([cohort.images[0], flat], {}, "Only 1 of 2 images are usable"),
+        ([*cohort.images[:2], flat], {"template": "image", "image": 2}, "cannot be the template"),
+        (cohort.images, {"template": "median"}, "template cannot be"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            register_cohort(images, options=options)
+
+
+def test_options_are_declared() -> None:
+    assert {info.name for info in CohortOptions.infos()} == {
+        "template",
+        "image",
+        "best",
+        "linear",
+        "deform",
+        "rounds",
+    }
+    assert all(info.help.endswith(".") for info in CohortOptions.infos())
+
+
+def test_images_of_different_sizes(cohort: Any) -> None:
+    larger = cohort.images[1]
+    padded = Image(
+        np.pad(larger.data, ((8, 4), (0, 6))),
+        Grid.from_spacing((108, 102), 0.5, (-4.0, 0.0), units="millimeter"),
+        "padded",
+    )
+    images = [cohort.images[0], padded, cohort.images[2]]
+    result = register_cohort(images, options={**QUICK, "deform": "none"})
+    assert pairwise_error(result, cohort.places[:3]) < 1.0

@@ -1,0 +1,99 @@
+"""BigWarp's landmark files as transforms."""
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_voxreg import Affine, ThinPlate, load_transform
+from napari_voxreg.io.transforms import read_transform
+
+from .conftest import affine
+
+
+def landmarks(ndim, count=9):
+    """Fixed and moving points, (x, y, z), that an affine map does not explain."""
+    rng = np.random.default_rng(ndim)
+    fixed = rng.uniform(0, 50, (count, ndim))
+    return fixed, affine(ndim, 1)(fixed) + rng.normal(size=fixed.shape)
+
+
+def write(path, fixed, moving, active=None):
+    """A file as BigWarp writes it: names and switches in quotes, the moving point first."""
+    active = [True] * len(fixed) if active is None else active
+    rows = []
+    for k, (f, m, on) in enumerate(zip(fixed, moving, active, strict=True)):
+        cells = [f"Pt-{k}", str(on).lower(), *m.tolist(), *f.tolist()]
+        rows.append(",".join(f'"{str(cell).replace("inf", "Infinity")}"' for cell in cells))
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_the_spline_maps_fixed_onto_moving_landmarks(ndim, tmp_path):
+    fixed, moving = landmarks(ndim)
+    found = read_transform(write(tmp_path / "landmarks.csv", fixed, moving))
+    assert isinstance(found.transform, ThinPlate) and not found.notes
+    assert np.allclose(found.transform(fixed[:, ::-1])[:, ::-1], moving, atol=1e-6)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_inactive_and_unset_landmarks_are_left_out(ndim, tmp_path):
+    fixed, moving = landmarks(ndim)
+    moving[3] += 1000.0
+    fixed[5] = np.inf
+    active = [k != 3 for k in range(len(fixed))]
+    found = read_transform(write(tmp_path / "l.csv", fixed, moving, active))
+    assert "2 of 9 landmarks are inactive or lack a point" in found.notes[0]
+    kept = np.delete(np.arange(9), [3, 5])
+    assert np.allclose(found.transform(fixed[kept][:, ::-1])[:, ::-1], moving[kept], atol=1e-6)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_an_affine_map_is_fitted_on_request(ndim, tmp_path):
+    fixed, _ = landmarks(ndim)
+    truth = affine(ndim, 6)
+    path = write(tmp_path / "l.csv", fixed, truth(fixed[:, ::-1])[:, ::-1])
+    found = load_transform(path, format="bigwarp-affine")
+    assert isinstance(found, Affine) and np.allclose(found.matrix, truth.matrix, atol=1e-6)
+
+
+def test_few_landmarks_determine_a_rigid_map(tmp_path):
+    path = write(tmp_path / "l.csv", np.array([[0.0, 0], [4, 0]]), np.array([[1.0, 1], [1, 5]]))
+    found = read_transform(path)
+    assert "determine a rigid map only" in found.notes[0]
+    assert np.allclose(found.transform([[0.0, 4.0], [1.0, 0.0]]), [[5.0, 1.0], [1.0, 0.0]])
+
+
+def test_the_json_of_newer_releases_is_read(tmp_path):
+    fixed, moving = landmarks(3)
+    record = {
+        "type": "BigWarpLandmarks",
+        "numDimensions": 3,
+        "movingPoints": moving.tolist(),
+        "fixedPoints": fixed.tolist(),
+        "active": [True] * 8 + [False],
+        "names": [f"Pt-{k}" for k in range(9)],
+    }
+    (tmp_path / "l.json").write_text(json.dumps(record))
+    found = read_transform(tmp_path / "l.json")
+    assert np.allclose(found.transform(fixed[:8, ::-1])[:, ::-1], moving[:8], atol=1e-6)
+    record["fixedPoints"] = record["fixedPoints"][:3]
+    (tmp_path / "l.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"l\.json cannot be read; it is not a landmark file of BigWarp"):
+        load_transform(tmp_path / "l.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"a","true","1","2","3"', "not a transform file of a known format"),
+        ('"a","true","1","2","3","x"', "not a landmark file of BigWarp"),
+        ('"a","true","1","2","3","4"\n"b","true","1"', "not a landmark file of BigWarp"),
+        ('"a","false","1","2","3","4"', "has no active landmark"),
+    ],
+)
+def test_damaged_files_are_refused(text, words, tmp_path):
+    (tmp_path / "l.csv").write_text(text)
+    with pytest.raises(ValueError, match=rf"l\.csv .*{words}.*\.$"):
+        load_transform(tmp_path / "l.csv")
