@@ -95,8 +95,7 @@ class RegisterWidget(Docked):
         self._table_of = self._judged = NOTHING
         self._watch = LayerWatch(viewer, self._offer)
         self._pending: list[LayerData] = []
-        self._adder = QTimer(self)
-        self._adder.setSingleShot(True)
+        self._adder = QTimer(self, singleShot=True)
         self._adder.timeout.connect(self._add_next)
         bind_shortcuts()
         self._build()

@@ -9,9 +9,9 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtWidgets import QFileDialog
 
-from ..background.worker import Runner
-from ..widgets.canvas_context import own_viewer
-from .readers import LayerData, notes_of, read_layers
+from .background.worker import Runner
+from .layers.readers import LayerData, notes_of, read_layers
+from .widgets.canvas_context import own_viewer
 
 MAPS = "Maps (*.tif *.tiff *.gtif *.gtiff *.geotiff);;All files (*)"
 

@@ -8,7 +8,7 @@ from napari._app_model import get_app_model
 from napari.utils.notifications import notification_manager
 
 from napari_voxreg import Grid, Image
-from napari_voxreg.gui.layers import open_dialogs
+from napari_voxreg.gui import open_dialogs
 from napari_voxreg.io.images import write_image
 
 
