@@ -95,7 +95,8 @@ class RegisterWidget(Docked):
         self._table_of = self._judged = NOTHING
         self._watch = LayerWatch(viewer, self._offer)
         self._pending: list[LayerData] = []
-        self._adder = QTimer(self, singleShot=True)
+        self._adder = QTimer(self)
+        self._adder.setSingleShot(True)
         self._adder.timeout.connect(self._add_next)
         bind_shortcuts()
         self._build()
@@ -212,9 +213,7 @@ class RegisterWidget(Docked):
         self.table = CompareTable()
         self.after = AfterRun(self._viewer, self._state, self._layers, self._actions)
         self.outcome = OutcomeView(self.after)
-        self.initial_fold = Fold(
-            "Initial transform", self.initial, "From where the registration starts, and landmarks"
-        )
+        self.initial_fold = Fold("Initial transform", self.initial, "Where a run starts, and landmarks")
         widgets = (
             self.pair,
             self.pixels,
