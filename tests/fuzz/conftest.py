@@ -190,8 +190,9 @@ src volume info
 def _of_others(folder, affine, field, spline, grid):
     """What other programs write."""
     save_transform(spline, folder / "elastix.txt", grid, format="elastix")
-    for name, one in (("vectors.nii.gz", field), ("vectors.mha", field), ("matrix.csv", affine)):
+    for name, one in (("vectors.nii.gz", field), ("vectors.mha", field)):
         save_transform(one, folder / name, grid)
+    save_transform(affine, folder / "matrix.csv", format="matrix")
     save_transform(affine, folder / "flow.flo", grid)
     np.save(folder / "napari.npy", affine.matrix)
     np.savetxt(folder / "flirt.mat", np.eye(4))
@@ -199,7 +200,13 @@ def _of_others(folder, affine, field, spline, grid):
     rows = [[f"Pt-{k}", "true", *point, *point] for k, point in enumerate(points)]
     text = "\n".join(",".join(f'"{cell}"' for cell in row) for row in rows)
     (folder / "bigwarp.csv").write_text(text)
-    record = {"type": "BigWarpLandmarks", "movingPoints": points, "fixedPoints": points, "active": [True] * 6}
+    record = {
+        "type": "BigWarpLandmarks",
+        "movingPoints": points,
+        "fixedPoints": points,
+        "active": [True] * 6,
+        "names": list("abcdef"),
+    }
     (folder / "landmarks.json").write_text(json.dumps(record))
     (folder / "align.aff12.1D").write_text("# 3dAllineate matrices\n1 0 0 4 0 1 0 5 0 0 1 6\n")
     (folder / "freesurfer.lta").write_text(LTA)

@@ -12,12 +12,13 @@ from napari.layers import Labels, Points, Shapes
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import METHODS, Affine, Displacement, Image, apply, save_transform
 from napari_voxreg.core.params import Params
 from napari_voxreg.gui.apply import job as job_module
+from napari_voxreg.gui.apply.panel import is_transform
 from napari_voxreg.gui.apply.targets_box import FOLDER
 from napari_voxreg.gui.doors import open_panel
 from napari_voxreg.gui.layers.snapshots import image_from_layer, snapshot
@@ -203,6 +204,21 @@ def test_files_of_other_programs_are_dropped_and_applied(panel, viewer, qtbot, t
     drop(panel, tmp_path / "fixed.mha")
     assert "not a field of displacements" in panel.said.text() or "not a transform file" in panel.said.text()
     assert panel.transforms.chosen == files
+
+
+def test_transforms_dropped_on_the_viewer_go_to_the_panel_in_front(panel, viewer, tmp_path):
+    fixed = image_from_layer(viewer.layers["fixed"])
+    path = save_transform(Affine.translation((2.0, 1.0)), tmp_path / "t.tfm")
+    image = write_image(fixed, tmp_path / "image.nii.gz")
+    shown = (widget for widget in QApplication.allWidgets() if widget.isVisible())
+    (canvas,) = (widget for widget in shown if type(widget).__name__ == "QtViewer")
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    keys = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    QApplication.sendEvent(canvas, QDragEnterEvent(QPoint(50, 50), *keys))
+    QApplication.sendEvent(canvas, QDropEvent(QPointF(50, 50), *keys))
+    assert panel.transforms.chosen == (path,) and len(viewer.layers) == 2
+    assert is_transform(path) and not is_transform(image) and not is_transform(tmp_path)
 
 
 def test_a_bare_matrix_asks_for_its_format(panel, viewer, qtbot, tmp_path):

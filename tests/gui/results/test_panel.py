@@ -28,7 +28,7 @@ from napari_voxreg.gui.session.state import Run, session_state
 from napari_voxreg.io.images import read_image
 from napari_voxreg.methods.base import Method
 from napari_voxreg.registration.inverse import inverse_consistency
-from napari_voxreg.transforms import Affine, Displacement, chain
+from napari_voxreg.transforms import Affine, Displacement, chain, displacement_on
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 
@@ -322,3 +322,21 @@ def test_the_inverse_error_of_large_images_takes_fewer_nodes(add_run, viewer, mo
         ((error, *_),) = run.chosen.layers(run.result, show, 1, silent)
         assert error.shape == SHAPE and np.nanmedian(error) < close
     assert nodes == [SHAPE, (20, 24)]
+
+
+def test_the_displacement_is_computed_once_for_what_is_made_ahead(panel, viewer, qtbot, add_run, monkeypatch):
+    run, computed = add_run(bent()), []
+
+    def counted(transform, grid):
+        computed.append(grid)
+        return displacement_on(transform, grid)
+
+    monkeypatch.setattr(maps, "displacement_on", counted)
+    panel.buttons["Show"].click()
+    qtbot.waitUntil(lambda: len(run.made) == 6, timeout=20_000)
+    for kind in ("magnitude", "jacobian"):
+        panel.show_box._boxes[kind].click()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=20_000)
+    assert [layer.metadata["voxreg"]["kind"] for layer in viewer.layers[3:]] == ["magnitude", "jacobian"]
+    assert all(layer.visible for layer in viewer.layers[3:]) and len(computed) == 1
+    assert panel.show_box.show_choice.kinds == ("warped", "magnitude", "jacobian")

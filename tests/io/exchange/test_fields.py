@@ -11,7 +11,7 @@ from napari_voxreg import Affine, Displacement, Grid, Image, load_transform, sav
 from napari_voxreg.io.flo import write_flo
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.transforms import Grids, read_transform
-from napari_voxreg.io.transforms.formats.ants import in_order
+from napari_voxreg.io.transforms.formats.ants import files_with_prefix, in_order
 from napari_voxreg.registration.pair_transform import open_transform
 from napari_voxreg.transforms import chain
 
@@ -239,6 +239,21 @@ def test_antspyx_writes_what_we_read(case, tmp_path):
     ants.write_transform(theirs, str(tmp_path / "x.mat"))
     there = points(case[0])
     assert np.allclose(load_transform(tmp_path / "x.mat")(there), transform(there), atol=1e-3)
+
+
+def test_all_stages_of_ants_are_found_in_their_order(tmp_path):
+    names = ["x0DerivedInitialMovingTranslation.mat", "x1Rigid.mat", "x2Affine.mat", "x3Warp.nii.gz"]
+    others = [
+        "x3InverseWarp.nii.gz",
+        "xWarped.nii.gz",
+        "xInverseWarped.nii.gz",
+        "xy0GenericAffine.mat",
+        "x.nii.gz",
+    ]
+    for name in (*names, *others):
+        (tmp_path / name).touch()
+    assert [path.name for path in files_with_prefix(tmp_path / "x")] == names[::-1]
+    assert files_with_prefix(tmp_path / "z") == files_with_prefix(tmp_path / "gone" / "x") == []
 
 
 def test_a_linear_map_is_one_file_for_ants(tmp_path):

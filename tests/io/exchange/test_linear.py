@@ -70,7 +70,11 @@ def test_afni_is_in_the_world_of_itk(tmp_path):
     for name in ("t.aff12.1D", "t.1D"):
         found = load_transform(tmp_path / name)([[3.0, 2.0, 1.0]])[0, ::-1]
         assert np.allclose(found, itk.TransformPoint((1.0, 2.0, 3.0)), atol=1e-5)
-    (tmp_path / "series.aff12.1D").write_text(head + 2 * (" ".join(["1"] * 12) + "\n"))
+    line = (tmp_path / "t.aff12.1D").read_text().splitlines()[1]
+    (tmp_path / "twice.aff12.1D").write_text(f"{head}{line}\n{line}\n")
+    found = load_transform(tmp_path / "twice.aff12.1D")([[3.0, 2.0, 1.0]])[0, ::-1]
+    assert np.allclose(found, itk.TransformPoint((1.0, 2.0, 3.0)), atol=1e-5)
+    (tmp_path / "series.aff12.1D").write_text(f"{head}{line}\n1{line}\n")
     with pytest.raises(ValueError, match="holds 2 matrices, one for each volume"):
         load_transform(tmp_path / "series.aff12.1D")
 
@@ -177,6 +181,9 @@ def test_matrices_that_we_write_say_what_they_mean(ndim, name, kind, tmp_path):
 def test_a_bare_matrix_needs_its_meaning(ndim, tmp_path):
     transform = affine(ndim, 3)
     np.savetxt(tmp_path / "t.txt", transform.matrix)
+    np.savetxt(tmp_path / "t.csv", transform.matrix, delimiter=",")
+    with pytest.raises(ValueError, match="is a bare matrix"):
+        load_transform(tmp_path / "t.csv")
     with pytest.raises(ValueError, match=r"bare matrix.*--format.*\): matrix, matrix-xyz, napari"):
         load_transform(tmp_path / "t.txt")
     there = points(grid(ndim, 1))

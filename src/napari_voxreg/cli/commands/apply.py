@@ -99,8 +99,8 @@ def _grid(options: argparse.Namespace, pair: PairTransform) -> Grid | Literal["f
     if (pair.fixed if given == "fixed" else pair.moving) is None:
         name = options.transform[0 if given == "fixed" else -1].name
         raise ValueError(
-            f"{name} has no record of the {given} image's grid beside it; give --grid with a file whose grid "
-            "is taken."
+            f"{name} has no record of the {given} image's grid beside it; give --{given} with that image, or "
+            "--grid with a file whose grid is taken."
         )
     return given
 

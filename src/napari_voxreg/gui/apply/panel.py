@@ -17,6 +17,7 @@ from ...io.transforms.formats.ants import in_order
 from ..background.activity import Activity
 from ..background.worker import Runner
 from ..layers.applied import LayerOptions, take
+from ..layers.canvas_drops import CanvasDrops
 from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData
 from ..session.state import Run, session_state
@@ -175,6 +176,7 @@ class ApplyWidget(Docked):
         layout.addStretch()
         self._fill(content)
         self.setAcceptDrops(True)
+        CanvasDrops(self, self.take_files, is_transform)
         self.transforms.changed.connect(self._ask)
         for box in (self.transforms, self.foreign, self.targets, self.options):
             box.changed.connect(self._refresh)
@@ -284,6 +286,15 @@ class ApplyWidget(Docked):
         """Stop what is under way; uses nothing of Qt."""
         self._watch.stop()
         self._runner.cancel()
+
+
+def is_transform(path: Path) -> bool:
+    """Whether a file is a transform, by its first bytes."""
+    try:
+        check_transform(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _title(run: Run) -> str:

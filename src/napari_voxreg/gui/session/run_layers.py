@@ -14,7 +14,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..background.worker import Runner
-from ..layers.maps import MEASURES
+from ..layers.maps import MEASURES, MOTION
 from ..layers.placement import LayerData
 from ..layers.result_layers import KINDS, ON_REQUEST, Show
 from .state import Run
@@ -132,16 +132,20 @@ class RunLayers(QObject):
             return
         wanted = self._wanted[0] if self._wanted else self._ahead.pop(0)
         run, kind, how = wanted
+        kinds = [kind]
+        if not self._wanted and kind in MOTION:  # all of these need the displacement
+            kinds += [other for _, other, _ in self._ahead if other in MOTION]
+            self._ahead = [one for one in self._ahead if one[1] not in kinds]
         chosen = run.chosen
         if chosen is None or _key(wanted) in run.made:
             self._wanted = [one for one in self._wanted if one is not wanted]
             return self._next()
-        show = how.only([kind])
+        show = how.only(kinds)
         self._now, self._began = wanted, time.monotonic()
         self._runner.start(
             lambda progress: chosen.layers(run.result, show, run.number, progress),
             report=lambda report: self._report(wanted, report.message),
-            done=lambda layers: self._made(wanted, layers),
+            done=lambda layers: self._made(wanted, kinds, layers),
             failed=lambda error: self._fail(wanted, error),
             warned=lambda text: None,
         )
@@ -151,13 +155,15 @@ class RunLayers(QObject):
             self._told = True
             self.making.emit(wanted[1], stage)
 
-    def _made(self, wanted: Wanted, layers: list[LayerData]) -> None:
-        run = wanted[0]
+    def _made(self, wanted: Wanted, kinds: list[str], layers: list[LayerData]) -> None:
+        run, _, how = wanted
         if self._told:
             self._told = False
             self.making.emit("", "")
         if prod(run.result.fixed.shape) <= AHEAD:
-            run.made[_key(wanted)] = layers
+            for kind in kinds:
+                own = [one for one in layers if one[1]["metadata"]["voxreg"]["kind"] == kind]
+                run.made[_key((run, kind, how))] = own
         elif wanted in self._wanted:
             self._wanted.remove(wanted)
             self._add(layers)

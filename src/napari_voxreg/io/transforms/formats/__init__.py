@@ -51,9 +51,7 @@ FORMATS: Mapping[str, Format] = {
     "flo": Format("Middlebury flow", flo.recognises, flo.read, flo.write, (".flo",)),
     "bigwarp": Format("BigWarp landmarks, thin plate", bigwarp.recognises, bigwarp.read),
     "bigwarp-affine": Format("BigWarp landmarks, affine", _unseen, bigwarp.read_affine),
-    "matrix": Format(
-        "matrix in array order", matrix.ARRAY.recognises, matrix.ARRAY.read, matrix.ARRAY.write, (".csv",)
-    ),
+    "matrix": Format("matrix in array order", matrix.ARRAY.recognises, matrix.ARRAY.read, matrix.ARRAY.write),
     "matrix-xyz": Format("matrix in (x, y, z)", matrix.XYZ.recognises, matrix.XYZ.read, matrix.XYZ.write),
     "napari": Format("affine of the moving napari layer", napari_affine.recognises, napari_affine.read),
     "fsl": Format("FSL FLIRT matrix", fsl.recognises, fsl.read, None, (".mat", ".fsl"), True),

@@ -35,7 +35,7 @@ def read(path: Path, grids: Grids) -> Found:
     """
     rows = rows_of(read_text(path)) or []
     if rows and len(rows[0]) == 12:
-        if len(rows) > 1:
+        if any(row != rows[0] for row in rows):  # 3dvolreg repeats the line of a single one
             raise ValueError(
                 f"{path.name} holds {len(rows)} matrices, one for each volume of a series; save the line of "
                 "one volume as a file of its own."

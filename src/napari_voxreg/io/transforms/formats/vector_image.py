@@ -104,9 +104,9 @@ def _read_nifti(plain: Path, path: Path, named_ras: bool) -> Found:
     if dim[0] == 4:  # the components stand in the place of time
         dim[[0, 4, 5]] = 5, 1, dim[4]
     with plain.open("r+b") as file:
-        for field, value in (("intent_code", VECTOR), ("dim", dim)):
-            file.seek(place_of(header, field))
-            file.write(np.array(value, header.dtype[field].base).tobytes())
+        for entry, value in (("intent_code", VECTOR), ("dim", dim)):
+            file.seek(place_of(header, entry))
+            file.write(np.array(value, header.dtype[entry].base).tobytes())
     image = read_unlogged(plain)
     _check_finite(plain, header, path)
     if ras or named_ras:
@@ -133,7 +133,7 @@ def _check_finite(plain: Path, header: Any, path: Path) -> None:
 
 
 def _ras(image: Image) -> Image:
-    """An image of vectors with the first two components turned round."""
+    """An image of vectors with the first two components negated."""
     signs = [-1, -1, 1][: image.channels or 0]
     return image.with_data(image.data * np.array(signs, image.data.dtype)) if signs else image
 
