@@ -106,7 +106,7 @@ def test_threads_are_limited_and_set_free_again():
 
 def test_what_is_chosen_in_a_panel_is_a_preference(viewer):
     panel, results = RegisterWidget(viewer), ResultsWidget(viewer)
-    panel.after.look_row.buttons["swipe"].click()
+    panel.after.look_row.chosen.emit("swipe")
     assert preferences().look == "swipe"
     panel.after.look_row.chosen.emit("")  # the button once more
     assert preferences().look == NO_LOOK and session_state(viewer).look == ""
@@ -125,6 +125,6 @@ def test_downloads_are_kept_in_the_preferred_folder(viewer, monkeypatch, tmp_pat
     for given, expected in (("", None), (str(tmp_path / "kept"), tmp_path / "kept")):
         preferences().cache_folder = given
         with pytest.raises(ValueError, match="no server"):
-            sample_data.download_layers(sample_data.DOWNLOADS["head_2d"])
+            sample_data.head_2d()
         assert asked.pop() == expected
     assert not np.any(asked)

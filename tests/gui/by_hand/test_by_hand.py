@@ -128,6 +128,14 @@ def test_the_arrows_are_those_of_the_screen_also_by_keys(panel, viewer):
     assert "rotated by 90.00°" in section.said.text()
 
 
+def test_nothing_is_resampled_or_copied_while_the_pose_changes(panel, viewer):
+    moving = viewer.layers[1]
+    data, count = moving.data, len(viewer.layers)
+    for _ in range(5):
+        press(panel, "rotate", "right")
+    assert moving.data is data and len(viewer.layers) == count
+
+
 def test_a_flip_is_asked_first(panel, monkeypatch):
     asked = []
 
@@ -286,6 +294,9 @@ def test_the_pose_is_kept_as_a_result(panel, viewer, qtbot, tmp_path, monkeypatc
     np.testing.assert_array_equal(result.transform.matrix, pose.matrix)
     assert result.verdict.outcome == "worse" and panel.outcome.sentence.text().startswith("Worse")
     assert any(layer.name.startswith("1 by hand warped") for layer in viewer.layers)
+    names = {}
+    exec(python_script(result, session_state(viewer).current.chosen, tmp_path), names)
+    np.testing.assert_array_equal(names["result"].transform.matrix, pose.matrix)
     assert np.allclose(moving.affine.affine_matrix, np.eye(3)) and not moving.visible
 
     monkeypatch.setattr(actions.QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path / "out"))

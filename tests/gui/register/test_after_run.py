@@ -38,6 +38,11 @@ def panel(viewer):
     return widget
 
 
+def test_no_button_of_a_result_is_there_before_one(panel, qtbot):
+    qtbot.waitUntil(panel.bar.button.isVisible, timeout=20_000)
+    assert not panel.after.isVisible()
+
+
 def run(panel, qtbot):
     with qtbot.waitSignal(panel.finished, timeout=60_000, raising=False) as blocker:
         panel.bar.button.click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
@@ -159,7 +160,7 @@ class PoseSection(QWidget):
             ("farther", "+z", (0, 2), "back", 1),
         ):
             text_of = deep.format(f"along its third axis, {name}") if where == "back" else tip.format(name)
-            button = self._button(name, text, text_of, lambda where=where, sign=sign: self.nudge(where, sign))
+            button = self._button(name, text, text_of, partial(self.nudge, where, sign))
             button.setFixedWidth(38)
             grid.addWidget(button, *place)
         row = QHBoxLayout()
@@ -196,9 +197,7 @@ class PoseSection(QWidget):
         ):
             tip = f"Mirror the moving image {words}; you are asked first"
             row.addWidget(
-                self._button(
-                    name, text, tip, lambda where=where, words=words: self.flip(where, words), again=False
-                ),
+                self._button(name, text, tip, partial(self.flip, where, words), again=False),
                 1,
             )
         return row

@@ -213,9 +213,7 @@ class RegisterWidget(Docked):
         self.table = CompareTable()
         self.after = AfterRun(self._viewer, self._state, self._layers, self._actions)
         self.outcome = OutcomeView(self.after)
-        self.initial_fold = Fold(
-            "Initial transform", self.initial, "From where the registration starts, and landmarks"
-        )
+        self.initial_fold = Fold("Initial transform", self.initial, "Where a run starts, and landmarks")
         widgets = (
             self.pair,
             self.pixels,
@@ -429,6 +427,7 @@ class RegisterWidget(Docked):
 
     def _restore(self) -> None:
         """Restore the choices of the previous panel."""
+        self.after.follow()
         self.initial.offer_results(self._state.results)
         if self._state.choices:
             layers = list(self._viewer.layers)
