@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from napari_voxreg import Affine, Displacement, Grid, Image, load_transform, save_transform
+from napari_voxreg import Affine, BSpline, Displacement, Grid, Image, load_transform, save_transform
 from napari_voxreg.cli.main import main
 from napari_voxreg.io.images import read_image, write_image
 from napari_voxreg.transforms import chain
@@ -115,3 +115,54 @@ def test_register_starts_from_a_foreign_transform(files, capsys):
     assert run("register", *pair, "-o", files / "r", "--initial", files / "m.txt", "--format", "matrix") == 0
     assert run("register", *pair, "-o", files / "s", "--initial", files / "a_1Warp.nii.gz") == 0
     assert "a_0GenericAffine.mat, which is beside a_1Warp.nii.gz, is not applied" in capsys.readouterr().out
+
+
+@pytest.fixture
+def chained(files):
+    """A B-spline and an affine map for elastix, c.txt and c.initial0.txt."""
+    control = Grid.from_spacing((6, 6), 10.0, (-10.0, -15.0), units="millimeter")
+    spline = BSpline(np.random.default_rng(2).normal(size=(2, 6, 6)), control)
+    save_transform(chain(spline, AFFINE), files / "c.txt", GRID, format="elastix")
+    return files
+
+
+def test_the_files_that_elastix_needs_are_named_and_never_replace_others(chained, capsys):
+    fixed = ["--to", "elastix", "--fixed", chained / "fixed.nii.gz"]
+    assert run("convert", chained / "c.txt", chained / "d.txt", *fixed) == 0
+    said = capsys.readouterr().out
+    assert "d.txt needs d.initial0.txt beside it" in said
+    assert f"Wrote {chained / 'd.txt'}, {chained / 'd.initial0.txt'}." in said
+    assert run("convert", chained / "c.txt", chained / "d.txt", *fixed) == 0  # its own are replaced
+    capsys.readouterr()
+    before = (chained / "c.txt").read_bytes()
+    for source, name in (("e.initial0.txt", "e.txt"), ("c.txt", "f.txt")):
+        taken = chained / f"{name[0]}.initial0.txt"
+        taken.write_bytes(before)
+        assert run("convert", chained / source, chained / name, *fixed) == 2
+        assert f"{taken.name}" in capsys.readouterr().err
+        assert taken.read_bytes() == before and not (chained / name).exists()
+    first = (chained / "c.initial0.txt").read_bytes()
+    (chained / "g.txt").write_bytes(before)  # names c.initial0.txt, which is read with it
+    assert run("convert", chained / "g.txt", chained / "c.txt", *fixed) == 2
+    assert "c.initial0.txt is an input" in capsys.readouterr().err
+    assert (chained / "c.initial0.txt").read_bytes() == first
+
+
+@pytest.mark.parametrize("stale", ["r1Warp.nii.gz", "r1InverseWarp.nii.gz", "r2Affine.mat"])
+def test_a_file_of_another_run_of_ants_is_not_taken_for_a_part(stale, files, capsys):
+    (files / stale).write_bytes((files / "a_1Warp.nii.gz").read_bytes())
+    source = files / "a_0GenericAffine.mat"
+    assert run("convert", source, files / "r", "--to", "ants") == 2
+    assert f"{stale} is there already" in capsys.readouterr().err
+    assert not (files / "r0GenericAffine.mat").exists()
+    assert run("convert", source, files / "s", "--to", "ants") == 0
+    assert capsys.readouterr().out == f"Wrote {files / 's0GenericAffine.mat'}.\n"
+    assert run("convert", source, files / "s", "--to", "ants") == 0
+
+
+def test_all_files_of_a_prefix_are_inputs(files, capsys):
+    before = (files / "a_1Warp.nii.gz").read_bytes()
+    words = [files / "a_", files / "a_", "--to", "ants", "--fixed", files / "fixed.nii.gz"]
+    assert run("convert", *words) == 2
+    assert "is an input and would be written over" in capsys.readouterr().err
+    assert (files / "a_1Warp.nii.gz").read_bytes() == before

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...io.files import check_inputs_kept, check_outputs
-from ...io.transforms import OURS, WRITTEN, Grids, write_transform, written_files, written_format
+from ...io.transforms import (
+    OURS,
+    WRITTEN,
+    Grids,
+    source_files,
+    write_transform,
+    written_files,
+    written_format,
+)
 from ...registration.pair_transform import open_transform
 from ..options import add_images_of_transform, add_verbose
 
@@ -39,12 +47,13 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Read, compose, write, and say what is approximate."""
     output = options.output
-    outputs = written_files(output, written_format(output, options.to))
-    check_outputs(*outputs)
-    saved = [path / "transform.h5" if path.is_dir() else path for path in options.transform]
-    check_inputs_kept([*saved, options.fixed, options.moving], outputs)
+    name = written_format(output, options.to)
     pair = open_transform(options.transform, options.fixed, options.moving, options.format)
+    outputs = written_files(pair.transform, output, name)
+    check_outputs(*outputs)
+    saved = [file for path in options.transform for file in source_files(path)]
+    check_inputs_kept([*saved, options.fixed, options.moving], outputs)
     _, notes = write_transform(pair.transform, output, Grids(pair.fixed, pair.moving), None, options.to)
     for note in (*pair.notes, *notes):
         print(note)
-    print(f"Wrote {', '.join(str(path) for path in outputs if path.exists())}.")
+    print(f"Wrote {', '.join(str(path) for path in outputs)}.")

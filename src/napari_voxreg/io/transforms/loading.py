@@ -17,6 +17,7 @@ from ..series import time_point
 from .base import Found, Grids, head_of, in_millimetres
 from .formats import FORMATS
 from .formats.ants import files_with_prefix
+from .formats.elastix import files_of
 from .native import load_native, load_record, transform_path
 
 log = logging.getLogger(__name__)
@@ -148,6 +149,17 @@ def check_transform(path: Path) -> None:
         return
     with suppress(Ambiguous):
         format_of(path)
+
+
+def source_files(path: Path) -> list[Path]:
+    """The files that are read for what is given as a transform: a file, a folder or a prefix of ANTs'."""
+    if path.is_dir() and (path / "transform.h5").exists():
+        path = path / "transform.h5"
+    elif files := [] if path.is_file() else files_with_prefix(path):
+        return files
+    if path.suffix in (".h5", ".json"):  # ours, or alone
+        return [path.with_suffix(".h5"), path.with_suffix(".json")]
+    return files_of(path)
 
 
 def grid_of(located: Grid | Image | Path | str | None) -> Grid | None:

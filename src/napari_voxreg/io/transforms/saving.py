@@ -13,7 +13,7 @@ from ...core.disk import check_utf8
 from ...core.geometry import Grid, Image, unit_factor
 from ...transforms import Transform
 from .base import Grids, in_millimetres
-from .formats import FORMATS, WRITTEN, ants
+from .formats import FORMATS, WRITTEN, ants, elastix
 from .loading import grid_of, kinds
 from .native import is_ours, save_native
 
@@ -95,7 +95,7 @@ def write_transform(
         if FORMATS[name].millimetres:
             transform, grids = _in_millimetres(transform, grids)
         notes = write(transform, path, grids)
-        path = ants.written(path)[0] if name == "ants" else path
+        path = written_files(transform, path, name)[0]
     log.info("wrote %s as %s: %s", path, name, kinds(transform))
     return path, notes
 
@@ -130,11 +130,12 @@ def written_format(path: Path, format: str | None) -> str:
     return fitting[0]
 
 
-def written_files(path: Path, format: str) -> tuple[Path, ...]:
-    """The files that are, or may be, written for a path in a format."""
+def written_files(transform: Transform, path: Path, format: str) -> tuple[Path, ...]:
+    """The files that are written for a transform and a path in a format, the one to give to others first."""
     if format == OURS:
         return path, path.with_suffix(".json")
-    return ants.written(path) if format == "ants" else (path,)
+    several = {"ants": ants.written, "elastix": elastix.written}
+    return several[format](transform, path) if format in several else (path,)
 
 
 def _in_millimetres(transform: Transform, grids: Grids) -> tuple[Transform, Grids]:

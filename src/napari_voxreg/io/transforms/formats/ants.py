@@ -16,6 +16,7 @@ from . import itk_matlab, vector_image
 
 AFFINE, WARP = "0GenericAffine.mat", "1Warp.nii.gz"
 STAGE = re.compile(r"(\d+)(?!Inverse)[A-Za-z]+\.(?:mat|nii|nii\.gz)")
+LEFT = re.compile(r"\d+[A-Za-z]+\.(?:mat|nii|nii\.gz)")  # the maps back included
 NODES = 16  # along each axis, to which an affine map is fitted
 
 
@@ -99,10 +100,39 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: -int(found[path][2]))
 
 
-def written(path: Path) -> tuple[Path, Path]:
-    """The two files that `write` writes for a prefix, or for one of the two names."""
-    beginning = path.name.removesuffix(AFFINE).removesuffix(WARP)
-    return path.with_name(beginning + AFFINE), path.with_name(beginning + WARP)
+def written(transform: Transform, path: Path) -> tuple[Path, ...]:
+    """The one or two files that `write` writes for a prefix, or for one of the two names."""
+    beginning = _beginning(path)
+    affine = path.with_name(beginning + AFFINE)
+    return (affine,) if _is_affine(transform) else (affine, path.with_name(beginning + WARP))
+
+
+def _beginning(path: Path) -> str:
+    return path.name.removesuffix(AFFINE).removesuffix(WARP)
+
+
+def _is_affine(transform: Transform) -> bool:
+    return transform.linear and transform.matrix is not None
+
+
+def _check_alone(targets: Sequence[Path], beginning: str) -> None:
+    """Refuse a prefix of files that would stay and be taken as a part of what is written.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names one of them.
+    """
+    folder = targets[0].parent
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    written_names = {target.name for target in targets}
+    for name in names:
+        rest = name.removeprefix(beginning)
+        if name.startswith(beginning) and LEFT.fullmatch(rest) and name not in written_names:
+            raise ValueError(
+                f"{name} is there already, and would be taken as a part of the transform that is written; "
+                "move it away, or choose another beginning of the names."
+            )
 
 
 def write(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]:
@@ -113,10 +143,12 @@ def write(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]:
     ValueError
         If the fixed image's grid is needed and not known, or the warp cannot be written on it.
     """
-    affine_file, warp_file = written(path)
+    targets = written(transform, path)
+    _check_alone(targets, _beginning(path))
     if transform.linear and transform.matrix is not None:
-        _write_affine(Affine(transform.matrix), affine_file)
+        _write_affine(Affine(transform.matrix), targets[0])
         return ()
+    affine_file, warp_file = targets
     grid = grids.fixed
     if grid is None:
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from . import itk_hdf5, itk_matlab, itk_text, vector_image
 Values = Mapping[str, Sequence[str]]
 
 NONE = "NoInitialTransform"
+NO_FILE = (NONE, "")  # instead of the name of an initial transform
 INITIAL = ("InitialTransformParameterFileName", "InitialTransformParametersFileName")
 LONGEST_CHAIN = 30  # files
 QUOTED = re.compile(r'\(\s*(\w+)((?:\s*"[^"\n]*")+)\s*\)')
@@ -72,7 +74,7 @@ def _read(path: Path, notes: list[str], before: tuple[Path, ...]) -> Transform:
             "without rotation."
         )
     name = next((values[key][0] for key in INITIAL if values.get(key)), NONE)
-    if name == NONE:
+    if name in NO_FILE:
         return own
     there = _beside(path, name, "initial transform")
     try:
@@ -292,14 +294,60 @@ def write(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]:
         raise ValueError(
             f"elastix's files state the grid of the fixed image; give it (--fixed) to write {path.name}."
         )
+    targets = written(transform, path)
+    _check_own(targets[1:], path)
     initial = NONE
-    for number, member in enumerate(members, start=1):
-        last = number == len(members)
-        target = path if last else path.with_name(f"{path.stem}.initial{number - 1}{path.suffix}")
+    for member, target in zip(members, (*targets[1:], path), strict=True):
         text = _written(member, grids.fixed, initial)
         replace_file(target, partial(Path.write_text, data=text, encoding="utf-8"))
         initial = target.name
-    return ()
+    if len(targets) == 1:
+        return ()
+    names = ", ".join(target.name for target in targets[1:])
+    return (f"{path.name} needs {names} beside it; run transformix in their folder.",)
+
+
+def written(transform: Transform, path: Path) -> tuple[Path, ...]:
+    """The files that `write` writes: the one to give to transformix, then its initial ones."""
+    members = transform.members if isinstance(transform, Composite) else (transform,)
+    initial = range(len(members) - 1)
+    return path, *(path.with_name(f"{path.stem}.initial{number}{path.suffix}") for number in initial)
+
+
+def _check_own(companions: Sequence[Path], path: Path) -> None:
+    """Refuse to replace files that `path` does not name already, as those of an earlier `write` are.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names the file.
+    """
+    there = [one for one in companions if one.exists()]
+    own = {one.resolve() for one in files_of(path)} if there else set()
+    for one in there:
+        if one.resolve() not in own:
+            raise ValueError(
+                f"{one.name} is there already and would be replaced, as {path.name} needs a file of this "
+                "name; choose another name."
+            )
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file and those that it names, as far as they can be found."""
+    found: list[Path] = []
+    waiting = [path]
+    while waiting and len(found) < LONGEST_CHAIN:
+        here = waiting.pop()
+        if here in found:
+            continue
+        found.append(here)
+        with suppress(ValueError, OSError):
+            values = _parsed(here) if recognises(head_of(here)) else {}
+            for key in (*INITIAL, "TransformFileName", "DeformationFieldFileName"):
+                with suppress(ValueError):
+                    if values.get(key) and values[key][0] not in NO_FILE:
+                        waiting.append(_beside(here, values[key][0], "file"))
+    return found
 
 
 def _written(member: Transform, grid: Grid, initial: str) -> str:
