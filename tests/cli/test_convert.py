@@ -166,3 +166,27 @@ def test_all_files_of_a_prefix_are_inputs(files, capsys):
     assert run("convert", *words) == 2
     assert "is an input and would be written over" in capsys.readouterr().err
     assert (files / "a_1Warp.nii.gz").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["o.txt", "o.h5", "o.nii.gz", "o.mha", "o.tfm", "o_"])
+@pytest.mark.parametrize("role", ["--fixed", "--moving"])
+def test_an_image_of_other_axes_than_the_transform_is_refused(role, name, files, capsys):
+    for ndim, shape in ((2, (1, 6, 7)), (3, (6, 7))):
+        write_image(Image(np.ones(shape, np.float32), Grid.from_spacing(shape)), files / f"{role}{ndim}.nrrd")
+        image = files / f"{role}{ndim}.nrrd"
+        save_transform(Affine.translation([1.0] * ndim), files / "in.tfm")
+        to = ["--to", {"o.txt": "elastix", "o_": "ants"}[name]] if name in ("o.txt", "o_") else []
+        assert run("convert", files / "in.tfm", files / name, role, image, *to) == 2
+        assert f"is {ndim}D and the {role[2:]} image {len(shape)}D; give" in capsys.readouterr().err
+        assert not list(files.glob("o*"))
+
+
+def test_a_single_slice_is_a_volume(files):
+    """A transform in 3D is written for a fixed image of one slice."""
+    write_image(Image(np.ones((1, 6, 7), np.float32), Grid.from_spacing((1, 6, 7))), files / "slice.nrrd")
+    save_transform(Affine.translation([1.0, 2.0, 3.0]), files / "in.tfm")
+    assert (
+        run("convert", files / "in.tfm", files / "o.txt", "--to", "elastix", "--fixed", files / "slice.nrrd")
+        == 0
+    )
+    assert np.allclose(load_transform(files / "o.txt").matrix[:3, 3], [1, 2, 3])

@@ -80,6 +80,7 @@ def write_transform(
     path = Path(path)
     check_utf8(path)
     name = written_format(path, format)
+    _check_axes(transform, grids, path)
     if name == OURS:
         if grids.fixed is None:
             raise ValueError(f"{path.name} records the grid of the fixed image; give it (--fixed).")
@@ -136,6 +137,22 @@ def written_files(transform: Transform, path: Path, format: str) -> tuple[Path, 
         return path, path.with_suffix(".json")
     several = {"ants": ants.written, "elastix": elastix.written}
     return several[format](transform, path) if format in several else (path,)
+
+
+def _check_axes(transform: Transform, grids: Grids, path: Path) -> None:
+    """Refuse images that have not as many axes as the transform.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names both.
+    """
+    for role, grid in (("fixed", grids.fixed), ("moving", grids.moving)):
+        if grid is not None and grid.ndim != transform.ndim:
+            raise ValueError(
+                f"The transform for {path.name} is {transform.ndim}D and the {role} image {grid.ndim}D; give "
+                f"the {transform.ndim}D image that it belongs to."
+            )
 
 
 def _in_millimetres(transform: Transform, grids: Grids) -> tuple[Transform, Grids]:
