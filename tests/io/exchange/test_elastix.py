@@ -228,6 +228,7 @@ def test_toml_and_binary_parameters_are_read(tmp_path):
 
 
 INITIAL = "InitialTransformParameterFileName"
+NAME = "TransformParameters.0.txt"
 
 
 @pytest.mark.parametrize(
@@ -277,3 +278,50 @@ def test_directions_that_were_not_used_are_noted(tmp_path):
     path = write(tmp_path / "t.txt", grid(2, 3), **values | {"UseDirectionCosines": '"false"'})
     assert "UseDirectionCosines" in read_transform(path).notes[0]
     assert not isinstance(read_transform(path).transform, Composite)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project in which elastix was run with -t0 affine/TransformParameters.0.txt and -out out."""
+    where, rng = grid(2, 3), np.random.default_rng(4)
+    for folder, more in (("affine", {}), ("out", {INITIAL: '"affine/TransformParameters.0.txt"'})):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / NAME, where, **stage("AffineTransform", where, rng) | more)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def own_matrix(path):
+    """The matrix of a file alone."""
+    alone = path.with_name("alone.txt")
+    alone.write_text(path.read_text().replace("affine/TransformParameters.0.txt", "NoInitialTransform"))
+    return load_transform(alone).matrix
+
+
+@pytest.mark.parametrize("folder", [".", "out", "/"])
+def test_a_relative_initial_transform_of_the_same_name_is_found(folder, project, monkeypatch):
+    expected = own_matrix(project / "out" / NAME) @ own_matrix(project / "affine" / NAME)
+    monkeypatch.chdir(folder)
+    assert np.allclose(load_transform(project / "out" / NAME).matrix, expected)
+
+
+def test_a_missing_initial_transform_is_named_with_its_path(project):
+    (project / "affine" / NAME).unlink()
+    with pytest.raises(ValueError, match=r"'affine/TransformParameters\.0\.txt', which is missing"):
+        load_transform(project / "out" / NAME)
+
+
+def test_two_different_initial_transforms_of_one_name_are_refused(project):
+    where = grid(2, 3)
+    (project / "out" / "affine").mkdir()
+    other = stage("AffineTransform", where, np.random.default_rng(9))
+    write(project / "out" / "affine" / NAME, where, **other)
+    with pytest.raises(ValueError, match="are different; write the whole path"):
+        load_transform(project / "out" / NAME)
+
+
+def test_an_empty_name_is_no_initial_transform(tmp_path):
+    where, values = grid(2, 3), stage("AffineTransform", grid(2, 3), np.random.default_rng(4))
+    plain = load_transform(write(tmp_path / "a.txt", where, **values)).matrix
+    empty = write(tmp_path / "b.txt", where, **values | {INITIAL: '""'})
+    assert np.array_equal(load_transform(empty).matrix, plain)

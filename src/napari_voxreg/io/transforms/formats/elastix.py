@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from filecmp import cmp
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,23 +118,49 @@ def _parsed(path: Path) -> Values:
 
 
 def _beside(path: Path, name: str, what: str) -> Path:
-    """A file that another one names, where that says or, moved with it, beside it.
+    """A file that another one names.
+
+    It is looked for from the current folder, as elastix does, then from the file's folder and the one above.
+    Last comes its bare name beside the file, with which it may have been moved. It is never the file itself.
 
     Raises
     ------
     ValueError
-        If it is in neither place.
+        If it is in none of these places, or differs between them.
     """
     last = re.split(r"[/\\]", name)[-1]
-    for place in (path.parent / name, path.parent / last):
-        try:
-            if place.is_file():
-                return place
-        except (OSError, ValueError):  # a name that no file can have
-            continue
-    raise ValueError(
-        f"{path.name} names the {what} {last[:100]!r}, which is missing; put it into the same folder."
-    )
+    here = path.resolve()
+    folders = (Path(), here.parent, here.parent.parent)
+    there = [place for folder in folders if _is_other(place := folder / name, path)]
+    if not there and _is_other(place := here.parent / last, path):
+        there = [place]
+    if not there:
+        if _is_same(here.parent / name, path):
+            raise ValueError(f"{path.name} is its own {what}; correct the name in it.")
+        raise ValueError(
+            f"{path.name} names the {what} {name[-100:]!r}, which is missing; put it into the same folder."
+        )
+    for place in there[1:]:
+        if not place.samefile(there[0]) and not cmp(place, there[0], shallow=False):
+            raise ValueError(
+                f"{path.name} names the {what} {name[-100:]!r}, and {there[0].resolve()} and "
+                f"{place.resolve()} are different; write the whole path into it."
+            )
+    return there[0]
+
+
+def _is_other(place: Path, path: Path) -> bool:
+    try:
+        return place.is_file() and not place.samefile(path)
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _is_same(place: Path, path: Path) -> bool:
+    try:
+        return place.samefile(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _stage(values: Values, path: Path) -> Transform:
