@@ -13,7 +13,7 @@ from ..core.geometry import Grid, Image
 from ..core.params import Param
 from ..io.images import read_image
 from ..io.points import PairFile, read_landmarks
-from ..io.transforms import FORMATS, files_with_prefix
+from ..io.transforms import FORMATS, files_with_prefix, source_files
 from ..methods import KNOWN_METHODS
 from ..registration.initial import INITIAL_TRANSFORMS
 from ..registration.pair_transform import PairTransform, open_transform
@@ -95,11 +95,9 @@ def pair_inputs(options: argparse.Namespace, fixed: Image, moving: Image) -> dic
 def pair_files(options: argparse.Namespace) -> list[Path | None]:
     """The files that `add_pair_options` names, None for each that was not given."""
     given = options.initial
-    initial = None if given is None or given in INITIAL_TRANSFORMS else Path(given)
-    if initial is not None and initial.is_dir():
-        initial /= "transform.h5"
+    initial = [] if given is None or given in INITIAL_TRANSFORMS else source_files(Path(given))
     masks = [options.fixed_mask, options.moving_mask]
-    return [options.fixed, options.moving, *masks, *(options.landmarks or ()), initial]
+    return [options.fixed, options.moving, *masks, *(options.landmarks or ()), *initial]
 
 
 def _initial(options: argparse.Namespace) -> str | Path | PairTransform | None:

@@ -14,7 +14,7 @@ from ..core.geometry import Grid, Image, unit_factor
 from ..io.transforms import Grids, fixed_grid, grid_of, load_record, moving_grid, read_transform
 from ..io.transforms.formats.ants import left_out
 from ..transforms import Transform, chain
-from .result import Result
+from .result import TRANSFORM, Result
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,8 @@ def _from_file(path: Path, grids: Grids, format: str | None, chain_of: Sequence[
     log.info("read %s", path)
     for note in notes:
         log.info(note)
-    record = load_record(path) if format is None and path.exists() else None
+    ours = path.is_file() or (path / TRANSFORM).exists()  # not a folder of ANTs' files
+    record = load_record(path) if format is None and ours else None
     if record is not None:
         return PairTransform(found.transform, fixed_grid(record), moving_grid(record), notes)
     return PairTransform(found.transform, *_in_one_unit(grids), notes)

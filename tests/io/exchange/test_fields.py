@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from napari_voxreg import Affine, Displacement, Grid, Image, load_transform, save_transform
 from napari_voxreg.io.flo import write_flo
 from napari_voxreg.io.images import write_image
-from napari_voxreg.io.transforms import Grids, read_transform
+from napari_voxreg.io.transforms import Grids, check_transform, read_transform
 from napari_voxreg.io.transforms.formats.ants import files_with_prefix, in_order
 from napari_voxreg.registration.pair_transform import open_transform
 from napari_voxreg.transforms import chain
@@ -254,6 +254,44 @@ def test_all_stages_of_ants_are_found_in_their_order(tmp_path):
         (tmp_path / name).touch()
     assert [path.name for path in files_with_prefix(tmp_path / "x")] == names[::-1]
     assert files_with_prefix(tmp_path / "z") == files_with_prefix(tmp_path / "gone" / "x") == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x0GenericAffine.mat", "x0DerivedInitialMovingTranslation.mat", "x1Warp.nii.gz"),
+        ("x0GenericAffine.mat", "x1Rigid.mat", "x1Warp.nii.gz"),
+        ("x1Warp.nii", "x1Warp.nii.gz"),
+    ],
+)
+def test_files_of_two_runs_of_ants_are_not_mixed(names, tmp_path):
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"^x\w+\.[\w.]+ and x\w+\.[\w.]+ are of different runs of ANTs"):
+        load_transform(tmp_path / "x")
+
+
+@pytest.mark.parametrize("place", ["folder", "folder/x"])
+@pytest.mark.parametrize("kind", ["numbered", "old", "composite"])
+def test_what_ants_writes_is_found_by_its_beginning(kind, place, tmp_path):
+    """In a folder of its own, from ANTs before version 2, and as one composite."""
+    fixed = grid(2, 1)
+    transform = chain(field(fixed, 0), affine(2, 3))
+    folder, beginning = tmp_path / "folder", place.removeprefix("folder").removeprefix("/")
+    folder.mkdir()
+    if kind == "composite":
+        save_transform(transform, folder / f"{beginning}Composite.h5", fixed, format="itk")
+        save_transform(affine(2, 9), folder / f"{beginning}InverseComposite.h5", fixed, format="itk")
+    else:
+        warp, last = ("Warp", "Affine.txt") if kind == "old" else ("1Warp", "0GenericAffine.mat")
+        save_transform(transform.members[0], folder / f"{beginning}{warp}.nii.gz", fixed)
+        form = "itk-text" if kind == "old" else "itk-matlab"
+        save_transform(transform.members[1], folder / f"{beginning}{last}", format=form)
+        save_transform(field(fixed, 5), folder / f"{beginning}{warp.replace('W', 'InverseW')}.nii.gz", fixed)
+    nodes = fixed.nodes()
+    assert np.allclose(load_transform(tmp_path / place)(nodes), transform(nodes), atol=1e-4)
+    assert np.allclose(open_transform(tmp_path / place).transform(nodes), transform(nodes), atol=1e-4)
+    check_transform(tmp_path / place)
 
 
 def test_a_linear_map_is_one_file_for_ants(tmp_path):

@@ -12,6 +12,7 @@ from ...core.geometry import Grid
 from ...io.files import check_inputs_kept
 from ...io.images import WRITTEN, ending_of, read_image
 from ...io.points import ENDINGS, holds_points, points_ending
+from ...io.transforms import source_files
 from ...registration.apply import Background
 from ...registration.apply_files import ApplyOptions, apply_to_file, apply_to_folder
 from ...registration.pair_transform import PairTransform, open_transform
@@ -70,9 +71,9 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(
             "--labels is nearest-neighbour interpolation; leave out --interpolation, or --labels."
         )
-    saved = [path / "transform.h5" if path.is_dir() else path for path in options.transform]
+    saved = [file for path in options.transform for file in source_files(path)]
     like = [] if options.grid in (None, "fixed", "moving") else [Path(options.grid)]
-    check_inputs_kept([*saved, *(path.with_suffix(".json") for path in saved), *like], [output])
+    check_inputs_kept([*saved, *like], [output])
     pair = open_transform(options.transform, options.fixed, options.moving, options.format)
     chosen = ApplyOptions(
         direction="fixed -> moving" if options.inverse else "moving -> fixed",

@@ -74,7 +74,7 @@ def read_transform(path: Path | str, grids: Grids | None = None, format: str | N
     path, grids = Path(path), grids or Grids()
     check_utf8(path)
     if format is None:
-        if not path.exists() and files_with_prefix(path):
+        if _is_prefix(path):
             format = "ants"
         elif path.is_dir() or load_record(path) is not None:
             path = transform_path(path)
@@ -144,6 +144,8 @@ def check_transform(path: Path) -> None:
     ValueError
         In one sentence.
     """
+    if _is_prefix(path):
+        return
     if path.is_dir() or load_record(path) is not None:
         transform_path(path)
         return
@@ -153,13 +155,20 @@ def check_transform(path: Path) -> None:
 
 def source_files(path: Path) -> list[Path]:
     """The files that are read for what is given as a transform: a file, a folder or a prefix of ANTs'."""
-    if path.is_dir() and (path / "transform.h5").exists():
+    if _is_prefix(path):
+        return files_with_prefix(path)
+    if path.is_dir():
         path = path / "transform.h5"
-    elif files := [] if path.is_file() else files_with_prefix(path):
-        return files
     if path.suffix in (".h5", ".json"):  # ours, or alone
         return [path.with_suffix(".h5"), path.with_suffix(".json")]
     return files_of(path)
+
+
+def _is_prefix(path: Path) -> bool:
+    """Whether a path is the beginning of the names of ANTs' files, or a folder of these."""
+    if path.is_file() or (path / "transform.h5").exists():
+        return False
+    return bool(files_with_prefix(path))
 
 
 def grid_of(located: Grid | Image | Path | str | None) -> Grid | None:

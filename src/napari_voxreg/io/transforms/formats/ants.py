@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from ....core.geometry import Grid
@@ -12,10 +13,11 @@ from ....transforms.affine import fit_points
 from ...files import replace_file
 from ...images import write_image
 from ..base import Found, Grids, head_of
-from . import itk_matlab, vector_image
+from . import itk_hdf5, itk_matlab, itk_text, vector_image
 
 AFFINE, WARP = "0GenericAffine.mat", "1Warp.nii.gz"
-STAGE = re.compile(r"(\d+)(?!Inverse)[A-Za-z]+\.(?:mat|nii|nii\.gz)")
+OLD_AFFINE = "Affine.txt"  # of ANTs before version 2
+STAGE = re.compile(r"(\d+)(?!Inverse|VelocityField)[A-Za-z]+\.(?:mat|nii|nii\.gz)")
 LEFT = re.compile(r"\d+[A-Za-z]+\.(?:mat|nii|nii\.gz)")  # the maps back included
 NODES = 16  # along each axis, to which an affine map is fitted
 
@@ -41,7 +43,8 @@ def read(path: Path, grids: Grids) -> Found:
         )
     found = []
     for file in files:
-        kind = itk_matlab if itk_matlab.recognises(head_of(file)) else vector_image
+        head = head_of(file)
+        kind = next((one for one in (itk_matlab, itk_text, itk_hdf5) if one.recognises(head)), vector_image)
         found.append(kind.read(file, grids))
     notes = (note for one in found for note in one.notes)
     return Found(chain(*(one.transform for one in found)), tuple(notes))
@@ -53,22 +56,51 @@ def files_with_prefix(prefix: Path) -> list[Path]:
     Parameters
     ----------
     prefix : Path
-        What ``antsRegistration --output`` was given.
+        What ``antsRegistration --output`` was given; a folder stands for names that begin with nothing.
 
     Returns
     -------
     list of Path
         The last stage first, as in the list for ``antsApplyTransforms``; empty where there are none.
+
+    Raises
+    ------
+    ValueError
+        If two are of one stage, and so of different runs.
     """
-    found: dict[int, Path] = {}
     try:
-        for path in sorted(prefix.parent.iterdir()) if prefix.name else ():
-            rest = path.name.removeprefix(prefix.name)
-            if rest != path.name and (stage := STAGE.fullmatch(rest)):
-                found[int(stage[1])] = path
+        beginning, folder = ("", prefix) if prefix.is_dir() else (prefix.name, prefix.parent)
+        beside = [path for path in sorted(folder.iterdir()) if path.name.startswith(beginning)]
     except OSError:  # no such folder
         return []
-    return [found[stage] for stage in sorted(found, reverse=True)]
+    for stages in (_numbered, _of_old, _composite):
+        placed = [(stages(path.name[len(beginning) :]), path) for path in beside]
+        found = sorted(((stage, path) for stage, path in placed if stage is not None), reverse=True)
+        for (stage, one), (other_stage, other) in pairwise(found):
+            if stage == other_stage:
+                raise ValueError(
+                    f"{other.name} and {one.name} are of different runs of ANTs, with one beginning of their "
+                    "names; give the files of one run instead, the last stage first."
+                )
+        if found:
+            return [path for _, path in found]
+    return []
+
+
+def _numbered(rest: str) -> int | None:
+    """The stage of a file by what follows the beginning of its name; None of what is none."""
+    stage = STAGE.fullmatch(rest)
+    return None if stage is None else int(stage[1])
+
+
+def _of_old(rest: str) -> int | None:
+    """`_numbered` of ANTs before version 2, which wrote an affine map and a warp without numbers."""
+    return {OLD_AFFINE: 0, "Warp.nii": 1, "Warp.nii.gz": 1}.get(rest)
+
+
+def _composite(rest: str) -> int | None:
+    """`_numbered` of the single file that ``--write-composite-transform`` leaves."""
+    return 0 if rest == "Composite.h5" else None
 
 
 def left_out(path: Path, given: Sequence[Path]) -> tuple[str, ...]:
@@ -82,7 +114,9 @@ def left_out(path: Path, given: Sequence[Path]) -> tuple[str, ...]:
         All files of the chain that it is in.
     """
     found = re.fullmatch(f"(.*?){STAGE.pattern}", path.name)
-    affine = None if found is None else path.with_name(found[1] + AFFINE)
+    old = re.fullmatch(r"(.*)(?<!Inverse)Warp\.nii(?:\.gz)?", path.name)
+    name = found[1] + AFFINE if found is not None else None if old is None else old[1] + OLD_AFFINE
+    affine = None if name is None else path.with_name(name)
     if affine is None or affine == path or affine in given or not affine.exists():
         return ()
     return (
