@@ -305,6 +305,38 @@ def test_a_linear_map_is_one_file_for_ants(tmp_path):
         save_transform(spline(grid(3, 1), 2), tmp_path / "c", format="ants")
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha", ".nrrd"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_field_of_one_slice_is_read_again(axis, ending, tmp_path):
+    shape = np.insert([7, 9], axis, 1)
+    whole = grid(3, 4)
+    where = Grid.from_spacing(shape, whole.spacing, whole.origin, whole.direction, "millimeter")
+    transform = field(where, 1)
+    found = load_transform(save_transform(transform, tmp_path / f"f{ending}", where, format="nifti"))
+    assert found.grid.shape == where.shape
+    assert np.allclose(found.grid.affine, where.affine, rtol=0, atol=1e-5)  # NIfTI places in float32
+    assert np.allclose(found.field, transform.field, atol=1e-6)
+
+
+def test_a_chain_for_ants_on_one_slice_is_read_again(tmp_path):
+    whole = grid(3, 4)
+    where = Grid.from_spacing((1, 7, 9), whole.spacing, whole.origin, whole.direction, "millimeter")
+    transform = chain(field(where, 1), affine(3, 2))
+    save_transform(transform, tmp_path / "a_", where, format="ants")
+    assert np.allclose(load_transform(tmp_path / "a_")(where.nodes()), transform(where.nodes()), atol=1e-4)
+
+
+@pytest.mark.parametrize("slices", [1, 6])
+@pytest.mark.parametrize(("format", "signs"), [("nifti", (1, 1, 1)), ("nifti-ras", (1, -1, -1))])
+def test_vectors_that_the_header_does_not_call_so_are_read_when_named(format, signs, slices, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(4, 5, slices, 3)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(vectors, np.diag([-1.0, -1.0, 2.0, 1.0])), tmp_path / "f.nii")
+    found = load_transform(tmp_path / "f.nii", format=format)
+    assert np.array_equal(found.field, vectors.transpose(2, 1, 0, 3)[..., ::-1] * np.array(signs))
+    with pytest.raises(ValueError, match=r"f\.nii"):
+        load_transform(tmp_path / "f.nii")
+
+
 # Middlebury ------------------------------------------------------------------------------------------
 
 

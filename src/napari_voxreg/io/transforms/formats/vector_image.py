@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _read_nifti(plain: Path, path: Path, named_ras: bool) -> Found:
     """A field in an unpacked copy, whose intent is set to vectors, so that ITK leaves them as they are."""
     with plain.open("rb") as file:
         header = header_in(file.read(540))
-    if header is None or not _is_vector(header):
+    if header is None or not _may_be_vector(header):
         raise ValueError(
             f"{path.name} is not an image of displacement vectors"
             + (
@@ -103,12 +104,20 @@ def _read_nifti(plain: Path, path: Path, named_ras: bool) -> Found:
     dim = header["dim"].copy()
     if dim[0] == 4:  # the components stand in the place of time
         dim[[0, 4, 5]] = 5, 1, dim[4]
+    _check_finite(plain, header, path)
+    slice_alone = dim[3] == 1 and dim[5] == 3  # of three axes, which ITK would take for two
+    if slice_alone:
+        _double(plain, header)
+        dim[3] = 2
     with plain.open("r+b") as file:
         for entry, value in (("intent_code", VECTOR), ("dim", dim)):
             file.seek(place_of(header, entry))
             file.write(np.array(value, header.dtype[entry].base).tobytes())
     image = read_unlogged(plain)
-    _check_finite(plain, header, path)
+    if slice_alone:
+        image = replace(
+            image, data=image.data[:1], grid=replace(image.grid, shape=(1, *image.grid.shape[1:]))
+        )
     if ras or named_ras:
         image = _ras(image)
     notes = image.notes
@@ -132,10 +141,27 @@ def _check_finite(plain: Path, header: Any, path: Path) -> None:
             raise ValueError(f"{path.name} holds vectors that are not finite; write the field without them.")
 
 
+def _double(plain: Path, header: Any) -> None:
+    """Write each component's only slice twice."""
+    start, number = int(header["vox_offset"]), int(header["bitpix"]) // 8
+    size = int(header["dim"][1]) * int(header["dim"][2]) * number
+    with plain.open("r+b") as file:
+        file.seek(start)
+        slices = [file.read(size) for _ in range(3)]
+        file.seek(start)
+        file.writelines(one + one for one in slices)
+
+
 def _ras(image: Image) -> Image:
     """An image of vectors with the first two components negated."""
     signs = [-1, -1, 1][: image.channels or 0]
     return image.with_data(image.data * np.array(signs, image.data.dtype)) if signs else image
+
+
+def _may_be_vector(header: Any) -> bool:
+    """`_is_vector`, or three numbers at each place that are not said to be vectors: the user says so."""
+    possible = int(header["intent_code"]) in (0, VECTOR, DISPLACEMENTS)
+    return _is_vector(header) or (possible and int(header["dim"][0]) == 4 and int(header["dim"][4]) == 3)
 
 
 def _is_vector(header: Any) -> bool:
