@@ -5,6 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from napari_voxreg import Affine, BSpline, Displacement, load_transform, save_transform
+from napari_voxreg.io.transforms import read_transform
 from napari_voxreg.transforms import Composite, chain, displacement_on
 
 from .conftest import affine, field, grid, points, spline
@@ -272,8 +273,6 @@ def test_what_elastix_has_not_is_not_written(tmp_path):
 
 
 def test_directions_that_were_not_used_are_noted(tmp_path):
-    from napari_voxreg.io.transforms import read_transform
-
     values = stage("TranslationTransform", grid(2, 3), np.random.default_rng(0))
     path = write(tmp_path / "t.txt", grid(2, 3), **values | {"UseDirectionCosines": '"false"'})
     assert "UseDirectionCosines" in read_transform(path).notes[0]
@@ -325,3 +324,14 @@ def test_an_empty_name_is_no_initial_transform(tmp_path):
     plain = load_transform(write(tmp_path / "a.txt", where, **values)).matrix
     empty = write(tmp_path / "b.txt", where, **values | {INITIAL: '""'})
     assert np.array_equal(load_transform(empty).matrix, plain)
+
+
+@pytest.mark.parametrize("order", ["1", "2", "3"])
+def test_the_orders_that_become_a_field_are_noted(order, tmp_path):
+    where = grid(2, 3)
+    path = save_transform(spline(where, 1), tmp_path / "t.txt", where, format="elastix")
+    path.write_text(path.read_text().replace("SplineOrder 3", f"SplineOrder {order}"))
+    found = read_transform(path)
+    assert isinstance(found.transform, BSpline if order == "3" else Displacement)
+    said = ("t.txt is a B-spline of another order than 3",) if order != "3" else ()
+    assert tuple(note.partition(";")[0] for note in found.notes) == said

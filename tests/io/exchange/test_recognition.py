@@ -102,3 +102,25 @@ def test_several_independent_transforms_are_refused_with_the_reason(tmp_path):
     (tmp_path / "t.tfm").write_text(text + text.partition("\n")[2].replace("#Transform 0", "#Transform 1"))
     with pytest.raises(ValueError, match="holds 2 transforms that do not follow each other"):
         load_transform(tmp_path / "t.tfm")
+
+
+TEXTS = {"matrix", "matrix-xyz", "itk-text", "elastix", "bigwarp", "freesurfer", "afni", "mni"}
+
+
+def test_a_byte_order_mark_changes_nothing(tmp_path):
+    """Editors of Windows put one before a text."""
+    made = {name: path for name, path in samples(tmp_path).items() if name in TEXTS}
+    assert set(made) == TEXTS
+    for name, path in made.items():
+        expected = load_transform(path)
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        assert format_of(path) == name
+        there = np.random.default_rng(0).uniform(0, 5, (20, expected.ndim))
+        assert np.array_equal(load_transform(path)(there), expected(there))
+
+
+def test_an_lta_may_begin_with_its_type(tmp_path):
+    path = lta(tmp_path / "t.lta", np.eye(4), 1, geometry(grid(3, 1)), geometry(grid(3, 2)))
+    text = path.read_text()
+    path.write_text(text[text.index("type") :], encoding="utf-8-sig")
+    assert np.allclose(load_transform(path).matrix, np.eye(4))

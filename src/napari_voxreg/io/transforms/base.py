@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ def _is_length(unit: str) -> bool:
 
 
 def head_of(path: Path) -> bytes:
-    """The first bytes of a file, unpacked if it is packed by gzip.
+    """The first bytes of a file, unpacked if it is packed by gzip, and without a byte order mark of UTF-8.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def head_of(path: Path) -> bytes:
     with reading(path), path.open("rb") as file:
         head = file.read(HEAD)
         if not head.startswith(b"\x1f\x8b"):
-            return head
+            return head.removeprefix(BOM_UTF8)
         file.seek(0)
         try:
             with gzip.open(file) as unpacked:

@@ -16,7 +16,7 @@ from ..base import Found, Grids
 
 def recognises(head: bytes) -> bool:
     """Whether its first line is a landmark, or it is a JSON of BigWarp's."""
-    return BIGWARP.recognises(head.decode("utf-8", "replace").removeprefix("\ufeff"))
+    return BIGWARP.recognises(head.decode("utf-8", "replace"))
 
 
 def read(path: Path, grids: Grids) -> Found:

@@ -43,7 +43,7 @@ ITK_FILES = (itk_hdf5, itk_text, itk_matlab)
 
 def recognises(head: bytes) -> bool:
     """Whether its first line is a value in parentheses, or in TOML that of a transform."""
-    text = head.decode("utf-8", "replace").removeprefix("\ufeff")
+    text = head.decode("utf-8", "replace")
     lines = (line.strip() for line in text.splitlines())
     first = next((line for line in lines if line and not line.startswith(("//", "#"))), "")
     toml = re.search(r'^Transform\s*=\s*"', text, re.MULTILINE) is not None
@@ -73,6 +73,11 @@ def _read(path: Path, notes: list[str], before: tuple[Path, ...]) -> Transform:
         notes.append(
             f"{path.name} was made without the images' directions (UseDirectionCosines); it fits images "
             "without rotation."
+        )
+    if values["Transform"][0] in SPLINES and isinstance(own, Displacement):
+        notes.append(
+            f"{path.name} is a B-spline of another order than 3; it is exact at the fixed image's pixels and "
+            "linear between them."
         )
     name = next((values[key][0] for key in INITIAL if values.get(key)), NONE)
     if name in NO_FILE:
