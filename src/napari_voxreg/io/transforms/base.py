@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,18 @@ class Grids:
     Parameters
     ----------
     fixed, moving : Grid or None
+    units : tuple of str or None
+        Of the world that the transform maps from, where that is known without the fixed image's grid.
     """
 
     fixed: Grid | None = None
     moving: Grid | None = None
+    units: tuple[str, ...] | None = None
+
+    @property
+    def world(self) -> tuple[str, ...] | None:
+        """The units of the fixed world, None where they are not known."""
+        return self.units if self.fixed is None else self.fixed.units
 
     def both(self, name: str, why: str) -> tuple[Grid, Grid]:
         """The two grids.
@@ -94,9 +102,14 @@ class Format:
 
 def in_millimetres(grid: Grid | None) -> Grid | None:
     """A grid in millimetres if its unit is a length; others, such as pixels, stay as they are."""
-    if grid is None or not all(_is_length(unit) for unit in grid.units):
+    if grid is None or not are_lengths(grid.units):
         return grid
     return grid.in_units(("millimeter",) * grid.ndim)
+
+
+def are_lengths(units: Sequence[str]) -> bool:
+    """Whether all units are lengths; pixels are not."""
+    return all(_is_length(unit) for unit in units)
 
 
 def _is_length(unit: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ...transforms import Composite, Transform
 from ..guards import reading
 from ..images import read_unlogged
 from ..series import time_point
-from .base import Found, Grids, head_of, in_millimetres
+from .base import Found, Grids, are_lengths, head_of, in_millimetres
 from .formats import FORMATS
 from .formats.ants import files_with_prefix
 from .native import load_native, load_record, transform_path
@@ -85,7 +86,7 @@ def read_transform(path: Path | str, grids: Grids | None = None, format: str | N
     if not FORMATS[name].millimetres:
         return _read(path, name, grids)
     found = _read(path, name, Grids(in_millimetres(grids.fixed), in_millimetres(grids.moving)))
-    return Found(_in_units_of(found.transform, grids.fixed), found.notes)
+    return Found(_in_units(found.transform, grids.world), found.notes)
 
 
 def _read(path: Path, name: str, grids: Grids) -> Found:
@@ -164,9 +165,9 @@ def kinds(transform: Transform) -> str:
     return " + ".join(type(member).__name__ for member in members)
 
 
-def _in_units_of(transform: Transform, grid: Grid | None) -> Transform:
-    """A transform in millimetres in the units of a grid, where these are lengths."""
-    same = in_millimetres(grid)
-    if grid is None or same is None or same.ndim != transform.ndim or same.units == grid.units:
+def _in_units(transform: Transform, units: Sequence[str] | None) -> Transform:
+    """A transform in millimetres in other units, where these are known and lengths."""
+    if units is None or len(units) != transform.ndim or not are_lengths(units):
         return transform
-    return transform.moved(np.diag([*(unit_factor("millimeter", unit) for unit in grid.units), 1.0]))
+    factors = [unit_factor("millimeter", unit) for unit in units]
+    return transform if set(factors) == {1} else transform.moved(np.diag([*factors, 1.0]))
