@@ -53,3 +53,27 @@ def test_a_chain_in_pixels_stays_as_it_is(ants):
     files = [ants.with_name("z1Warp.nii.gz"), ants.with_name("z0GenericAffine.mat")]
     found = open_transform(files, Grid.from_spacing((32, 40))).transform
     assert np.allclose(found([[0.05, 0.1]]), [[0.073, 0.113]], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["t.h5", "t.tfm", "t.txt", "t.mat", "t.nii.gz", "elastix.txt", "t_"])
+def test_physical_files_count_in_millimetres(name, tmp_path):
+    """All files that ITK reads say the same for an image in micrometres, and a note names the conversion."""
+    kind = {"elastix.txt": "elastix", "t_": "ants", "t.txt": "itk-text", "t.h5": "itk"}.get(name)
+    moved = Affine.translation([700.0, -200.0])
+    path = save_transform(moved, tmp_path / name, MICRONS, format=kind)
+    given = tmp_path / name if kind == "ants" else path
+    raw = open_transform(given, format=kind)
+    assert np.allclose(raw.transform([[0.01, 0.02]]), [[0.71, -0.18]], atol=1e-6) and not raw.notes
+    back = open_transform(given, MICRONS, format=kind)
+    assert np.allclose(back.transform(START), [[750, -100]], atol=1e-3)
+    assert f"{given.name} are taken as millimetres and converted to µm" in " ".join(back.notes)
+    pixels = open_transform(given, Grid.from_spacing((32, 40)), format=kind)
+    assert np.allclose(pixels.transform([[0.01, 0.02]]), [[0.71, -0.18]], atol=1e-6) and not pixels.notes
+
+
+def test_a_file_of_ours_counts_in_the_unit_of_its_record(tmp_path):
+    path = save_transform(Affine.translation([700.0, -200.0]), tmp_path / "t.h5", MICRONS)
+    for fixed in (None, MICRONS, MICRONS.in_units(("millimeter",) * 2)):
+        found = open_transform(path, fixed)
+        assert np.allclose(found.transform(START), [[750, -100]]) and not found.notes
+    assert sitk.ReadTransform(str(path)).TransformPoint((0.0, 0.0)) == (-200, 700)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.disk import DiskFull, check_utf8
-from ...core.geometry import Grid, Image, unit_factor
+from ...core.geometry import Grid, Image, short_unit, unit_factor
 from ...transforms import Composite, Transform
 from ..guards import reading
 from ..images import read_unlogged
@@ -64,9 +64,9 @@ def load_transform(
     return found.transform
 
 
-def load_unlogged(path: Path | str) -> Transform:
+def load_unlogged(path: Path | str, fixed: Grid | None = None) -> Transform:
     """`load_transform` without a record in the log, for whoever reads the same files over and over."""
-    return read_transform(path).transform
+    return read_transform(path, Grids(fixed)).transform
 
 
 def read_transform(path: Path | str, grids: Grids | None = None, format: str | None = None) -> Found:
@@ -86,7 +86,10 @@ def read_transform(path: Path | str, grids: Grids | None = None, format: str | N
     if not FORMATS[name].millimetres:
         return _read(path, name, grids)
     found = _read(path, name, Grids(in_millimetres(grids.fixed), in_millimetres(grids.moving)))
-    return Found(_in_units(found.transform, grids.world), found.notes)
+    transform = _in_units(found.transform, grids.world)
+    if transform is found.transform:
+        return found
+    return Found(transform, (*found.notes, _converted(path, grids.world)))
 
 
 def _read(path: Path, name: str, grids: Grids) -> Found:
@@ -163,6 +166,12 @@ def kinds(transform: Transform) -> str:
     """What a transform is made of, for the log."""
     members = transform.members if isinstance(transform, Composite) else (transform,)
     return " + ".join(type(member).__name__ for member in members)
+
+
+def _converted(path: Path, units: Sequence[str] | None) -> str:
+    """The note on a file that counts in millimetres, for an image that does not."""
+    own = ", ".join(dict.fromkeys(map(short_unit, units or ())))
+    return f"The numbers of {path.name} are taken as millimetres and converted to {own}."
 
 
 def _in_units(transform: Transform, units: Sequence[str] | None) -> Transform:

@@ -32,13 +32,13 @@ def _unseen(head: bytes) -> bool:
 
 # By the names that users give them; those of one content stand together.
 FORMATS: Mapping[str, Format] = {
-    "itk": Format("ITK in HDF5", itk_hdf5.recognises, itk_hdf5.read, write_itk, (".h5", ".hdf5")),
-    "itk-text": Format("ITK text", itk_text.recognises, itk_text.read, write_itk, (".tfm", ".txt")),
+    "itk": Format("ITK in HDF5", itk_hdf5.recognises, itk_hdf5.read, write_itk, (".h5", ".hdf5"), True),
+    "itk-text": Format("ITK text", itk_text.recognises, itk_text.read, write_itk, (".tfm", ".txt"), True),
     "itk-matlab": Format(
         "ITK or ANTs affine", itk_matlab.recognises, itk_matlab.read, write_itk, (".mat",), True
     ),
     "ants": Format("ANTs' files of one registration", ants.recognises, ants.read, ants.write, (), True),
-    "elastix": Format("elastix parameters", elastix.recognises, elastix.read, elastix.write, (".txt",)),
+    "elastix": Format("elastix parameters", elastix.recognises, elastix.read, elastix.write, (".txt",), True),
     "nifti": Format(
         "displacement field",
         vector_image.recognises,
