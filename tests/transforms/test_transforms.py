@@ -315,6 +315,7 @@ def test_quadratic_without_squares_is_affine():
         (lambda: BSpline(np.zeros((2, 3, 3)), Grid.from_spacing((3, 3))), "four control points"),
         (lambda: ThinPlate(np.zeros((3, 2)), np.zeros((2, 2))), "equally many"),
         (lambda: ThinPlate(np.arange(6.0).reshape(3, 2), np.zeros((3, 2))), "line or plane"),
+        (lambda: ThinPlate([[0, 0], [1, 0], [0, 1], [1, 0]], np.zeros((4, 2))), r"coincide at \(1, 0\)"),
         (lambda: Homography(np.eye(4)), "3 x 3"),
         (lambda: Homography([[1, 2, 3], [2, 4, 6], [0, 0, 1]]), "invertible"),
         (lambda: Homography(np.full((3, 3), np.nan)), "finite"),
