@@ -11,7 +11,15 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..core.geometry import Grid, Image, unit_factor
-from ..io.transforms import Grids, fixed_grid, grid_of, load_record, moving_grid, read_transform
+from ..io.transforms import (
+    Grids,
+    fixed_grid,
+    format_in_chain,
+    grid_of,
+    load_record,
+    moving_grid,
+    read_transform,
+)
 from ..io.transforms.formats.ants import left_out
 from ..transforms import Transform, chain
 from .result import Result
@@ -62,7 +70,8 @@ def open_transform(
     fixed, moving : Grid, Image or path, optional
         The two images of the transform or the chain, for files that do not record them.
     format : str, optional
-        Of files whose content does not show it; see `load_transform`.
+        Of files whose content does not show it; see `load_transform`. In a chain, files whose content shows
+        another keep that one.
 
     Raises
     ------
@@ -123,7 +132,8 @@ def _composed(given: Sequence[Kept], grids: Grids, format: str | None) -> PairTr
     parts: list[PairTransform] = []
     for one, fixed, moving in zip(given, (grids.fixed, *inner), (*inner, grids.moving), strict=True):
         if isinstance(one, str | Path):
-            parts.append(_from_file(Path(one), Grids(fixed, moving, units), format, files))
+            images = Grids(fixed, moving, units, in_chain=True)
+            parts.append(_from_file(Path(one), images, format_in_chain(Path(one), format), files))
         else:
             parts.append(open_transform(one, fixed, moving))
     first, last = parts[0], parts[-1]
@@ -144,7 +154,7 @@ def _units_of(given: Sequence[Kept], fixed: Grid | None, format: str | None) -> 
     """The units of a chain: of the fixed image of the first one that has one; None where none is known."""
     for one, place in zip(given, (fixed, *(None,) * (len(given) - 1)), strict=True):
         if isinstance(one, str | Path):
-            record = _record_of(Path(one), format)
+            record = _record_of(Path(one), format_in_chain(Path(one), format))
             own = place if record is None else fixed_grid(record)
         else:
             own = place if isinstance(one, Transform) else one.fixed

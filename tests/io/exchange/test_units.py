@@ -77,3 +77,13 @@ def test_a_file_of_ours_counts_in_the_unit_of_its_record(tmp_path):
         found = open_transform(path, fixed)
         assert np.allclose(found.transform(START), [[750, -100]]) and not found.notes
     assert sitk.ReadTransform(str(path)).TransformPoint((0.0, 0.0)) == (-200, 700)
+
+
+def test_a_flow_in_pixels_is_refused_within_a_chain_in_a_unit(ants):
+    """Its images are not known there, so its pixels would count as micrometres."""
+    flow = save_transform(Affine.translation([1.0, 2.0]), ants.with_name("u.flo"), MICRONS)
+    affine = ants.with_name("z0GenericAffine.mat")
+    with pytest.raises(ValueError, match=r"^u\.flo counts in pixels .* convert it to \.h5 by itself first"):
+        open_transform([affine, flow], MICRONS)
+    assert np.allclose(open_transform([flow, affine], MICRONS).transform(START), [[71, 112]], atol=1e-3)
+    assert np.allclose(open_transform([affine, flow]).transform([[5.0, 5.0]]), [[5.145, 5.41]], atol=1e-3)

@@ -15,6 +15,13 @@ from ..guards import check_regular, reading
 HEAD = 2**16  # bytes by which a file is recognised; a bare matrix must end within them
 
 
+# Of a file whose images are not those of its chain: the end of a sentence.
+ALONE = (
+    "in a chain, these are not known, so convert it to .h5 by itself first (napari-voxreg convert, with its "
+    "own --fixed and --moving)"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Grids:
     """The grids of the two images, as far as they are known.
@@ -24,11 +31,14 @@ class Grids:
     fixed, moving : Grid or None
     units : tuple of str or None
         Of the world that the transform maps from, where that is known without the fixed image's grid.
+    in_chain : bool
+        Whether the transform is one of several, so that the images between them are not known.
     """
 
     fixed: Grid | None = None
     moving: Grid | None = None
     units: tuple[str, ...] | None = None
+    in_chain: bool = False
 
     @property
     def world(self) -> tuple[str, ...] | None:
@@ -50,6 +60,8 @@ class Grids:
         ValueError
             If one is not known.
         """
+        if self.in_chain and (self.fixed is None or self.moving is None):
+            raise ValueError(f"{name} {why}; {ALONE}.")
         if self.fixed is None or self.moving is None:
             raise ValueError(f"{name} {why}; give both, as fixed and moving image (--fixed and --moving).")
         return self.fixed, self.moving
@@ -90,6 +102,8 @@ class Format:
     millimetres : bool
         Whether its numbers are millimetres, whatever the unit of the images; else they count in that of the
         fixed image.
+    shown_as : str or None
+        The format of the same content that is read unless this one is stated.
     """
 
     title: str
@@ -98,6 +112,7 @@ class Format:
     write: Callable[[Transform, Path, Grids], tuple[str, ...]] | None = None
     endings: tuple[str, ...] = ()
     millimetres: bool = False
+    shown_as: str | None = None
 
 
 def in_millimetres(grid: Grid | None) -> Grid | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,8 @@ def read_transform(path: Path | str, grids: Grids | None = None, format: str | N
         raise ValueError(f"{name!r:.60} is no format of transform files; choose from: {', '.join(FORMATS)}.")
     if not FORMATS[name].millimetres:
         return _read(path, name, grids)
-    found = _read(path, name, Grids(in_millimetres(grids.fixed), in_millimetres(grids.moving)))
+    inner = replace(grids, fixed=in_millimetres(grids.fixed), moving=in_millimetres(grids.moving))
+    found = _read(path, name, inner)
     transform = _in_units(found.transform, grids.world)
     if transform is found.transform:
         return found
@@ -127,6 +129,18 @@ def format_of(path: Path) -> str:
             f"(--format, or Format in the Apply panel): {', '.join(fitting)}."
         )
     return fitting[0]
+
+
+def format_in_chain(path: Path, stated: str | None) -> str | None:
+    """The stated format if a file of a chain may have it; None where its content shows another."""
+    if stated not in FORMATS:
+        return stated
+    if not path.is_file() or load_record(path) is not None:
+        return None
+    head = head_of(path)
+    if FORMATS[FORMATS[stated].shown_as or stated].recognises(head):
+        return stated
+    return None if any(one.recognises(head) for one in FORMATS.values()) else stated
 
 
 def needs_more(path: Path) -> bool:
