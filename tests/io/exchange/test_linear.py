@@ -79,6 +79,17 @@ def test_afni_is_in_the_world_of_itk(tmp_path):
         load_transform(tmp_path / "series.aff12.1D")
 
 
+def test_mni_leads_from_source_to_target_in_right_anterior_superior(tmp_path):
+    """A moving image that lies 5, 6, 7 mm right, in front of and above the fixed one is moved back by it."""
+    text = "MNI Transform File\n% by xfmconcat\n\nTransform_Type = Linear;\nLinear_Transform =\n"
+    (tmp_path / "t.xfm").write_text(text + " 1 0 0 -5\n 0 1 0 -6\n 0 0 1 -7;\n")
+    assert np.allclose(load_transform(tmp_path / "t.xfm")([[0.0, 0.0, 0.0]])[0], [7.0, -6.0, -5.0])
+    itk = sitk.AffineTransform(3)
+    itk.Translate((5.0, 6.0, 7.0))
+    sitk.WriteTransform(itk, str(tmp_path / "itk.xfm"))
+    assert np.allclose(load_transform(tmp_path / "itk.xfm")([[0.0, 0.0, 0.0]])[0], [7.0, 6.0, 5.0])
+
+
 def test_niftyreg_is_in_the_world_of_nifti(tmp_path):
     transform = affine(3, 7)
     np.savetxt(tmp_path / "aff.txt", to_ras(transform.matrix), fmt="%.9g")

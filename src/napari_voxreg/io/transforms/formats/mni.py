@@ -1,4 +1,8 @@
-"""Linear transforms of the MNI (.xfm), as ITK reads them."""
+"""Linear transforms of the MNI (.xfm).
+
+MINC's programs write maps from the source (moving) to the target (fixed), in a world towards right, anterior
+and superior. ITK writes its own map and its own world into such files, and says so in a comment.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ....transforms import chain
+from ....transforms import Affine, chain
 from ...guards import read_text
 from ..base import Found, Grids
 from ..entries import FLOATS, Entry, members_of
+from ..rows import flipped, ras_to_ours
+
+BY_ITK = "%ITK-XFM writer"
 
 
 def recognises(head: bytes) -> bool:
@@ -20,8 +27,14 @@ def recognises(head: bytes) -> bool:
 
 
 def read(path: Path, grids: Grids) -> Found:
-    """The affine map."""
-    return Found(chain(*members_of(path, _entries)))
+    """The map from the fixed to the moving image; that of MINC's programs is inverted."""
+    found = chain(*members_of(path, _entries))
+    if BY_ITK in read_text(path):
+        return Found(found)
+    matrix = np.linalg.inv(ras_to_ours(flipped(np.asarray(found.matrix))))
+    return Found(
+        Affine(matrix), (f"{path.name} is taken to lead from the moving to the fixed image, as MINC's do.",)
+    )
 
 
 def _entries(path: Path) -> Iterator[Entry]:
