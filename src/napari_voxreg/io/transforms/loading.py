@@ -133,7 +133,7 @@ def format_of(path: Path) -> str:
 
 def format_in_chain(path: Path, stated: str | None) -> str | None:
     """The stated format if a file of a chain may have it; None where its content shows another."""
-    if stated not in FORMATS:
+    if stated is None or stated not in FORMATS:
         return stated
     if not path.is_file() or load_record(path) is not None:
         return None
