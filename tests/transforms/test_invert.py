@@ -59,3 +59,15 @@ def test_a_smooth_inverse_states_a_small_error():
     back = Displacement(field, GRID).inverse(GRID)
     error = next(m.inverse_error for m in getattr(back, "members", (back,)) if isinstance(m, Displacement))
     assert error < 0.1
+
+
+def test_a_field_into_a_larger_unit_is_inverted():
+    """From micrometres to metres, where all slopes are a millionth."""
+    small = Grid.from_spacing(GRID.shape, 1e-6)
+    smooth = rough(5, 8, 2.0)
+    nodes = GRID.nodes()
+    moved = 1e-6 * smooth(nodes) - nodes
+    shrunk = Displacement(moved.reshape(*GRID.shape, 2), GRID)
+    back = shrunk.inverse(small)
+    targets = small.to_world(np.random.default_rng(4).uniform((16, 16), (48, 56), (200, 2)))
+    assert np.linalg.norm(shrunk(back(targets)) - targets, axis=1).max() < 0.1e-6

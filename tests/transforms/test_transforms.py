@@ -19,6 +19,7 @@ from napari_voxreg import (
     ThinPlate,
 )
 from napari_voxreg.transforms import READERS, chain, displacement_on, jacobian_determinant
+from napari_voxreg.transforms.fit import fit
 
 
 def _grid(d: int, n: int = 14) -> Grid:
@@ -280,6 +281,19 @@ def test_homographies_merge_with_affines_and_keep_closed_inverses():
     assert [type(m) for m in back.members] == [StationaryVelocity, Homography]
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1e6])
+@pytest.mark.parametrize("d", [2, 3])
+def test_affine_maps_between_units_of_any_size_have_inverses(d, scale):
+    """From nanometres to millimetres, say, and from pixels to metres."""
+    turned = np.eye(d) + 0.2 * np.random.default_rng(d).normal(size=(d, d))
+    matrix = np.eye(d + 1)
+    matrix[:d] = scale * np.column_stack([turned, np.full(d, 3e4)])
+    points = np.random.default_rng(0).uniform(-1e5, 1e5, (20, d))
+    affine = Affine(matrix)
+    assert np.allclose(affine.inverse()(affine(points)), points)
+    assert np.allclose(fit("affine", points, affine(points)).matrix, matrix, rtol=1e-6, atol=1e-9 * scale)
+
+
 def test_quadratic_without_squares_is_affine():
     quadratic = Quadratic([[1, 8, 2, 0, 0, 0], [3, -1, 6, 0, 0, 0]], [10.0, 20.0], 4.0)
     affine = Affine([[2, 0.5, 1 - 20 - 10], [-0.25, 1.5, 3 + 2.5 - 30], [0, 0, 1]])
@@ -292,12 +306,16 @@ def test_quadratic_without_squares_is_affine():
     ("make", "message"),
     [
         (lambda: Affine(np.zeros((3, 3))), "invertible"),
+        (lambda: Affine([[1e6, 2e6, 0], [2e6, 4e6, 0], [0, 0, 1]]), "invertible"),
+        (lambda: Affine([[1e-9, 2e-9, 0], [2e-9, 4e-9, 0], [0, 0, 1]]), "invertible"),
+        (lambda: Affine(np.diag([1, 1, 0.0])), "invertible"),
         (lambda: Affine(np.eye(5)), "3 x 3 or 4 x 4"),
         (lambda: Displacement(np.zeros((4, 4)), Grid.from_spacing((4, 4))), "must be"),
         (lambda: Displacement(np.full((4, 4, 2), np.nan), Grid.from_spacing((4, 4))), "finite"),
         (lambda: BSpline(np.zeros((2, 3, 3)), Grid.from_spacing((3, 3))), "four control points"),
         (lambda: ThinPlate(np.zeros((3, 2)), np.zeros((2, 2))), "equally many"),
         (lambda: ThinPlate(np.arange(6.0).reshape(3, 2), np.zeros((3, 2))), "line or plane"),
+        (lambda: ThinPlate([[0, 0], [1, 0], [0, 1], [1, 0]], np.zeros((4, 2))), r"coincide at \(1, 0\)"),
         (lambda: Homography(np.eye(4)), "3 x 3"),
         (lambda: Homography([[1, 2, 3], [2, 4, 6], [0, 0, 1]]), "invertible"),
         (lambda: Homography(np.full((3, 3), np.nan)), "finite"),

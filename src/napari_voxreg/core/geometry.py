@@ -64,7 +64,7 @@ class Grid:
             raise ValueError(f"The affine of a {d}D grid must be {d + 1} x {d + 1}, not {affine.shape}.")
         if min(self.shape, default=0) < 1:
             raise ValueError(f"A grid needs at least one pixel along each axis; its shape is {self.shape}.")
-        if not np.isfinite(affine).all() or abs(np.linalg.det(_unit_columns(affine[:d, :d]))) < 1e-9:
+        if not np.isfinite(affine).all() or abs(np.linalg.det(unit_columns(affine[:d, :d]))) < 1e-9:
             raise ValueError("The affine of a grid must be finite and invertible; check scale and shear.")
         if len(self.units) != d:
             raise ValueError(f"A {d}D grid needs {d} units, not {len(self.units)}.")
@@ -120,7 +120,7 @@ class Grid:
     @property
     def direction(self) -> Array:
         """Unit world vectors of the array axes as columns, shape (d, d)."""
-        return _unit_columns(self.affine[:-1, :-1])
+        return unit_columns(self.affine[:-1, :-1])
 
     @property
     def diagonal(self) -> float:
@@ -424,7 +424,7 @@ def short_unit(unit: str) -> str:
     return SHORT_UNITS.get(unit, unit)
 
 
-def _unit_columns(matrix: Array) -> Array:
+def unit_columns(matrix: Array) -> Array:
     """A matrix with each column divided by its length (zero columns stay zero)."""
     length = np.linalg.norm(matrix, axis=0)
     return matrix / np.where(length > 0, length, 1.0)

@@ -6,12 +6,20 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..core.geometry import Grid, Image, unit_factor
-from ..io.transforms import Grids, fixed_grid, grid_of, load_record, moving_grid, read_transform
+from ..io.transforms import (
+    Grids,
+    fixed_grid,
+    format_in_chain,
+    grid_of,
+    load_record,
+    moving_grid,
+    read_transform,
+)
 from ..io.transforms.formats.ants import left_out
 from ..transforms import Transform, chain
 from .result import TRANSFORM, Result
@@ -56,12 +64,14 @@ def open_transform(
     given : Transform, Result, PairTransform, path, or a sequence of these
         A path is that of a file or folder that `load_transform` reads. Several are composed in the order in
         which they map points of the fixed image: the first one's fixed image is that of the chain, the last
-        one's moving image its moving image. Each is taken in the units of its own fixed image. This is the
-        order of the list that ``antsApplyTransforms`` takes.
+        one's moving image its moving image. Each is taken in the units of its own fixed image, or else in
+        those of the chain: of `fixed`, or the first that a member states. This is the order of the list that
+        ``antsApplyTransforms`` takes.
     fixed, moving : Grid, Image or path, optional
         The two images of the transform or the chain, for files that do not record them.
     format : str, optional
-        Of files whose content does not show it; see `load_transform`.
+        Of files whose content does not show it; see `load_transform`. In a chain, files whose content shows
+        another keep that one.
 
     Raises
     ------
@@ -86,15 +96,7 @@ def open_transform(
         )
     if len(given) == 1:
         return open_transform(given[0], grids.fixed, grids.moving, format)
-    inner = (None,) * (len(given) - 1)
-    files = [Path(one) for one in given if isinstance(one, str | Path)]
-    parts: list[PairTransform] = []
-    for one, first, last in zip(given, (grids.fixed, *inner), (*inner, grids.moving), strict=True):
-        if isinstance(one, str | Path):
-            parts.append(_from_file(Path(one), Grids(first, last), format, files))
-        else:
-            parts.append(open_transform(one, first, last))
-    return _composed(parts)
+    return _composed(given, grids, format)
 
 
 def _from_file(path: Path, grids: Grids, format: str | None, chain_of: Sequence[Path] = ()) -> PairTransform:
@@ -104,11 +106,16 @@ def _from_file(path: Path, grids: Grids, format: str | None, chain_of: Sequence[
     log.info("read %s", path)
     for note in notes:
         log.info(note)
-    ours = path.is_file() or (path / TRANSFORM).exists()  # not a folder of ANTs' files
-    record = load_record(path) if format is None and ours else None
+    record = _record_of(path, format)
     if record is not None:
         return PairTransform(found.transform, fixed_grid(record), moving_grid(record), notes)
     return PairTransform(found.transform, *_in_one_unit(grids), notes)
+
+
+def _record_of(path: Path, format: str | None) -> dict[str, Any] | None:
+    """The JSON of a transform of ours; None of all others, and where a format is stated."""
+    ours = path.is_file() or (path / TRANSFORM).exists()  # not a folder of ANTs' files
+    return load_record(path) if format is None and ours else None
 
 
 def _in_one_unit(grids: Grids) -> tuple[Grid | None, Grid | None]:
@@ -118,8 +125,18 @@ def _in_one_unit(grids: Grids) -> tuple[Grid | None, Grid | None]:
     return grids.fixed, grids.moving.in_world_of(grids.fixed)
 
 
-def _composed(parts: Sequence[PairTransform]) -> PairTransform:
-    """One transform of several, in the units of the first one's fixed image."""
+def _composed(given: Sequence[Kept], grids: Grids, format: str | None) -> PairTransform:
+    """One transform of several, all in one unit."""
+    units = _units_of(given, grids.fixed, format)
+    inner = (None,) * (len(given) - 1)
+    files = [Path(one) for one in given if isinstance(one, str | Path)]
+    parts: list[PairTransform] = []
+    for one, fixed, moving in zip(given, (grids.fixed, *inner), (*inner, grids.moving), strict=True):
+        if isinstance(one, str | Path):
+            images = Grids(fixed, moving, units, in_chain=True)
+            parts.append(_from_file(Path(one), images, format_in_chain(Path(one), format), files))
+        else:
+            parts.append(open_transform(one, fixed, moving))
     first, last = parts[0], parts[-1]
     for number, part in enumerate(parts, start=1):
         if part.transform.ndim != first.transform.ndim:
@@ -128,10 +145,23 @@ def _composed(parts: Sequence[PairTransform]) -> PairTransform:
                 "only transforms with as many axes can be composed."
             )
     moving = last.moving
-    if moving is not None and first.fixed is not None:
-        moving = moving.in_units(first.fixed.units)
+    if moving is not None and units is not None:
+        moving = moving.in_units(units)
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    return PairTransform(chain(*(_in_units_of(part, first) for part in parts)), first.fixed, moving, notes)
+    return PairTransform(chain(*(_in_units_of(part, units) for part in parts)), first.fixed, moving, notes)
+
+
+def _units_of(given: Sequence[Kept], fixed: Grid | None, format: str | None) -> tuple[str, ...] | None:
+    """The units of a chain: of the fixed image of the first one that has one; None where none is known."""
+    for one, place in zip(given, (fixed, *(None,) * (len(given) - 1)), strict=True):
+        if isinstance(one, str | Path):
+            record = _record_of(Path(one), format_in_chain(Path(one), format))
+            own = place if record is None else fixed_grid(record)
+        else:
+            own = place if isinstance(one, Transform) else one.fixed
+        if own is not None:
+            return own.units
+    return None
 
 
 def in_units(transform: Transform, own: Sequence[str], units: Sequence[str]) -> Transform:
@@ -142,8 +172,8 @@ def in_units(transform: Transform, own: Sequence[str], units: Sequence[str]) -> 
     return transform.moved(np.diag([*factors, 1.0]))
 
 
-def _in_units_of(part: PairTransform, first: PairTransform) -> Transform:
-    """A transform in the units of another one's fixed image, where both are known."""
-    if part.fixed is None or first.fixed is None:
+def _in_units_of(part: PairTransform, units: Sequence[str] | None) -> Transform:
+    """A transform in other units, where its own are known."""
+    if part.fixed is None or units is None:
         return part.transform
-    return in_units(part.transform, part.fixed.units, first.fixed.units)
+    return in_units(part.transform, part.fixed.units, units)

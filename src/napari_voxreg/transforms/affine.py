@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..core.geometry import Array, Grid, apply_affine
+from ..core.geometry import Array, Grid, apply_affine, unit_columns
 from .base import Record, world_points
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Affine:
         matrix = np.array(self.matrix, dtype=float)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] not in (3, 4):
             raise ValueError(f"An affine matrix must be 3 x 3 or 4 x 4, not {matrix.shape}.")
-        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
+        if not np.isfinite(matrix).all() or _is_singular(matrix):
             raise ValueError("An affine matrix must be finite and invertible.")
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
@@ -89,6 +89,13 @@ class Affine:
     def from_record(cls, record: Record, array: Array | None) -> Affine:
         """The transform of a record."""
         return cls(np.array(record["matrix"]))
+
+
+def _is_singular(matrix: Array) -> bool:
+    """Whether a homogeneous matrix has no inverse, at whatever scale: nanometres may become metres."""
+    alike = matrix.copy()
+    alike[:-1, :-1] = unit_columns(matrix[:-1, :-1])
+    return bool(abs(np.linalg.det(alike)) < 1e-12)
 
 
 def fit_points(fixed: Array, moving: Array) -> Affine:

@@ -11,7 +11,7 @@ from ..core.geometry import Array
 from .affine import Affine, around_means, best_linear, best_rotation
 from .base import Transform
 from .projective import Homography
-from .thinplate import ThinPlate
+from .thinplate import SAME, ThinPlate, coincident
 
 TRANSLATION, RIGID, SIMILARITY, AFFINE, HOMOGRAPHY, THIN_PLATE = FITS = (
     "translation",
@@ -63,16 +63,19 @@ def fit(kind: str, fixed: npt.ArrayLike, moving: npt.ArrayLike, smoothing: float
         return Affine.translation((moving - fixed).mean(axis=0))
     needed = ndim - 1 if kind in (RIGID, SIMILARITY) else ndim
     for points, which in ((fixed, "fixed"), (moving, "moving")):
-        spread = _spread(points)
-        if spread < needed:
+        axes = spread(points)
+        if axes < needed:
             raise ValueError(
-                f"All {which} points lie {DIMENSIONS[spread]}, which does not determine {_named(kind)}; "
+                f"All {which} points lie {DIMENSIONS[axes]}, which does not determine {_named(kind)}; "
                 "add others, or choose a simpler fit."
             )
     if kind == HOMOGRAPHY:
         return _homography(fixed, moving)
     if kind == THIN_PLATE:
-        _refuse_coincident(fixed)
+        if place := coincident(fixed, SAME):
+            raise ValueError(
+                f"Two fixed points coincide at {place}, which a thin plate cannot map; move or delete one."
+            )
         length = np.sqrt((np.ptp(fixed, axis=0) ** 2).sum())
         # The kernel grows with the square of the distance in the plane, and with the distance in space.
         return ThinPlate(fixed, moving, smoothing * length ** (4 - ndim))
@@ -117,7 +120,7 @@ def _named(kind: str) -> str:
     )
 
 
-def _spread(points: Array) -> int:
+def spread(points: Array) -> int:
     """Along how many axes points vary."""
     lengths = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     far = float(np.abs(points).max())
@@ -132,18 +135,6 @@ def _is_mirrored(best: Affine, fixed: Array, moving: Array, scaled: bool) -> boo
         return False
     first, second = (np.linalg.norm(one(fixed) - moving) for one in (best, other))
     return bool(first > MIRRORED * second and first > FLAT * np.linalg.norm(moving - moving.mean(axis=0)))
-
-
-def _refuse_coincident(fixed: Array) -> None:
-    """Refuse two fixed points at one place, where a spline cannot pass through both moving ones."""
-    from scipy.spatial import cKDTree
-
-    twice = cKDTree(fixed).query_pairs(1e-6 * float(np.ptp(fixed, axis=0).max()))
-    if twice:
-        place = ", ".join(f"{x:.6g}" for x in fixed[min(twice)[0]])
-        raise ValueError(
-            f"Two fixed points coincide at ({place}), which a thin plate cannot map; move or delete one."
-        )
 
 
 def _homography(fixed: Array, moving: Array) -> Homography:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..core.geometry import Array, Grid
+from ..core.geometry import Array, Grid, unit_columns
 from .affine import Affine
 from .base import Transform
 
@@ -160,7 +160,7 @@ def _best_affine(transform: Transform, grid: Grid) -> Affine:
         solution = np.linalg.lstsq(design, targets, rcond=None)[0]
         matrix = np.eye(d + 1)
         matrix[:d] = solution.T
-        if abs(np.linalg.det(matrix)) < 1e-9:
+        if abs(np.linalg.det(unit_columns(matrix[:d, :d]))) < 1e-9:
             return Affine.identity(d)
         spread = Affine(matrix).inverse()(np.concatenate([coarse, grid.corners()]))
     return Affine(matrix)
@@ -222,7 +222,8 @@ def _newton(
         tick()
         residual = transform(x[todo]) - y[todo]
         jacobian = slopes(transform, x[todo], tolerance) if exact else transform.jacobian(x[todo])
-        singular = np.abs(np.linalg.det(jacobian)) < 1e-6
+        scale = np.linalg.norm(jacobian, axis=(1, 2)) / np.sqrt(x.shape[1])
+        singular = np.abs(np.linalg.det(jacobian)) <= 1e-6 * scale ** x.shape[1]
         jacobian[singular] = np.eye(x.shape[1])
         step = np.linalg.solve(jacobian, residual[..., None])[..., 0]
         trial = x[todo] - damping[todo, None] * step

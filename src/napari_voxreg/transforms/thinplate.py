@@ -16,7 +16,23 @@ from .composite import conjugated, dense_to_itk, invert
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+SAME = 1e-6  # of the extent of all points: two closer than this are taken as one
 MOST_POINTS = 5000  # a matrix of their number squared is solved: 200 MB, some seconds
+
+
+def coincident(points: Array, within: float = 0.0) -> str:
+    """Where two points lie at one place, as text; empty where none do.
+
+    Parameters
+    ----------
+    points : ndarray, shape (N, d)
+    within : float
+        Distance of two that still coincide, as a fraction of the extent of all.
+    """
+    from scipy.spatial import cKDTree
+
+    twice = cKDTree(points).query_pairs(within * float(np.ptp(points, axis=0).max()))
+    return f"({', '.join(f'{x:.6g}' for x in points[min(twice)[0]])})" if twice else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +75,10 @@ class ThinPlate:
         if np.linalg.matrix_rank(centred) < fixed.shape[1]:
             raise ValueError(
                 f"{len(fixed)} points on one line or plane do not fix a {fixed.shape[1]}D spline; add others."
+            )
+        if not self.smoothing and (place := coincident(fixed)):
+            raise ValueError(
+                f"Two fixed points coincide at {place}, which a thin plate cannot map; move or delete one."
             )
         for name, points in (("fixed_points", fixed), ("moving_points", moving)):
             points.setflags(write=False)

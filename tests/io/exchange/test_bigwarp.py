@@ -97,3 +97,38 @@ def test_damaged_files_are_refused(text, words, tmp_path):
     (tmp_path / "l.csv").write_text(text)
     with pytest.raises(ValueError, match=rf"l\.csv .*{words}.*\.$"):
         load_transform(tmp_path / "l.csv")
+
+
+@pytest.mark.parametrize("rounded", [15, 4])
+@pytest.mark.parametrize("flat", ["fixed", "moving"])
+def test_landmarks_in_one_plane_determine_a_rigid_map_and_a_note_says_so(flat, rounded, tmp_path):
+    """Also where the plane is oblique and the numbers are rounded, so that they lie just beside it."""
+    solid, _ = landmarks(3, 8)
+    solid[:, 2] = solid[:, :2] @ [0.4, 0.3]
+    thick = solid + np.outer(np.arange(8) % 3, [0, 0, 5.0])
+    pairs = (solid, thick) if flat == "fixed" else (thick, solid)
+    path = write(tmp_path / "l.csv", *(np.round(points, rounded) for points in pairs))
+    found = read_transform(path, format="bigwarp-affine")
+    linear = found.transform.matrix[:3, :3]
+    assert np.allclose(linear @ linear.T, np.eye(3))
+    assert "l.csv lie on one line or plane and determine a rigid map only" in found.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["bigwarp", "bigwarp-affine"])
+def test_a_single_landmark_is_a_translation(kind, tmp_path):
+    path = write(tmp_path / "l.csv", np.array([[1.0, 2.0]]), np.array([[4.0, 8.0]]))
+    found = read_transform(path, format=kind)
+    assert np.allclose(found.transform([[0.0, 0.0]]), [[6, 3]])
+    assert "l.csv has one active landmark, which determines a translation only" in found.notes[0]
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-7])
+def test_two_landmarks_at_one_fixed_place_are_refused_as_a_spline(apart, tmp_path):
+    fixed, moving = landmarks(2)
+    fixed[4] = fixed[2] + apart
+    path = write(tmp_path / "l.csv", fixed, moving)
+    with pytest.raises(
+        ValueError, match=r"^l\.csv has two fixed landmarks at one place.*bigwarp-affine\)\.$"
+    ):
+        load_transform(path)
+    assert isinstance(load_transform(path, format="bigwarp-affine"), Affine)

@@ -92,6 +92,18 @@ def test_displacements_mean_the_same_from_every_file(pair: Pair, tmp_path: Path)
         np.testing.assert_allclose(loaded.displacement, field, atol=1e-5)
 
 
+def test_a_displacement_of_itk_counts_in_millimetres_for_images_in_micrometres(tmp_path: Path) -> None:
+    microns = Grid.from_spacing(SHAPE, (2.0, 3.0), units="micrometer")
+    for name in ("fixed.tif", "moving.tif"):
+        write_image(Image(RNG.random(SHAPE, np.float32), microns), tmp_path / name)
+    matrix = np.eye(3)
+    matrix[:2, 2] = 0.004, -0.006  # 2 pixels each, in millimetres
+    truth = save_transform(Affine(matrix), tmp_path / "truth.tfm")
+    loaded = read_pair(Pair("pair", tmp_path / "fixed.tif", tmp_path / "moving.tif", displacement=truth))
+    assert loaded.displacement is not None
+    np.testing.assert_allclose(loaded.displacement[:, 2, 3], [2, -2], atol=1e-4)
+
+
 def test_axes_of_one_pixel_are_left_out(tmp_path: Path) -> None:
     thick = Grid.from_spacing((1, *SHAPE), (5.0, 2.0, 3.0), units="millimeter")
     write_image(Image(np.ones((1, *SHAPE), np.float32), thick), tmp_path / "a.mha")

@@ -131,7 +131,7 @@ def read_displacement(source: Path | Stored | Array, fixed: Image, moving: Image
             if field.dtype.kind not in "biuf":
                 raise ValueError("no numbers")
     elif source.suffix.lower() in (".h5", ".tfm"):
-        there = load_unlogged(source)(fixed.grid.nodes())
+        there = load_unlogged(source, fixed.grid)(fixed.grid.nodes())
         index = moving.grid.in_world_of(fixed.grid).to_index(there)
         field = index.T.reshape(fixed.ndim, *fixed.grid.shape) - np.indices(fixed.grid.shape)
     else:

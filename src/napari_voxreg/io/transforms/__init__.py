@@ -5,6 +5,7 @@ from .formats import FORMATS, WRITTEN
 from .formats.ants import files_with_prefix
 from .loading import (
     check_transform,
+    format_in_chain,
     grid_of,
     load_transform,
     load_unlogged,
@@ -25,6 +26,7 @@ __all__ = [
     "check_transform",
     "files_with_prefix",
     "fixed_grid",
+    "format_in_chain",
     "grid_of",
     "load_record",
     "load_transform",

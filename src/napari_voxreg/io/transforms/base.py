@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from codecs import BOM_UTF8
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,13 @@ from ..guards import check_regular, reading
 HEAD = 2**16  # bytes by which a file is recognised; a bare matrix must end within them
 
 
+# Of a file whose images are not those of its chain: the end of a sentence.
+ALONE = (
+    "in a chain, these are not known, so convert it to .h5 by itself first (napari-voxreg convert, with its "
+    "own --fixed and --moving)"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Grids:
     """The grids of the two images, as far as they are known.
@@ -23,10 +30,21 @@ class Grids:
     Parameters
     ----------
     fixed, moving : Grid or None
+    units : tuple of str or None
+        Of the world that the transform maps from, where that is known without the fixed image's grid.
+    in_chain : bool
+        Whether the transform is one of several, so that the images between them are not known.
     """
 
     fixed: Grid | None = None
     moving: Grid | None = None
+    units: tuple[str, ...] | None = None
+    in_chain: bool = False
+
+    @property
+    def world(self) -> tuple[str, ...] | None:
+        """The units of the fixed world, None where they are not known."""
+        return self.units if self.fixed is None else self.fixed.units
 
     def both(self, name: str, why: str) -> tuple[Grid, Grid]:
         """The two grids.
@@ -43,6 +61,8 @@ class Grids:
         ValueError
             If one is not known.
         """
+        if self.in_chain and (self.fixed is None or self.moving is None):
+            raise ValueError(f"{name} {why}; {ALONE}.")
         if self.fixed is None or self.moving is None:
             raise ValueError(f"{name} {why}; give both, as fixed and moving image (--fixed and --moving).")
         return self.fixed, self.moving
@@ -83,6 +103,8 @@ class Format:
     millimetres : bool
         Whether its numbers are millimetres, whatever the unit of the images; else they count in that of the
         fixed image.
+    shown_as : str or None
+        The format of the same content that is read unless this one is stated.
     """
 
     title: str
@@ -91,13 +113,19 @@ class Format:
     write: Callable[[Transform, Path, Grids], tuple[str, ...]] | None = None
     endings: tuple[str, ...] = ()
     millimetres: bool = False
+    shown_as: str | None = None
 
 
 def in_millimetres(grid: Grid | None) -> Grid | None:
     """A grid in millimetres if its unit is a length; others, such as pixels, stay as they are."""
-    if grid is None or not all(_is_length(unit) for unit in grid.units):
+    if grid is None or not are_lengths(grid.units):
         return grid
     return grid.in_units(("millimeter",) * grid.ndim)
+
+
+def are_lengths(units: Sequence[str]) -> bool:
+    """Whether all units are lengths; pixels are not."""
+    return all(_is_length(unit) for unit in units)
 
 
 def _is_length(unit: str) -> bool:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...core.disk import DiskFull, check_utf8
-from ...core.geometry import Grid, Image, unit_factor
+from ...core.geometry import Grid, Image, short_unit, unit_factor
 from ...transforms import Composite, Transform
 from ..guards import reading
 from ..images import read_unlogged
 from ..series import time_point
-from .base import Found, Grids, head_of, in_millimetres
+from .base import Found, Grids, are_lengths, head_of, in_millimetres
 from .formats import FORMATS
 from .formats.ants import files_with_prefix
 from .formats.elastix import files_of
@@ -64,9 +66,9 @@ def load_transform(
     return found.transform
 
 
-def load_unlogged(path: Path | str) -> Transform:
+def load_unlogged(path: Path | str, fixed: Grid | None = None) -> Transform:
     """`load_transform` without a record in the log, for whoever reads the same files over and over."""
-    return read_transform(path).transform
+    return read_transform(path, Grids(fixed)).transform
 
 
 def read_transform(path: Path | str, grids: Grids | None = None, format: str | None = None) -> Found:
@@ -85,8 +87,12 @@ def read_transform(path: Path | str, grids: Grids | None = None, format: str | N
         raise ValueError(f"{name!r:.60} is no format of transform files; choose from: {', '.join(FORMATS)}.")
     if not FORMATS[name].millimetres:
         return _read(path, name, grids)
-    found = _read(path, name, Grids(in_millimetres(grids.fixed), in_millimetres(grids.moving)))
-    return Found(_in_units_of(found.transform, grids.fixed), found.notes)
+    inner = replace(grids, fixed=in_millimetres(grids.fixed), moving=in_millimetres(grids.moving))
+    found = _read(path, name, inner)
+    transform = _in_units(found.transform, grids.world)
+    if transform is found.transform:
+        return found
+    return Found(transform, (*found.notes, _converted(path, grids.world)))
 
 
 def _read(path: Path, name: str, grids: Grids) -> Found:
@@ -124,6 +130,18 @@ def format_of(path: Path) -> str:
             f"(--format, or Format in the Apply panel): {', '.join(fitting)}."
         )
     return fitting[0]
+
+
+def format_in_chain(path: Path, stated: str | None) -> str | None:
+    """The stated format if a file of a chain may have it; None where its content shows another."""
+    if stated is None or stated not in FORMATS:
+        return stated
+    if not path.is_file() or load_record(path) is not None:
+        return None
+    head = head_of(path)
+    if FORMATS[FORMATS[stated].shown_as or stated].recognises(head):
+        return stated
+    return None if any(one.recognises(head) for one in FORMATS.values()) else stated
 
 
 def needs_more(path: Path) -> bool:
@@ -185,9 +203,15 @@ def kinds(transform: Transform) -> str:
     return " + ".join(type(member).__name__ for member in members)
 
 
-def _in_units_of(transform: Transform, grid: Grid | None) -> Transform:
-    """A transform in millimetres in the units of a grid, where these are lengths."""
-    same = in_millimetres(grid)
-    if grid is None or same is None or same.ndim != transform.ndim or same.units == grid.units:
+def _converted(path: Path, units: Sequence[str] | None) -> str:
+    """The note on a file that counts in millimetres, for an image that does not."""
+    own = ", ".join(dict.fromkeys(map(short_unit, units or ())))
+    return f"The numbers of {path.name} are taken as millimetres and converted to {own}."
+
+
+def _in_units(transform: Transform, units: Sequence[str] | None) -> Transform:
+    """A transform in millimetres in other units, where these are known and lengths."""
+    if units is None or len(units) != transform.ndim or not are_lengths(units):
         return transform
-    return transform.moved(np.diag([*(unit_factor("millimeter", unit) for unit in grid.units), 1.0]))
+    factors = [unit_factor("millimeter", unit) for unit in units]
+    return transform if set(factors) == {1} else transform.moved(np.diag([*factors, 1.0]))

@@ -86,6 +86,7 @@ def write_transform(
             raise ValueError(f"{path.name} records the grid of the fixed image; give it (--fixed).")
         save_native(transform, path, grids.fixed, record)
         notes: tuple[str, ...] = ()
+        log.info("wrote %s and %s: %s", path, path.with_suffix(".json").name, kinds(transform))
     else:
         write = FORMATS[name].write
         assert write is not None  # written_format says so
@@ -97,7 +98,7 @@ def write_transform(
             transform, grids = _in_millimetres(transform, grids)
         notes = write(transform, path, grids)
         path = written_files(transform, path, name)[0]
-    log.info("wrote %s as %s: %s", path, name, kinds(transform))
+        log.info("wrote %s as %s: %s", path, name, kinds(transform))
     return path, notes
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ....core.geometry import Array, Grid
 from ....transforms import Affine, Displacement, Transform, chain
 from ...flo import MAGIC, read_flo, write_flo
-from ..base import Found, Grids
+from ..base import ALONE, Found, Grids
 
 
 def recognises(head: bytes) -> bool:
@@ -27,6 +27,8 @@ def read(path: Path, grids: Grids) -> Found:
     """
     flow = np.asarray(read_flo(path), dtype=float)
     shape = flow.shape[:2]
+    if grids.in_chain and grids.fixed is None and set(grids.units or ()) - {"pixel"}:
+        raise ValueError(f"{path.name} counts in pixels of its own two images; {ALONE}.")
     fixed = Grid.from_spacing(shape) if grids.fixed is None else grids.fixed
     if fixed.shape != shape:
         raise ValueError(
