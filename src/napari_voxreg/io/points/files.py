@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from ...core.geometry import Array, Grid
 from ..files import replace_file
 from .bigwarp import BIGWARP
@@ -15,7 +17,7 @@ from .markups import MARKUPS
 from .pair_table import PAIR_TABLE
 from .slicer_table import SLICER_TABLE
 from .table import TABLE
-from .values import Format, PairFile, PointFile
+from .values import Format, PairFile, PointFile, check_finite
 
 # A file is of the first format that recognises it; everything is taken for a table in the end.
 POINTS: tuple[Format[PointFile], ...] = (MARKUPS, FCSV, SLICER_TABLE, ELASTIX, TABLE)
@@ -140,7 +142,7 @@ def write_points(held: PointFile, path: Path | str, like: Path | None = None) ->
     Raises
     ------
     ValueError
-        If the ending is that of no format of points.
+        If the ending is that of no format of points, or a point is not finite.
     OSError
         If it cannot be written.
     """
@@ -148,6 +150,7 @@ def write_points(held: PointFile, path: Path | str, like: Path | None = None) ->
     ending = points_ending(path)
     if not ending:
         raise ValueError(f"{path.name} cannot hold points; give a name that ends in {', '.join(ENDINGS)}.")
+    check_finite(held.points, f"the points for {path.name}")
     text = "" if like is None else _text(like)
     own = _format_of(text)
     if text and ending in own.endings:
@@ -170,10 +173,14 @@ def write_point_pairs(held: PairFile, path: Path | str, chosen: Format[PairFile]
 
     Raises
     ------
+    ValueError
+        If a point is not finite.
     OSError
         If it cannot be written.
     """
-    return _write(chosen.write(held, ""), Path(path))
+    path = Path(path)
+    check_finite(np.concatenate([held.fixed, held.moving], axis=1), f"the pairs for {path.name}")
+    return _write(chosen.write(held, ""), path)
 
 
 def _format_of(text: str) -> Format[PointFile]:
