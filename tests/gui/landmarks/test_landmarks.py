@@ -453,7 +453,7 @@ def test_indices_are_those_of_the_file_whatever_the_order_of_the_layers_axes(vie
         np.testing.assert_allclose(pairs.complete[1][0], [7 + 3, 8 - 4, 9 - 3], atol=1e-5)
         np.testing.assert_allclose(pairs.complete[2][0], [7 + 4, 8 + 3, 9 + 3], atol=1e-5)
     # A layer that was moved has its pixels elsewhere.
-    viewer.layers["ras"].translate = viewer.layers["ras"].translate + (100, 0, 0)
+    viewer.layers["ras"].translate = np.add(viewer.layers["ras"].translate, (100, 0, 0))
     pairs.fixed.forget()
     panel.files.open(tmp_path / "a.txt", tmp_path / "a.txt")
     np.testing.assert_allclose(pairs.complete[1][0], [107 + 3, 8 - 4, 9 - 3], atol=1e-5)

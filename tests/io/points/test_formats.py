@@ -283,6 +283,25 @@ def test_damaged_and_unknown_files_are_refused_in_one_sentence(tmp_path, name):
     assert said.startswith(name) and said.endswith(".") and "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("system", "unit"), [("RAS", "mm"), ("LPS", "mm"), ("RAS", ["um", "UCUM", "micrometer"])]
+)
+def test_markups_keep_the_system_and_the_unit_that_their_orientations_are_in(tmp_path, system, unit):
+    held = markups(system, -1.0 if system == "RAS" else 1.0, orientation=[-1, 0, 0, 0, -1, 0, 0, 0, 1])
+    held["markups"][0]["coordinateUnits"] = unit
+    (tmp_path / "a.mrk.json").write_text(json.dumps(held))
+    found = read_point_file(tmp_path / "a.mrk.json")
+    write_points(
+        PointFile(found.points + 1, unit="millimeter"), tmp_path / "b.mrk.json", tmp_path / "a.mrk.json"
+    )
+    control = held["markups"][0]["controlPoints"][0]
+    shift = np.array([-1, -1, 1] if system == "RAS" else [1, 1, 1]) * (1 if unit == "mm" else 1000)
+    again = json.loads((tmp_path / "b.mrk.json").read_text())
+    moved = again["markups"][0]["controlPoints"][0].pop("position")
+    assert np.allclose(moved, control.pop("position") + shift)
+    assert again == held
+
+
 NOWHERE = {
     "a.csv": "x,y\n1,2\n3,nan\n",
     "b.csv": "1,2\n-inf,3\n",

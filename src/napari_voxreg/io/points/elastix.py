@@ -41,7 +41,8 @@ def read(text: str, name: str) -> PointFile:
         found = np.array([numbers(cells) for cells in rows])
     except ValueError as error:
         raise ValueError(
-            f"{name} does not hold as many points as its header states, one a line with x, y (z); copy it again."
+            f"{name} does not hold as many points as its header states, one a line with x, y (z); "
+            "copy it again."
         ) from error
     check_finite(found, name)
     points = found[:, ::-1].copy() if count else np.empty((0, 0))
