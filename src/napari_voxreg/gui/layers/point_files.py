@@ -79,6 +79,8 @@ def points_layers(path: Path, world: Grid | None = None) -> list[LayerData]:
             for which, points in (("fixed", pairs.fixed), ("moving", pairs.moving))
         ]
     single = read_point_file(path)
+    if not single.points.shape[1]:
+        raise ValueError(f"{path.name} holds no points; choose another file.")
     return [_layer(single.on(None if single.indices else world, path.name), name, world)]
 
 

@@ -28,7 +28,7 @@ def read(text: str, name: str) -> PointFile:
     try:
         if not head and len({len(row) for row in rows}) > 1:
             raise ValueError("lines of different lengths")
-        points = shape_of([[float(row[k]) for k in columns] for row in rows])
+        points = shape_of([[float(row[k]) for k in columns] for row in rows], len(columns))
     except (ValueError, IndexError) as error:
         raise ValueError(
             f"{name} is not a table of points; write one point a line, as numbers between commas."
