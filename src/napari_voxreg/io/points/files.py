@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +25,7 @@ POINTS: tuple[Format[PointFile], ...] = (MARKUPS, FCSV, SLICER_TABLE, ELASTIX, T
 PAIRS: tuple[Format[PairFile], ...] = (BIGWARP, PAIR_TABLE)
 ENDINGS = tuple(dict.fromkeys(ending for one in POINTS for ending in one.endings))
 UNSURE = (".txt", ".pts", ".json")  # endings of many other files, too
-HEAD = 20_000  # characters by which a format is recognised
+HEAD = 20_000  # bytes by which a format is recognised
 Held = TypeVar("Held", PointFile, PairFile)
 
 
@@ -112,8 +113,8 @@ def holds_points(path: Path) -> bool:
     if ending not in UNSURE:
         return ending != ""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            head = file.read(HEAD)
+        with path.open("rb") as file:
+            head = _decoded(file.read(HEAD), path.name, whole=False)
     except (OSError, ValueError):
         return False
     if any(one.recognises(head) for one in PAIRS):
@@ -192,13 +193,24 @@ def _write(text: str, path: Path) -> Path:
     return path
 
 
+def _decoded(stored: bytes, name: str, whole: bool = True) -> str:
+    """The text in UTF-8, in UTF-16 with its mark, or in Windows-1252, in which Excel and QuPath write CSV."""
+    marked = stored.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(stored, final=whole)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:  # as in pixels
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+    raise ValueError(f"{name} is not a text table of points; save them as CSV in UTF-8.")
+
+
 def _text(path: Path) -> str:
     """The text of a file of points."""
     if not path.is_file():
         raise ValueError(f"There is no file of points at {path}.")
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not a text table of points; save them as CSV.") from error
+        return _decoded(path.read_bytes(), path.name)
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read: {error.strerror}; check its permissions.") from error
