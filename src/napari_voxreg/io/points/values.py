@@ -152,7 +152,7 @@ def check_finite(points: Array, what: str) -> None:
     ValueError
         If there is one; it says what holds it and which one it is.
     """
-    wrong = np.flatnonzero(~np.isfinite(points).all(axis=1)) if len(points) else ()
+    wrong = np.flatnonzero(~np.isfinite(points).all(axis=-1))
     if len(wrong):
         raise ValueError(
             f"Point {wrong[0] + 1} of {what} has a coordinate that is not finite; complete or delete it."
