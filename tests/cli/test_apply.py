@@ -247,3 +247,13 @@ def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.
     notes = apply_files.apply_to_folder(Affine.identity(2), tmp_path / "in", tmp_path / "out", options)
     assert (tmp_path / "out" / "b.mha").read_text(encoding="utf-8") == "MINE"
     assert "1 of 2" in notes[0] and "is there already" in notes[1]
+
+
+@pytest.mark.parametrize("text", ["", "a line of words\n"])
+def test_a_text_without_points_is_blamed_and_not_the_output(
+    registered: Path, tmp_path: Path, refused: Callable[..., str], text: str
+) -> None:
+    (tmp_path / "e.txt").write_text(text)
+    said = refused("apply", registered, tmp_path / "e.txt", "-o", tmp_path / "o.txt")
+    assert said == "napari-voxreg: e.txt holds no points; give a table of points, or an image."
+    assert "There is no file" in refused("apply", registered, tmp_path / "f.txt", "-o", tmp_path / "o.txt")

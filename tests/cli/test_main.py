@@ -130,3 +130,11 @@ def test_a_place_that_cannot_be_written_fails_with_1(
     assert main([*words, "-o", inside]) == 1
     said = capsys.readouterr().err
     assert said.startswith("napari-voxreg: ") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["apply", "T", "x.nii"], ["apply", "x.nii", "T.csv"], ["register", "T.nii", "x.nii"]]
+)
+def test_a_name_that_no_file_can_have_is_refused(words: list[str], refused: Callable[..., str]) -> None:
+    said = refused(*(word.replace("T", "t" * 300) for word in words), "-o", "out.nii")
+    assert said == f"napari-voxreg: The name {'t' * 40}... is too long; shorten it."

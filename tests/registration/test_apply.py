@@ -305,7 +305,9 @@ def test_points_outside_the_field_are_counted():
         apply(pair, far, direction="fixed -> moving")
     assert apply(pair_of("affine", 2), far).notes == ()
     assert apply(pair, np.empty((0, 2))).points.shape == (0, 2)
-    with pytest.raises(ValueError, match="1 of 3 points are not finite"):
+    with pytest.raises(
+        ValueError, match="Point 2 of those given has a coordinate that is not finite; complete"
+    ):
         apply(pair, [[1.0, 2.0], [np.nan, 1.0], [3.0, 3.0]])
 
 

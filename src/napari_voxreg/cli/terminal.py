@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import signal
 import sys
@@ -152,6 +153,9 @@ def _run(options: argparse.Namespace) -> int:
     except ValueError as error:
         return _complain(str(error), 2)
     except (MethodUnavailable, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG and error.filename:
+            longest = max(Path(error.filename).parts, key=len)
+            return _complain(f"The name {longest[:40]}... is too long; shorten it.", 2)
         return _complain(str(error), 1)
     except Exception as error:  # noqa: BLE001 - a defect ends in a sentence and an exit code, too
         return _complain(f"unexpected {type(error).__name__}: {error} (-vv shows where)", 1)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..core.geometry import Array, Grid, Image, as_image, short_unit
 from ..core.progress import Progress, silent, subprogress
 from ..images.nodata import background as ground
+from ..io.points import check_finite
 from ..io.series import is_series, time_point, with_time_of
 from ..transforms import INTERPOLATIONS, Interpolation, Transform, resampled
 from ..transforms.base import world_points
@@ -153,9 +154,7 @@ def _apply_to_points(
     """Map points, and say how far the result can be relied on."""
     transform = pair.transform
     given = world_points(points, transform.ndim)
-    if not np.isfinite(given).all():
-        count = int(np.count_nonzero(~np.isfinite(given).all(axis=1)))
-        raise ValueError(f"{count} of {len(given)} points are not finite; remove them.")
+    check_finite(given, "those given")
     if not len(given):
         return Applied(points=given.copy())
     exactness = None

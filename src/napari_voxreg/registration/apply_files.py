@@ -195,7 +195,7 @@ def _apply_to_points(
         grid = grid.in_world_of(pair.fixed)
     held = read_point_file(source).on(grid, source.name)
     if not len(held.points):
-        raise ValueError(f"{source.name} holds no points.")
+        raise ValueError(f"{source.name} holds no points; give another file.")
     if held.points.shape[1] != pair.transform.ndim:
         raise ValueError(
             f"The points of {source.name} are {held.points.shape[1]}D and the transform is "

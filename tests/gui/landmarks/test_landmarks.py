@@ -11,7 +11,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMainWindow
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import METHODS, Affine, load_result, load_transform
+from napari_voxreg import METHODS, Affine, Grid, Image, load_result, load_transform
 from napari_voxreg.cli import main as cli
 from napari_voxreg.core.geometry import unit_factor
 from napari_voxreg.core.progress import silent
@@ -22,6 +22,7 @@ from napari_voxreg.gui.look.look import camera_of
 from napari_voxreg.gui.register.checks import chosen_in
 from napari_voxreg.gui.session.script import command_line, python_script
 from napari_voxreg.gui.session.state import Run, session_state
+from napari_voxreg.io.images import write_image
 from napari_voxreg.io.points import PairFile
 
 pytestmark = pytest.mark.usefixtures("warm_child")
@@ -427,6 +428,35 @@ def test_volumes_rotated_anisotropic_and_in_time(viewer, qtbot):
     qtbot.waitUntil(lambda: "resampled" in viewer.layers["preview: moving"].metadata, timeout=5000)
     panel.previewing.click()
     assert [layer.visible for layer in viewer.layers] == [True] * 4
+
+
+IJK = "# Markups fiducial file version = 4.6\n# CoordinateSystem = 2\n"
+
+
+def test_indices_are_those_of_the_file_whatever_the_order_of_the_layers_axes(viewer, tmp_path):
+    volume = np.random.default_rng(0).random((20, 24, 28), np.float32)
+    directions = {"ras": np.diag([1.0, -1, -1]), "sagittal": np.eye(3)[[1, 2, 0]]}
+    for name, direction in directions.items():
+        affine = np.eye(4)
+        affine[:3, :3], affine[:3, 3] = direction @ np.diag([1.0, 2, 3]), (7, 8, 9)
+        write_image(Image(volume, Grid(volume.shape, affine, ("mm",) * 3)), tmp_path / f"{name}.mha")
+        viewer.open(tmp_path / f"{name}.mha", plugin="napari-voxreg")
+    panel = open_panel(viewer, "Landmarks")
+    pairs = panel._with_points()
+    (tmp_path / "a.txt").write_text("index\n2\n1 2 3\n10 3 4\n")
+    (tmp_path / "b.txt").write_text("2\n1 2 3\n10 3 4\n")
+    (tmp_path / "c.fcsv").write_text(f"{IJK}a,1,2,3\nb,10,3,4\n")
+    for path in (tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "c.fcsv"):
+        pairs.replace_by(PairFile(np.zeros((1, 3)), np.zeros((1, 3))))
+        panel.files.dropped([path, path])
+        # Index (z, y, x) = (3, 2, 1), by the directions above.
+        np.testing.assert_allclose(pairs.complete[1][0], [7 + 3, 8 - 4, 9 - 3], atol=1e-5)
+        np.testing.assert_allclose(pairs.complete[2][0], [7 + 4, 8 + 3, 9 + 3], atol=1e-5)
+    # A layer that was moved has its pixels elsewhere.
+    viewer.layers["ras"].translate = np.add(viewer.layers["ras"].translate, (100, 0, 0))
+    pairs.fixed.forget()
+    panel.files.open(tmp_path / "a.txt", tmp_path / "a.txt")
+    np.testing.assert_allclose(pairs.complete[1][0], [107 + 3, 8 - 4, 9 - 3], atol=1e-5)
 
 
 LABELS = ("left", "right", "top", "bottom", "middle")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Points
+from napari.layers import Layer, Points
 
 from napari_voxreg.gui.layers.point_files import points_layers, world_of
 from napari_voxreg.gui.layers.readers import notes_of, read_layers
@@ -74,3 +74,18 @@ def test_pairs_are_a_layer_for_each_image_and_what_is_left_out_is_said(tmp_path)
     assert np.array_equal(fixed.data, PLACES[1:]) and np.array_equal(moving.data, PLACES[1:] + 1)
     assert fixed.features["label"].tolist() == ["b"]
     assert notes_of(found) == ["1 point of a.csv is left out: inactive in BigWarp."]
+
+
+def test_files_without_points_are_empty_layers_or_refused_in_a_sentence(viewer, tmp_path):
+    for name, text, ndim in (
+        ("a.fcsv", "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n", 3),
+        ("b.csv", "x,y,label\n", 2),
+    ):
+        (tmp_path / name).write_text(text)
+        (data,) = read_layers([tmp_path / name])
+        layer = viewer.add_layer(Layer.create(*data))
+        assert layer.ndim == ndim and not len(layer.data)
+    for name, text in (("c.fcsv", ""), ("d.txt", "point\n0\n"), ("e.csv", "\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match=rf"^{name} holds no points; choose another file\.$"):
+            read_layers([tmp_path / name])

@@ -14,6 +14,7 @@ from napari_voxreg import Grid
 from napari_voxreg.io.points import (
     BIGWARP,
     ENDINGS,
+    PairFile,
     PointFile,
     holds_points,
     read_point_file,
@@ -263,6 +264,8 @@ BROKEN = {
     "slicer.csv": ("label,r,a,s\na,1,2\n", "line without r, a, s; complete or delete it"),
     "cut.txt": ("point\n3\n1 2\n3 4\n", "as many points as its header states"),
     "more.txt": ("point\n1\n1 2\n3 4\n", "as many points as its header states"),
+    "third.txt": ("point\n3\n1 2 3\n4 5 6\n", "as many points as its header states"),
+    "fewer.txt": ("2\n1 2 3\n4 5\n", "as many points as its header states"),
     "word.txt": ("point\nmany\n1 2\n", "as many points as its header states"),
     "alone.txt": ("point\n", "as many points as its header states"),
     "outputpoints.txt": (OUTPUT + OUTPUT[:90], "line without an OutputPoint"),
@@ -278,6 +281,56 @@ def test_damaged_and_unknown_files_are_refused_in_one_sentence(tmp_path, name):
         read_points(tmp_path / name)
     said = str(caught.value)
     assert said.startswith(name) and said.endswith(".") and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("system", "unit"), [("RAS", "mm"), ("LPS", "mm"), ("RAS", ["um", "UCUM", "micrometer"])]
+)
+def test_markups_keep_the_system_and_the_unit_that_their_orientations_are_in(tmp_path, system, unit):
+    held = markups(system, -1.0 if system == "RAS" else 1.0, orientation=[-1, 0, 0, 0, -1, 0, 0, 0, 1])
+    held["markups"][0]["coordinateUnits"] = unit
+    (tmp_path / "a.mrk.json").write_text(json.dumps(held))
+    found = read_point_file(tmp_path / "a.mrk.json")
+    write_points(
+        PointFile(found.points + 1, unit="millimeter"), tmp_path / "b.mrk.json", tmp_path / "a.mrk.json"
+    )
+    control = held["markups"][0]["controlPoints"][0]
+    shift = np.array([-1, -1, 1] if system == "RAS" else [1, 1, 1]) * (1 if unit == "mm" else 1000)
+    again = json.loads((tmp_path / "b.mrk.json").read_text())
+    moved = again["markups"][0]["controlPoints"][0].pop("position")
+    assert np.allclose(moved, control.pop("position") + shift)
+    assert again == held
+
+
+NOWHERE = {
+    "a.csv": "x,y\n1,2\n3,nan\n",
+    "b.csv": "1,2\n-inf,3\n",
+    "a.txt": "point\n2\n1 2\nnan 3\n",
+    "b.txt": OUTPUT + OUTPUT.replace("30.000000", "nan"),
+}
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_points_that_lie_nowhere_are_refused_with_their_number(tmp_path, name):
+    (tmp_path / name).write_text(NOWHERE[name])
+    with pytest.raises(ValueError) as caught:
+        read_points(tmp_path / name)
+    assert str(caught.value) == (
+        f"Point 2 of {name} has a coordinate that is not finite; complete or delete it."
+    )
+
+
+def test_pairs_and_files_to_be_written_hold_no_points_that_lie_nowhere(tmp_path):
+    (tmp_path / "p.csv").write_text("fixed x,fixed y,moving x,moving y\n1,2,3,4\n1,2,3,nan\n")
+    with pytest.raises(ValueError, match=r"^Point 2 of p\.csv has a coordinate that is not finite"):
+        read_point_pairs(tmp_path / "p.csv")
+    points = np.array([[1.0, 2, 3], [4, np.nan, 6]])
+    for ending in ENDINGS:
+        with pytest.raises(ValueError, match=rf"^Point 2 of the points for new\{ending} has a coordinate"):
+            write_points(PointFile(points), tmp_path / f"new{ending}")
+    with pytest.raises(ValueError, match=r"^Point 2 of the pairs for new\.csv has a coordinate"):
+        write_point_pairs(PairFile(points, points), tmp_path / "new.csv")
+    assert not list(tmp_path.glob("new*"))
 
 
 @pytest.mark.parametrize("line", ['"Pt-1","true","1.5"', '"Pt-1","maybe","1","2","3","4"', '"a","true",,,,'])

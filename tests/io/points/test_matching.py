@@ -39,6 +39,8 @@ def test_labels_that_name_no_single_point_do_not_count(tmp_path, labels):
         written(tmp_path, "f.csv", (0, 1, 2)), written(tmp_path, "m.csv", (2, 1, 0), labels=labels)
     )
     assert np.array_equal(found.fixed, PLACES[:3]) and np.array_equal(found.moving, PLACES[2::-1])
+    said = "Not every point of m.csv has a label of its own; paired in their order."
+    assert found.notes == ((said,) if labels else ())
 
 
 def test_points_without_a_common_label_are_paired_in_their_order_and_that_is_said(tmp_path):

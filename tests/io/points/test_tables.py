@@ -11,7 +11,14 @@ from napari_voxreg import Grid, Image, register
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.pairs import open_pairs
 from napari_voxreg.io.pairs.reading import read_pair
-from napari_voxreg.io.points import PairFile, read_point_pairs, read_points, write_point_pairs
+from napari_voxreg.io.points import (
+    PairFile,
+    holds_points,
+    read_point_file,
+    read_point_pairs,
+    read_points,
+    write_point_pairs,
+)
 
 
 def test_points_are_read_from_any_plain_table(tmp_path: Path) -> None:
@@ -84,6 +91,25 @@ def test_landmarks_of_other_programs_confirm_an_exact_shift(tmp_path):
     result = register(fixed, moving, method="translation", landmarks=landmarks)
     assert result.after.landmark_error < 0.5
     assert result.verdict.outcome == "better"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_tables_are_read_in_the_encodings_of_spreadsheets(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes("Name,Centroid X µm,Centroid Y µm\r\nKöln,1.5,2\r\n".encode(encoding))
+    found = read_point_file(path)
+    assert found.points.tolist() == [[2, 1.5]] and found.labels == ("Köln",)
+    path = tmp_path / "a.txt"
+    path.write_bytes("point\n1\n1.5 2\n".encode(encoding))
+    assert holds_points(path) and read_point_file(path).points.tolist() == [[2, 1.5]]
+
+
+def test_pixels_are_no_table(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xe9\x00\x01\n")
+    with pytest.raises(
+        ValueError, match=r"^a\.csv is not a text table of points; save them as CSV in UTF-8\.$"
+    ):
+        read_point_file(tmp_path / "a.csv")
 
 
 def test_a_table_of_pairs_reads_its_landmarks_by_name(tmp_path):

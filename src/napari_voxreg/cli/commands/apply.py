@@ -10,6 +10,7 @@ from typing import Literal
 
 from ...core.geometry import Grid
 from ...io.files import check_inputs_kept
+from ...io.guards import check_regular
 from ...io.images import WRITTEN, ending_of, read_image
 from ...io.points import ENDINGS, holds_points, points_ending
 from ...io.transforms import source_files
@@ -63,6 +64,9 @@ def run(options: argparse.Namespace) -> None:
     source, output = options.input, options.output
     folder = source.is_dir() and ending_of(output) not in WRITTEN
     points = holds_points(source)
+    if points_ending(source) and not points and not folder:
+        check_regular(source)
+        raise ValueError(f"{source.name} holds no points; give a table of points, or an image.")
     if not (folder or points) and ending_of(output) not in WRITTEN:
         raise ValueError(f"{output.name} cannot be written; give a name that ends in {', '.join(WRITTEN)}.")
     if points and not points_ending(output):

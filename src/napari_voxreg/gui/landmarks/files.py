@@ -81,7 +81,7 @@ class PairFiles:
             pairs = self._pairs()
             if pairs is None:
                 return
-            found = read_landmarks(fixed, moving, (pairs.fixed.own_grid, pairs.moving.own_grid))
+            found = read_landmarks(fixed, moving, (pairs.fixed.file_grid, pairs.moving.file_grid))
             pairs.replace_by(found)
         except (OSError, ValueError) as error:
             self._failed(error)

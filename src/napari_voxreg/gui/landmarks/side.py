@@ -85,8 +85,13 @@ class Side:
 
     @property
     def own_grid(self) -> Grid:
-        """The image's grid with its one-pixel-thin axes, in its own units: that of its files."""
+        """The image's grid with its one-pixel-thin axes, in its own units."""
         return self._whole
+
+    @property
+    def file_grid(self) -> Grid:
+        """The same with the axes of the image's file, along which indices in other files count."""
+        return self.taken.file_grid()
 
     def pixels(self, taken: LayerSnapshot) -> Image:
         """One channel of the image, read from a snapshot; may be called in a worker."""

@@ -28,7 +28,7 @@ LANDMARKS = "voxreg landmarks"  # of a layer's metadata: on which image its poin
 SYMBOLS = {"fixed": "ring", "moving": "cross"}
 SHARE = 0.025  # size of a point, relative to the longest side of what the points cover or lie on
 SEEN = (12, 30)  # and on the screen, in pixels
-NAPARIS = "axis-0"  # a heading of the tables that napari reads itself
+NAPARIS = b"axis-0"  # a heading of the tables that napari reads itself
 
 
 def world_of(viewer: ViewerModel | None) -> Grid | None:
@@ -47,7 +47,7 @@ def opens_as_points(path: Path) -> bool:
     try:
         if holds_pairs(path):
             return True
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open("rb") as file:
             head = file.readline()
         return NAPARIS not in head and read_point_file(path).points.shape[1] in (2, 3)
     except ValueError:
@@ -79,6 +79,8 @@ def points_layers(path: Path, world: Grid | None = None) -> list[LayerData]:
             for which, points in (("fixed", pairs.fixed), ("moving", pairs.moving))
         ]
     single = read_point_file(path)
+    if not single.points.shape[1]:
+        raise ValueError(f"{path.name} holds no points; choose another file.")
     return [_layer(single.on(None if single.indices else world, path.name), name, world)]
 
 

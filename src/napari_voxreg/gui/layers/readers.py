@@ -22,7 +22,7 @@ from ...io.two_files import PIXELS
 from ...registration.result import load_result
 from .placement import RESULT
 from .point_files import points_layers, world_of
-from .snapshots import AXES, NOTES, about, grid_kwargs
+from .snapshots import AXES, FILE_AXES, NOTES, about, grid_kwargs
 from .writers import side_folder
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -109,9 +109,9 @@ def image_layers(image: Image, **keywords: Any) -> list[LayerData]:
     **keywords
         More keyword arguments for the layers.
     """
-    image = _upright(image)
+    image, given = _upright(image), image.grid
     kwargs = {**_placement(image), "name": image.name, **keywords}
-    kwargs["metadata"] = {**about(image), **kwargs.get("metadata", {})}
+    kwargs["metadata"] = {**about(image), **_file_axes(given, image.grid), **kwargs.get("metadata", {})}
     if image.channels in (3, 4) and image.data.dtype in (np.uint8, np.uint16):
         return [(_colours(image.data), {**kwargs, "rgb": True}, "image")]
     image = image.with_data(with_nan(image.data))
@@ -166,6 +166,14 @@ def _upright(image: Image) -> Image:
             affine[:, axis] *= -1
             data = np.flip(data, axis)
     return replace(image, data=data, grid=replace(image.grid, shape=data.shape[:d], affine=affine))
+
+
+def _file_axes(given: Grid, upright: Grid) -> dict[str, Any]:
+    """From an index of a volume's file to that of its layer, as the layer's metadata keep it."""
+    if given.ndim < 3:
+        return {}
+    turned = np.rint(np.linalg.inv(upright.affine) @ given.affine)
+    return {FILE_AXES: turned[-4:, -4:]}  # without time
 
 
 def _placement(image: Image) -> dict[str, Any]:

@@ -7,7 +7,7 @@ A snapshot is taken on the main thread and holds references and matrices only; i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ CHANNELS = frozenset({"c", "channel"})
 STEPPED = CHANNELS | {"t", "time", "frame"}
 APPEARANCE = ("colormap", "contrast_limits", "gamma")
 CRS, NOTES = "voxreg crs", "voxreg notes"  # of a layer's metadata: `Grid.crs` and `Image.notes`
+FILE_AXES = "voxreg file axes"  # and `LayerSnapshot.file_axes`
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,8 @@ class LayerSnapshot:
         What the layer's file says that a user should know.
     file : str or None
         From which the layer was read.
+    file_axes : ndarray, shape (4, 4), or None
+        From an index of a volume's file to that of the layer, whose axes may have been reordered.
     """
 
     name: str
@@ -72,6 +75,7 @@ class LayerSnapshot:
     crs: str | None = None
     notes: tuple[str, ...] = ()
     file: str | None = None
+    file_axes: Array | None = None
 
     @property
     def ndim(self) -> int:
@@ -100,6 +104,14 @@ class LayerSnapshot:
         coarse[:-1, -1] = (factors - 1) / 2
         shape = tuple(self.levels[level].shape[k] for k in axes)
         return Grid(shape, world @ coarse, tuple(self.units[k] for k in axes), self.crs)
+
+    def file_grid(self) -> Grid:
+        """The grid of the pixels in the order of the layer's file, where the layer lies now."""
+        grid = self.grid()
+        if self.file_axes is None or self.file_axes.shape != grid.affine.shape:
+            return grid
+        shape = np.abs(self.file_axes[:-1, :-1]).T @ grid.shape
+        return replace(grid, shape=tuple(shape.astype(int)), affine=grid.affine @ self.file_axes)
 
     def flat(self, ndim: int) -> tuple[Grid, list[int]]:
         """The grid of a transform with so many axes, without thin ones, and the layer's axes that it has."""
@@ -225,6 +237,7 @@ def snapshot(layer: ImageLayer | Labels, viewer: ViewerModel | None = None) -> L
         crs=layer.metadata.get(CRS),
         notes=tuple(layer.metadata.get(NOTES, ())),
         file=layer.source.path,
+        file_axes=layer.metadata.get(FILE_AXES),
     )
 
 

@@ -16,7 +16,7 @@ from .files import (
 )
 from .matching import common_labels, outside_note, read_landmarks
 from .pair_table import PAIR_TABLE
-from .values import Format, PairFile, PointFile
+from .values import Format, PairFile, PointFile, check_finite
 
 __all__ = [
     "BIGWARP",
@@ -27,6 +27,7 @@ __all__ = [
     "Format",
     "PairFile",
     "PointFile",
+    "check_finite",
     "common_labels",
     "holds_pairs",
     "holds_points",

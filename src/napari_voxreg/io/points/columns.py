@@ -93,10 +93,9 @@ def replaced(rows: Sequence[Sequence[str]], columns: Sequence[int], points: Arra
     return new
 
 
-def shape_of(numbers: Sequence[Sequence[float]]) -> Array:
-    """Numbers as points (N, d); a `ValueError` where the lines have different lengths."""
-    points = np.array(numbers, dtype=float)
-    return points.reshape(len(numbers), -1) if len(numbers) else np.empty((0, 0))
+def shape_of(numbers: Sequence[Sequence[float]], ndim: int) -> Array:
+    """Numbers as points (N, d), also where there are none; a `ValueError` for lines of different lengths."""
+    return np.array(numbers, dtype=float).reshape(len(numbers), ndim)
 
 
 def is_number(text: str) -> bool:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from .columns import is_number
-from .values import Format, PointFile, numbers
+from .values import Format, PointFile, check_finite, numbers
 
 OUTPUT = re.compile(r"Point\s+\d+\s*;\s*\w+\s*=\s*\[")
 OUTPUT_POINT = re.compile(r"OutputPoint\s*=\s*\[([^\]]*)\]")
@@ -28,19 +28,24 @@ def read(text: str, name: str) -> PointFile:
     """World points or indices, in x, y, z on disk; of outputpoints.txt the output points."""
     if OUTPUT.match(text.lstrip()):
         return _read_output(text, name)
-    words = text.split()
-    indices = words[0].lower() != "point"  # which transformix assumes where there is no word
-    if words[0].lower() in ("point", "index"):
-        words = words[1:]
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    word = lines[0][0].lower()
+    indices = word != "point"  # which transformix assumes where there is no word
+    if word in ("point", "index"):
+        lines = [cells for cells in (lines[0][1:], *lines[1:]) if cells]
     try:
-        count, found = int(words[0]), numbers(words[1:])
-        if count < 0 or (count and len(found) / count not in (2, 3)) or (not count and len(found)):
-            raise ValueError("another number of coordinates")
-    except (ValueError, IndexError) as error:
+        (stated,), *rows = lines
+        count, widths = int(stated), {len(cells) for cells in rows}
+        if count != len(rows) or len(widths) > 1 or not widths <= {2, 3}:
+            raise ValueError("another number of points or coordinates")
+        found = np.array([numbers(cells) for cells in rows])
+    except ValueError as error:
         raise ValueError(
-            f"{name} does not hold as many points as its header states, with x, y (z) each; copy it again."
+            f"{name} does not hold as many points as its header states, one a line with x, y (z); "
+            "copy it again."
         ) from error
-    points = found.reshape(count, -1)[:, ::-1].copy() if count else np.empty((0, 0))
+    check_finite(found, name)
+    points = found[:, ::-1].copy() if count else np.empty((0, 0))
     return PointFile(points, indices=indices)
 
 
@@ -56,6 +61,7 @@ def _read_output(text: str, name: str) -> PointFile:
         raise ValueError(
             f"{name} has a line without an OutputPoint; it may be cut off, run transformix again."
         ) from error
+    check_finite(points, name)
     return PointFile(points[:, ::-1].copy())
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
 
 from ...core.geometry import Array, Grid
 from ..files import replace_file
@@ -15,14 +18,14 @@ from .markups import MARKUPS
 from .pair_table import PAIR_TABLE
 from .slicer_table import SLICER_TABLE
 from .table import TABLE
-from .values import Format, PairFile, PointFile
+from .values import Format, PairFile, PointFile, check_finite
 
 # A file is of the first format that recognises it; everything is taken for a table in the end.
 POINTS: tuple[Format[PointFile], ...] = (MARKUPS, FCSV, SLICER_TABLE, ELASTIX, TABLE)
 PAIRS: tuple[Format[PairFile], ...] = (BIGWARP, PAIR_TABLE)
 ENDINGS = tuple(dict.fromkeys(ending for one in POINTS for ending in one.endings))
 UNSURE = (".txt", ".pts", ".json")  # endings of many other files, too
-HEAD = 20_000  # characters by which a format is recognised
+HEAD = 20_000  # bytes by which a format is recognised
 Held = TypeVar("Held", PointFile, PairFile)
 
 
@@ -110,8 +113,8 @@ def holds_points(path: Path) -> bool:
     if ending not in UNSURE:
         return ending != ""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            head = file.read(HEAD)
+        with path.open("rb") as file:
+            head = _decoded(file.read(HEAD), path.name, whole=False)
     except (OSError, ValueError):
         return False
     if any(one.recognises(head) for one in PAIRS):
@@ -140,7 +143,7 @@ def write_points(held: PointFile, path: Path | str, like: Path | None = None) ->
     Raises
     ------
     ValueError
-        If the ending is that of no format of points.
+        If the ending is that of no format of points, or a point is not finite.
     OSError
         If it cannot be written.
     """
@@ -148,6 +151,7 @@ def write_points(held: PointFile, path: Path | str, like: Path | None = None) ->
     ending = points_ending(path)
     if not ending:
         raise ValueError(f"{path.name} cannot hold points; give a name that ends in {', '.join(ENDINGS)}.")
+    check_finite(held.points, f"the points for {path.name}")
     text = "" if like is None else _text(like)
     own = _format_of(text)
     if text and ending in own.endings:
@@ -170,10 +174,14 @@ def write_point_pairs(held: PairFile, path: Path | str, chosen: Format[PairFile]
 
     Raises
     ------
+    ValueError
+        If a point is not finite.
     OSError
         If it cannot be written.
     """
-    return _write(chosen.write(held, ""), Path(path))
+    path = Path(path)
+    check_finite(np.concatenate([held.fixed, held.moving], axis=1), f"the pairs for {path.name}")
+    return _write(chosen.write(held, ""), path)
 
 
 def _format_of(text: str) -> Format[PointFile]:
@@ -185,13 +193,24 @@ def _write(text: str, path: Path) -> Path:
     return path
 
 
+def _decoded(stored: bytes, name: str, whole: bool = True) -> str:
+    """The text in UTF-8, in UTF-16 with its mark, or in Windows-1252, in which Excel and QuPath write CSV."""
+    marked = stored.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(stored, final=whole)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:  # as in pixels
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+    raise ValueError(f"{name} is not a text table of points; save them as CSV in UTF-8.")
+
+
 def _text(path: Path) -> str:
     """The text of a file of points."""
     if not path.is_file():
         raise ValueError(f"There is no file of points at {path}.")
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not a text table of points; save them as CSV.") from error
+        return _decoded(path.read_bytes(), path.name)
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read: {error.strerror}; check its permissions.") from error

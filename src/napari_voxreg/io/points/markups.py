@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.geometry import unit_factor
+from ...core.geometry import Array, unit_factor
 from .fcsv import SYSTEMS, signs
 from .values import Format, PointFile, in_millimetres, in_space, left_out
 
@@ -48,11 +48,7 @@ def read(text: str, name: str) -> PointFile:
     """The control points that are placed, with their labels, in millimetres."""
     points, labels, missing = [], [], 0
     for one in _lists(text, name):
-        system = SYSTEMS.get(str(one.get("coordinateSystem", "LPS")).upper(), "")
-        if system not in ("LPS", "RAS"):
-            stated = str(one.get("coordinateSystem"))[:40]
-            raise ValueError(f"{name} is in the coordinate system {stated}; save it in LPS or RAS.")
-        scale = signs(system) * _millimetres(one.get("coordinateUnits", "mm"), name)
+        scale = _to_millimetres(one, name)
         try:
             kept = [point for point in one["controlPoints"] if _placed(point)]
             found = np.array([point["position"] for point in kept], dtype=float).reshape(len(kept), 3)
@@ -70,6 +66,15 @@ def read(text: str, name: str) -> PointFile:
     return PointFile(world, tuple(labels) if any(labels) else (), "millimeter", False, notes)
 
 
+def _to_millimetres(one: dict[str, Any], name: str) -> Array:
+    """What the positions of a list are multiplied by to be in LPS and millimetres, shape (3,)."""
+    system = SYSTEMS.get(str(one.get("coordinateSystem", "LPS")).upper(), "")
+    if system not in ("LPS", "RAS"):
+        stated = str(one.get("coordinateSystem"))[:40]
+        raise ValueError(f"{name} is in the coordinate system {stated}; save it in LPS or RAS.")
+    return signs(system) * _millimetres(one.get("coordinateUnits", "mm"), name)
+
+
 def _millimetres(stated: Any, name: str) -> float:
     """How many millimetres the unit of the coordinates is; new versions write a code first."""
     unit = stated[0] if isinstance(stated, list) and stated else stated
@@ -85,7 +90,7 @@ def write(held: PointFile, like: str) -> str:
     """Points in LPS and millimetres; or another file with these coordinates."""
     points = in_space(in_millimetres(held))[:, ::-1]
     if like:
-        return _rewritten(like, points.tolist())
+        return _rewritten(like, points)
     labels = held.labels or tuple(f"F-{k}" for k in range(1, len(points) + 1))
     controls = [
         {"id": str(k), "label": label, "position": point, "positionStatus": "defined"}
@@ -100,14 +105,17 @@ def write(held: PointFile, like: str) -> str:
     return json.dumps({"@schema": SCHEMA, "markups": [markups]}, indent=2) + "\n"
 
 
-def _rewritten(like: str, points: list[list[float]]) -> str:
-    """A file with other positions, x, y and z in LPS and millimetres, of the points that are placed."""
+def _rewritten(like: str, points: Array) -> str:
+    """A file with other positions, given as x, y and z in LPS and millimetres, of the points that are placed.
+
+    They are written in the file's own system and unit, which the rest of it, such as orientations, is in.
+    """
     held, new = json.loads(like), iter(points)
     for one in held["markups"]:
-        one["coordinateSystem"], one["coordinateUnits"] = "LPS", "mm"
+        scale = _to_millimetres(one, "the file")
         for control in one["controlPoints"]:
             if _placed(control):
-                control["position"] = next(new)
+                control["position"] = (next(new) / scale).tolist()
     return json.dumps(held, indent=2) + "\n"
 
 

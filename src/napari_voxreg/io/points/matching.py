@@ -53,16 +53,25 @@ def read_landmarks(
             f"and {names[1]}; write one line for each place in both files, or label the points alike."
         )
     if first.labels and second.labels:
-        notes += (f"{names[0]} and {names[1]} have no labels in common; paired in their order.",)
+        unclear = [name for name, one in zip(names, (first, second), strict=True) if not _unique(one.labels)]
+        why = f"{' and '.join(names)} have no labels in common"
+        if unclear:
+            why = f"Not every point of {' and '.join(unclear)} has a label of its own"
+        notes += (f"{why}; paired in their order.",)
     return PairFile(first.points, second.points, first.labels, notes)
 
 
 def common_labels(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
     """The labels that both have, in the order of the first; none where a label is empty or there twice."""
-    if any(len(set(labels)) < len(labels) or "" in labels for labels in (first, second)):
+    if not (_unique(first) and _unique(second)):
         return ()
     known = set(second)
     return tuple(label for label in first if label in known)
+
+
+def _unique(labels: Sequence[str]) -> bool:
+    """Whether each label names one point."""
+    return len(set(labels)) == len(labels) and "" not in labels
 
 
 def outside_note(points: Array, grid: Grid, which: str) -> tuple[str, ...]:

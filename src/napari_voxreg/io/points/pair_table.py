@@ -8,7 +8,7 @@ import numpy as np
 
 from ...core.geometry import Array
 from .columns import NAMES, coordinates, labels_in, rows_of, text_of
-from .values import Format, PairFile
+from .values import Format, PairFile, check_finite
 
 SIDES = ("fixed", "moving")
 
@@ -34,6 +34,7 @@ def read(text: str, name: str) -> PairFile:
             f"{name} has {fixed.shape[1]} fixed and {moving.shape[1]} moving coordinates; "
             "give both images the same number."
         )
+    check_finite(np.concatenate([fixed, moving], axis=1), name)
     return PairFile(fixed, moving, labels_in(head, rows[1:]))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...core.geometry import Array
 from .columns import NAMES, coordinates, is_number, labels_in, replaced, rows_of, shape_of, text_of
-from .values import Format, PointFile
+from .values import Format, PointFile, check_finite
 
 
 def _parts(text: str, name: str) -> tuple[list[list[str]], list[list[str]], list[int], str]:
@@ -28,11 +28,12 @@ def read(text: str, name: str) -> PointFile:
     try:
         if not head and len({len(row) for row in rows}) > 1:
             raise ValueError("lines of different lengths")
-        points = shape_of([[float(row[k]) for k in columns] for row in rows])
+        points = shape_of([[float(row[k]) for k in columns] for row in rows], len(columns))
     except (ValueError, IndexError) as error:
         raise ValueError(
             f"{name} is not a table of points; write one point a line, as numbers between commas."
         ) from error
+    check_finite(points, name)
     return PointFile(points, labels_in(head[0], rows) if head else ())
 
 

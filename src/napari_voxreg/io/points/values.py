@@ -144,6 +144,21 @@ def numbers(cells: list[str]) -> Array:
     return np.array([float(cell) for cell in cells])
 
 
+def check_finite(points: Array, what: str) -> None:
+    """Refuse points (N, d) that are NaN or infinite, which lie nowhere.
+
+    Raises
+    ------
+    ValueError
+        If there is one; it says what holds it and which one it is.
+    """
+    wrong = np.flatnonzero(~np.isfinite(points).all(axis=-1))
+    if len(wrong):
+        raise ValueError(
+            f"Point {wrong[0] + 1} of {what} has a coordinate that is not finite; complete or delete it."
+        )
+
+
 def left_out(name: str, count: int, what: str) -> tuple[str, ...]:
     """The note on points that a file marks as not to be used; none for no points."""
     if not count:
