@@ -51,6 +51,6 @@ def test_a_template_of_ones_own(folder: Path, tmp_path: Path) -> None:
 def test_what_is_refused(folder: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     out = tmp_path / "out"
     assert "needs two or more" in refused("cohort", folder / "visit 0*.tif", "-o", out)
-    assert "no scheduler" in refused("cohort", folder, "-o", out, "--scheduler", "cluster")
+    assert "is not a scheduler" in refused("cohort", folder, "-o", out, "--scheduler", "cluster")
     assert "template cannot be" in refused("cohort", folder, "-o", out, "--template", "median")
     assert not out.exists()

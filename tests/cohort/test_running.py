@@ -111,7 +111,10 @@ def test_serial_reports_each_by_its_name() -> None:
 
 
 def test_what_is_refused() -> None:
-    for where, reason in (("cluster", "is no scheduler"), ("tcp://127.0.0.1:9", "No Dask scheduler answers")):
+    for where, reason in (
+        ("cluster", "is not a scheduler"),
+        ("tcp://127.0.0.1:9", "No Dask scheduler answers"),
+    ):
         with pytest.raises(ValueError, match=reason), runner(where, 1):
             pass
 

@@ -138,7 +138,7 @@ def runner(where: str, threads: int) -> Iterator[Serial | Distributed]:
         return
     if where != PROCESSES and "://" not in where:
         raise ValueError(
-            f"{where!r} is no scheduler; give serial, processes, or an address such as tcp://host:8786."
+            f"{where!r} is not a scheduler; give serial, processes, or an address such as tcp://host:8786."
         )
     try:
         from distributed import Client, LocalCluster
@@ -167,12 +167,16 @@ def runner(where: str, threads: int) -> Iterator[Serial | Distributed]:
         yield Distributed(client)
 
 
+def cores() -> int:
+    """Of this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def workers_for(threads: int) -> int:
     """How many registrations of so many threads run at a time here, by the cores and the memory."""
     from distributed.system import MEMORY_LIMIT
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores // threads, int(MEMORY_LIMIT / TASK_MEMORY)))
+    return max(1, min(cores() // threads, int(MEMORY_LIMIT / TASK_MEMORY)))
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress, subprogress
 from ...images.preprocess import block_mean, unit_range
 from ...transforms import warp
-from ..series.aligning import cores, in_threads
+from ..running import cores
+from ..series.aligning import in_threads
 from ..series.frames import Frames
 from ..series.motion import Template
 

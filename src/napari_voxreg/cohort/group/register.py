@@ -15,8 +15,7 @@ from ...core.geometry import Array, Image
 from ...core.progress import Progress, logged, silent, subprogress
 from ...registration.prepare import method_named
 from ...transforms import Affine, Transform
-from ..running import SERIAL, Distributed, Serial, runner
-from ..series.aligning import cores
+from ..running import SERIAL, Distributed, Serial, cores, runner
 from ..series.frames import Frames, Series, frames_of
 from ..series.quality import look, of_looks
 from .choice import compared, ranked
@@ -188,7 +187,7 @@ def _found(
     chosen = work.options
     matrix, order, first = _first_template(work, given, subprogress(progress, 0.0, 0.1))
     found = _linear(work, first, subprogress(progress, 0.1, 0.4))
-    if len(work.usable) < 1:
+    if not work.usable:
         raise ValueError("No image could be aligned; choose another template or linear method.")
     if given is None and chosen.template in ("group", "mean of the best"):
         kept = work.usable
@@ -218,7 +217,7 @@ def _look(work: _Work, progress: Progress) -> None:
             continue
         work.problems.append("")
         work.digests.append(digest(image))
-        looks.append(look(work.frames.pixels(k, work.channel)))
+        looks.append(look(work.frames.placed(image)))
     sentences = {
         "blank": "It shows nothing.",
         "blurred": "It is far less sharp than the others.",

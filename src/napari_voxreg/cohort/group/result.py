@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ...core.geometry import Array, Image
-from ...io.files import check_replaceable, replace_file
+from ...io.files import check_replaceable
 from ...io.images import can_write, write_image
 from ...io.transforms import save_transform, software
 from ...metrics.pair import Scores
 from ...metrics.verdict import Verdict
 from ...transforms import Transform
+from ..files import write_csv, write_record
 
 RECORD, TABLE = "cohort.json", "cohort.csv"
 FORMAT = "napari-voxreg cohort"
@@ -161,9 +158,7 @@ class CohortResult:
                 save_transform(
                     member.transform, folder / "images" / name / "transform.h5", self.template.grid
                 )
-        text = StringIO()
-        csv.writer(text, lineterminator="\n").writerows(self.table())
-        replace_file(folder / TABLE, partial(Path.write_text, data=text.getvalue(), encoding="utf-8"))
+        write_csv(folder / TABLE, self.table())
         record = {
             "format": FORMAT,
             "version": 1,
@@ -180,8 +175,7 @@ class CohortResult:
             "notes": list(self.notes),
             "software": dict(self.software),
         }
-        text_record = json.dumps(record, indent=1)
-        replace_file(folder / RECORD, partial(Path.write_text, data=text_record, encoding="utf-8"))
+        write_record(folder / RECORD, record)
         return folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...core.geometry import Array
-from ...core.progress import Progress, subprogress
+from ...core.progress import Progress, silent, subprogress
 from .consensus import Edge, consensus
 from .frames import Frames
 from .motion import Kind, Match, Template, resampled
@@ -63,11 +62,6 @@ class Job:
     def template(self, pixels: Array, finest: int = 1) -> Template:
         """A template of the job's kind."""
         return Template(pixels, self.frames.grid, self.kind, finest)
-
-
-def cores() -> int:
-    """Of this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_threads(
@@ -187,7 +181,7 @@ def mean_of(
     size = AHEAD * job.workers
     for start in range(0, len(chosen), size):
         part = chosen[start : start + size]
-        for image, inside in in_threads(warped, part, job.workers, _quiet, ""):
+        for image, inside in in_threads(warped, part, job.workers, silent, ""):
             total += image
             count += inside
         if progress is not None:
@@ -224,7 +218,3 @@ def along(
                 best[k] = max(best[k], match.correlation)
     matrices = consensus(edges, job.frames.count, reference, job.frames.grid, job.kind)
     return [None if m is None else Match(m, float(c), 1.0) for m, c in zip(matrices, best, strict=True)]
-
-
-def _quiet(fraction: float | None, message: str, metric: float | None = None) -> None:
-    """Of a part that reports by itself."""

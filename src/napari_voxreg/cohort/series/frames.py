@@ -67,7 +67,10 @@ class Frames:
 
     def pixels(self, number: int, channel: int | str | None = None) -> Array:
         """The pixels of `image` on `grid`."""
-        image = self.image(number, channel)
+        return self.placed(self.image(number, channel))
+
+    def placed(self, image: Image) -> Array:
+        """The pixels on `grid` of a frame that `image` gave."""
         if not self.alike and not image.grid.same_as(self.grid):
             image = warp(image, None, self.grid, fill=None)
         return np.ascontiguousarray(image.data, dtype=np.float32)

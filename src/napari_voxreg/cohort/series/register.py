@@ -16,7 +16,8 @@ from ...methods.base import Method
 from ...registration.prepare import method_named
 from ...registration.register import register
 from ...transforms import Affine, Transform, warp
-from .aligning import Job, against_mean, against_one, along, cores, looked_at, mean_of
+from ..running import cores
+from .aligning import Job, against_mean, against_one, along, looked_at, mean_of
 from .bridging import bridged, smoothed
 from .frames import Frames, Series, frames_of
 from .motion import Match

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +12,14 @@ import numpy as np
 
 from ...core.geometry import Array, Grid, Image, short_unit
 from ...core.progress import Progress, silent
-from ...io.files import check_replaceable, replace_file
+from ...io.files import check_replaceable
 from ...io.guards import read_json, reading
 from ...io.series import with_time
 from ...io.transforms import load_transform, save_transform, software
 from ...registration.apply import Background, Warper, fill_of
 from ...transforms import Affine, Interpolation, Transform
 from ...transforms.records import grid_from_record, grid_to_record
+from ..files import write_csv, write_record
 from .frames import Frames, Series, frames_of
 from .quality import Problem
 
@@ -252,12 +249,8 @@ class SeriesResult:
                 for frame, member in zip(self.frames, members, strict=True)
             ],
         }
-        text = StringIO()
-        csv.writer(text, lineterminator="\n").writerows(self.table())
-        replace_file(folder / TABLE, partial(Path.write_text, data=text.getvalue(), encoding="utf-8"))
-        replace_file(
-            folder / RECORD, partial(Path.write_text, data=json.dumps(record, indent=1), encoding="utf-8")
-        )
+        write_csv(folder / TABLE, self.table())
+        write_record(folder / RECORD, record)
         return folder
 
 
