@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.geometry import Array, Image
+from . import itk_files
 from .headers import Refused
 
 POSITION, ORIENTATION = "0020|0032", "0020|0037"
@@ -130,12 +131,8 @@ def sorted_slices(files: Sequence[str], name: str) -> Slices:
 
 def _place(file: str) -> tuple[list[float], list[float]] | None:
     """The two in-plane directions (6 numbers) and the position (3) of a slice; None where it does not say."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(file)
     try:
-        reader.ReadImageInformation()
+        reader = itk_files.read_header(Path(file))
         orientation, position = (
             [float(number) for number in reader.GetMetaData(tag).split("\\")]
             for tag in (ORIENTATION, POSITION)

@@ -18,6 +18,7 @@ from PIL import Image
 from tifffile import TiffFile
 
 from ..core.geometry import Array
+from . import itk_files
 from .guards import check_claim, check_regular, quiet_tifffile
 
 NIBABEL = (".mgh", ".mgz", ".mnc")
@@ -139,10 +140,8 @@ def _itk_size(path: Path) -> int:
     """Bytes of the pixels by the header that ITK reads; 0 if it reads none."""
     import SimpleITK as sitk
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        reader = itk_files.read_header(path)
     except RuntimeError:  # said by whoever reads the pixels
         return 0
     kind = sitk.GetPixelIDValueAsString(reader.GetPixelIDValue())

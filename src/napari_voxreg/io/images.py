@@ -15,6 +15,7 @@ import numpy as np
 from ..core.disk import DiskFull, check_utf8
 from ..core.geometry import Array, Grid, Image, unit_factor
 from ..core.pixels import with_nan, with_opacity
+from . import itk_files
 from .brain_volumes import FREESURFER, MINC
 from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
@@ -116,9 +117,7 @@ def read_series(folder: Path | str) -> list[Image]:
 
         if len(slices.files) == 1:  # which may hold many slices
             return read_medical(Path(slices.files[0]))
-        reader = sitk.ImageSeriesReader()
-        reader.SetFileNames(slices.files)
-        return slices.placed(image_from_itk(reader.Execute()))
+        return slices.placed(image_from_itk(itk_files.read_slices(slices.files)))
 
     files = [sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), one) for one in series]
     images = [_guarded(partial(read, slices=sorted_slices(names, folder.name)), folder) for names in files]
@@ -265,7 +264,6 @@ def _read_plain(path: Path) -> Image:
 
 
 def _write_medical(image: Image, path: Path) -> None:
-    import SimpleITK as sitk
 
     from ..transforms.itk import image_to_itk
 
@@ -277,7 +275,7 @@ def _write_medical(image: Image, path: Path) -> None:
         floats = image.data.dtype.kind == "f"
         image = image.with_data(with_nan(image.data) if floats else image.data.filled())
     written = image_to_itk(image)
-    sitk.WriteImage(written, str(path), useCompression=True)
+    itk_files.write_image(written, path)
     if not _is_whole(path, written):
         raise OSError("it was cut off")
 
@@ -299,7 +297,7 @@ def _is_whole(path: Path, image: Any) -> bool:
     pixels = sitk.GetArrayViewFromImage(image)
     if ending_of(path) == ".nii":
         return path.stat().st_size >= 352 + pixels.nbytes  # a header, and what is not compressed
-    found = sitk.ReadImage(str(path))
+    found = itk_files.read_image(path)
     return np.array_equal(sitk.GetArrayViewFromImage(found), pixels, equal_nan=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import shutil
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import numpy as np
 
 from ..core.disk import full_disk_named, scratch_folder
 from ..core.geometry import Image
+from . import itk_files
 from .brain_volumes import FREESURFER, MINC, read_volume
 from .dicom import Slices, is_dicom, sorted_slices
 from .headers import copy_nifti
@@ -22,8 +22,6 @@ from .two_files import HEADERS, PIXELS, joined
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-
-_one_at_a_time = threading.Lock()
 
 
 def read_medical(path: Path) -> Image:
@@ -36,7 +34,6 @@ def read_medical(path: Path) -> Image:
     RuntimeError
         By ITK, if it is damaged.
     """
-    import SimpleITK as sitk
 
     name = path.name.lower()
     if name.endswith(".nii.gz"):
@@ -58,7 +55,7 @@ def read_medical(path: Path) -> Image:
     if name.endswith(FREESURFER + MINC):
         return read_volume(path)
     slices = sorted_slices([str(path)], path.name) if is_dicom(path) else Slices((str(path),))
-    return slices.placed(_as_image(sitk.ReadImage(str(path)), path.name))
+    return slices.placed(_as_image(itk_files.read_image(path), path.name))
 
 
 def _as_image(found: sitk.Image, name: str) -> Image:
@@ -76,7 +73,6 @@ def _as_image(found: sitk.Image, name: str) -> Image:
 
 def _read_nifti(path: Path, name: str) -> Image:
     """A .nii file, which lies where its header says, not where ITK puts it."""
-    import SimpleITK as sitk
 
     header = read_header(path)
     if is_second(header):
@@ -86,7 +82,7 @@ def _read_nifti(path: Path, name: str) -> Image:
                 write_first(path, header, first, name)
             return _read_nifti(first, name)
     try:
-        image = _as_image(_read_quietly(path), name)
+        image = _as_image(itk_files.read_image(path, quiet=True), name)
     except RuntimeError as error:
         if "orthonormal" not in str(error):
             raise
@@ -95,18 +91,5 @@ def _read_nifti(path: Path, name: str) -> Image:
             with full_disk_named(folder.parent):
                 shutil.copyfile(path, unplaced)
             blank_placement(unplaced)
-            image = _as_image(sitk.ReadImage(str(unplaced)), name)
+            image = _as_image(itk_files.read_image(unplaced), name)
     return placed(with_lost(image, path, header), header, name)
-
-
-def _read_quietly(path: Path) -> sitk.Image:
-    """Read without ITK's own warnings on the terminal: what contradicts itself is in the image's notes."""
-    import SimpleITK as sitk
-
-    with _one_at_a_time:  # the switch is one for the whole process
-        shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-        sitk.ProcessObject.SetGlobalWarningDisplay(False)
-        try:
-            return sitk.ReadImage(str(path))
-        finally:
-            sitk.ProcessObject.SetGlobalWarningDisplay(shown)

@@ -13,6 +13,7 @@ from tifffile import TiffFile
 
 from ...core.geometry import Array, Grid, Image
 from ...core.pixels import counted
+from .. import itk_files
 from ..flo import read_flo
 from ..guards import check_regular, quiet_tifffile, reading
 from ..headers import check_image
@@ -220,12 +221,7 @@ def _ndim(source: Path | Image) -> int | None:
                 axes = zip(series.axes, series.shape, strict=True)
                 return sum(axis in "YX" or (n > 1 and axis not in "TCS") for axis, n in axes)
         if ending in MEDICAL:
-            import SimpleITK as sitk
-
-            reader = sitk.ImageFileReader()
-            reader.SetFileName(str(source))
-            reader.ReadImageInformation()
-            sizes = [n for n in reader.GetSize()[:3] if n > 1]
+            sizes = [n for n in itk_files.read_header(source).GetSize()[:3] if n > 1]
             return max(2, len(sizes))
     except Exception:  # noqa: BLE001 (libraries fail in any way on a damaged file)
         return None

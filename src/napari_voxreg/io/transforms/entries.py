@@ -13,6 +13,7 @@ import numpy as np
 from ...core.geometry import Array, Grid
 from ...transforms import Affine, BSpline, Displacement, Transform
 from ...transforms.itk_parameters import bspline_from_parameters, displacement_from_parameters
+from .. import itk_files
 from ..files import replace_file
 from ..guards import check_regular, reading
 from .base import Grids
@@ -139,7 +140,6 @@ def write_itk(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]
     ValueError
         If ITK writes no such file, or has not the transform and the fixed image's grid is not known.
     """
-    import SimpleITK as sitk
 
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(
@@ -154,7 +154,7 @@ def write_itk(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]
         raise ValueError(f"{path.name} cannot hold this transform, which is not affine; write .h5 instead.")
     # What ITK has needs no grid.
     native = transform.to_itk(grids.fixed or Grid.from_spacing((1,) * transform.ndim))
-    replace_file(path, lambda target: sitk.WriteTransform(native, str(target)))
+    replace_file(path, lambda target: itk_files.write_transform(native, target))
     return (
         ()
         if transform.exact_in_itk

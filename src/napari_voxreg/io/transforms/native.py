@@ -17,6 +17,7 @@ from ...core.geometry import Array, Grid
 from ...transforms import READERS, BSpline, Displacement, Transform, chain
 from ...transforms.base import Record
 from ...transforms.records import grid_from_record, grid_to_record
+from .. import itk_files
 from ..files import replace_file
 from ..guards import check_regular, exists, read_json, reading
 from .formats.itk_hdf5 import read_members
@@ -35,9 +36,7 @@ def save_native(
     check_record(path)
 
     def write(target: Path) -> None:
-        import SimpleITK as sitk
-
-        sitk.WriteTransform(transform.to_itk(grid), str(target))
+        itk_files.write_transform(transform.to_itk(grid), target)
         # ITK does not report all that a full disk cuts off, and HDF5 finds it only in the open file.
         with h5py.File(target) as file:
             file.visititems(_read_whole)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ....core.geometry import Grid
 from ....transforms import Affine, Composite, Displacement, Transform, chain, displacement_on
 from ....transforms.affine import fit_points
+from ... import itk_files
 from ...files import replace_file
 from ...images import write_image
 from ..base import Found, Grids, head_of
@@ -209,7 +210,5 @@ def _last_affine(transform: Transform, grid: Grid) -> Affine:
 
 
 def _write_affine(affine: Affine, path: Path) -> None:
-    import SimpleITK as sitk
-
     native = affine.to_itk()
-    replace_file(path, lambda target: sitk.WriteTransform(native, str(target)))
+    replace_file(path, lambda target: itk_files.write_transform(native, target))
