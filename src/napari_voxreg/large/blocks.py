@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -48,6 +48,7 @@ class BlockWarper:
     interpolation: Interpolation
     fill: float
     memory: float = MEMORY
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def __call__(self, grid: Grid, box: Sequence[slice], level: int, time: int = 0) -> Array:
         """The pixels of a block, shape (*shape of the box, channels if any).
@@ -64,8 +65,8 @@ class BlockWarper:
             Number of the time point.
         """
         image, block = self.image.frames(time)[level], cut(grid, box)
-        field = self._field(block)
-        source = needed(field, block, image.grid)
+        moved = self._displacements(block)
+        source = needed(moved, block, image.grid)
         channels = image.channels or 1
         room = self.memory / (8 * channels * max(4, self.image.dtype.itemsize))
         large = source is not None and math.prod(s.stop - s.start for s in source) > room
@@ -76,9 +77,9 @@ class BlockWarper:
             halves = slice(box[axis].start, middle), slice(middle, box[axis].stop)
             parts = [self(grid, [*box[:axis], half, *box[axis + 1 :]], level, time) for half in halves]
             return np.concatenate(parts, axis=axis)
-        return resampled_part(image, source, field, block, self.interpolation, self.fill)
+        return resampled_part(image, source, moved, block, self.interpolation, self.fill)
 
-    def _field(self, block: Grid) -> Array:
+    def _displacements(self, block: Grid) -> Array:
         """World displacements at the nodes of a block."""
         if not self.transform.exact_in_itk:
             return displacement_on(self.transform, block)
@@ -91,10 +92,6 @@ class BlockWarper:
     def _itk(self) -> sitk.Transform:
         """The transform for ITK, made once: large fields are copied there."""
         return self.transform.to_itk(self.image.grid)
-
-    @cached_property
-    def _lock(self) -> Lock:
-        return Lock()
 
 
 def block_sides(grid: Grid, channels: int | None, itemsize: int, memory: float) -> tuple[int, ...]:

@@ -106,6 +106,56 @@ def apply_large(
     """
     report = silent if progress is None else progress
     output = Path(output)
+    plan = planned(transform, moving, fixed, interpolation, background, memory)
+    image, grid, labels = plan.warper.image, plan.grid, plan.labels
+    _check(image, grid, output, version)
+    parts = [Part("", plan.warper, labels)]
+    notes = [*plan.notes]
+    if image.labels and output.suffix.lower() in ZARR:
+        for name, one in image.labels.items():
+            own = BlockWarper(one.in_world_of(grid), plan.warper.transform, "nearest", 0.0, memory)
+            parts.append(Part(f"labels/{name}", own, True))
+    elif image.labels:
+        notes.append(f"TIFF holds no labels beside the image: {', '.join(image.labels)} were left out.")
+    grids = pyramid_of(grid)
+    work = _work(parts, grids, version, output)
+    with scratch_for(output, work) as scratch:
+        made = _written(parts, grids, output, version, scratch, report)
+        made.replace(output)
+    written = open_large(output, labels)
+    return replace(written, notes=tuple(dict.fromkeys((*notes, *written.notes))))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is warped onto which grid.
+
+    Parameters
+    ----------
+    warper : BlockWarper
+    grid : Grid
+        Of the finest level of the result.
+    labels : bool
+        Whether the image shows labels.
+    notes : tuple of str
+        What a user should know of the image and the transform.
+    """
+
+    warper: BlockWarper
+    grid: Grid
+    labels: bool
+    notes: tuple[str, ...]
+
+
+def planned(
+    transform: Applicable,
+    moving: Source,
+    fixed: Source | Grid | None,
+    interpolation: Interpolation,
+    background: Background,
+    memory: float = MEMORY,
+) -> Plan:
+    """Check what is to be warped; the parameters are those of `apply_large`."""
     if interpolation not in INTERPOLATIONS:
         raise ValueError(
             f"The interpolation cannot be {interpolation!r:.60}; choose from: {', '.join(INTERPOLATIONS)}."
@@ -113,26 +163,18 @@ def apply_large(
     labels = interpolation in ("nearest", "vote")
     image = open_large(moving, labels)
     pair = open_transform(transform)
-    grid = _target(fixed, pair.fixed)
-    ready = warper(pair, "moving -> fixed", grid, interpolation)
-    image = image.in_world_of(ready.grid)
-    _check(image, ready.grid, output, version)
+    ready = warper(pair, "moving -> fixed", _target(fixed, pair.fixed), interpolation)
+    axes, grid = image.finest.ndim, ready.grid
+    if axes != grid.ndim:
+        raise ValueError(
+            f"{image.name} is {axes}D and the transform {grid.ndim}D; give an image with as many axes."
+        )
+    if image.dtype.kind not in "biuf":
+        raise ValueError(f"{image.name} has {image.dtype} pixels; give an image of integers or real numbers.")
+    image = image.in_world_of(grid)
     fill = fill_of(image.finest, interpolation, background)
-    parts = [Part("", BlockWarper(image, ready.transform, interpolation, fill, memory), labels)]
-    notes = [*image.notes, *ready.notes]
-    if image.labels and output.suffix.lower() in ZARR:
-        for name, one in image.labels.items():
-            own = BlockWarper(one.in_world_of(ready.grid), ready.transform, "nearest", 0.0, memory)
-            parts.append(Part(f"labels/{name}", own, True))
-    elif image.labels:
-        notes.append(f"TIFF holds no labels beside the image: {', '.join(image.labels)} were left out.")
-    grids = pyramid_of(ready.grid)
-    work = _work(parts, grids, version, output)
-    with scratch_for(output, work) as scratch:
-        made = _written(parts, grids, output, version, scratch, report)
-        made.replace(output)
-    written = open_large(output, labels)
-    return replace(written, notes=tuple(dict.fromkeys((*notes, *written.notes))))
+    blocks = BlockWarper(image, ready.transform, interpolation, fill, memory)
+    return Plan(blocks, grid, labels, (*image.notes, *ready.notes))
 
 
 def _target(fixed: Source | Grid | None, known: Grid | None) -> Grid:
@@ -149,13 +191,6 @@ def _target(fixed: Source | Grid | None, known: Grid | None) -> Grid:
 def _check(image: LargeImage, grid: Grid, output: Path, version: str) -> None:
     """Refuse what cannot be written, before any work."""
     ending = output.suffix.lower()
-    axes = image.finest.ndim
-    if axes != grid.ndim:
-        raise ValueError(
-            f"{image.name} is {axes}D and the transform {grid.ndim}D; give an image with as many axes."
-        )
-    if image.dtype.kind not in "biuf":
-        raise ValueError(f"{image.name} has {image.dtype} pixels; give an image of integers or real numbers.")
     if version not in VERSIONS:
         raise ValueError(f"OME-Zarr is not written in version {version!r:.20}; choose 0.4 or 0.5.")
     if ending in ZARR:
@@ -202,7 +237,7 @@ def _written(
     report = subprogress(progress, 0.0, 1.0 if zarr else WARPED)
     for k, part in enumerate(parts):
         image = part.warper.image
-        writer = ZarrWriter(root / part.name, grids, image.dtype, image.channels, _times(image), version)
+        writer = ZarrWriter(root / part.name, grids, image.dtype, image.channels, times_of(image), version)
         stage = subprogress(report, k / len(parts), (k + 1) / len(parts))
         _write_levels(part, writer, scratch, stage)
         writer.describe(part.name.rpartition("/")[2] or image.name, part.labels)
@@ -216,7 +251,7 @@ def _written(
     return file
 
 
-def _times(image: LargeImage) -> tuple[int, float, float] | None:
+def times_of(image: LargeImage) -> tuple[int, float, float] | None:
     """Number, distance and first of the time points."""
     if image.times is None:
         return None
