@@ -82,4 +82,5 @@ def run(options: argparse.Namespace) -> None:
         if not options.no_images:
             result.save_images(frames, folder, subprogress(progress, REGISTERED, 1.0))
     rows = [[row[k] for k in SHOWN] for row in result.table()]
-    print("\n".join([text_table(rows, 2), "", *result.notes, f"Wrote the cohort to {folder}."]))
+    said = [result.sentence, *result.notes, f"Wrote the cohort to {folder}."]
+    print("\n".join([text_table(rows, 2), "", *said]))

@@ -6,12 +6,8 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ... import figures
-from ...core.geometry import short_unit
 from ...core.progress import subprogress
 from ...io.files import check_inputs_kept, check_outputs
 from ..options import (
@@ -24,9 +20,6 @@ from ..options import (
     run_options,
 )
 from ..terminal import progress_bar
-
-if TYPE_CHECKING:
-    from ...cohort.series import SeriesResult
 
 CURVES = "motion.png"
 WARPED = 0.85  # of the time until the motion is known
@@ -95,17 +88,4 @@ def run(options: argparse.Namespace) -> None:
         figures.save(figures.motion(result), folder / CURVES)
         if outputs:
             write_aligned(result, frames, outputs, subprogress(progress, WARPED, 1.0))
-    print("\n".join(_summary(result, folder)))
-
-
-def _summary(result: SeriesResult, folder: Path) -> list[str]:
-    """What was found, in a few lines."""
-    moved = np.linalg.norm(result.translations - np.median(result.translations, axis=0), axis=1)
-    unit = short_unit(result.grid.units[0])
-    turned = np.abs(result.rotations - np.median(result.rotations, axis=0)).max()
-    lines = [
-        f"{len(result)} frames aligned in {result.seconds:.1f} s: they move by {np.median(moved):.3g} {unit} "
-        f"(median), {moved.max():.3g} {unit} at most, and rotate by up to {turned:.2g} degrees.",
-        *result.notes,
-    ]
-    return [*lines, f"Wrote the motion to {folder}."]
+    print("\n".join([result.sentence, *result.notes, f"Wrote the motion to {folder}."]))

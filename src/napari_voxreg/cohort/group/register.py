@@ -20,6 +20,7 @@ from ..series.frames import Frames, Series
 from ..series.quality import look, of_looks
 from .choice import compared, ranked
 from .options import CohortOptions
+from .report import REPORT, check_report, write_report
 from .result import CohortResult, Member
 from .sources import cohort_frames
 from .store import Found, Store, digest, key
@@ -147,7 +148,8 @@ def register_cohort(
         Which channel drives; luminance by default.
     folder : path, optional
         Keeps what was found in ``folder/work``, so that a run that was broken off goes on, and a repeated one
-        does only what has changed. `CohortResult.save` writes the rest there.
+        does only what has changed; and ``report.html``, a page on all images. `CohortResult.save` writes the
+        rest there.
     pattern : str, optional
         A regular expression that reads patient, side and date in the names, see `cohort_frames`.
     scheduler : str
@@ -180,6 +182,8 @@ def register_cohort(
     frames = cohort_frames(images, pattern)
     if chosen.image >= frames.count:
         raise ValueError(f"There is no image {chosen.image}; choose from 0 to {frames.count - 1}.")
+    if folder is not None:
+        check_report(Path(folder) / REPORT)
     began = time.perf_counter()
     store = Store(None if folder is None else Path(folder) / "work")
     count = threads or (cores() if scheduler == SERIAL else 1)
@@ -188,12 +192,11 @@ def register_cohort(
         work = _Work(frames, chosen, channel, seed, device, store, [], seconds, [], run, count, arrived)
         _look(work, subprogress(report, 0.0, 0.05))
         matrix, first, found = _found(work, template, subprogress(report, 0.05, 0.9))
-        members = _members(work, first, found, subprogress(report, 0.9, 1.0))
+        members = _members(work, first, found, subprogress(report, 0.9, 0.95))
     usable = work.usable
     transforms = [found[k] for k in usable]
     mean = mean_image((work.image(k) for k in usable), transforms, first.grid)
-    report(1.0, "done")
-    return CohortResult(
+    result = CohortResult(
         first,
         members,
         {**chosen.as_dict(), "channel": channel, "seed": seed, "threads": count},
@@ -204,6 +207,10 @@ def register_cohort(
         time.perf_counter() - began,
         _notes(work),
     )
+    if folder is not None:
+        write_report(result, frames, Path(folder) / REPORT, progress=subprogress(report, 0.95, 1.0))
+    report(1.0, "done")
+    return result
 
 
 def _found(

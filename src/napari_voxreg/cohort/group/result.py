@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...core.geometry import Array, Image
 from ...core.progress import Progress, silent
@@ -75,22 +78,27 @@ class Member:
         """Whether it takes part in means."""
         return not self.problem
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers of its row of the table, `COLUMNS` from the fourth on; NaN where there are none."""
+        if self.before is None or self.after is None or self.verdict is None:
+            return (*[math.nan] * 8, self.seconds)
+        return (
+            self.verdict.before,
+            self.verdict.after,
+            self.before.whole["ssim"],
+            self.after.whole["ssim"],
+            self.before.overlap["ssim"],
+            self.after.overlap["ssim"],
+            100 * self.after.overlap_fraction,
+            self.after.folded,
+            self.seconds,
+        )
+
     def cells(self) -> list[str]:
         """Its row of the table, see `COLUMNS`."""
-        numbers = [math.nan] * 8
-        if self.before is not None and self.after is not None and self.verdict is not None:
-            numbers = [
-                self.verdict.before,
-                self.verdict.after,
-                self.before.whole["ssim"],
-                self.after.whole["ssim"],
-                self.before.overlap["ssim"],
-                self.after.overlap["ssim"],
-                100 * self.after.overlap_fraction,
-                self.after.folded,
-            ]
         verdict = "" if self.verdict is None else self.verdict.outcome
-        return [self.name, verdict, self.problem, *(f"{x:.4g}" for x in [*numbers, self.seconds])]
+        return [self.name, verdict, self.problem, *(f"{number:.4g}" for number in self.numbers)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +142,19 @@ class CohortResult:
     def transforms(self) -> tuple[Transform | None, ...]:
         """One an image, from the template to it."""
         return tuple(member.transform for member in self.members)
+
+    @property
+    def sentence(self) -> str:
+        """How many images were aligned, and how well they match the template before and after."""
+        judged = [one.verdict for one in self.members if one.verdict is not None]
+        text = f"{len(judged)} of {len(self.members)} images aligned in {self.seconds:.1f} s"
+        if not judged:
+            return f"{text}."
+        counts = Counter(verdict.outcome for verdict in judged)
+        outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common())
+        before = np.nanmedian([verdict.before for verdict in judged])
+        after = np.nanmedian([verdict.after for verdict in judged])
+        return f"{text}: {outcomes}; median {judged[0].measure} {before:.3f} -> {after:.3f}."
 
     def table(self) -> list[list[str]]:
         """A row an image, after one of headings."""
