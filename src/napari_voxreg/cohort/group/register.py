@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from ...core.progress import Progress, logged, silent, subprogress
 from ...registration.prepare import method_named
 from ...transforms import Affine, Transform
 from ..running import SERIAL, Distributed, Serial, cores, runner
-from ..series.frames import Frames, Series, frames_of
+from ..series.frames import Frames, Series
 from ..series.quality import look, of_looks
 from .choice import compared, ranked
 from .options import CohortOptions
+from .report import REPORT, check_report, write_report
 from .result import CohortResult, Member
+from .sources import cohort_frames
 from .store import Found, Store, digest, key
 from .tasks import Measured, Outcome, measure, registration
 from .unbiased import (
@@ -34,8 +36,14 @@ from .unbiased import (
 
 log = logging.getLogger(__name__)
 
+Arrived = Callable[[int, Member], None]
+
 LINEAR_ROUNDS = 2  # of a group: the mean of the images in place is sharper than any first template
 CENTRED = 0.02  # pixels of mean displacement at which a template is left as it is
+
+
+def ignored(number: int, member: Member) -> None:
+    """What becomes of rows that nobody watches."""
 
 
 @dataclass(eq=False)
@@ -53,10 +61,19 @@ class _Work:
     digests: list[str]
     runner: Serial | Distributed
     threads: int
+    arrived: Arrived
 
     @property
     def usable(self) -> list[int]:
         return [k for k, problem in enumerate(self.problems) if not problem]
+
+    def member(self, number: int, transform: Transform | None, scores: Measured | None = None) -> Member:
+        """The row of an image, as far as it is known."""
+        before, after, verdict = scores or (None, None, None)
+        about = self.seconds[number], self.problems[number]
+        parts = self.frames.parts[number] if self.frames.parts else None
+        said = (parts.patient, parts.laterality, parts.date) if parts is not None and parts.read else ()
+        return Member(self.frames.name(number), transform, before, after, verdict, *about, *said)
 
     def image(self, number: int) -> Image:
         """An image, its driving channel."""
@@ -90,6 +107,7 @@ class _Work:
             else:
                 kept = outcome.transform, outcome.notes
                 found[number] = self.store.keep(keys[number], template.grid, kept)
+            self.arrived(number, self.member(number, outcome.transform))
 
         arguments = (
             (template, self.image(k), method, initial.get(k), self.seed, self.device, self.threads)
@@ -107,18 +125,21 @@ def register_cohort(
     template: Image | None = None,
     channel: int | str | None = None,
     folder: Path | str | None = None,
+    pattern: str | None = None,
     scheduler: str = SERIAL,
     threads: int | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Progress | None = None,
+    arrived: Arrived = ignored,
 ) -> CohortResult:
     """Bring many images onto one template.
 
     Parameters
     ----------
     images : sequence of Image or of path, or path
-        The images, or a folder or a pattern with ``*``. They need not have the same size.
+        The images; a folder, a list of paths or file names with ``*``, see `cohort_frames`. They need not
+        have the same size.
     options : CohortOptions or mapping, optional
         What the template is, and how images are brought onto it.
     template : Image, optional
@@ -127,7 +148,10 @@ def register_cohort(
         Which channel drives; luminance by default.
     folder : path, optional
         Keeps what was found in ``folder/work``, so that a run that was broken off goes on, and a repeated one
-        does only what has changed. `CohortResult.save` writes the rest there.
+        does only what has changed; and ``report.html``, a page on all images. `CohortResult.save` writes the
+        rest there.
+    pattern : str, optional
+        A regular expression that reads patient, side and date in the names, see `cohort_frames`.
     scheduler : str
         Where registrations run: "serial", "processes" of this machine, or the address of a Dask scheduler
         such as "tcp://host:8786". The result is the same to the bit for the same number of threads.
@@ -137,6 +161,9 @@ def register_cohort(
         As in `register`.
     progress : Progress, optional
         Called as the work goes on; raises `Cancelled` to stop it.
+    arrived : callable, optional
+        Called with the number and the row of an image, in this thread, whenever more is known of it: it is
+        unusable, it was aligned or deformed, or measured.
 
     Returns
     -------
@@ -152,22 +179,24 @@ def register_cohort(
     """
     report = logged(silent if progress is None else progress, log)
     chosen = options if isinstance(options, CohortOptions) else CohortOptions.from_dict(options or {})
-    frames = images if isinstance(images, Frames) else frames_of(images)
+    frames = cohort_frames(images, pattern)
     if chosen.image >= frames.count:
         raise ValueError(f"There is no image {chosen.image}; choose from 0 to {frames.count - 1}.")
+    if folder is not None:
+        check_report(Path(folder) / REPORT)
     began = time.perf_counter()
     store = Store(None if folder is None else Path(folder) / "work")
     count = threads or (cores() if scheduler == SERIAL else 1)
     with runner(scheduler, count) as run:
-        work = _Work(frames, chosen, channel, seed, device, store, [], [0.0] * frames.count, [], run, count)
+        seconds = [0.0] * frames.count
+        work = _Work(frames, chosen, channel, seed, device, store, [], seconds, [], run, count, arrived)
         _look(work, subprogress(report, 0.0, 0.05))
         matrix, first, found = _found(work, template, subprogress(report, 0.05, 0.9))
-        members = _members(work, first, found, subprogress(report, 0.9, 1.0))
+        members = _members(work, first, found, subprogress(report, 0.9, 0.95))
     usable = work.usable
     transforms = [found[k] for k in usable]
     mean = mean_image((work.image(k) for k in usable), transforms, first.grid)
-    report(1.0, "done")
-    return CohortResult(
+    result = CohortResult(
         first,
         members,
         {**chosen.as_dict(), "channel": channel, "seed": seed, "threads": count},
@@ -178,6 +207,10 @@ def register_cohort(
         time.perf_counter() - began,
         _notes(work),
     )
+    if folder is not None:
+        write_report(result, frames, Path(folder) / REPORT, progress=subprogress(report, 0.95, 1.0))
+    report(1.0, "done")
+    return result
 
 
 def _found(
@@ -224,6 +257,7 @@ def _look(work: _Work, progress: Progress) -> None:
     }
     for k, problem in enumerate(of_looks(looks)):
         work.problems[k] = work.problems[k] or sentences.get(problem, "")
+        work.arrived(k, work.member(k, None))
     if len(work.usable) < 2:
         raise ValueError(f"Only {len(work.usable)} of {work.frames.count} images are usable; give others.")
 
@@ -262,9 +296,11 @@ def _linear(work: _Work, template: Image, progress: Progress) -> dict[int, Trans
     found, failures = work.run(template, work.usable, method, {}, "aligning", progress)
     for k, failure in failures.items():
         work.problems[k] = failure
+        work.arrived(k, work.member(k, None))
     for k, (_, notes) in found.items():
         if any(note.startswith("No reliable pose") for note in notes):
             work.problems[k] = "No reliable pose was found."
+            work.arrived(k, work.member(k, None))
     return {k: transform for k, (transform, _) in found.items()}
 
 
@@ -340,13 +376,14 @@ def _members(
     scores: dict[int, Measured] = {}
     arguments = ((template, work.image(k), found[k], work.seed, work.threads) for k in numbers)
     names = [f"measuring {frames.name(k)}" for k in numbers]
-    work.runner.each(measure, arguments, names, progress, lambda k, row: scores.update({numbers[k]: row}))
-    members = []
-    for k in range(frames.count):
-        before, after, verdict = scores.get(k, (None, None, None))
-        about = work.seconds[k], work.problems[k]
-        members.append(Member(frames.name(k), found.get(k), before, after, verdict, *about))
-    return tuple(members)
+
+    def done(place: int, measured: Measured) -> None:
+        number = numbers[place]
+        scores[number] = measured
+        work.arrived(number, work.member(number, found[number], measured))
+
+    work.runner.each(measure, arguments, names, progress, done)
+    return tuple(work.member(k, found.get(k), scores.get(k)) for k in range(frames.count))
 
 
 def _notes(work: _Work) -> tuple[str, ...]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...core.geometry import Array, Image
+from ...core.progress import Progress, silent
 from ...io.files import check_replaceable
-from ...io.images import can_write, write_image
+from ...io.images import WRITTEN, ending_of, write_like
 from ...io.transforms import save_transform, software
 from ...metrics.pair import Scores
 from ...metrics.verdict import Verdict
-from ...transforms import Transform
+from ...transforms import Transform, warp
 from ..files import write_csv, write_record
+from ..series.frames import Frames
 
 RECORD, TABLE = "cohort.json", "cohort.csv"
 FORMAT = "napari-voxreg cohort"
@@ -34,6 +39,7 @@ COLUMNS = (
     "folding %",
     "seconds",
 )
+NAMED = ("patient", "side", "date")  # columns where the names say these
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +58,8 @@ class Member:
         Of all its registrations.
     problem : str
         Why it is unusable, in one sentence; empty where it is not.
+    patient, side, date : str
+        What its name says, as it is written there; empty where it does not.
     """
 
     name: str
@@ -61,28 +69,36 @@ class Member:
     verdict: Verdict | None = None
     seconds: float = 0.0
     problem: str = ""
+    patient: str = ""
+    side: str = ""
+    date: str = ""
 
     @property
     def usable(self) -> bool:
         """Whether it takes part in means."""
         return not self.problem
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers of its row of the table, `COLUMNS` from the fourth on; NaN where there are none."""
+        if self.before is None or self.after is None or self.verdict is None:
+            return (*[math.nan] * 8, self.seconds)
+        return (
+            self.verdict.before,
+            self.verdict.after,
+            self.before.whole["ssim"],
+            self.after.whole["ssim"],
+            self.before.overlap["ssim"],
+            self.after.overlap["ssim"],
+            100 * self.after.overlap_fraction,
+            self.after.folded,
+            self.seconds,
+        )
+
     def cells(self) -> list[str]:
         """Its row of the table, see `COLUMNS`."""
-        numbers = [math.nan] * 8
-        if self.before is not None and self.after is not None and self.verdict is not None:
-            numbers = [
-                self.verdict.before,
-                self.verdict.after,
-                self.before.whole["ssim"],
-                self.after.whole["ssim"],
-                self.before.overlap["ssim"],
-                self.after.overlap["ssim"],
-                100 * self.after.overlap_fraction,
-                self.after.folded,
-            ]
         verdict = "" if self.verdict is None else self.verdict.outcome
-        return [self.name, verdict, self.problem, *(f"{x:.4g}" for x in [*numbers, self.seconds])]
+        return [self.name, verdict, self.problem, *(f"{number:.4g}" for number in self.numbers)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +143,26 @@ class CohortResult:
         """One an image, from the template to it."""
         return tuple(member.transform for member in self.members)
 
+    @property
+    def sentence(self) -> str:
+        """How many images were aligned, and how well they match the template before and after."""
+        judged = [one.verdict for one in self.members if one.verdict is not None]
+        text = f"{len(judged)} of {len(self.members)} images aligned in {self.seconds:.1f} s"
+        if not judged:
+            return f"{text}."
+        counts = Counter(verdict.outcome for verdict in judged)
+        outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common())
+        before = np.nanmedian([verdict.before for verdict in judged])
+        after = np.nanmedian([verdict.after for verdict in judged])
+        return f"{text}: {outcomes}; median {judged[0].measure} {before:.3f} -> {after:.3f}."
+
     def table(self) -> list[list[str]]:
         """A row an image, after one of headings."""
-        return [list(COLUMNS), *(member.cells() for member in self.members)]
+        rows = [list(COLUMNS), *(member.cells() for member in self.members)]
+        if any(member.patient or member.side or member.date for member in self.members):
+            said = [NAMED, *((one.patient, one.side, one.date) for one in self.members)]
+            rows = [[*row, *more] for row, more in zip(rows, said, strict=True)]
+        return rows
 
     def save(self, folder: Path | str) -> Path:
         """Write the template, the mean, the table, the record, and the transform of each image.
@@ -151,7 +184,7 @@ class CohortResult:
         check_replaceable(folder / RECORD, BEGINNING)
         check_replaceable(folder / TABLE, ",".join(COLUMNS[:2]))
         for name, image in (("template", self.template), ("mean", self.mean)):
-            write_image(image, folder / f"{name}{_ending(image)}")
+            write_like(image, folder / name, _usual(image))
         names = folder_names([member.name for member in self.members])
         for member, name in zip(self.members, names, strict=True):
             if member.transform is not None:
@@ -178,6 +211,31 @@ class CohortResult:
         write_record(folder / RECORD, record)
         return folder
 
+    def save_images(self, images: Frames, folder: Path | str, progress: Progress = silent) -> None:
+        """Write the aligned images, all channels, each beside its transform: ``images/NAME/warped.*``.
+
+        Parameters
+        ----------
+        images : Frames
+            Those that were registered.
+        folder : path
+            As of `save`.
+        progress : Progress, optional
+
+        Raises
+        ------
+        OSError
+            If one cannot be written.
+        """
+        names = folder_names([member.name for member in self.members])
+        for k, (member, name) in enumerate(zip(self.members, names, strict=True)):
+            progress(k / len(names), f"writing {member.name}")
+            if member.transform is None:
+                continue
+            image = warp(images.read(k), member.transform, self.template.grid)
+            like = member.name if ending_of(Path(member.name)) in WRITTEN else _usual(image)
+            write_like(image, Path(folder) / "images" / name / "warped", like)
+
 
 def folder_names(names: list[str]) -> list[str]:
     """A folder's name for each image: that of its file without the ending, numbered where two are alike."""
@@ -196,9 +254,6 @@ def folder_names(names: list[str]) -> list[str]:
     return found
 
 
-def _ending(image: Image) -> str:
-    """The first format that can hold the image's geometry."""
-    for ending in (".nii.gz", ".tif") if image.ndim == 3 else (".tif", ".nii.gz"):
-        if can_write(image, Path(f"x{ending}")):
-            return ending
-    return ".mha"
+def _usual(image: Image) -> str:
+    """A file of the kind in which an image is written that comes from none."""
+    return "image.nii.gz" if image.ndim == 3 else "image.tif"
