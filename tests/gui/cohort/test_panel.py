@@ -157,7 +157,7 @@ def test_a_cohort_fills_its_table_and_a_click_opens_an_image(panel, viewer, qtbo
     out = tmp_path / "out"
     assert (out / "report.html").is_file() and (out / "images" / "p01_L_2020-03-01" / "warped.tif").is_file()
 
-    table.sortByColumn(3, Qt.SortOrder.AscendingOrder)
+    table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
     numbers = [float(text) for text in column(table, "LNCC after")[:-1]]
     assert numbers == sorted(numbers) and column(table, "LNCC after")[-1] == ""
     panel.cohort.filter_line.setText("unusable")

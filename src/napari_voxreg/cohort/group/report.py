@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +26,10 @@ REPORT = "report.html"
 TITLE = "Cohort report by napari-voxreg"
 SHOWN = 3  # of the best and of the worst images
 MARKS = {"better": "#2e7d4f", "worse": "#b3372a", "unusable": "#b3372a"}
-WIDE = " body {max-width: 80em} .row {display: flex; flex-wrap: wrap; gap: 1em}"
+WIDE = (
+    " body {max-width: 80em} .row {display: flex; flex-wrap: wrap; gap: 0 1.5em}"
+    " .row > div {max-width: 36em} .row table + p {display: none}"  # said once above
+)
 
 
 def write_report(
@@ -100,15 +104,17 @@ def _named(name: str, image: Image) -> str:
 
 
 def _gallery(result: CohortResult, images: Frames, progress: Progress) -> str:
-    """The best and the worst images, before and after, by LNCC after."""
+    """The best and the worst images, before and after, by LNCC after; not the template itself."""
     judged = [
         (member.verdict.after, k)
         for k, member in enumerate(result.members)
-        if member.verdict is not None and member.transform is not None
+        if member.verdict is not None
+        and member.name != result.template.name
+        and math.isfinite(member.verdict.after)
     ]
     order = [k for _, k in sorted(judged, reverse=True)]
-    best = order[:SHOWN]
-    worst = [k for k in order[::-1][:SHOWN] if k not in best]
+    best = order[: min(SHOWN, -(-len(order) // 2))]
+    worst = order[len(best) :][::-1][:SHOWN]
     parts = []
     for title, numbers in (("Best", best), ("Worst", worst)):
         cells = []
@@ -118,6 +124,8 @@ def _gallery(result: CohortResult, images: Frames, progress: Progress) -> str:
             cells.append(_pair(result.template, images.read(k), member))
         if cells:
             parts.append(f'<h2>{title}</h2><div class="row">{"".join(cells)}</div>')
+    if parts:
+        parts.append("<p>Template magenta, image green; grey where they are equal.</p>")
     return "".join(parts)
 
 

@@ -17,7 +17,7 @@ from ..widgets.tables.model import RowStyle, TableColumn
 from ..widgets.tables.view import ARROW, Table
 
 LINES = 10  # shown at once at most
-NAME = 96  # pixels for the name of an image
+NAME = 150  # pixels for the name of an image at most
 PERIOD = 150  # milliseconds between two updates
 LNCC = "Local match with the template, 0 to 1, on which the verdict rests"
 WHOLE = "SSIM with the template over its whole grid, black outside included"
@@ -158,8 +158,9 @@ class CohortTable(Table):
         for k, column in enumerate(self.contents.columns):
             # Qt itself measures a heading of two lines as one.
             words = [*column.title.split("\n"), "0.000" if column.number else "unchanged"]
-            self.setColumnWidth(k, max(map(width, words)) + ARROW)
-        self.setColumnWidth(0, NAME)
+            self.setColumnWidth(k, max(map(width, words)) + ARROW + 8)
+        self.resizeColumnToContents(0)
+        self.setColumnWidth(0, min(self.columnWidth(0), NAME))
 
     def _clicked(self, index: QModelIndex) -> None:
         line: Line = self.contents.rows[index.row()]
@@ -179,9 +180,10 @@ def _columns(lines: Sequence[Line]) -> list[TableColumn]:
     """Those that the rows have."""
     found = [
         TableColumn("image", lambda line: line.member.name),
-        TableColumn("verdict", lambda line: line.state, help="Whether it matches the template better"),
         *(_number(place, *about) for place, about in enumerate(NUMBERS)),
     ]
+    verdict = TableColumn("verdict", lambda line: line.state, help="Whether it matches the template better")
+    found.insert(3, verdict)  # behind the scores on which it rests
     found += [TableColumn(title, said) for title, said in SAID.items() if any(said(line) for line in lines)]
     if any(line.member.problem for line in lines):
         found.append(TableColumn("problem", lambda line: line.member.problem))

@@ -169,7 +169,8 @@ class Plot(QWidget):
                 text.set_color(colour.name())
                 text.set_fontsize(size)
         width, height = max(self.width(), 1), max(self.height(), 1)
-        right = metrics.horizontalAdvance("-0.00") if len(axes.get_yticks()) else 0
+        texts = ["-0.00", *(label.get_text() for label in axes.get_yticklabels())]
+        right = max(map(metrics.horizontalAdvance, texts)) if len(axes.get_yticks()) else 0
         top = metrics.height() if legend is not None else 0
         bottom = metrics.height() if len(axes.get_xticks()) else 0
         axes.figure.subplots_adjust(
