@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ...core.geometry import Array, Image
+from ...core.geometry import Image
 from ...core.progress import Progress, subprogress
 from ...transforms import Affine, Transform
 from ..series.consensus import Edge, consensus
@@ -18,8 +18,8 @@ from .work import Work, unreliable
 DOUBTFUL = 3.0  # times the median disagreement, from which on a pair is named
 
 
-def in_agreement(work: Work, progress: Progress) -> tuple[Array, Image, dict[int, Transform]]:
-    """By how much pairs disagree with the others, the image all are reached from, and their transforms."""
+def in_agreement(work: Work, progress: Progress) -> tuple[Image, dict[int, Transform]]:
+    """The image from which all others are reached best, and the transform of each."""
     found = _linear(work, subprogress(progress, 0.0, 0.4))
     if work.options.deform != "none":
         found = _deformed(work, found, subprogress(progress, 0.4, 0.9))
@@ -28,7 +28,8 @@ def in_agreement(work: Work, progress: Progress) -> tuple[Array, Image, dict[int
         if number not in result.transforms:
             work.problems[number] = "No reliable pose to the other images was found."
     work.notes += _doubtful(work, result)
-    return result.disagreement, work.image(result.root), result.transforms
+    work.disagreement = result.disagreement
+    return work.image(result.root), result.transforms
 
 
 def _linear(work: Work, progress: Progress) -> dict[Pair, Transform]:

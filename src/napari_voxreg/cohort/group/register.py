@@ -132,6 +132,7 @@ def register_cohort(
         sharpness(mean),
         time.perf_counter() - began,
         _notes(work),
+        work.disagreement,
     )
     if folder is not None:
         write_report(result, frames, Path(folder) / REPORT, progress=subprogress(report, 0.95, 1.0))
@@ -145,7 +146,7 @@ def _found(
     """The dissimilarities if they were asked, the template, and the transform of each image that has one."""
     chosen = work.options
     if given is None and chosen.template == "all pairs":
-        return in_agreement(work, progress)
+        return None, *in_agreement(work, progress)
     matrix, order, first = _first_template(work, given, subprogress(progress, 0.0, 0.1))
     found = _linear(work, first, subprogress(progress, 0.1, 0.4))
     if not work.usable:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ...core.geometry import Grid, Image
+from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress
 from ...registration.prepare import method_named
 from ...transforms import Transform
@@ -43,6 +43,7 @@ class Work:
     arrived: Arrived
     grids: list[Grid] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    disagreement: Array | None = None
 
     @property
     def usable(self) -> list[int]:
