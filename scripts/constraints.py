@@ -28,6 +28,12 @@ ROOTS = (
     "mypy",
     "typos",
     "validate-pyproject",
+    "mkdocs-material",
+    "mkdocstrings[python]",
+    "nbclient",
+    "ipykernel",
+    "build",
+    "twine",
 )
 
 
