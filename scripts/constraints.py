@@ -29,6 +29,12 @@ ROOTS = (
     "mypy",
     "typos",
     "validate-pyproject",
+    "mkdocs-material",
+    "mkdocstrings[python]",
+    "nbclient",
+    "ipykernel",
+    "build",
+    "twine",
 )
 
 
