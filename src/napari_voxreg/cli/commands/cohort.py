@@ -44,6 +44,8 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     text = "threads of each registration (default: all cores in serial, else 1)"
     add("--threads", type=int, metavar="N", help=text)
     add("--no-images", action="store_true", help="write transforms only, no aligned images")
+    text = "write all channels of all images as one image, too, such as the rounds of cyclic staining"
+    add("--merge", action="store_true", help=text)
     add_run_options(parser)
     add_verbose(parser)
     add_declared(parser, "the cohort", CohortOptions.infos())
@@ -81,6 +83,8 @@ def run(options: argparse.Namespace) -> None:
         result.save(folder)
         if not options.no_images:
             result.save_images(frames, folder, subprogress(progress, REGISTERED, 1.0))
+        if options.merge:
+            result.save_merged(frames, folder)
     rows = [[row[k] for k in SHOWN] for row in result.table()]
     said = [result.sentence, *result.notes, f"Wrote the cohort to {folder}."]
     print("\n".join([text_table(rows, 2), "", *said]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,17 @@ import numpy as np
 
 from ...core.geometry import Array, Image
 from ...core.progress import Progress, logged, silent, subprogress
-from ...registration.prepare import method_named
 from ...transforms import Affine, Transform
-from ..running import SERIAL, Distributed, Serial, cores, runner
+from ..running import SERIAL, cores, runner
 from ..series.frames import Frames, Series
-from ..series.quality import look, of_looks
+from .all_pairs import in_agreement
 from .choice import compared, ranked
 from .options import CohortOptions
 from .report import REPORT, check_report, write_report
 from .result import CohortResult, Member
 from .sources import cohort_frames
-from .store import Found, Store, digest, key
-from .tasks import Measured, Outcome, measure, registration
+from .store import Store
+from .tasks import Measured, measure
 from .unbiased import (
     linear_matrix,
     mean_displacement,
@@ -33,10 +32,9 @@ from .unbiased import (
     without_mean_displacement,
     without_mean_matrix,
 )
+from .work import Arrived, Work, unreliable
 
 log = logging.getLogger(__name__)
-
-Arrived = Callable[[int, Member], None]
 
 LINEAR_ROUNDS = 2  # of a group: the mean of the images in place is sharper than any first template
 CENTRED = 0.02  # pixels of mean displacement at which a template is left as it is
@@ -44,78 +42,6 @@ CENTRED = 0.02  # pixels of mean displacement at which a template is left as it 
 
 def ignored(number: int, member: Member) -> None:
     """What becomes of rows that nobody watches."""
-
-
-@dataclass(eq=False)
-class _Work:
-    """What is known of each image while a cohort is registered."""
-
-    frames: Frames
-    options: CohortOptions
-    channel: int | str | None
-    seed: int
-    device: str
-    store: Store
-    problems: list[str]
-    seconds: list[float]
-    digests: list[str]
-    runner: Serial | Distributed
-    threads: int
-    arrived: Arrived
-
-    @property
-    def usable(self) -> list[int]:
-        return [k for k, problem in enumerate(self.problems) if not problem]
-
-    def member(self, number: int, transform: Transform | None, scores: Measured | None = None) -> Member:
-        """The row of an image, as far as it is known."""
-        before, after, verdict = scores or (None, None, None)
-        about = self.seconds[number], self.problems[number]
-        parts = self.frames.parts[number] if self.frames.parts else None
-        said = (parts.patient, parts.laterality, parts.date) if parts is not None and parts.read else ()
-        return Member(self.frames.name(number), transform, before, after, verdict, *about, *said)
-
-    def image(self, number: int) -> Image:
-        """An image, its driving channel."""
-        return replace(self.frames.image(number, self.channel), name=self.frames.name(number))
-
-    def run(
-        self,
-        template: Image,
-        numbers: list[int],
-        method: str,
-        initial: Mapping[int, Transform],
-        verb: str,
-        progress: Progress,
-    ) -> tuple[dict[int, Found], dict[int, str]]:
-        """What a method finds for images, and why it fails for others; all that is known is not run again."""
-        params = method_named(method).parameters(None, None).as_dict()
-        about = {"template": digest(template), "method": method, "params": params, "seed": self.seed}
-        keys = {
-            k: key(image=self.digests[k], initial=initial.get(k), threads=self.threads, **about)
-            for k in numbers
-        }
-        found = {k: kept for k in numbers if (kept := self.store.find(keys[k])) is not None}
-        missing = [k for k in numbers if k not in found]
-        failures: dict[int, str] = {}
-
-        def done(place: int, outcome: Outcome) -> None:
-            number = missing[place]
-            self.seconds[number] += outcome.seconds
-            if outcome.transform is None:
-                failures[number] = outcome.failure
-            else:
-                kept = outcome.transform, outcome.notes
-                found[number] = self.store.keep(keys[number], template.grid, kept)
-            self.arrived(number, self.member(number, outcome.transform))
-
-        arguments = (
-            (template, self.image(k), method, initial.get(k), self.seed, self.device, self.threads)
-            for k in missing
-        )
-        names = [f"{verb} {self.frames.name(k)}" for k in missing]
-        self.runner.each(registration, arguments, names, progress, done)
-        return found, failures
 
 
 def register_cohort(
@@ -189,8 +115,8 @@ def register_cohort(
     count = threads or (cores() if scheduler == SERIAL else 1)
     with runner(scheduler, count) as run:
         seconds = [0.0] * frames.count
-        work = _Work(frames, chosen, channel, seed, device, store, [], seconds, [], run, count, arrived)
-        _look(work, subprogress(report, 0.0, 0.05))
+        work = Work(frames, chosen, channel, seed, device, store, [], seconds, [], run, count, arrived)
+        work.look(subprogress(report, 0.0, 0.05))
         matrix, first, found = _found(work, template, subprogress(report, 0.05, 0.9))
         members = _members(work, first, found, subprogress(report, 0.9, 0.95))
     usable = work.usable
@@ -206,6 +132,7 @@ def register_cohort(
         sharpness(mean),
         time.perf_counter() - began,
         _notes(work),
+        work.disagreement,
     )
     if folder is not None:
         write_report(result, frames, Path(folder) / REPORT, progress=subprogress(report, 0.95, 1.0))
@@ -214,10 +141,12 @@ def register_cohort(
 
 
 def _found(
-    work: _Work, given: Image | None, progress: Progress
+    work: Work, given: Image | None, progress: Progress
 ) -> tuple[Array | None, Image, dict[int, Transform]]:
     """The dissimilarities if they were asked, the template, and the transform of each image that has one."""
     chosen = work.options
+    if given is None and chosen.template == "all pairs":
+        return None, *in_agreement(work, progress)
     matrix, order, first = _first_template(work, given, subprogress(progress, 0.0, 0.1))
     found = _linear(work, first, subprogress(progress, 0.1, 0.4))
     if not work.usable:
@@ -230,40 +159,14 @@ def _found(
         rest = [k for k in work.usable if k not in kept]
         found = {**found, **_onto(work, first, rest, found, subprogress(progress, 0.9, 1.0)), **of_mean}
     elif chosen.deform != "none":
-        found |= _each(
-            work, first, work.usable, chosen.deform, found, "deforming", subprogress(progress, 0.4, 1.0)
+        found |= work.each(
+            first, work.usable, chosen.deform, found, "deforming", subprogress(progress, 0.4, 1.0)
         )
     return matrix, first, found
 
 
-def _look(work: _Work, progress: Progress) -> None:
-    """Read every image once: which cannot be read, or shows nothing, or hardly any detail."""
-    looks = []
-    for k in range(work.frames.count):
-        progress(k / work.frames.count, f"reading {work.frames.name(k)}")
-        try:
-            image = work.image(k)
-        except (ValueError, OSError) as error:
-            work.problems.append(str(error))
-            work.digests.append("")
-            looks.append(look(np.zeros((2, 2), np.float32)))
-            continue
-        work.problems.append("")
-        work.digests.append(digest(image))
-        looks.append(look(work.frames.placed(image)))
-    sentences = {
-        "blank": "It shows nothing.",
-        "blurred": "It is far less sharp than the others.",
-    }
-    for k, problem in enumerate(of_looks(looks)):
-        work.problems[k] = work.problems[k] or sentences.get(problem, "")
-        work.arrived(k, work.member(k, None))
-    if len(work.usable) < 2:
-        raise ValueError(f"Only {len(work.usable)} of {work.frames.count} images are usable; give others.")
-
-
 def _first_template(
-    work: _Work, given: Image | None, progress: Progress
+    work: Work, given: Image | None, progress: Progress
 ) -> tuple[Array | None, list[int], Image]:
     """What all images are aligned to first; if that is chosen, the dissimilarities and the order."""
     if given is not None:
@@ -288,7 +191,7 @@ def _first_template(
     return whole, order, work.image(order[0])
 
 
-def _linear(work: _Work, template: Image, progress: Progress) -> dict[int, Transform]:
+def _linear(work: Work, template: Image, progress: Progress) -> dict[int, Transform]:
     """The linear transform of each image; one that has none is unusable from here on."""
     method = work.options.linear
     if method == "none":
@@ -298,44 +201,28 @@ def _linear(work: _Work, template: Image, progress: Progress) -> dict[int, Trans
         work.problems[k] = failure
         work.arrived(k, work.member(k, None))
     for k, (_, notes) in found.items():
-        if any(note.startswith("No reliable pose") for note in notes):
+        if unreliable(notes):
             work.problems[k] = "No reliable pose was found."
             work.arrived(k, work.member(k, None))
     return {k: transform for k, (transform, _) in found.items()}
 
 
 def _onto(
-    work: _Work, template: Image, numbers: list[int], initial: Mapping[int, Transform], progress: Progress
+    work: Work, template: Image, numbers: list[int], initial: Mapping[int, Transform], progress: Progress
 ) -> dict[int, Transform]:
     """Images brought onto a mean that they have no part in."""
     found = dict(initial)
     if work.options.linear != "none":
         first = subprogress(progress, 0.0, 0.4)
-        found |= _each(work, template, numbers, "affine", initial, "aligning", first)
+        found |= work.each(template, numbers, "affine", initial, "aligning", first)
     if work.options.deform != "none":
         last = subprogress(progress, 0.4, 1.0)
-        found |= _each(work, template, numbers, work.options.deform, found, "deforming", last)
+        found |= work.each(template, numbers, work.options.deform, found, "deforming", last)
     return {k: found[k] for k in numbers}
 
 
-def _each(
-    work: _Work,
-    template: Image,
-    numbers: list[int],
-    method: str,
-    initial: Mapping[int, Transform],
-    verb: str,
-    progress: Progress,
-) -> dict[int, Transform]:
-    """What a method finds for each image, from its initial transform on; that stays where it fails."""
-    found, failures = work.run(template, numbers, method, initial, verb, progress)
-    for k, failure in failures.items():
-        log.warning("%s: %s", work.frames.name(k), failure)
-    return {k: found[k][0] if k in found else initial[k] for k in numbers}
-
-
 def _group(
-    work: _Work, template: Image, found: dict[int, Transform], progress: Progress
+    work: Work, template: Image, found: dict[int, Transform], progress: Progress
 ) -> tuple[Image, dict[int, Transform]]:
     """The mean of a group, unbiased, and the transforms of its images to it."""
     numbers, grid = list(found), template.grid
@@ -354,12 +241,12 @@ def _group(
     mean = mean_of(linear)
     for number in range(aligned):
         part = subprogress(progress, number / total, (number + 1) / total)
-        linear = unbiased(_each(work, mean, numbers, "affine", linear, "aligning", part))
+        linear = unbiased(work.each(mean, numbers, "affine", linear, "aligning", part))
         mean = mean_of(linear)
     current: dict[int, Transform] = dict(linear)
     for number in range(aligned, total if rounds else aligned):
         part = subprogress(progress, number / total, (number + 1) / total)
-        current = _each(work, mean, numbers, work.options.deform, linear, "deforming", part)
+        current = work.each(mean, numbers, work.options.deform, linear, "deforming", part)
         transforms, moved = without_mean_displacement([current[k] for k in numbers], grid)
         log.info("round %d: the mean was deformed by %.3g pixels", number - aligned + 1, moved)
         if moved > CENTRED:
@@ -369,7 +256,7 @@ def _group(
 
 
 def _members(
-    work: _Work, template: Image, found: Mapping[int, Transform], progress: Progress
+    work: Work, template: Image, found: Mapping[int, Transform], progress: Progress
 ) -> tuple[Member, ...]:
     """The rows of all images."""
     frames, numbers = work.frames, list(found)
@@ -386,10 +273,10 @@ def _members(
     return tuple(work.member(k, found.get(k), scores.get(k)) for k in range(frames.count))
 
 
-def _notes(work: _Work) -> tuple[str, ...]:
+def _notes(work: Work) -> tuple[str, ...]:
     """What a user should know of the images."""
     bad = [k for k, problem in enumerate(work.problems) if problem]
-    notes = []
+    notes = list(work.notes)
     if bad:
         listing = ", ".join(work.frames.name(k) for k in bad[:6]) + (" and others" if len(bad) > 6 else "")
         notes.append(

@@ -22,7 +22,7 @@ from ...transforms import Transform, warp
 from ..files import write_csv, write_record
 from ..series.frames import Frames
 
-RECORD, TABLE = "cohort.json", "cohort.csv"
+RECORD, TABLE, MERGED = "cohort.json", "cohort.csv", "merged.csv"
 FORMAT = "napari-voxreg cohort"
 BEGINNING = f'{{\n "format": "{FORMAT}"'
 COLUMNS = (
@@ -124,6 +124,8 @@ class CohortResult:
         Of the mean, see `unbiased.sharpness`.
     seconds : float
     notes : tuple of str
+    disagreement : ndarray, shape (n, n), or None
+        Of all pairs: by how many pixels each disagrees with the ways by a third image; see `graph.Agreed`.
     software : mapping
     """
 
@@ -136,6 +138,7 @@ class CohortResult:
     sharpness: float = 0.0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    disagreement: Array | None = None
     software: Mapping[str, str] = field(default_factory=software)
 
     @property
@@ -203,7 +206,8 @@ class CohortResult:
             ],
             "mean displacement, px": self.mean_displacement,
             "sharpness of the mean": self.sharpness,
-            "dissimilarities": None if self.dissimilarities is None else self.dissimilarities.tolist(),
+            "dissimilarities": _listed(self.dissimilarities),
+            "disagreement of pairs, px": _listed(self.disagreement),
             "seconds": self.seconds,
             "notes": list(self.notes),
             "software": dict(self.software),
@@ -235,6 +239,61 @@ class CohortResult:
             image = warp(images.read(k), member.transform, self.template.grid)
             like = member.name if ending_of(Path(member.name)) in WRITTEN else _usual(image)
             write_like(image, Path(folder) / "images" / name / "warped", like)
+
+    def merged(self, images: Frames, progress: Progress = silent) -> Image:
+        """One image with the channels of all aligned images, such as the rounds of cyclic staining.
+
+        Parameters
+        ----------
+        images : Frames
+            Those that were registered.
+        progress : Progress, optional
+
+        Returns
+        -------
+        Image
+            On the template's grid, channels last, in the order of the images; 0 where an image shows nothing.
+        """
+        parts = []
+        for k, member in enumerate(self.members):
+            progress(k / len(self.members), f"merging {member.name}")
+            if member.transform is not None:
+                data = np.asarray(warp(images.read(k), member.transform, self.template.grid).data)
+                parts.append(data if data.ndim > self.template.ndim else data[..., None])
+        return Image(np.concatenate(parts, axis=-1), self.template.grid, "merged")
+
+    def channels(self, images: Frames) -> list[list[str]]:
+        """A row for each channel of `merged`, after one of headings: its number, image and channel there."""
+        rows = [["channel", "image", "channel of the image"]]
+        for k, member in enumerate(self.members):
+            if member.transform is not None:
+                count = images.read(k).channels or 1
+                rows += [[str(len(rows) - 1 + c), member.name, str(c)] for c in range(count)]
+        return rows
+
+    def save_merged(self, images: Frames, folder: Path | str, progress: Progress = silent) -> Path:
+        """Write `merged` as ``merged.*``, and which channel is which as ``merged.csv``.
+
+        Raises
+        ------
+        ValueError
+            If another program's file of that name is there.
+        OSError
+            If it cannot be written.
+        """
+        table, folder = self.channels(images), Path(folder)
+        check_replaceable(folder / MERGED, ",".join(table[0]))
+        image = self.merged(images, progress)
+        path = write_like(image, folder / "merged", _usual(image))
+        write_csv(folder / MERGED, table)
+        return path
+
+
+def _listed(matrix: Array | None) -> list[list[float | None]] | None:
+    """A matrix for JSON, which has no NaN."""
+    if matrix is None:
+        return None
+    return [[float(x) if np.isfinite(x) else None for x in row] for row in matrix]
 
 
 def folder_names(names: list[str]) -> list[str]:
