@@ -299,7 +299,7 @@ def test_the_pose_is_kept_as_a_result(panel, viewer, qtbot, tmp_path, monkeypatc
     np.testing.assert_array_equal(names["result"].transform.matrix, pose.matrix)
     assert np.allclose(moving.affine.affine_matrix, np.eye(3)) and not moving.visible
 
-    monkeypatch.setattr(actions.QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path / "out"))
+    monkeypatch.setattr(actions.QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "out"), ""))
     QTest.mouseClick(panel.after.save_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Saved"), timeout=20_000)
     loaded = load_result(tmp_path / "out")

@@ -15,6 +15,7 @@ from ...io.files import replace_file
 from ...registration.report import write_report
 from ...registration.result import Result
 from ..background.worker import Runner
+from ..widgets.folder_dialog import new_folder
 from .chosen import Chosen
 from .files import EXPORTS, export, results_in
 from .reopen import find_pair
@@ -93,8 +94,10 @@ class RunActions(QObject):
 
     def save(self, run: Run | None) -> None:
         """Save a result into a folder that the user chooses."""
-        folder = QFileDialog.getExistingDirectory(self._panel, "Save the result into a folder")
-        if folder and run is not None:
+        if run is None:
+            return
+        folder = new_folder(self._panel, "Save the result into a folder", f"{run.result.method} result")
+        if folder is not None:
             self._start(lambda: run.result.save(folder), lambda path: self._saved(run, path))
 
     def export(self, run: Run | None) -> None:
