@@ -14,7 +14,6 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
@@ -42,6 +41,7 @@ from ..layers.result_layers import result_layers
 from ..layers.snapshots import snapshot
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked
+from ..widgets.folder_dialog import new_folder
 from ..widgets.method_box import MethodBox
 from ..widgets.sentence import BUTTON, Sentence
 from ..widgets.source_box import PathLine, SourceBox
@@ -342,9 +342,9 @@ class EvaluateWidget(Docked):
 
     def _choose_folder(self, what: str, save: Callable[[Path], None]) -> None:
         """Save figures or fields into a folder that the user chooses."""
-        folder = QFileDialog.getExistingDirectory(self, f"Save the {what} into a folder", str(self._folder()))
-        if folder:
-            save(Path(folder))
+        folder = new_folder(self, f"Save the {what} into a folder", self._folder() / what)
+        if folder is not None:
+            save(folder)
 
     def save(self, folder: Path) -> None:
         """Save summary and figures into a folder, in the background."""
