@@ -34,6 +34,7 @@ class AfterRun(QWidget):
         self._viewer, self._state, self._layers = viewer, state, layers
         self.look = Look(viewer, self)
         self.paused = False  # whether the pair is compared in another way
+        self._following = False
         self.look_row = LookRow(self.look)
         self.save_button = QPushButton("Save…")
         self.save_button.setToolTip("Save the transform (ITK's .h5), its record (JSON) and files in a folder")
@@ -76,6 +77,12 @@ class AfterRun(QWidget):
 
     def follow(self) -> None:
         """Show the current run in the way that was chosen last."""
+        if not self._following:  # a comparison shows and hides layers itself
+            self._following = True
+            self._follow()
+            self._following = False
+
+    def _follow(self) -> None:
         run = self._state.current
         self.setVisible(run is not None or bool(self._state.undone))
         for button in (self.save_button, self.apply_button, self.python_button, self.undo_button):
