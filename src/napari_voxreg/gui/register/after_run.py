@@ -65,6 +65,7 @@ class AfterRun(QWidget):
         layout.addWidget(self.look_row)
         layout.addLayout(buttons)
         self.look_row.chosen.connect(self._choose)
+        self.look.ended.connect(lambda: self._choose(""))
         self.save_button.clicked.connect(lambda: actions.save(state.current))
         self.python_button.clicked.connect(lambda: actions.copy_python(state.current))
         self.undo_button.clicked.connect(actions.undo)
