@@ -31,7 +31,7 @@ from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
 from ..session.chosen import Chosen, Fitted
 from ..session.reopen import pair_layers
-from ..session.run_layers import RunLayers, add_made
+from ..session.run_layers import add_made, run_layers
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
 from ..shortcuts import bind_shortcuts
@@ -87,7 +87,7 @@ class RegisterWidget(Docked):
         self.result: Result | None = None
         self._state = session_state(viewer)
         self._runner = Runner()
-        self._layers = RunLayers(viewer, self)
+        self._layers = run_layers(viewer)
         self._actions = RunActions(viewer, self._state, self._layers, self)
         self._number = 0
         self._chosen: Chosen | None = None
@@ -267,6 +267,7 @@ class RegisterWidget(Docked):
     def _attach(self) -> None:
         """Follow the viewer's layers."""
         child_process.hold(id(self))
+        self._layers.hold(id(self))
         self._watch.start()
 
     def _load_ahead(self) -> None:
@@ -280,7 +281,7 @@ class RegisterWidget(Docked):
             self.pose.end()
             self._state.choices = self._choices.kept()
             self._watch.stop()
-            self._layers.stop()
+            self._layers.release(id(self))
             self.after.look.clear()
 
     def _offer(self, layers: list[Layer]) -> None:
@@ -353,7 +354,7 @@ class RegisterWidget(Docked):
         if not self.busy or self.result is None or self._run is None:
             return  # cancelled in between
         if self._pending:
-            add_made(self._viewer, self._pending.pop(0))
+            add_made(self._viewer.layers, self._pending.pop(0))
             self._adder.start()
             return
         self._idle()
@@ -450,6 +451,6 @@ class RegisterWidget(Docked):
         self._watch.stop()
         self._files.stop()
         self._runner.cancel()
-        self._layers.stop()
+        self._layers.release(id(self))
         self._actions.stop()
         child_process.release(id(self))

@@ -15,7 +15,7 @@ from ..layers.layer_events import LayerWatch
 from ..layers.result_layers import KINDS
 from ..session.actions import RunActions
 from ..session.reopen import find_runs
-from ..session.run_layers import RunLayers
+from ..session.run_layers import run_layers
 from ..session.show_box import TEXTS, ShowBox
 from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
@@ -51,7 +51,7 @@ class ResultsWidget(Docked):
         super().__init__(viewer)
         self._state = session_state(viewer)
         self._current: Run | None = None
-        self._layers = RunLayers(viewer, self)
+        self._layers = run_layers(viewer)
         self._actions = RunActions(viewer, self._state, self._layers, self)
         self._watch = LayerWatch(viewer, self._offer)
         self._build()
@@ -164,10 +164,6 @@ class ResultsWidget(Docked):
     def _offer(self, layers: list[Layer]) -> None:
         """Follow the viewer's layers: one may bring its result with it, or be an image of a pair."""
         find_runs(self._state, self._viewer)
-        for layer in layers:
-            if "voxreg" in layer.metadata:
-                layer.events.visible.disconnect(self._refresh)
-                layer.events.visible.connect(self._refresh)
         self._refresh()
 
     def _refresh(self, event: Any = None) -> None:
@@ -249,6 +245,7 @@ class ResultsWidget(Docked):
 
     def _attach(self) -> None:
         """Follow the viewer's layers."""
+        self._layers.hold(id(self))
         self._watch.start()
 
     def _detach(self) -> None:
@@ -260,6 +257,6 @@ class ResultsWidget(Docked):
     def _gone(self) -> None:
         """Stop what is under way; uses nothing of Qt."""
         self._watch.stop()
-        self._layers.stop()
+        self._layers.release(id(self))
         self._actions.stop()
         self.histograms.stop()
