@@ -202,6 +202,26 @@ def test_an_affine_may_be_set_instead(what, direction):
         applied_layer(take(layer_of("points", 2)), pair_of("velocity", 2), options, "t", silent)
 
 
+@pytest.mark.parametrize("what", ["points", "shapes", "vectors", "tracks", "surface"])
+def test_whole_numbers_are_moved_as_fractions_are(what):
+    pair, fractions = pair_of("affine", 2), layer_of(what, 2)
+    data, keywords, kind = fractions.as_layer_data_tuple()
+    whole = (
+        (np.rint(data[0]).astype(int), *data[1:])
+        if what == "surface"
+        else [np.rint(one).astype(int) for one in data]
+        if what == "shapes"
+        else np.rint(data).astype(int)
+    )
+    layer = Layer.create(whole, keywords, kind)
+    new = Layer.create(*applied_layer(take(layer), pair, LayerOptions(), "t", silent)[0])
+    expected = apply(pair, world(layer, vertices(layer).astype(float))).points
+    if what == "shapes":  # the last one keeps its vertices
+        assert np.allclose(world(new, new.data[-1]), expected[-len(new.data[-1]) :], atol=1e-5)
+    else:
+        assert np.allclose(world(new, vertices(new)), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 def test_time_channels_and_pyramids(lazy):
     pair, rng = pair_of("displacement", 2), np.random.default_rng(0)
