@@ -390,6 +390,7 @@ def test_a_fit_is_kept_as_a_result(placed, viewer, qtbot, tmp_path, kind, smooth
         assert panel.said.text() == "Register is at work; keep the fit when its run has ended."
     (run,) = state.runs
     assert state.current is run and run.result.method == "landmarks"
+    assert register.initial.title == "layer positions"  # the next run starts as before
     assert run.result.params.as_dict() == {"fit": kind, "smoothing": smoothing, "pairs": 5}
     np.testing.assert_allclose(run.result.transform(points), fitted(points), atol=1e-9)
     assert run.result.verdict.outcome == "better"
