@@ -22,9 +22,13 @@ from napari_voxreg import (
     apply,
 )
 from napari_voxreg.core.progress import silent
+from napari_voxreg.gui.apply import job as job_module
+from napari_voxreg.gui.apply.job import ApplyJob
 from napari_voxreg.gui.layers.applied import LayerOptions, applied_layer, take
 from napari_voxreg.gui.layers.snapshots import data_to_world, image_from_layer
+from napari_voxreg.registration import apply as apply_module
 from napari_voxreg.registration import in_slabs
+from napari_voxreg.registration.inverse import inverse_on
 from napari_voxreg.registration.pair_transform import PairTransform
 
 SHAPES = {2: (24, 30), 3: (12, 14, 16)}
@@ -181,6 +185,20 @@ def test_layers_go_where_apply_takes_them(what, kind, d, direction):
         if key in ("opacity", "gamma", "size", "edge_width", "tail_width", "edge_color", "face_color"):
             assert np.array_equal(*map(np.asarray, same)), key
     assert layer.name == what and np.array_equal(copy, content(layer))
+
+
+def test_layers_on_one_grid_share_an_inverse(monkeypatch):
+    made: list[tuple[int, ...]] = []
+
+    def counted(transform, fixed, grid, progress):
+        made.append(grid.shape)
+        return inverse_on(transform, fixed, grid, progress)
+
+    monkeypatch.setattr(apply_module, "inverse_on", counted)
+    layers = [take(layer_of(what, 2)) for what in ("image", "rgb", "labels")]
+    job = ApplyJob([], "t", LayerOptions("fixed -> moving"), layers=layers)
+    monkeypatch.setattr(job_module, "open_transform", lambda *args: pair_of("displacement", 2))
+    assert len(job(silent).layers) == 3 and made == [grid_of(2).shape]
 
 
 @pytest.mark.parametrize("what", SPATIAL)
