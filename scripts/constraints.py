@@ -18,6 +18,7 @@ ROOTS = (
     "hypothesis",
     "pytest",
     "nitransforms",
+    "ome-zarr-models",
     "pytest-cov",
     "pytest-qt",
     "pytest-timeout",

@@ -128,7 +128,7 @@ def test_elastix_is_an_extra_and_inside_all() -> None:
     assert not any("itk" in Requirement(need).name.lower().split("-") for need in project()["dependencies"])
     assert [Requirement(need).name for need in extras["elastix"]] == ["itk-elastix"]
     (ours,) = (need for need in map(Requirement, extras["all"]) if need.name == "napari-voxreg")
-    assert ours.extras == {"elastix", "cluster"}
+    assert ours.extras == {"elastix", "cluster", "large"}
     assert METHODS["elastix"].extra in extras
 
 

@@ -15,7 +15,7 @@ from ...registration.result import Result
 from ..session.chosen import Fitted
 from ..session.show_box import ShowBox
 from ..session.state import Run
-from ..widgets.layer_box import LayerBox
+from ..widgets.layers.layer_box import LayerBox
 from ..widgets.method_box import MethodBox
 from .compare_button import CompareButton
 from .initial_box import INITIAL, InitialBox

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QWidget
 
 from ..layers.guess import guess_pair, is_result, named_pair
 from ..widgets.combo_box import heading
-from ..widgets.layer_box import LayerBox
+from ..widgets.layers.layer_box import LayerBox
 
 Pair = tuple[ref[Layer] | None, ref[Layer] | None]
 NOTHING: Pair = (None, None)
