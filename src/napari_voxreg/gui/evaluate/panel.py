@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -199,23 +198,12 @@ class EvaluateWidget(Docked):
         below.addWidget(self.save_button, 0, 0)
         below.addWidget(self.fields_button, 0, 1)
         below.addWidget(self.cohort_button, 1, 0, 1, 2)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.source)
-        layout.addWidget(self.method)
-        layout.addLayout(keep)
-        for widget in (self.button, self.why, self._running, self.stage, self.summary, self.plot, self.table):
-            layout.addWidget(widget)
-        layout.addLayout(below)
-        layout.addWidget(self.notes)
-        layout.addStretch()
+        shown = (self.button, self.why, self._running, self.stage, self.summary, self.plot, self.table)
+        self._fill(self.source, self.method, keep, *shown, below, self.notes)
         for widget in (self._running, self.stage, self.summary, self.plot, self.notes):
             widget.hide()
         for button in (self.save_button, self.fields_button, self.cohort_button):
             button.hide()
-        self._fill(content)
         self.source.changed.connect(self._refresh)
         self.method.method_box.currentIndexChanged.connect(self._load_ahead)
         self.button.clicked.connect(self.run)

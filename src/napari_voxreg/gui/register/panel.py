@@ -10,7 +10,6 @@ from typing import Any
 import napari.viewer
 from napari.layers import Layer
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
 from ...core.params import Params
@@ -220,7 +219,7 @@ class RegisterWidget(Docked):
         self.after = AfterRun(self._viewer, self._state, self._layers, self._actions)
         self.outcome = OutcomeView(self.after)
         self.initial_fold = Fold("Initial transform", self.initial, "Where a run starts, and landmarks")
-        widgets = (
+        self._fill(
             self.pair,
             self.pixels,
             self.method,
@@ -230,14 +229,6 @@ class RegisterWidget(Docked):
             self.table,
             self.outcome,
         )
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        for widget in widgets:
-            layout.addWidget(widget)
-        layout.addStretch()
-        self._fill(content)
         self._choices = Choices(
             self.pair, self.pixels, self.method, self.initial, self.show_box, self.bar.compare
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton
 
 from ..cursor.same_place import SamePlaceBox
 from ..doors import repeat_in_register
@@ -84,25 +84,8 @@ class ResultsWidget(Docked):
         self.earlier.setChecked(self._state.keep_earlier)
         self.earlier.toggled.connect(self._keep_earlier)
         self.same_place = SamePlaceBox(self._viewer, self._state)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        above: tuple[QWidget, ...] = (
-            self.table,
-            self.sentence,
-            self.show_box,
-            self.bars,
-            self.histograms,
-        )
-        for widget in above:
-            layout.addWidget(widget)
-        layout.addLayout(self._buttons())
-        layout.addWidget(self.said)
-        layout.addWidget(self.earlier)
-        layout.addWidget(self.same_place)
-        layout.addStretch()
-        self._fill(content)
+        above = (self.table, self.sentence, self.show_box, self.bars, self.histograms)
+        self._fill(*above, self._buttons(), self.said, self.earlier, self.same_place)
         self.table.chosen.connect(self._refresh)
         self.table.doubleClicked.connect(lambda index: self._of_run(self._actions.show))
         self.show_box.toggled.connect(self._toggle)
