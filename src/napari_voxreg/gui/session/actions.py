@@ -203,7 +203,7 @@ def _written(write: Writer, result: Result, chosen: Chosen, path: Path | None) -
     """A script, written to a path if there is one."""
     text = write(result, chosen, None if path is None else path.parent)
     if path is not None:
-        path.write_text(text + "\n" * (not text.endswith("\n")), encoding="utf-8")
+        path.write_text(text + "\n" * (not text.endswith("\n")), encoding="utf-8", newline="")
     return text, path
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +110,7 @@ def command_line(result: Result, chosen: Chosen, folder: Path | None) -> str:
     if chosen.channel is not None:
         words += ["--channel", str(chosen.channel)]
     words += ["--device", result.device or "auto"]
-    return shlex.join(words)
+    return shell_line(words)
 
 
 def _inputs(chosen: Chosen) -> dict[str, Input]:
@@ -205,6 +207,11 @@ def _beside(folder: Path | None) -> Path:
     if folder is None:
         raise ValueError("Some layers are in no file; choose where the script is to lie.")
     return folder.resolve()
+
+
+def shell_line(words: list[str], platform: str = sys.platform) -> str:
+    """Words as a line for a platform's shell; that of Windows knows double quotes alone."""
+    return subprocess.list2cmdline(words) if platform == "win32" else shlex.join(words)
 
 
 def _option(name: str, value: Any) -> list[str]:
