@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,8 +51,11 @@ def cohort_frames(images: Series | Frames, pattern: str | None = None) -> Frames
             )
     if not ordered:
         parts = tuple(sorted(parts, key=_by_visit))
-    frames = frames_of([one.source for one in parts if isinstance(one.source, Path)])
-    return replace(frames, parts=parts)
+    chosen = [one.source for one in parts if isinstance(one.source, Path)]
+    counts = Counter(path.name for path in chosen)
+    # In different folders files may have the same name.
+    names = tuple(p.name if counts[p.name] == 1 else f"{p.parent.name}/{p.name}" for p in chosen)
+    return replace(frames_of(chosen), names=names, parts=parts)
 
 
 def _paths(images: Series) -> tuple[list[Path], bool]:
