@@ -31,7 +31,7 @@ from napari_voxreg import (
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.series import with_time
 from napari_voxreg.registration import apply as apply_module
-from napari_voxreg.registration.apply_files import ApplyOptions, apply_to_folder
+from napari_voxreg.registration.apply_files import ApplyOptions, apply_to_folder, files_in
 from napari_voxreg.registration.inverse import inverse_on
 from napari_voxreg.registration.pair_transform import PairTransform, open_transform
 from napari_voxreg.transforms import INTERPOLATIONS, displacement_on
@@ -453,3 +453,11 @@ def test_an_image_that_lies_elsewhere_is_refused() -> None:
         apply(Affine.translation((1e300, 0.0)), image, grid=grid)
     black = apply(Affine.translation((1.0, 0.0)), Image(np.zeros((20, 24)), grid), grid=grid)
     assert not black.image.data.any()  # it lies there, and is black
+
+
+def test_names_that_differ_in_capitals_only_are_refused(tmp_path):
+    """Their results would be one file on macOS and Windows."""
+    for name in ("A.png", "a.tif"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"Several images in .* are called A; rename or move one of them"):
+        files_in(tmp_path)

@@ -57,8 +57,8 @@ def write_report(result: Result, fixed: Image | None, moving: Image | None, path
     if fixed is not None and moving is not None:
         pictures = before_and_after(fixed, moving, result.transform)
     text = json.dumps({"report": TITLE, **result.to_dict()}, indent=1, allow_nan=False)
-    page = partial(Path.write_text, data=_page(result, pictures), encoding="utf-8")
-    replace_file(side, partial(Path.write_text, data=text, encoding="utf-8"))
+    page = partial(Path.write_text, data=_page(result, pictures), encoding="utf-8", newline="")
+    replace_file(side, partial(Path.write_text, data=text, encoding="utf-8", newline=""))
     replace_file(path, page)
     return path
 

@@ -208,7 +208,7 @@ def _written(write: Writer, result: Result, chosen: Chosen, path: Path | None) -
     text = write(result, chosen, path)
     if path is not None:
         ended = text + "\n" * (not text.endswith("\n"))
-        replace_file(path, lambda target: target.write_text(ended, encoding="utf-8"))
+        replace_file(path, lambda target: target.write_text(ended, encoding="utf-8", newline=""))
     return text, path
 
 
