@@ -166,6 +166,11 @@ def applied_layer(
         return _moved(taken, state, pair, options, progress)
     except ValueError as error:
         raise ValueError(f"{taken.name}: {error}") from error
+    except MemoryError as error:
+        raise ValueError(
+            f"{taken.name}: The result needs more memory than there is; give a larger pixel size or a "
+            "smaller grid."
+        ) from error
 
 
 def _with_affine(
