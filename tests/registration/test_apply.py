@@ -348,7 +348,7 @@ def test_points_outside_the_field_are_counted():
     found = apply(pair, np.concatenate([inside, far]), direction="fixed -> moving")
     assert found.notes == ("1 of 3 points lie outside the field of the transform.",)
     assert np.array_equal(found.points[2], far[0])
-    with pytest.raises(ValueError, match=r"None of the 1 points lies inside the field .* in mm"):
+    with pytest.raises(ValueError, match=r"None of the points lies inside the field .* in mm"):
         apply(pair, far, direction="fixed -> moving")
     assert apply(pair_of("affine", 2), far).notes == ()
     assert apply(pair, np.empty((0, 2))).points.shape == (0, 2)

@@ -176,7 +176,7 @@ def _apply_to_points(
     if beyond == len(given):
         unit = "" if pair.fixed is None else f" in {short_unit(pair.fixed.units[-1])}"
         raise ValueError(
-            f"None of the {beyond} points lies inside the field of the transform; give world coordinates"
+            "None of the points lies inside the field of the transform; give world coordinates"
             f"{unit}, and check the direction."
         )
     notes = [*pair.notes]

@@ -359,11 +359,11 @@ def test_the_grid_the_pixel_size_and_the_interpolation_are_taken():
 
 
 def test_what_cannot_be_applied_is_one_sentence(monkeypatch):
-    with pytest.raises(ValueError, match=r"^image: 'image' is 2D and the transform 3D"):
+    with pytest.raises(ValueError, match=r"^image: The layer is 2D and the transform 3D"):
         applied_layer(take(layer_of("image", 2)), pair_of("affine", 3), LayerOptions(), "t", silent)
     far = layer_of("points", 2)
     far.data = far.data + 500
-    with pytest.raises(ValueError, match=r"^points: None of the 12 points lies inside the field"):
+    with pytest.raises(ValueError, match=r"^points: None of the points lies inside the field"):
         applied_layer(take(far), pair_of("displacement", 2), LayerOptions("fixed -> moving"), "t", silent)
     far.data = np.concatenate([far.data[:3] - 500, far.data])
     notes = applied_layer(
