@@ -223,6 +223,24 @@ def test_errors_of_each_pair_and_the_way_to_it(placed, viewer, qtbot):
     assert not panel.buttons["Use as initial transform"].isEnabled()
 
 
+@pytest.mark.parametrize("kind", ["homography", "thin plate"])
+def test_nothing_is_seen_outside_the_moving_image(placed, viewer, qtbot, kind):
+    moving = viewer.layers["moving"]
+    moving.data = moving.data - 100  # in dB, say: 0 is brighter than all pixels
+    moving.contrast_limits = -100.0, -99.0
+    placed.fit_box.choose(kind)
+    placed.previewing.click()
+    qtbot.waitUntil(lambda: "preview: moving" in viewer.layers, timeout=20_000)
+    shown = viewer.layers["preview: moving"]
+    outside = np.isnan(shown.data)
+    grid = placed.pairs.fixed.grid
+    assert shown.data.shape == grid.shape  # small enough for each pixel to be there
+    there = placed.pairs.moving.grid.contains(placed.fitted(grid.nodes())).reshape(grid.shape)
+    assert 0.02 < outside.mean() < 0.5 and (outside == ~there).mean() > 0.99
+    assert np.nanmax(shown.data) < -90
+    assert shown.colormap.map(np.array([np.nan]))[0, 3] == 0  # napari draws nothing there
+
+
 def test_points_without_a_partner_are_said(placed, viewer, qtbot):
     panel, moving = placed, viewer.layers["moving landmarks"]
     moving.selected_data = {1}
