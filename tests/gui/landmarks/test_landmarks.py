@@ -341,6 +341,41 @@ def test_dragging_a_point_moves_the_preview_without_resampling(placed, viewer, q
     assert viewer.layers["moving landmarks"].visible
 
 
+def test_the_tool_in_use_outlives_undo_redo_and_delete(placed, viewer):
+    fixed, moving = viewer.layers["fixed landmarks"], viewer.layers["moving landmarks"]
+    viewer.layers.selection.active = fixed
+    fixed.mode, moving.mode = "select", "add"
+    placed.pairs.place(1, PLACES[0] + 1)
+    placed.buttons["Undo"].click()
+    np.testing.assert_allclose(placed.pairs.complete[1], PLACES)
+    placed.buttons["Redo"].click()
+    placed.pairs.remove(2)
+    assert (fixed.mode, moving.mode) == ("select", "add")
+    fixed.visible = False
+    placed.buttons["Undo"].click()
+    assert not fixed.visible and len(fixed.data) == 5
+
+
+def test_an_image_that_is_opened_again_takes_its_place(placed, viewer):
+    moving = viewer.layers["moving"]
+    viewer.layers.remove(moving)
+    assert "Choose a fixed and a moving image." in placed.sentence.text()
+    again = viewer.add_image(moving.data, name="again", scale=(500, 500), units="um")
+    assert placed.layers.pair == (viewer.layers["fixed"], again)
+    assert len(placed.pairs.complete[0]) == 5
+    fixed = viewer.layers["fixed"]
+    viewer.layers.remove(fixed)
+    new = viewer.add_image(fixed.data, name="new", scale=(0.5, 0.5), units="mm")
+    assert placed.layers.pair == (new, again)
+
+
+def test_the_points_can_be_read_in_a_narrow_panel(placed, viewer, qtbot):
+    placed.window().resizeDocks([placed.parent()], [300], Qt.Orientation.Horizontal)
+    qtbot.wait(50)
+    for box in placed.layers.boxes[2:]:
+        assert box.fontMetrics().horizontalAdvance(box.currentText()) < box.width() - 40
+
+
 def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatch):
     panel = placed
     path = tmp_path / "pairs.csv"
