@@ -407,10 +407,10 @@ def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatc
     assert chosen.inputs(silent)["initial"] is fitted
     params = METHODS["rigid"].parameters(None, {})
     result = SimpleNamespace(method="rigid", params=params, device="cpu")
-    assert f"initial=load_transform({str(tmp_path / 'initial.h5')!r})" in python_script(
-        result, chosen, tmp_path
+    assert f"initial=load_transform({str(tmp_path / 'copy_initial.h5')!r})" in python_script(
+        result, chosen, tmp_path / "copy.py"
     )
-    np.testing.assert_allclose(load_transform(tmp_path / "initial.h5")(PLACES), fitted(PLACES))
+    np.testing.assert_allclose(load_transform(tmp_path / "copy_initial.h5")(PLACES), fitted(PLACES))
 
     panel.to_front()
     panel.buttons["Use as landmarks"].click()
@@ -455,11 +455,11 @@ def test_a_fit_is_kept_as_a_result(placed, viewer, qtbot, tmp_path, kind, smooth
     apply_panel.apply_last()
     qtbot.waitUntil(lambda: "applied" in viewer.layers[-1].name, timeout=20_000)
     assert not results.buttons["Copy as Python"].isHidden()
-    script = python_script(run.result, run.chosen, tmp_path)
+    script = python_script(run.result, run.chosen, tmp_path / "copy.py")
     assert "method='landmarks'" in script and "initial=load_transform(" in script
-    words = shlex.split(command_line(run.result, run.chosen, tmp_path))
+    words = shlex.split(command_line(run.result, run.chosen, tmp_path / "copy.sh"))
     assert cli.main([*words[1:-1], "cpu"]) == 0
-    again = load_result(tmp_path / "result")
+    again = load_result(tmp_path / "copy_result")
     assert again.params == run.result.params
     np.testing.assert_allclose(again.transform(points), fitted(points), atol=1e-6)
 

@@ -9,7 +9,6 @@ from typing import Any
 import napari.viewer
 from napari.layers import Layer
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.progress import Cancelled
 from ...io.transforms import check_transform
@@ -24,7 +23,7 @@ from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
 from ..widgets.sentence import Sentence
-from .bar import ApplyBar
+from ..widgets.work_bar import WorkBar
 from .foreign_box import ForeignBox
 from .job import ApplyJob, Done
 from .options_box import OptionsBox
@@ -33,6 +32,7 @@ from .transforms_box import TransformsBox
 
 OBLIQUE = "The result lies in an oblique slice: save it, and apply it to files."
 NO_TRANSFORM = "Register a pair, or choose a saved transform."
+TIP = "Make new layers, or new files, of what is chosen; nothing that is there is changed"
 
 
 class ApplyWidget(Docked):
@@ -48,7 +48,7 @@ class ApplyWidget(Docked):
     foreign : ForeignBox
     targets : TargetsBox
     options : OptionsBox
-    bar : ApplyBar
+    bar : WorkBar
 
     Signals
     -------
@@ -163,18 +163,12 @@ class ApplyWidget(Docked):
         self.foreign_fold = Fold(
             "Of another program", self.foreign, "What a transform file does not state itself"
         )
-        self.bar, self.said = ApplyBar(), Sentence()
+        self.bar = WorkBar("Apply", "Applying…", TIP, "Stop at once; files that are complete stay")
+        self.said = Sentence()
         self._activity = Activity(self, self.bar.bar, self.cancel)
         self.said.hide()
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
         boxes = (self.transforms, self.foreign_fold, self.targets, self.options)
-        for widget in (*boxes, self.bar, self.said):
-            layout.addWidget(widget)
-        layout.addStretch()
-        self._fill(content)
+        self._fill(*boxes, self.bar, self.said)
         self.setAcceptDrops(True)
         CanvasDrops(self, self.take_files, is_transform)
         self.transforms.changed.connect(self._ask)

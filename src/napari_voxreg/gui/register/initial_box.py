@@ -20,7 +20,7 @@ from ..session.chosen import Fitted
 from ..session.files import TRANSFORMS
 from ..widgets.combo_box import Choice, heading
 from ..widgets.fold import Fold
-from ..widgets.layer_box import LayerBox
+from ..widgets.layers.layer_box import LayerBox
 from .pair_box import NOTHING, Pair
 
 INITIAL = {
