@@ -12,7 +12,7 @@ ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 ON_DISPLAY := xvfb-run -a -s "-screen 0 1600x1000x24"
 endif
 
-.PHONY: demo test test-all test-gpu fuzz lint lowest check-wheel structure bench docs constraints clean
+.PHONY: demo test test-all test-gpu fuzz lint lowest check-wheel structure bench docs site pictures constraints clean
 
 demo: $(READY)
 	$(BIN)/napari-voxreg demo
@@ -67,6 +67,15 @@ docs: $(READY)
 	mv methods.tmp docs/methods.md
 	$(BIN)/python scripts/api.py > api.tmp
 	mv api.tmp docs/api.md
+
+# The documentation as a site, in build/site. Then: .venv/bin/mkdocs serve
+site: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group docs
+	$(BIN)/mkdocs build --strict
+
+# Draws the pictures of README.md and docs/ in the real viewer. PICTURES="register" draws one.
+pictures: $(READY)
+	$(ON_DISPLAY) $(BIN)/python scripts/pictures $(PICTURES)
 
 constraints: $(READY)
 	$(BIN)/python scripts/constraints.py > constraints.tmp

@@ -18,6 +18,7 @@ ROOTS = (
     "hypothesis",
     "pytest",
     "nitransforms",
+    "ome-zarr-models",
     "pytest-cov",
     "pytest-qt",
     "pytest-timeout",
@@ -28,6 +29,12 @@ ROOTS = (
     "mypy",
     "typos",
     "validate-pyproject",
+    "mkdocs-material",
+    "mkdocstrings[python]",
+    "nbclient",
+    "ipykernel",
+    "build",
+    "twine",
 )
 
 

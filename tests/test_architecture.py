@@ -18,7 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # From top to bottom; within a tier, a folder may import those to its right.
 TIERS = (
     ("cli", "gui"),
-    ("figures", "cohort", "evaluation", "train"),
+    ("figures", "cohort", "large", "evaluation", "train"),
     ("registration",),
     ("methods",),
     ("pose", "diffeo", "nets"),
@@ -54,6 +54,7 @@ SLOW |= {
     "pint",
     "pooch",
     "requests",
+    "zarr",
 }
 SLOW |= {"scipy", "skimage"}
 # The only modules that load ITK when they are imported; so they are themselves imported on use.

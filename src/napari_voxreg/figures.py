@@ -260,31 +260,33 @@ def motion(result: SeriesResult) -> Figure:
     result : SeriesResult
     """
     figure = _figure(7.2, 4.4)
-    draw_motion(figure.subplots(2, 1, sharex=True), result)
+    panels = figure.subplots(2, 1, sharex=True)
+    for axes, rotation in zip(panels, (False, True), strict=True):
+        draw_motion(axes, result, rotation)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.25)
+    bad = any(frame.problem for frame in result.frames)
+    panels[-1].set_xlabel("frame" if not bad else "frame (crosses: blank, blurred or moved away)", fontsize=8)
     return figure
 
 
-def draw_motion(panels: Sequence[Axes], result: SeriesResult) -> None:
-    """Draw the translations of a series on the first of two axes, and the rotations on the second."""
+def draw_motion(axes: Axes, result: SeriesResult, rotation: bool, colours: Colours = PAPER) -> None:
+    """Draw the rotations of a series, or its translations, with crosses at bad frames."""
     numbers = np.arange(len(result))
     bad = [k for k, frame in enumerate(result.frames) if frame.problem]
     names = ("plane", "row", "column")[-result.grid.ndim :]
-    turns = ("rotation",) if result.grid.ndim == 2 else names
-    unit = short_unit(result.grid.units[0])
-    drawn = (
-        (result.translations, names, f"translation, {unit}"),
-        (result.rotations, turns, "rotation, degrees"),
-    )
-    for axes, (values, labels, title) in zip(panels, drawn, strict=True):
-        for column, label, colour in zip(values.T, labels, (AFTER, ALONE, BEFORE), strict=False):
-            axes.plot(numbers, column, lw=1.0, color=colour, label=label)
-            axes.plot(bad, column[bad], "x", ms=5, color=colour)
-        axes.set_ylabel(title, fontsize=8)
-        axes.tick_params(labelsize=7)
-        axes.grid(alpha=0.25)
-        if len(labels) > 1:
-            axes.legend(frameon=False, fontsize=7, ncols=len(labels))
-    panels[-1].set_xlabel("frame" if not bad else "frame (crosses: blank, blurred or moved away)", fontsize=8)
+    values, labels, title = result.translations, names, f"translation, {short_unit(result.grid.units[0])}"
+    if rotation:
+        labels = ("rotation",) if result.grid.ndim == 2 else names
+        values, title = result.rotations, "rotation, degrees"
+    for column, label, colour in zip(
+        values.T, labels, (colours.after, colours.alone, colours.before), strict=False
+    ):
+        axes.plot(numbers, column, lw=1.0, color=colour, label=label)
+        axes.plot(bad, column[bad], "x", ms=5, color=colour)
+    axes.set_ylabel(title, fontsize=8)
+    if len(labels) > 1:
+        axes.legend(frameon=False, fontsize=7, ncols=len(labels))
 
 
 def elbow(inertias: Sequence[float], suggested: int, chosen: int | None = None) -> Figure:

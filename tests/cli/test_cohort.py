@@ -48,6 +48,18 @@ def test_a_template_of_ones_own(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "images" / "visit 1" / "warped.tif").exists()
 
 
+def test_rounds_of_staining_become_one_image(folder: Path, tmp_path: Path) -> None:
+    words = [str(folder), "-o", str(tmp_path / "out"), "--template", "all pairs", "--no-images", "--merge"]
+    assert main(["cohort", *words, "--linear", "rigid", "--deform", "none", "--channel", "0"]) == 0
+    merged = read_image(tmp_path / "out" / "merged.tif")
+    assert merged.channels == 9
+    first, second = (merged.data[8:-8, 8:-8, channel] for channel in (0, 3))
+    assert np.abs(second - first).mean() < 0.15 * np.abs(first).mean()
+    table = (tmp_path / "out" / "merged.csv").read_text().splitlines()
+    assert table[0] == "channel,image,channel of the image"
+    assert table[5] == "4,visit 1.tif,1"
+
+
 def test_what_is_refused(folder: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     out = tmp_path / "out"
     assert "needs two or more" in refused("cohort", folder / "visit 0*.tif", "-o", out)

@@ -29,7 +29,7 @@ CONTROLS = (
     QPlainTextEdit,
     QSlider,
 )
-PANELS = ("Register", "Results", "Landmarks", "Apply", "Evaluate", "Train")
+PANELS = ("Register", "Results", "Landmarks", "Apply", "Cohort", "Evaluate", "Train")
 
 
 def controls(panel: QWidget):

@@ -36,6 +36,7 @@ COMMANDS = {
     "pairs": "List the pairs that a source holds, or pack them into one file.",
     "evaluate": "Run methods on many pairs and write a table, a summary and figures.",
     "train": "Train a network on your own pairs, or resume a run.",
+    "info": "Print versions, devices, settings and the last log, for the report of a problem.",
     "clusters": "Cluster pairs by image content, and train a model for each cluster.",
 }
 CANCELLED = 130  # exit code

@@ -144,14 +144,19 @@ def add_method(parser: argparse.ArgumentParser, text: str, several: bool = False
     parser.add_argument("-m", "--method", metavar="METHOD", help=text, **many)
 
 
-def add_parameters(parser: argparse.ArgumentParser, words: Sequence[str], several: bool = False) -> None:
+def add_parameters(
+    parser: argparse.ArgumentParser,
+    words: Sequence[str],
+    several: bool = False,
+    default: str | None = DEFAULT_METHOD,
+) -> None:
     """One option for each parameter of the methods that `words` name; those of the same name share one.
 
-    Names that are no methods are left to whoever runs them.
+    Names that are no methods are left to whoever runs them. `default` is the method where none is named.
     """
     scout = type(parser)(prog=parser.prog, add_help=False, allow_abbrev=False)
     add_method(scout, "", several)
-    found = scout.parse_known_args(words)[0].method or DEFAULT_METHOD
+    found = scout.parse_known_args(words)[0].method or default or []
     known: set[str] = set()
     for name in [found] if isinstance(found, str) else found:
         if name in KNOWN_METHODS:

@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from ..core import last_log
 from ..core.disk import check_utf8, remove_leftovers
 from ..core.process import MethodUnavailable
 from ..core.progress import Cancelled, Progress
@@ -147,7 +148,8 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         remove_leftovers(Path(tempfile.gettempdir()))
-        options.run(options)
+        with last_log.kept(f"on the command line: {options.command}"):
+            options.run(options)
     except (Cancelled, KeyboardInterrupt) as stopped:
         return _complain(str(stopped) or "cancelled; nothing was written", 130)
     except ValueError as error:
@@ -199,7 +201,7 @@ def parser_of(words: Sequence[str], commands: Mapping[str, str]) -> argparse.Arg
         if words[:1] == [name]:
             module = import_module(f".commands.{name}", __package__)
             module.add(command, words[1:])
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, command=name)
     return parser
 
 

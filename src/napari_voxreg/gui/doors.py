@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from npe2 import PluginManager
 from .widgets.canvas_context import own_viewer
 
 PLUGIN = "napari-voxreg"
-REGISTER, APPLY, EVALUATE = "Register", "Apply", "Evaluate"  # as in napari.yaml
+REGISTER, APPLY, COHORT, EVALUATE = "Register", "Apply", "Cohort", "Evaluate"  # as in napari.yaml
 
 
 def use_in_register(viewer: napari.viewer.Viewer, method: str, weights: Path) -> None:
@@ -182,6 +183,19 @@ def evaluate_weights(viewer: napari.viewer.Viewer, method: str, weights: Path, p
         A source of pairs.
     """
     open_panel(viewer, EVALUATE).use_weights(method, weights, pairs)
+
+
+def register_files(viewer: napari.viewer.Viewer, files: Sequence[Path], template: int | None) -> None:
+    """Show the Cohort panel with these images chosen.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    files : sequence of Path
+    template : int or None
+        Number of the image that is the template of all.
+    """
+    open_panel(viewer, COHORT).use_files(files, template)
 
 
 def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import napari.settings
+from npe2 import PluginManager
 
 from ..core import threads
 
@@ -67,6 +68,24 @@ def preferences() -> Preferences:
     except KeyError:  # the plugin is disabled, and used by a script
         return _unsaved
     return found
+
+
+def described() -> tuple[Path | None, dict[str, object]]:
+    """What is set, for the report of a problem: also outside napari, and without the user's folder.
+
+    Returns
+    -------
+    path or None
+        The folder in which napari keeps settings, if it keeps any.
+    dict
+        Names of `Preferences` and their values.
+    """
+    PluginManager.instance().discover()  # as napari does when it starts
+    chosen, file = preferences(), napari.settings.get_settings().config_path
+    names = ("method", "device", "background", "look", "keep_earlier", "threads")
+    cache = "own" if chosen.cache_folder.strip() else "usual"
+    values = {name: getattr(chosen, name) for name in names}
+    return None if file is None else Path(file).parent, {**values, "cache_folder": cache}
 
 
 def use_threads() -> None:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, imwrite
+from tifffile.tifffile import svs_description_metadata
 
 from ..core.geometry import Array, Grid, Image, unit_factor
 from ..core.pixels import with_nan, with_opacity
@@ -49,17 +50,34 @@ def read_tiff(path: Path) -> Image:
         shape = data.shape[: len(axes)]
         page = tiff.pages.first
         data = _with_data(data, page, data.ndim > len(axes))
-        affine, crs = np.eye(len(axes) + 1), None
-        if PIXEL_SCALE in page.tags or TRANSFORMATION in page.tags:
-            affine[np.ix_([-3, -2, -1], [-3, -2, -1])], unit = _geographic(page)
-            crs, note = _reference_system(page, path.name)
-        else:
-            spacing, origin, unit, note = _microscopic(tiff, page, path.name)
-            own = ["TZYX".index(axis) if axis in "TYX" else 1 for axis in axes]
-            affine[range(len(axes)), range(len(axes))] = spacing[own]
-            affine[: len(axes), -1] = origin[own]
-    units = tuple(TIME if axis == "T" else unit for axis in axes)
-    return Image(data, Grid(shape, affine, units, crs), notes=(note,) if note else ())
+        grid, note = grid_of_series(tiff, axes, shape, path.name)
+    return Image(data, grid, notes=(note,) if note else ())
+
+
+def grid_of_series(tiff: TiffFile, axes: str, shape: tuple[int, ...], name: str) -> tuple[Grid, str]:
+    """Where the first series of an open file lies, and a note where its tags need one; see `read_tiff`.
+
+    Parameters
+    ----------
+    tiff : TiffFile
+    axes : str
+        Of T, Z, Y and X, in this order; any other letter counts as Z.
+    shape : tuple of int
+        Pixels along each of them.
+    name : str
+        Of the file.
+    """
+    page = tiff.pages.first
+    affine, crs = np.eye(len(axes) + 1), None
+    if PIXEL_SCALE in page.tags or TRANSFORMATION in page.tags:
+        affine[np.ix_([-3, -2, -1], [-3, -2, -1])], unit = _geographic(page)
+        crs, note = _reference_system(page, name)
+    else:
+        spacing, origin, unit, note = _microscopic(tiff, page, name)
+        own = ["TZYX".index(axis) if axis in "TYX" else 1 for axis in axes]
+        affine[range(len(axes)), range(len(axes))] = spacing[own]
+        affine[: len(axes), -1] = origin[own]
+    return Grid(shape, affine, tuple(TIME if axis == "T" else unit for axis in axes), crs), note
 
 
 def is_map_or_complex(path: Path) -> bool:
@@ -92,7 +110,7 @@ def write_tiff(image: Image, path: Path) -> None:
     if _is_map(grid):
         tags += _geographic_tags(grid)
     elif not grid.same_as(Grid.from_spacing(grid.shape)):
-        options |= {"ome": True, "metadata": {"UUID": _identity(data), **_ome(grid, image.channels)}}
+        options |= {"ome": True, "metadata": {"UUID": _identity(data), **ome_metadata(grid, image.channels)}}
     imwrite(path, data, extratags=tags, **options)
 
 
@@ -262,6 +280,8 @@ def _microscopic(tiff: TiffFile, page: TiffPage, name: str) -> tuple[Array, Arra
     """Spacing and origin of (time, plane, row, column), the unit of the last three, and a note if needed."""
     if tiff.is_ome:
         return _from_ome(tiff.ome_metadata or "", name)
+    if tiff.is_svs and (size := svs_description_metadata(page.description).get("MPP")):
+        return np.array([1.0, 1.0, size, size]), np.zeros(4), "micrometer", ""
     resolution = [_pixel_size(page, tag) for tag in (283, 282)]  # YResolution, XResolution
     told = tiff.imagej_metadata or {}
     interval = float(told.get("finterval", 1.0)) or 1.0
@@ -321,7 +341,7 @@ def _from_ome(text: str, name: str) -> tuple[Array, Array, str, str]:
     return np.array([step, *spacing]), np.array([start, *origin]), unit, note
 
 
-def _ome(grid: Grid, channels: int | None) -> dict[str, Any]:
+def ome_metadata(grid: Grid, channels: int | None) -> dict[str, Any]:
     """OME metadata for a grid without rotation."""
     if ome_word(grid.units[-1]) is None:
         grid = grid.in_units([TIME if unit == TIME else "micrometer" for unit in grid.units])

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid, Image
-from ..core.progress import Progress, subprogress
+from ..core.progress import Progress, silent, subprogress
 from ..transforms import Displacement, Interpolation, Transform, displacement_on, resampled
 
 if TYPE_CHECKING:
@@ -48,13 +48,44 @@ def resampled_in_slabs(
         part(0.0, "warping")
         slab = cut(grid, [slice(start, stop)])
         field = displacement_on(transform, slab)
-        box = _needed(field, slab, image.grid)
-        if box is None:
-            found[start:stop] = fill
-            continue
-        piece = Image(np.asarray(image.data[tuple(box)]), cut(image.grid, box))
-        found[start:stop] = resampled(piece, Displacement(field, slab), slab, interpolation, fill, part).data
+        box = needed(field, slab, image.grid)
+        found[start:stop] = resampled_part(image, box, field, slab, interpolation, fill, part)
     return Image(found, grid, image.name)
+
+
+def resampled_part(
+    image: Image,
+    box: Sequence[slice] | None,
+    field: Array,
+    slab: Grid,
+    interpolation: Interpolation,
+    fill: float,
+    progress: Progress = silent,
+) -> Array:
+    """Resample on a part of a grid, of which the displacements are known, reading a box of the image alone.
+
+    Parameters
+    ----------
+    image : Image
+        Its pixels may be lazy.
+    box : sequence of slice, or None
+        What is read of it, see `needed`; None if it lies elsewhere.
+    field : ndarray, shape (*slab.shape, d)
+        World displacements at the nodes of the part.
+    slab : Grid
+        The part.
+    interpolation, fill, progress
+        As in `resampled`.
+
+    Returns
+    -------
+    ndarray, shape (*slab.shape, channels if any)
+    """
+    if box is None:
+        channels = () if image.channels is None else (image.channels,)
+        return np.full((*slab.shape, *channels), fill, image.data.dtype)
+    piece = Image(np.asarray(image.data[tuple(box)]), cut(image.grid, box))
+    return resampled(piece, Displacement(field, slab), slab, interpolation, fill, progress).data
 
 
 def lazy_frames(
@@ -97,8 +128,16 @@ def lazy_frames(
     return da.map_blocks(block, chunks=chunks, dtype=dtype, meta=empty, name=f"applied-{uuid4().hex}")
 
 
-def _needed(field: Array, slab: Grid, source: Grid) -> list[slice] | None:
-    """The part of a source that the displaced nodes of a slab need; None where they all lie outside."""
+def needed(field: Array, slab: Grid, source: Grid) -> list[slice] | None:
+    """The part of a source that the displaced nodes of a slab need; None where they all lie outside.
+
+    Parameters
+    ----------
+    field : ndarray, shape (*slab.shape, d)
+        World displacements at the nodes of the slab.
+    slab, source : Grid
+        In one world.
+    """
     index = source.to_index(slab.nodes() + field.reshape(-1, slab.ndim))
     inside = np.all((index >= -0.5) & (index < np.array(source.shape) - 0.5), axis=1)
     if not inside.any():

@@ -54,13 +54,30 @@ def score_table(before: Scores, after: Scores) -> str:
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
+def picture(image: Image) -> str:
+    """An image, or the middle plane of a volume, in shades of grey as an HTML image.
+
+    Parameters
+    ----------
+    image : Image
+        2D or 3D, with any number of channels.
+    """
+    plane = _plane(image.grid)
+    return _html(_sampled(image, None, plane), plane)
+
+
 def _overlay(fixed: Image, moving: Image, transform: Transform | None) -> str:
     """The fixed image in magenta and the moving one in green, as an HTML image."""
-    import imageio.v3 as iio
-
     plane = _plane(fixed.grid)
     below, above = _sampled(fixed, None, plane), _sampled(moving, transform, plane)
-    levels = np.rint(255 * np.stack([below, above, below], axis=-1)).astype(np.uint8)
+    return _html(np.stack([below, above, below], axis=-1), plane)
+
+
+def _html(pixels: Array, plane: Grid) -> str:
+    """Pixels in [0, 1] on a plane, with colours or without."""
+    import imageio.v3 as iio
+
+    levels = np.rint(255 * pixels).astype(np.uint8)
     png = base64.b64encode(iio.imwrite("<bytes>", levels, extension=".png")).decode("ascii")
     # Pixels need not be square; the browser shows them at their size in the world.
     size = plane.spacing[-2:] * plane.shape[-2:]

@@ -74,7 +74,7 @@ class PreparedPair:
     @cached_property
     def hashes(self) -> tuple[str, str]:
         """SHA-256 of the fixed and the moving image as they were given."""
-        return _digest(self.given[0]), _digest(self.given[1])
+        return pixels_digest(self.given[0]), pixels_digest(self.given[1])
 
     def before(self, progress: Progress = silent) -> Scores:
         """The scores at the current positions."""
@@ -401,7 +401,7 @@ def _shown(image: Image, mask: Image | None) -> Image:
     return image if mask is None else image.with_data(np.where(mask.data, image.data, image.data.min()))
 
 
-def _digest(image: Any) -> str:
+def pixels_digest(image: Any) -> str:
     """SHA-256 of an image's shape, type and pixels."""
     data = np.ascontiguousarray(image.data if isinstance(image, Image) else image)
     digest = hashlib.sha256(f"{data.shape} {data.dtype.str}".encode())

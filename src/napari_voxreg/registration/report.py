@@ -86,18 +86,35 @@ def _page(result: Result, pictures: str) -> str:
         "<h2>Scores</h2>",
         score_table(result.before, result.after),
         "<h2>Run</h2>",
-        _table(about),
+        values_table(about),
         "<h2>Parameters</h2>",
-        _table(record["parameters"]) if record["parameters"] else "<p>The method has none.</p>",
+        values_table(record["parameters"]) if record["parameters"] else "<p>The method has none.</p>",
         "<h2>Software</h2>",
-        _table(record["software"]),
+        values_table(record["software"]),
     ]
-    head = (
-        f'<meta charset="utf-8"><meta name="generator" content="{TITLE}">'
-        f"<title>{html.escape(heading)}</title><style>{STYLE}</style>"
-    )
-    body = "".join(parts)
-    return f'<!DOCTYPE html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+    return page(TITLE, heading, STYLE, "".join(parts))
+
+
+def beginning(title: str) -> str:
+    """With what a page of this kind begins."""
+    meta = f'<meta charset="utf-8"><meta name="generator" content="{title}">'
+    return f'<!DOCTYPE html><html lang="en"><head>{meta}'
+
+
+def page(title: str, heading: str, style: str, body: str) -> str:
+    """A whole page.
+
+    Parameters
+    ----------
+    title : str
+        Of the kind of report, for `beginning`.
+    heading : str
+        Of the window.
+    style, body : str
+        CSS and HTML.
+    """
+    head = f"<title>{html.escape(heading)}</title><style>{style}</style>"
+    return f"{beginning(title)}{head}</head><body>{body}</body></html>\n"
 
 
 def _grid(record: Mapping[str, Any] | None) -> str:
@@ -107,8 +124,8 @@ def _grid(record: Mapping[str, Any] | None) -> str:
     return f"{' × '.join(map(str, record['shape']))} pixels, {', '.join(record['units'])}"
 
 
-def _table(values: Mapping[str, Any]) -> str:
-    """Names and values."""
+def values_table(values: Mapping[str, Any]) -> str:
+    """Names and values as HTML."""
     rows = (
         f"<tr><td>{html.escape(str(name))}</td><td>{html.escape(str(value))}</td></tr>"
         for name, value in values.items()

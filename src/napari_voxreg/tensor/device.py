@@ -66,6 +66,19 @@ def available(progress: Progress = silent) -> tuple[str, ...]:
     return tuple(names)
 
 
+def described() -> dict[str, str]:
+    """The devices of `available` but "auto", each with its maker's name, and what torch was built for."""
+    import torch
+
+    found = {"torch is built for": torch.version.cuda or torch.version.hip or "the CPU"}
+    for name in available()[1:]:
+        if name.startswith("cuda"):
+            found[name] = torch.cuda.get_device_name(torch.device(name))
+        else:
+            found[name] = "Apple" if name == "mps" else f"{torch.get_num_threads()} threads"
+    return found
+
+
 def device_named(name: str) -> torch.device:
     """The device of that name.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import Grid, Image, load_transform, register_cohort
 from napari_voxreg.cohort.group import CohortOptions, CohortResult
@@ -65,6 +68,39 @@ def test_images_without_a_part_in_the_mean_are_brought_onto_it(cohort: Any) -> N
     result = register_cohort(cohort.images, options=options)
     assert all(transform is not None for transform in result.transforms)
     assert pairwise_error(result, cohort.places) < 0.4
+
+
+def test_all_pairs_agree_without_a_template(cohort: Any, tmp_path: Path) -> None:
+    options = {**QUICK, "template": "all pairs"}
+    result = register_cohort(cohort.images, options=options, folder=tmp_path)
+    assert pairwise_error(result, cohort.places) < 0.1  # mm: a fifth of a pixel
+    root = result.transforms.index(
+        min(result.transforms, key=lambda t: np.abs(t(cohort.places[0]) - cohort.places[0]).max())
+    )
+    assert np.array_equal(result.template.data, cohort.images[root].data)
+    assert result.disagreement is not None
+    assert 0 < np.nanmax(result.disagreement) < 2
+    result.save(tmp_path)
+    kept = json.loads((tmp_path / "cohort.json").read_text())["disagreement of pairs, px"]
+    assert kept[0][0] is None
+    assert kept[0][1] == pytest.approx(result.disagreement[0, 1])
+
+
+def test_a_pair_that_shows_something_else_is_named(cohort: Any) -> None:
+    rng = np.random.default_rng(8)
+    other = cohort.images[0].with_data(gaussian_filter(rng.standard_normal((96, 96)), 3).astype(np.float32))
+    images = [*cohort.images[:3], replace(other, name="other.tif")]
+    result = register_cohort(images, options={"template": "all pairs", "linear": "pose", "deform": "none"})
+    assert "other.tif" in " ".join(result.notes)
+    assert all(transform is not None for transform in result.transforms[:3])
+
+
+def test_neighbours_alone(cohort: Any) -> None:
+    options = {"template": "all pairs", "neighbours": 1, "linear": "rigid", "deform": "none"}
+    result = register_cohort(cohort.images, options=options)
+    assert all(transform is not None for transform in result.transforms)
+    assert result.disagreement is not None
+    assert np.isnan(result.disagreement).all()
 
 
 def test_one_failure_stops_nothing(cohort: Any, tmp_path: Path) -> None:
@@ -160,6 +196,7 @@ def test_options_are_declared() -> None:
         "linear",
         "deform",
         "rounds",
+        "neighbours",
     }
     assert all(info.help.endswith(".") for info in CohortOptions.infos())
 

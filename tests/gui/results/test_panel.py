@@ -210,6 +210,33 @@ def test_run_again_fills_register(panel, viewer, qtbot, add_run):
     assert not register.busy
 
 
+def test_run_again_without_its_images_registers_no_other_pair(panel, viewer, qtbot, add_run):
+    fixed, moving = viewer.layers
+    run = add_run(Affine.translation((1.0, 0.5)))
+    others = [viewer.add_image(texture(k), name=f"day {k}") for k in (5, 6)]
+    register = open_panel(viewer, "Register")
+    register.pair.fixed.choose(others[0])
+    register.pair.moving.choose(others[1])
+    viewer.layers.remove(fixed)
+    viewer.layers.remove(moving)
+    panel.to_front()
+    panel.buttons["Run again…"].click()
+    qtbot.waitUntil(lambda: register.in_front, timeout=20_000)
+    said = register.outcome.sentence.text()
+    assert said == "Open the images 'fixed' and 'moving' to run known again."
+    others[0].name = "day 7"  # whatever else happens to other layers
+    assert register.pair.fixed.layer is None and register.pair.moving.layer is None
+    assert not register.bar.button.isEnabled()
+
+    place = {"scale": (0.5, 0.5), "units": "mm"}
+    again = [viewer.add_image(texture(k), name=name, **place) for k, name in enumerate(("fixed", "moving"))]
+    assert [register.pair.fixed.layer, register.pair.moving.layer] == again
+    viewer.layers.remove(again[1])
+    register.repeat(run)
+    assert register.pair.fixed.layer is again[0] and register.pair.moving.layer is None
+    assert register.outcome.sentence.text().startswith("Open the image 'moving' to run")
+
+
 def test_register_compares_what_results_shows(panel, viewer, qtbot, add_run):
     fixed = viewer.layers["fixed"]
     first, second = add_run(Affine.translation((1.0, 0.5))), add_run(bent())

@@ -5,18 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ...core.progress import Progress, subprogress
+from ...core.progress import subprogress
 from ...io.files import check_outputs
-from ...io.images import WRITTEN, can_write, ending_of, read_image, write_image
-from ...transforms import warp
+from ...io.images import read_image
 from ..options import add_declared, add_run_options, add_verbose, parameters, run_options
 from ..terminal import progress_bar, text_table
-
-if TYPE_CHECKING:
-    from ...cohort.group import CohortResult
-    from ...cohort.series import Frames
 
 REGISTERED = 0.9  # of the time until all transforms are known
 SHOWN = (0, 1, 3, 4, 10, 11)  # columns of the table that are printed
@@ -28,7 +22,8 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
     parser.usage = "%(prog)s IMAGES [IMAGES ...] -o DIR [options]"
     add = parser.add_argument
-    add("images", type=Path, nargs="+", metavar="IMAGES", help="the images, or a folder with them")
+    text = "the images; or a folder with them, or a list of paths (.txt or .csv, one a line)"
+    add("images", type=Path, nargs="+", metavar="IMAGES", help=text)
     text = (
         "folder for the template, cohort.csv, cohort.json and a folder for each image; a run that was broken "
         "off goes on there, and a repeated one does only what has changed"
@@ -37,6 +32,11 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     text = "a template of your own, instead of one of the images or their mean"
     add("--onto", type=Path, metavar="FILE", help=text)
     text = (
+        "regular expression for file names, whose named groups id, laterality and date are read into the "
+        "table; images in whose names it is not found are left out"
+    )
+    add("--pattern", metavar="REGEX", help=text)
+    text = (
         "where registrations run: serial, processes (of this machine), or the address of a Dask scheduler "
         "such as tcp://host:8786 (default serial)"
     )
@@ -44,6 +44,8 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     text = "threads of each registration (default: all cores in serial, else 1)"
     add("--threads", type=int, metavar="N", help=text)
     add("--no-images", action="store_true", help="write transforms only, no aligned images")
+    text = "write all channels of all images as one image, too, such as the rounds of cyclic staining"
+    add("--merge", action="store_true", help=text)
     add_run_options(parser)
     add_verbose(parser)
     add_declared(parser, "the cohort", CohortOptions.infos())
@@ -59,11 +61,11 @@ def run(options: argparse.Namespace) -> None:
     Cancelled
         If the user stopped it; what was found is kept.
     """
-    from ...cohort.group import CohortOptions, register_cohort
-    from ...cohort.series import frames_of
+    from ...cohort.group import CohortOptions, cohort_frames, register_cohort
 
     chosen = CohortOptions.from_dict(parameters(options))
-    frames = frames_of(options.images[0] if len(options.images) == 1 else options.images)
+    images = options.images[0] if len(options.images) == 1 else options.images
+    frames = cohort_frames(images, options.pattern)
     onto = None if options.onto is None else read_image(options.onto)
     folder: Path = options.output
     check_outputs(folder / "cohort.json", folder / "cohort.csv")
@@ -80,26 +82,9 @@ def run(options: argparse.Namespace) -> None:
         )
         result.save(folder)
         if not options.no_images:
-            _write(result, frames, folder, subprogress(progress, REGISTERED, 1.0))
+            result.save_images(frames, folder, subprogress(progress, REGISTERED, 1.0))
+        if options.merge:
+            result.save_merged(frames, folder)
     rows = [[row[k] for k in SHOWN] for row in result.table()]
-    print("\n".join([text_table(rows, 2), "", *result.notes, f"Wrote the cohort to {folder}."]))
-
-
-def _write(result: CohortResult, frames: Frames, folder: Path, progress: Progress) -> None:
-    """The aligned images, all channels, each in the folder of its transform."""
-    from ...cohort.group.result import folder_names
-
-    names = folder_names([member.name for member in result.members])
-    for k, (member, name) in enumerate(zip(result.members, names, strict=True)):
-        progress(k / len(names), f"writing {member.name}")
-        if member.transform is None:
-            continue
-        image = warp(frames.read(k), member.transform, result.template.grid)
-        ending = ending_of(Path(member.name))
-        target = folder / "images" / name / "warped"
-        endings = [ending] if ending in WRITTEN else []
-        for choice in (*endings, ".tif", ".nii.gz", ".mha"):
-            path = target.with_name(target.name + choice)
-            if can_write(image, path):
-                write_image(image, path)
-                break
+    said = [result.sentence, *result.notes, f"Wrote the cohort to {folder}."]
+    print("\n".join([text_table(rows, 2), "", *said]))

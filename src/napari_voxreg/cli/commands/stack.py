@@ -6,15 +6,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ... import figures
-from ...core.geometry import short_unit
-from ...core.progress import Progress, subprogress
+from ...core.progress import subprogress
 from ...io.files import check_inputs_kept, check_outputs
-from ...io.images import WRITTEN, check_format, ending_of, write_image
 from ..options import (
     add_declared,
     add_method,
@@ -26,11 +21,7 @@ from ..options import (
 )
 from ..terminal import progress_bar
 
-if TYPE_CHECKING:
-    from ...cohort.series import Frames, SeriesResult
-
 CURVES = "motion.png"
-ALIGNED = "aligned.tif"
 WARPED = 0.85  # of the time until the motion is known
 
 
@@ -56,10 +47,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add_run_options(parser)
     add_verbose(parser)
     add_declared(parser, "the series", SeriesOptions.infos())
-    scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    add_method(scout, "")
-    if scout.parse_known_args(list(words))[0].method is not None:
-        add_parameters(parser, words)
+    add_parameters(parser, words, default=None)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -72,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     Cancelled
         If the user stopped it.
     """
-    from ...cohort.series import SeriesOptions, frames_of, register_series
+    from ...cohort.series import SeriesOptions, aligned_files, frames_of, register_series, write_aligned
 
     given = parameters(options)
     own = {field.name for field in fields(SeriesOptions)}
@@ -81,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
     series = options.series[0] if len(options.series) == 1 else options.series
     frames = frames_of(series, options.axis)
     folder: Path = options.output
-    outputs = [] if options.no_images else _outputs(frames, folder)
+    outputs = [] if options.no_images else aligned_files(frames, folder)
     check_outputs(*(folder / name for name in ("series.json", "series.csv", CURVES)), *outputs)
     check_inputs_kept(
         options.series, [folder / "series.json", folder / "series.csv", folder / CURVES, *outputs]
@@ -98,43 +86,6 @@ def run(options: argparse.Namespace) -> None:
         )
         result.save(folder)
         figures.save(figures.motion(result), folder / CURVES)
-        _write(result, frames, outputs, subprogress(progress, WARPED, 1.0))
-    print("\n".join(_summary(result, folder)))
-
-
-def _outputs(frames: Frames, folder: Path) -> list[Path]:
-    """One image for all frames, or one for each where each has a file."""
-    if not frames.names:
-        return [folder / ALIGNED]
-    return [
-        folder / "aligned" / (name if ending_of(Path(name)) in WRITTEN else f"{name}.tif")
-        for name in map(str, frames.names)
-    ]
-
-
-def _write(result: SeriesResult, frames: Frames, outputs: Sequence[Path], progress: Progress) -> None:
-    """Warp and write the images."""
-    if len(outputs) == 1:
-        progress(0.0, f"writing {outputs[0].name}")
-        image = result.lazy(frames)
-        write_image(image.with_data(np.asarray(image.data)), outputs[0])
-        return
-    for k, path in enumerate(outputs):
-        progress(k / len(outputs), f"writing {path.name}")
-        image = result.warp(frames.read(k), k)
-        if k == 0:
-            check_format(image, path)
-        write_image(image, path)
-
-
-def _summary(result: SeriesResult, folder: Path) -> list[str]:
-    """What was found, in a few lines."""
-    moved = np.linalg.norm(result.translations - np.median(result.translations, axis=0), axis=1)
-    unit = short_unit(result.grid.units[0])
-    turned = np.abs(result.rotations - np.median(result.rotations, axis=0)).max()
-    lines = [
-        f"{len(result)} frames aligned in {result.seconds:.1f} s: they move by {np.median(moved):.3g} {unit} "
-        f"(median), {moved.max():.3g} {unit} at most, and rotate by up to {turned:.2g} degrees.",
-        *result.notes,
-    ]
-    return [*lines, f"Wrote the motion to {folder}."]
+        if outputs:
+            write_aligned(result, frames, outputs, subprogress(progress, WARPED, 1.0))
+    print("\n".join([result.sentence, *result.notes, f"Wrote the motion to {folder}."]))

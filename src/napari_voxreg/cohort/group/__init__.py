@@ -6,5 +6,6 @@
 from .options import CohortOptions
 from .register import register_cohort
 from .result import CohortResult, Member
+from .sources import cohort_frames
 
-__all__ = ["CohortOptions", "CohortResult", "Member", "register_cohort"]
+__all__ = ["CohortOptions", "CohortResult", "Member", "cohort_frames", "register_cohort"]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ...core.params import Params, param
 
-TemplateKind = Literal["group", "best", "mean of the best", "image"]
+TemplateKind = Literal["group", "best", "mean of the best", "all pairs", "image"]
 Linear = Literal["pose", "affine", "rigid", "none"]
 Deform = Literal["diffeo", "none"]
 
@@ -19,10 +19,18 @@ class CohortOptions(Params):
     template: TemplateKind = param(
         "group",
         "What all images are aligned to: an unbiased mean that is made from all of them; the image that "
-        "resembles the others most; the mean of a few such images; or one image.",
+        "resembles the others most; the mean of a few such images; or one image. All pairs: no template, "
+        "each image is registered with each other one, and all are brought into agreement.",
     )
     image: int = param(0, "Number of the image that is the template, from 0.", range=(0, 10**6))
     best: int = param(5, "How many images the mean of the best is made of.", range=(2, 1000), advanced=True)
+    neighbours: int = param(
+        0,
+        "Of all pairs, how many of the images next to it in the list each image is registered with.",
+        range=(0, 1000),
+        special="all",
+        advanced=True,
+    )
     linear: Linear = param("pose", "How images are brought into place before they are deformed.")
     deform: Deform = param("diffeo", "How images are deformed onto the template.")
     rounds: int = param(

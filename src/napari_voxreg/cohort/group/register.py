@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,17 @@ import numpy as np
 
 from ...core.geometry import Array, Image
 from ...core.progress import Progress, logged, silent, subprogress
-from ...registration.prepare import method_named
 from ...transforms import Affine, Transform
-from ..running import SERIAL, Distributed, Serial, cores, runner
-from ..series.frames import Frames, Series, frames_of
-from ..series.quality import look, of_looks
+from ..running import SERIAL, cores, runner
+from ..series.frames import Frames, Series
+from .all_pairs import in_agreement
 from .choice import compared, ranked
 from .options import CohortOptions
+from .report import REPORT, check_report, write_report
 from .result import CohortResult, Member
-from .store import Found, Store, digest, key
-from .tasks import Measured, Outcome, measure, registration
+from .sources import cohort_frames
+from .store import Store
+from .tasks import Measured, measure
 from .unbiased import (
     linear_matrix,
     mean_displacement,
@@ -31,6 +32,7 @@ from .unbiased import (
     without_mean_displacement,
     without_mean_matrix,
 )
+from .work import Arrived, Work, unreliable
 
 log = logging.getLogger(__name__)
 
@@ -38,66 +40,8 @@ LINEAR_ROUNDS = 2  # of a group: the mean of the images in place is sharper than
 CENTRED = 0.02  # pixels of mean displacement at which a template is left as it is
 
 
-@dataclass(eq=False)
-class _Work:
-    """What is known of each image while a cohort is registered."""
-
-    frames: Frames
-    options: CohortOptions
-    channel: int | str | None
-    seed: int
-    device: str
-    store: Store
-    problems: list[str]
-    seconds: list[float]
-    digests: list[str]
-    runner: Serial | Distributed
-    threads: int
-
-    @property
-    def usable(self) -> list[int]:
-        return [k for k, problem in enumerate(self.problems) if not problem]
-
-    def image(self, number: int) -> Image:
-        """An image, its driving channel."""
-        return replace(self.frames.image(number, self.channel), name=self.frames.name(number))
-
-    def run(
-        self,
-        template: Image,
-        numbers: list[int],
-        method: str,
-        initial: Mapping[int, Transform],
-        verb: str,
-        progress: Progress,
-    ) -> tuple[dict[int, Found], dict[int, str]]:
-        """What a method finds for images, and why it fails for others; all that is known is not run again."""
-        params = method_named(method).parameters(None, None).as_dict()
-        about = {"template": digest(template), "method": method, "params": params, "seed": self.seed}
-        keys = {
-            k: key(image=self.digests[k], initial=initial.get(k), threads=self.threads, **about)
-            for k in numbers
-        }
-        found = {k: kept for k in numbers if (kept := self.store.find(keys[k])) is not None}
-        missing = [k for k in numbers if k not in found]
-        failures: dict[int, str] = {}
-
-        def done(place: int, outcome: Outcome) -> None:
-            number = missing[place]
-            self.seconds[number] += outcome.seconds
-            if outcome.transform is None:
-                failures[number] = outcome.failure
-            else:
-                kept = outcome.transform, outcome.notes
-                found[number] = self.store.keep(keys[number], template.grid, kept)
-
-        arguments = (
-            (template, self.image(k), method, initial.get(k), self.seed, self.device, self.threads)
-            for k in missing
-        )
-        names = [f"{verb} {self.frames.name(k)}" for k in missing]
-        self.runner.each(registration, arguments, names, progress, done)
-        return found, failures
+def ignored(number: int, member: Member) -> None:
+    """What becomes of rows that nobody watches."""
 
 
 def register_cohort(
@@ -107,18 +51,21 @@ def register_cohort(
     template: Image | None = None,
     channel: int | str | None = None,
     folder: Path | str | None = None,
+    pattern: str | None = None,
     scheduler: str = SERIAL,
     threads: int | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Progress | None = None,
+    arrived: Arrived = ignored,
 ) -> CohortResult:
     """Bring many images onto one template.
 
     Parameters
     ----------
     images : sequence of Image or of path, or path
-        The images, or a folder or a pattern with ``*``. They need not have the same size.
+        The images; a folder, a list of paths or file names with ``*``, see `cohort_frames`. They need not
+        have the same size.
     options : CohortOptions or mapping, optional
         What the template is, and how images are brought onto it.
     template : Image, optional
@@ -127,7 +74,10 @@ def register_cohort(
         Which channel drives; luminance by default.
     folder : path, optional
         Keeps what was found in ``folder/work``, so that a run that was broken off goes on, and a repeated one
-        does only what has changed. `CohortResult.save` writes the rest there.
+        does only what has changed; and ``report.html``, a page on all images. `CohortResult.save` writes the
+        rest there.
+    pattern : str, optional
+        A regular expression that reads patient, side and date in the names, see `cohort_frames`.
     scheduler : str
         Where registrations run: "serial", "processes" of this machine, or the address of a Dask scheduler
         such as "tcp://host:8786". The result is the same to the bit for the same number of threads.
@@ -137,6 +87,9 @@ def register_cohort(
         As in `register`.
     progress : Progress, optional
         Called as the work goes on; raises `Cancelled` to stop it.
+    arrived : callable, optional
+        Called with the number and the row of an image, in this thread, whenever more is known of it: it is
+        unusable, it was aligned or deformed, or measured.
 
     Returns
     -------
@@ -152,22 +105,24 @@ def register_cohort(
     """
     report = logged(silent if progress is None else progress, log)
     chosen = options if isinstance(options, CohortOptions) else CohortOptions.from_dict(options or {})
-    frames = images if isinstance(images, Frames) else frames_of(images)
+    frames = cohort_frames(images, pattern)
     if chosen.image >= frames.count:
         raise ValueError(f"There is no image {chosen.image}; choose from 0 to {frames.count - 1}.")
+    if folder is not None:
+        check_report(Path(folder) / REPORT)
     began = time.perf_counter()
     store = Store(None if folder is None else Path(folder) / "work")
     count = threads or (cores() if scheduler == SERIAL else 1)
     with runner(scheduler, count) as run:
-        work = _Work(frames, chosen, channel, seed, device, store, [], [0.0] * frames.count, [], run, count)
-        _look(work, subprogress(report, 0.0, 0.05))
+        seconds = [0.0] * frames.count
+        work = Work(frames, chosen, channel, seed, device, store, [], seconds, [], run, count, arrived)
+        work.look(subprogress(report, 0.0, 0.05))
         matrix, first, found = _found(work, template, subprogress(report, 0.05, 0.9))
-        members = _members(work, first, found, subprogress(report, 0.9, 1.0))
+        members = _members(work, first, found, subprogress(report, 0.9, 0.95))
     usable = work.usable
     transforms = [found[k] for k in usable]
     mean = mean_image((work.image(k) for k in usable), transforms, first.grid)
-    report(1.0, "done")
-    return CohortResult(
+    result = CohortResult(
         first,
         members,
         {**chosen.as_dict(), "channel": channel, "seed": seed, "threads": count},
@@ -177,14 +132,21 @@ def register_cohort(
         sharpness(mean),
         time.perf_counter() - began,
         _notes(work),
+        work.disagreement,
     )
+    if folder is not None:
+        write_report(result, frames, Path(folder) / REPORT, progress=subprogress(report, 0.95, 1.0))
+    report(1.0, "done")
+    return result
 
 
 def _found(
-    work: _Work, given: Image | None, progress: Progress
+    work: Work, given: Image | None, progress: Progress
 ) -> tuple[Array | None, Image, dict[int, Transform]]:
     """The dissimilarities if they were asked, the template, and the transform of each image that has one."""
     chosen = work.options
+    if given is None and chosen.template == "all pairs":
+        return None, *in_agreement(work, progress)
     matrix, order, first = _first_template(work, given, subprogress(progress, 0.0, 0.1))
     found = _linear(work, first, subprogress(progress, 0.1, 0.4))
     if not work.usable:
@@ -197,39 +159,14 @@ def _found(
         rest = [k for k in work.usable if k not in kept]
         found = {**found, **_onto(work, first, rest, found, subprogress(progress, 0.9, 1.0)), **of_mean}
     elif chosen.deform != "none":
-        found |= _each(
-            work, first, work.usable, chosen.deform, found, "deforming", subprogress(progress, 0.4, 1.0)
+        found |= work.each(
+            first, work.usable, chosen.deform, found, "deforming", subprogress(progress, 0.4, 1.0)
         )
     return matrix, first, found
 
 
-def _look(work: _Work, progress: Progress) -> None:
-    """Read every image once: which cannot be read, or shows nothing, or hardly any detail."""
-    looks = []
-    for k in range(work.frames.count):
-        progress(k / work.frames.count, f"reading {work.frames.name(k)}")
-        try:
-            image = work.image(k)
-        except (ValueError, OSError) as error:
-            work.problems.append(str(error))
-            work.digests.append("")
-            looks.append(look(np.zeros((2, 2), np.float32)))
-            continue
-        work.problems.append("")
-        work.digests.append(digest(image))
-        looks.append(look(work.frames.placed(image)))
-    sentences = {
-        "blank": "It shows nothing.",
-        "blurred": "It is far less sharp than the others.",
-    }
-    for k, problem in enumerate(of_looks(looks)):
-        work.problems[k] = work.problems[k] or sentences.get(problem, "")
-    if len(work.usable) < 2:
-        raise ValueError(f"Only {len(work.usable)} of {work.frames.count} images are usable; give others.")
-
-
 def _first_template(
-    work: _Work, given: Image | None, progress: Progress
+    work: Work, given: Image | None, progress: Progress
 ) -> tuple[Array | None, list[int], Image]:
     """What all images are aligned to first; if that is chosen, the dissimilarities and the order."""
     if given is not None:
@@ -254,7 +191,7 @@ def _first_template(
     return whole, order, work.image(order[0])
 
 
-def _linear(work: _Work, template: Image, progress: Progress) -> dict[int, Transform]:
+def _linear(work: Work, template: Image, progress: Progress) -> dict[int, Transform]:
     """The linear transform of each image; one that has none is unusable from here on."""
     method = work.options.linear
     if method == "none":
@@ -262,44 +199,30 @@ def _linear(work: _Work, template: Image, progress: Progress) -> dict[int, Trans
     found, failures = work.run(template, work.usable, method, {}, "aligning", progress)
     for k, failure in failures.items():
         work.problems[k] = failure
+        work.arrived(k, work.member(k, None))
     for k, (_, notes) in found.items():
-        if any(note.startswith("No reliable pose") for note in notes):
+        if unreliable(notes):
             work.problems[k] = "No reliable pose was found."
+            work.arrived(k, work.member(k, None))
     return {k: transform for k, (transform, _) in found.items()}
 
 
 def _onto(
-    work: _Work, template: Image, numbers: list[int], initial: Mapping[int, Transform], progress: Progress
+    work: Work, template: Image, numbers: list[int], initial: Mapping[int, Transform], progress: Progress
 ) -> dict[int, Transform]:
     """Images brought onto a mean that they have no part in."""
     found = dict(initial)
     if work.options.linear != "none":
         first = subprogress(progress, 0.0, 0.4)
-        found |= _each(work, template, numbers, "affine", initial, "aligning", first)
+        found |= work.each(template, numbers, "affine", initial, "aligning", first)
     if work.options.deform != "none":
         last = subprogress(progress, 0.4, 1.0)
-        found |= _each(work, template, numbers, work.options.deform, found, "deforming", last)
+        found |= work.each(template, numbers, work.options.deform, found, "deforming", last)
     return {k: found[k] for k in numbers}
 
 
-def _each(
-    work: _Work,
-    template: Image,
-    numbers: list[int],
-    method: str,
-    initial: Mapping[int, Transform],
-    verb: str,
-    progress: Progress,
-) -> dict[int, Transform]:
-    """What a method finds for each image, from its initial transform on; that stays where it fails."""
-    found, failures = work.run(template, numbers, method, initial, verb, progress)
-    for k, failure in failures.items():
-        log.warning("%s: %s", work.frames.name(k), failure)
-    return {k: found[k][0] if k in found else initial[k] for k in numbers}
-
-
 def _group(
-    work: _Work, template: Image, found: dict[int, Transform], progress: Progress
+    work: Work, template: Image, found: dict[int, Transform], progress: Progress
 ) -> tuple[Image, dict[int, Transform]]:
     """The mean of a group, unbiased, and the transforms of its images to it."""
     numbers, grid = list(found), template.grid
@@ -318,12 +241,12 @@ def _group(
     mean = mean_of(linear)
     for number in range(aligned):
         part = subprogress(progress, number / total, (number + 1) / total)
-        linear = unbiased(_each(work, mean, numbers, "affine", linear, "aligning", part))
+        linear = unbiased(work.each(mean, numbers, "affine", linear, "aligning", part))
         mean = mean_of(linear)
     current: dict[int, Transform] = dict(linear)
     for number in range(aligned, total if rounds else aligned):
         part = subprogress(progress, number / total, (number + 1) / total)
-        current = _each(work, mean, numbers, work.options.deform, linear, "deforming", part)
+        current = work.each(mean, numbers, work.options.deform, linear, "deforming", part)
         transforms, moved = without_mean_displacement([current[k] for k in numbers], grid)
         log.info("round %d: the mean was deformed by %.3g pixels", number - aligned + 1, moved)
         if moved > CENTRED:
@@ -333,26 +256,27 @@ def _group(
 
 
 def _members(
-    work: _Work, template: Image, found: Mapping[int, Transform], progress: Progress
+    work: Work, template: Image, found: Mapping[int, Transform], progress: Progress
 ) -> tuple[Member, ...]:
     """The rows of all images."""
     frames, numbers = work.frames, list(found)
     scores: dict[int, Measured] = {}
     arguments = ((template, work.image(k), found[k], work.seed, work.threads) for k in numbers)
     names = [f"measuring {frames.name(k)}" for k in numbers]
-    work.runner.each(measure, arguments, names, progress, lambda k, row: scores.update({numbers[k]: row}))
-    members = []
-    for k in range(frames.count):
-        before, after, verdict = scores.get(k, (None, None, None))
-        about = work.seconds[k], work.problems[k]
-        members.append(Member(frames.name(k), found.get(k), before, after, verdict, *about))
-    return tuple(members)
+
+    def done(place: int, measured: Measured) -> None:
+        number = numbers[place]
+        scores[number] = measured
+        work.arrived(number, work.member(number, found[number], measured))
+
+    work.runner.each(measure, arguments, names, progress, done)
+    return tuple(work.member(k, found.get(k), scores.get(k)) for k in range(frames.count))
 
 
-def _notes(work: _Work) -> tuple[str, ...]:
+def _notes(work: Work) -> tuple[str, ...]:
     """What a user should know of the images."""
     bad = [k for k, problem in enumerate(work.problems) if problem]
-    notes = []
+    notes = list(work.notes)
     if bad:
         listing = ", ".join(work.frames.name(k) for k in bad[:6]) + (" and others" if len(bad) > 6 else "")
         notes.append(

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...core.geometry import Array, Image
+from ...core.progress import Progress, silent
 from ...io.files import check_replaceable
-from ...io.images import can_write, write_image
+from ...io.images import WRITTEN, ending_of, write_like
 from ...io.transforms import save_transform, software
 from ...metrics.pair import Scores
 from ...metrics.verdict import Verdict
-from ...transforms import Transform
+from ...transforms import Transform, warp
 from ..files import write_csv, write_record
+from ..series.frames import Frames
 
-RECORD, TABLE = "cohort.json", "cohort.csv"
+RECORD, TABLE, MERGED = "cohort.json", "cohort.csv", "merged.csv"
 FORMAT = "napari-voxreg cohort"
 BEGINNING = f'{{\n "format": "{FORMAT}"'
 COLUMNS = (
@@ -34,6 +39,7 @@ COLUMNS = (
     "folding %",
     "seconds",
 )
+NAMED = ("patient", "side", "date")  # columns where the names say these
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +58,8 @@ class Member:
         Of all its registrations.
     problem : str
         Why it is unusable, in one sentence; empty where it is not.
+    patient, side, date : str
+        What its name says, as it is written there; empty where it does not.
     """
 
     name: str
@@ -61,28 +69,36 @@ class Member:
     verdict: Verdict | None = None
     seconds: float = 0.0
     problem: str = ""
+    patient: str = ""
+    side: str = ""
+    date: str = ""
 
     @property
     def usable(self) -> bool:
         """Whether it takes part in means."""
         return not self.problem
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers of its row of the table, `COLUMNS` from the fourth on; NaN where there are none."""
+        if self.before is None or self.after is None or self.verdict is None:
+            return (*[math.nan] * 8, self.seconds)
+        return (
+            self.verdict.before,
+            self.verdict.after,
+            self.before.whole["ssim"],
+            self.after.whole["ssim"],
+            self.before.overlap["ssim"],
+            self.after.overlap["ssim"],
+            100 * self.after.overlap_fraction,
+            self.after.folded,
+            self.seconds,
+        )
+
     def cells(self) -> list[str]:
         """Its row of the table, see `COLUMNS`."""
-        numbers = [math.nan] * 8
-        if self.before is not None and self.after is not None and self.verdict is not None:
-            numbers = [
-                self.verdict.before,
-                self.verdict.after,
-                self.before.whole["ssim"],
-                self.after.whole["ssim"],
-                self.before.overlap["ssim"],
-                self.after.overlap["ssim"],
-                100 * self.after.overlap_fraction,
-                self.after.folded,
-            ]
         verdict = "" if self.verdict is None else self.verdict.outcome
-        return [self.name, verdict, self.problem, *(f"{x:.4g}" for x in [*numbers, self.seconds])]
+        return [self.name, verdict, self.problem, *(f"{number:.4g}" for number in self.numbers)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +124,8 @@ class CohortResult:
         Of the mean, see `unbiased.sharpness`.
     seconds : float
     notes : tuple of str
+    disagreement : ndarray, shape (n, n), or None
+        Of all pairs: by how many pixels each disagrees with the ways by a third image; see `graph.Agreed`.
     software : mapping
     """
 
@@ -120,6 +138,7 @@ class CohortResult:
     sharpness: float = 0.0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    disagreement: Array | None = None
     software: Mapping[str, str] = field(default_factory=software)
 
     @property
@@ -127,9 +146,26 @@ class CohortResult:
         """One an image, from the template to it."""
         return tuple(member.transform for member in self.members)
 
+    @property
+    def sentence(self) -> str:
+        """How many images were aligned, and how well they match the template before and after."""
+        judged = [one.verdict for one in self.members if one.verdict is not None]
+        text = f"{len(judged)} of {len(self.members)} images aligned in {self.seconds:.1f} s"
+        if not judged:
+            return f"{text}."
+        counts = Counter(verdict.outcome for verdict in judged)
+        outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common())
+        before = np.nanmedian([verdict.before for verdict in judged])
+        after = np.nanmedian([verdict.after for verdict in judged])
+        return f"{text}: {outcomes}; median {judged[0].measure} {before:.3f} -> {after:.3f}."
+
     def table(self) -> list[list[str]]:
         """A row an image, after one of headings."""
-        return [list(COLUMNS), *(member.cells() for member in self.members)]
+        rows = [list(COLUMNS), *(member.cells() for member in self.members)]
+        if any(member.patient or member.side or member.date for member in self.members):
+            said = [NAMED, *((one.patient, one.side, one.date) for one in self.members)]
+            rows = [[*row, *more] for row, more in zip(rows, said, strict=True)]
+        return rows
 
     def save(self, folder: Path | str) -> Path:
         """Write the template, the mean, the table, the record, and the transform of each image.
@@ -151,7 +187,7 @@ class CohortResult:
         check_replaceable(folder / RECORD, BEGINNING)
         check_replaceable(folder / TABLE, ",".join(COLUMNS[:2]))
         for name, image in (("template", self.template), ("mean", self.mean)):
-            write_image(image, folder / f"{name}{_ending(image)}")
+            write_like(image, folder / name, _usual(image))
         names = folder_names([member.name for member in self.members])
         for member, name in zip(self.members, names, strict=True):
             if member.transform is not None:
@@ -170,13 +206,94 @@ class CohortResult:
             ],
             "mean displacement, px": self.mean_displacement,
             "sharpness of the mean": self.sharpness,
-            "dissimilarities": None if self.dissimilarities is None else self.dissimilarities.tolist(),
+            "dissimilarities": _listed(self.dissimilarities),
+            "disagreement of pairs, px": _listed(self.disagreement),
             "seconds": self.seconds,
             "notes": list(self.notes),
             "software": dict(self.software),
         }
         write_record(folder / RECORD, record)
         return folder
+
+    def save_images(self, images: Frames, folder: Path | str, progress: Progress = silent) -> None:
+        """Write the aligned images, all channels, each beside its transform: ``images/NAME/warped.*``.
+
+        Parameters
+        ----------
+        images : Frames
+            Those that were registered.
+        folder : path
+            As of `save`.
+        progress : Progress, optional
+
+        Raises
+        ------
+        OSError
+            If one cannot be written.
+        """
+        names = folder_names([member.name for member in self.members])
+        for k, (member, name) in enumerate(zip(self.members, names, strict=True)):
+            progress(k / len(names), f"writing {member.name}")
+            if member.transform is None:
+                continue
+            image = warp(images.read(k), member.transform, self.template.grid)
+            like = member.name if ending_of(Path(member.name)) in WRITTEN else _usual(image)
+            write_like(image, Path(folder) / "images" / name / "warped", like)
+
+    def merged(self, images: Frames, progress: Progress = silent) -> Image:
+        """One image with the channels of all aligned images, such as the rounds of cyclic staining.
+
+        Parameters
+        ----------
+        images : Frames
+            Those that were registered.
+        progress : Progress, optional
+
+        Returns
+        -------
+        Image
+            On the template's grid, channels last, in the order of the images; 0 where an image shows nothing.
+        """
+        parts = []
+        for k, member in enumerate(self.members):
+            progress(k / len(self.members), f"merging {member.name}")
+            if member.transform is not None:
+                data = np.asarray(warp(images.read(k), member.transform, self.template.grid).data)
+                parts.append(data if data.ndim > self.template.ndim else data[..., None])
+        return Image(np.concatenate(parts, axis=-1), self.template.grid, "merged")
+
+    def channels(self, images: Frames) -> list[list[str]]:
+        """A row for each channel of `merged`, after one of headings: its number, image and channel there."""
+        rows = [["channel", "image", "channel of the image"]]
+        for k, member in enumerate(self.members):
+            if member.transform is not None:
+                count = images.read(k).channels or 1
+                rows += [[str(len(rows) - 1 + c), member.name, str(c)] for c in range(count)]
+        return rows
+
+    def save_merged(self, images: Frames, folder: Path | str, progress: Progress = silent) -> Path:
+        """Write `merged` as ``merged.*``, and which channel is which as ``merged.csv``.
+
+        Raises
+        ------
+        ValueError
+            If another program's file of that name is there.
+        OSError
+            If it cannot be written.
+        """
+        table, folder = self.channels(images), Path(folder)
+        check_replaceable(folder / MERGED, ",".join(table[0]))
+        image = self.merged(images, progress)
+        path = write_like(image, folder / "merged", _usual(image))
+        write_csv(folder / MERGED, table)
+        return path
+
+
+def _listed(matrix: Array | None) -> list[list[float | None]] | None:
+    """A matrix for JSON, which has no NaN."""
+    if matrix is None:
+        return None
+    return [[float(x) if np.isfinite(x) else None for x in row] for row in matrix]
 
 
 def folder_names(names: list[str]) -> list[str]:
@@ -196,9 +313,6 @@ def folder_names(names: list[str]) -> list[str]:
     return found
 
 
-def _ending(image: Image) -> str:
-    """The first format that can hold the image's geometry."""
-    for ending in (".nii.gz", ".tif") if image.ndim == 3 else (".tif", ".nii.gz"):
-        if can_write(image, Path(f"x{ending}")):
-            return ending
-    return ".mha"
+def _usual(image: Image) -> str:
+    """A file of the kind in which an image is written that comes from none."""
+    return "image.nii.gz" if image.ndim == 3 else "image.tif"

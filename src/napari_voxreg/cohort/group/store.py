@@ -12,6 +12,7 @@ import numpy as np
 
 from ...core.geometry import Grid, Image
 from ...io.transforms import load_record, load_transform, save_transform
+from ...registration.prepare import pixels_digest
 from ...transforms import Transform
 
 Found = tuple[Transform, tuple[str, ...]]
@@ -79,10 +80,8 @@ def key(**parts: Any) -> str:
 
 def digest(image: Image) -> str:
     """The hash of an image: its pixels, their type and where they lie."""
-    data = np.ascontiguousarray(image.data)
-    found = hashlib.sha256(f"{data.shape} {data.dtype} {image.grid.units}".encode())
+    found = hashlib.sha256(f"{pixels_digest(image)} {image.grid.units}".encode())
     found.update(np.ascontiguousarray(image.grid.affine).tobytes())
-    found.update(data.tobytes())
     return found.hexdigest()
 
 

@@ -8,6 +8,7 @@ from .motion import KINDS
 from .options import SeriesOptions
 from .register import register_series
 from .result import Frame, SeriesResult, load_series
+from .written import aligned_files, write_aligned
 
 __all__ = [
     "KINDS",
@@ -15,7 +16,9 @@ __all__ = [
     "Frames",
     "SeriesOptions",
     "SeriesResult",
+    "aligned_files",
     "frames_of",
     "load_series",
     "register_series",
+    "write_aligned",
 ]

@@ -14,6 +14,7 @@ from ...core.geometry import Array, Grid, Image, as_image
 from ...images.nodata import without_nodata
 from ...images.preprocess import driving_channel
 from ...io.images import read_unlogged
+from ...io.pairs import NameParts
 from ...io.series import is_series
 from ...transforms import warp
 
@@ -41,6 +42,8 @@ class Frames:
         Of the files; empty where the frames have none.
     alike : bool
         Whether all frames are known to lie on `grid`.
+    parts : tuple of NameParts
+        What the names of files say of patient, side and date; empty where that was not read.
     """
 
     count: int
@@ -50,6 +53,7 @@ class Frames:
     unit: str = "frame"
     names: tuple[str, ...] = ()
     alike: bool = True
+    parts: tuple[NameParts, ...] = ()
 
     def name(self, number: int) -> str:
         """What to call a frame in a message; they count from 0, as napari's sliders do."""
@@ -133,19 +137,29 @@ def natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _of_files(paths: list[Path]) -> Frames:
-    first = _flat(read_unlogged(paths[0]))
+    first = _first_readable(paths)
     _check(len(paths), first.grid)
 
     def read(number: int) -> Image:
         image = _flat(read_unlogged(paths[number]))
         if image.ndim != first.ndim:
             raise ValueError(
-                f"{paths[number].name} is {image.ndim}D and {paths[0].name} {first.ndim}D; "
+                f"{paths[number].name} is {image.ndim}D and the first image {first.ndim}D; "
                 "a series needs images of one kind."
             )
         return replace(image, grid=image.grid.in_world_of(first.grid))
 
     return Frames(len(paths), first.grid, read, names=tuple(p.name for p in paths), alike=False)
+
+
+def _first_readable(paths: list[Path]) -> Image:
+    """The first image that can be read: one damaged file stops nothing."""
+    for path in paths[:-1]:
+        try:
+            return _flat(read_unlogged(path))
+        except (ValueError, OSError):
+            continue
+    return _flat(read_unlogged(paths[-1]))
 
 
 def _of_images(images: list[Image]) -> Frames:

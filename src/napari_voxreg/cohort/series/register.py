@@ -201,15 +201,20 @@ class _Runs:
 def _notes(frames: Frames, problems: Sequence[Problem]) -> tuple[str, ...]:
     """What a user should know of the frames."""
     words = {
-        "blank": "show nothing; their motion is interpolated",
-        "moved away": "do not resemble the others; their motion is interpolated",
-        "blurred": "are blurred and left out of the mean",
+        "blank": ("shows nothing; its motion is", "show nothing; their motion is", " interpolated"),
+        "moved away": (
+            "does not resemble the others; its motion is",
+            "do not resemble the others; their motion is",
+            " interpolated",
+        ),
+        "blurred": ("is blurred and", "are blurred and", " left out of the mean"),
     }
     notes = []
-    for problem, text in words.items():
+    for problem, (one, several, end) in words.items():
         numbers = [k for k, found in enumerate(problems) if found == problem]
         if numbers:
             listing = ", ".join(frames.name(k) if frames.names else str(k) for k in numbers[:8])
             more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
+            text = (one if len(numbers) == 1 else several) + end
             notes.append(f"{len(numbers)} of {frames.count} frames {text}: {listing}{more}.")
     return tuple(notes)

@@ -108,6 +108,17 @@ class SeriesResult:
         centre = self.grid.centre[None]
         return np.array([_angles(transform.jacobian(centre)[0]) for transform in self.transforms])
 
+    @property
+    def sentence(self) -> str:
+        """How many frames were aligned, and how far they move."""
+        moved = np.linalg.norm(self.translations - np.median(self.translations, axis=0), axis=1)
+        turned = np.abs(self.rotations - np.median(self.rotations, axis=0)).max()
+        unit = short_unit(self.grid.units[0])
+        return (
+            f"{len(self)} frames aligned in {self.seconds:.1f} s: they move by {np.median(moved):.3g} {unit} "
+            f"(median), {moved.max():.3g} {unit} at most, and rotate by up to {turned:.2g} degrees."
+        )
+
     def warp(
         self,
         image: Image,

@@ -24,7 +24,7 @@ from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
 from ..widgets.fold import Fold
 from ..widgets.sentence import Sentence
-from .bar import ApplyBar
+from ..widgets.work_bar import WorkBar
 from .foreign_box import ForeignBox
 from .job import ApplyJob, Done
 from .options_box import OptionsBox
@@ -33,6 +33,7 @@ from .transforms_box import TransformsBox
 
 OBLIQUE = "The result lies in an oblique slice: save it, and apply it to files."
 NO_TRANSFORM = "Register a pair, or choose a saved transform."
+TIP = "Make new layers, or new files, of what is chosen; nothing that is there is changed"
 
 
 class ApplyWidget(Docked):
@@ -48,7 +49,7 @@ class ApplyWidget(Docked):
     foreign : ForeignBox
     targets : TargetsBox
     options : OptionsBox
-    bar : ApplyBar
+    bar : WorkBar
 
     Signals
     -------
@@ -163,7 +164,8 @@ class ApplyWidget(Docked):
         self.foreign_fold = Fold(
             "Of another program", self.foreign, "What a transform file does not state itself"
         )
-        self.bar, self.said = ApplyBar(), Sentence()
+        self.bar = WorkBar("Apply", "Applying…", TIP, "Stop at once; files that are complete stay")
+        self.said = Sentence()
         self._activity = Activity(self, self.bar.bar, self.cancel)
         self.said.hide()
         content = QWidget()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from napari.layers import Layer
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFormLayout, QListWidget, QListWidgetItem, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from ..widgets.combo_box import Choice, heading
+from ..widgets.layers.layer_list import LayerList
 from ..widgets.source_box import PathLine
 
 LAYERS, FOLDER = "layers", "a folder of files"
-ROWS = 5  # of the list, without a scroll bar
 
 
 class TargetsBox(QWidget):
@@ -33,12 +33,10 @@ class TargetsBox(QWidget):
         tip = "Layers of this viewer, or all images and points in a folder"
         self.kind.setToolTip(tip)
         self.kind.setAccessibleName("Apply to")
-        self.list = QListWidget()
-        self.list.setAccessibleName("Layers to which the transform is applied")
-        self.list.setToolTip("Each checked layer gives a new layer; none is changed")
-        # Else it would compete with the space below the panel's content.
-        self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.list.setFixedHeight(ROWS * self.list.fontMetrics().lineSpacing() + 3 * ROWS + 8)
+        self.list = LayerList(
+            "Layers to which the transform is applied",
+            "Each checked layer gives a new layer; none is changed",
+        )
         self.source, self.output = (
             PathLine("From folder", "with images and points"),
             PathLine("Into folder", "a new or empty folder"),
@@ -59,10 +57,8 @@ class TargetsBox(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.list)
         layout.addWidget(self._folders)
-        self._layers: list[Layer] = []
-        self._checked: list[Layer] = []
         self.kind.activated.connect(self._turn)
-        self.list.itemChanged.connect(self._check)
+        self.list.altered.connect(self.changed)
 
     @property
     def folder(self) -> bool:
@@ -72,19 +68,16 @@ class TargetsBox(QWidget):
     @property
     def layers(self) -> list[Layer]:
         """The checked layers, the topmost first."""
-        return [layer for layer in self._layers if any(layer is one for one in self._checked)]
+        return self.list.layers
 
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer all layers, the topmost first, keeping the checks."""
-        self._layers = list(layers)[::-1]
-        self._checked = self.layers
-        self._show()
+        self.list.offer(layers)
 
     def check(self, layers: Iterable[Layer]) -> None:
         """Check these layers only."""
         self.kind.setCurrentText(LAYERS)
-        self._checked = list(layers)
-        self._show()
+        self.list.check(layers)
         self._turn()
 
     def choose_folder(self) -> None:
@@ -103,22 +96,4 @@ class TargetsBox(QWidget):
     def _turn(self) -> None:
         self.list.setVisible(not self.folder)
         self._folders.setVisible(self.folder)
-        self.changed.emit()
-
-    def _show(self) -> None:
-        self.list.blockSignals(True)
-        self.list.clear()
-        for layer in self._layers:
-            item = QListWidgetItem(layer.name, self.list)
-            item.setToolTip(f"{layer.name}: {type(layer).__name__}, {layer.ndim}D")
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            checked = any(layer is one for one in self._checked)
-            item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
-        self.list.blockSignals(False)
-
-    def _check(self, item: QListWidgetItem) -> None:
-        layer = self._layers[self.list.row(item)]
-        self._checked = [one for one in self._checked if one is not layer]
-        if item.checkState() == Qt.CheckState.Checked:
-            self._checked.append(layer)
         self.changed.emit()

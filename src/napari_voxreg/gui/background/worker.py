@@ -11,6 +11,7 @@ from napari.qt.threading import WorkerBase, WorkerBaseSignals
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar
 
+from ...core import last_log
 from ...core.progress import Cancelled, Progress
 from ..preferences import use_threads
 from .log import listening
@@ -69,7 +70,7 @@ class Worker(WorkerBase):
 
     def work(self) -> Any:
         """Do the job."""
-        with listening(self.signals.logged.emit):
+        with listening(self.signals.logged.emit), last_log.kept("in napari", all_threads=False):
             result = self._job(self._report)
         if self._waiting:
             self._last = 0.0

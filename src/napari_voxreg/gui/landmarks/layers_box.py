@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QWidget
 from ..layers.guess import common_ndim, guess_pair, is_result
 from ..layers.point_files import LANDMARKS
 from ..widgets.combo_box import heading
-from ..widgets.layer_box import LayerBox
+from ..widgets.layers.layer_box import LayerBox
 
 
 class LayersBox(QWidget):

@@ -12,7 +12,7 @@ from ..background.worker import Runner
 from ..layers.placement import LayerData
 from ..layers.point_files import world_of
 from ..layers.readers import notes_of, read_layers
-from ..widgets.layer_box import LayerBox
+from ..widgets.layers.layer_box import LayerBox
 
 
 class FileOpener:

@@ -30,6 +30,7 @@ from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
 from ..session.chosen import Chosen, Fitted
+from ..session.reopen import pair_layers
 from ..session.run_layers import add_made, run_layers
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
@@ -43,7 +44,7 @@ from .choices import Choices
 from .compare_table import CompareTable
 from .file_opener import FileOpener
 from .initial_box import BY_HAND, InitialBox
-from .job import CompareJob, Job, warm_up
+from .job import CompareJob, Job, What, warm_up
 from .outcome import OutcomeView
 from .pair_box import NOTHING, PairBox
 from .pixels_box import PixelsBox
@@ -140,16 +141,16 @@ class RegisterWidget(Docked):
         """Make a transform fitted to landmarks of a pair a result, as `keep_pose`; False while busy."""
         if self.busy:
             return False
-        self.use_initial(fitted, pair)
-        self._keep(landmarks.METHOD.name, params)
+        self._choices.take_pair(pair)
+        self._keep(landmarks.METHOD.name, params, fitted)
         return True
 
-    def _keep(self, method: str, params: Params) -> None:
-        """Make the initial transform a result of a method that takes it as it is."""
+    def _keep(self, method: str, params: Params, fitted: Fitted | None = None) -> None:
+        """Make the initial transform, or a fitted one, a result of a method that takes it as it is."""
         reason = reason_against_pair(self.pair, self.initial)
-        self._start(lambda: (method, params, "auto"), reason, "Measuring…")
+        self._start(lambda: (method, params, "auto"), reason, "Measuring…", fitted)
 
-    def _start(self, what: Callable[[], tuple[str, Params, str]], reason: str, doing: str) -> None:
+    def _start(self, what: What, reason: str, doing: str, fitted: Fitted | None = None) -> None:
         """Run a method with its parameters on a device; `finished` or `failed` follows."""
         self._table_of = NOTHING
 
@@ -157,7 +158,7 @@ class RegisterWidget(Docked):
             self._number = self._state.next_number()
             return Job(chosen, *what(), self.show_box.show_choice, self._number)
 
-        self._begin(job, reason, doing, self._done)
+        self._begin(job, reason, doing, self._done, fitted)
 
     def cancel(self) -> None:
         """Stop the run; the panel is idle at once, and a late result of the worker is dropped."""
@@ -186,8 +187,13 @@ class RegisterWidget(Docked):
 
     def repeat(self, run: Run) -> None:
         """Choose what an earlier run was made from; nothing is run."""
-        self._choices.repeat(run, list(self._viewer.layers), self._state.results)
+        pair = pair_layers(run, self._viewer)
+        self._choices.repeat(run, pair, self._state.results)
         self.method.fold.open = True
+        gone = [repr(n) for n, layer in zip(run.result.names, pair, strict=True) if layer is None]
+        if gone:
+            which = f"image{'s' * (len(gone) > 1)} {' and '.join(gone)}"
+            self.outcome.show_message(f"Open the {which} to run {run.result.method} again.")
 
     def reason(self) -> str:
         """Why nothing can be registered now; empty if it can."""
@@ -306,6 +312,7 @@ class RegisterWidget(Docked):
         reason: str,
         doing: str,
         done: Callable[[Any], None],
+        fitted: Fitted | None = None,
     ) -> None:
         """Start the job made from the current choices, or show why it cannot start."""
         self.result = self._reported = None
@@ -314,7 +321,7 @@ class RegisterWidget(Docked):
         try:
             if reason:
                 raise ValueError(reason)
-            self._chosen = chosen_in(self._viewer, self.pair, self.pixels, self.initial)
+            self._chosen = chosen_in(self._viewer, self.pair, self.pixels, self.initial, fitted)
             job = make(self._chosen)
         except ValueError as error:
             self._fail(error)

@@ -77,6 +77,8 @@ class SessionState(QObject):
         Those whose layers were shown, the current one last; and those that were undone, the last one last.
     choices : dict
         The choices of the Register panel when it was closed.
+    cohort : dict
+        Those of the Cohort panel.
 
     Signals
     -------
@@ -92,6 +94,7 @@ class SessionState(QObject):
         self.shown: list[Run] = []
         self.undone: list[Run] = []
         self.choices: dict[str, Any] = {}
+        self.cohort: dict[str, Any] = {}
         self._count = 0
 
     @property

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
 PERIOD = 400  # milliseconds between two drawings, at least
+SMALLEST = 50  # pixels of a side, below which the margins would meet
 MARGIN = 8  # pixels around the axes and their numbers
 POINTS = 72 / 100  # per pixel of the screen, at matplotlib's default resolution
 
@@ -124,8 +125,8 @@ class Plot(QWidget):
             signal.emit(value)
 
     def _show(self) -> None:
-        """Draw if visible."""
-        if not self.isVisible():
+        """Draw if visible, and laid out: a resize follows where it is not."""
+        if not self.isVisible() or min(self.width(), self.height()) < SMALLEST:
             return
         if self._canvas is None:
             self._canvas = self._new_canvas()
@@ -168,7 +169,8 @@ class Plot(QWidget):
                 text.set_color(colour.name())
                 text.set_fontsize(size)
         width, height = max(self.width(), 1), max(self.height(), 1)
-        right = metrics.horizontalAdvance("-0.00") if len(axes.get_yticks()) else 0
+        texts = ["-0.00", *(label.get_text() for label in axes.get_yticklabels())]
+        right = max(map(metrics.horizontalAdvance, texts)) if len(axes.get_yticks()) else 0
         top = metrics.height() if legend is not None else 0
         bottom = metrics.height() if len(axes.get_xticks()) else 0
         axes.figure.subplots_adjust(

@@ -1,4 +1,4 @@
-"""The main button, and the progress of the work."""
+"""The main button of a panel, and the progress of its work."""
 
 from __future__ import annotations
 
@@ -6,26 +6,34 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..background.worker import Report
-from ..widgets.sentence import BUTTON
-
-TIP = "Make new layers, or new files, of what is chosen; nothing that is there is changed"
+from .sentence import BUTTON
 
 
-class ApplyBar(QWidget):
-    """Apply, with the reason where it cannot be pressed; a bar with Cancel while it works.
+class WorkBar(QWidget):
+    """A button, with the reason where it cannot be pressed; a bar with Cancel while it works.
+
+    Parameters
+    ----------
+    title : str
+        Of the button.
+    doing : str
+        The same while it works.
+    tip, cancel_tip : str
+        The tooltips of both buttons.
 
     Signals
     -------
     pressed(), cancelled()
-        Apply, or Cancel was clicked.
+        The button, or Cancel was clicked.
     """
 
     pressed = Signal()
     cancelled = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, title: str, doing: str, tip: str, cancel_tip: str) -> None:
         super().__init__()
-        self.button = QPushButton("Apply")
+        self._title, self._doing, self._tip = title, doing, tip
+        self.button = QPushButton(title)
         self.button.setStyleSheet(BUTTON)
         self.button.clicked.connect(self.pressed)
         self.reason, self.stage = QLabel(), QLabel()
@@ -36,7 +44,7 @@ class ApplyBar(QWidget):
         self.bar.setFormat("%p %")
         self.bar.setAccessibleName("Progress")
         self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop at once; files that are complete stay")
+        self.cancel_button.setToolTip(cancel_tip)
         self.cancel_button.clicked.connect(self.cancelled)
         self._running = QWidget()
         row = QHBoxLayout(self._running)
@@ -56,9 +64,9 @@ class ApplyBar(QWidget):
         return not self._running.isHidden()
 
     def set_reason(self, reason: str) -> None:
-        """Disable Apply for a reason, which is shown; an empty one enables it."""
+        """Disable the button for a reason, which is shown; an empty one enables it."""
         self.button.setEnabled(not reason and not self.running)
-        self.button.setToolTip(reason or TIP)
+        self.button.setToolTip(reason or self._tip)
         self.reason.setText(reason)
         self.reason.setVisible(bool(reason) and not self.running)
 
@@ -67,7 +75,7 @@ class ApplyBar(QWidget):
         self._running.setVisible(running)
         self.stage.setVisible(running)
         self.stage.setText("Starting…" if running else "")
-        self.button.setText("Applying…" if running else "Apply")
+        self.button.setText(self._doing if running else self._title)
         self.button.setEnabled(not running)
         if running:
             self.reason.hide()

@@ -9,7 +9,7 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtCore import Signal
 
-from .combo_box import Choice
+from ..combo_box import Choice
 
 
 class LayerBox(Choice):

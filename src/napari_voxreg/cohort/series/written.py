@@ -1,0 +1,59 @@
+"""The aligned images of a series as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...core.progress import Progress, silent
+from ...io.images import WRITTEN, check_format, ending_of, write_image
+from .frames import Frames
+from .result import SeriesResult
+
+ALIGNED = "aligned.tif"
+
+
+def aligned_files(frames: Frames, folder: Path) -> list[Path]:
+    """The files that `write_aligned` writes: one for all frames, or one for each where each has a file."""
+    if not frames.names:
+        return [folder / ALIGNED]
+    return [
+        folder / "aligned" / (name if ending_of(Path(name)) in WRITTEN else f"{name}.tif")
+        for name in map(str, frames.names)
+    ]
+
+
+def write_aligned(
+    result: SeriesResult, frames: Frames, files: Sequence[Path], progress: Progress = silent
+) -> None:
+    """Warp the frames and write them, all channels.
+
+    Parameters
+    ----------
+    result : SeriesResult
+    frames : Frames
+        Those that were aligned.
+    files : sequence of Path
+        From `aligned_files`.
+    progress : Progress, optional
+
+    Raises
+    ------
+    ValueError
+        If a format cannot hold an image.
+    OSError
+        If one cannot be written.
+    """
+    if len(files) == 1:
+        progress(0.0, f"writing {files[0].name}")
+        image = result.lazy(frames)
+        write_image(image.with_data(np.asarray(image.data)), files[0])
+        return
+    for k, path in enumerate(files):
+        progress(k / len(files), f"writing {path.name}")
+        image = result.warp(frames.read(k), k)
+        if k == 0:
+            check_format(image, path)
+        write_image(image, path)

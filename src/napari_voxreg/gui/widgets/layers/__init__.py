@@ -1,0 +1,1 @@
+"""Choosing among the layers of the viewer."""
