@@ -88,9 +88,14 @@ def test_the_second_canvas_follows_the_cursor_and_its_cross_unchecks_the_box(vie
     QTest.qWait(100)
     assert not box.isChecked() and box.canvas is None
     box.click()
+    other = run_of(fixed, moving, Affine.translation((1.0, 0.0)))
+    state.keep(other)
+    state.show(other)  # told at once, though the mouse stays where it is
+    assert box._follower.label.text().startswith("(1.0, 0.0) px, Jacobian 1.00")
+    state.undo()
+    assert box._follower.label.text().startswith("(2.0, -3.0) px, Jacobian 1.00")
     state.undo()  # the run is gone, and its canvas with it
     assert box.canvas is None and not box.isEnabled()
-    viewer.cursor.position = (12.0, 14.0)
     assert not box._follower.label.isVisible()
 
 
