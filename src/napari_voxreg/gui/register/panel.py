@@ -10,7 +10,6 @@ from typing import Any
 import napari.viewer
 from napari.layers import Layer
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
 from ...core.params import Params
@@ -220,24 +219,10 @@ class RegisterWidget(Docked):
         self.after = AfterRun(self._viewer, self._state, self._layers, self._actions)
         self.outcome = OutcomeView(self.after)
         self.initial_fold = Fold("Initial transform", self.initial, "Where a run starts, and landmarks")
-        widgets = (
-            self.pair,
-            self.pixels,
-            self.method,
-            self.initial_fold,
-            Fold("Show", self.show_box, "Which layers of the result are there"),
-            self.bar,
-            self.table,
-            self.outcome,
+        show = Fold("Show", self.show_box, "Which layers of the result are there")
+        self._stack(
+            self.pair, self.pixels, self.method, self.initial_fold, show, self.bar, self.table, self.outcome
         )
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        for widget in widgets:
-            layout.addWidget(widget)
-        layout.addStretch()
-        self._fill(content)
         self._choices = Choices(
             self.pair, self.pixels, self.method, self.initial, self.show_box, self.bar.compare
         )
@@ -259,6 +244,7 @@ class RegisterWidget(Docked):
         self.show_box.toggled.connect(self._toggle)
         self._state.changed.connect(self._follow)
         self._layers.failed.connect(self.outcome.show_error)
+        self._layers.toggled.connect(self._shown)
         self._actions.said.connect(self.outcome.say_done)
         self._actions.failed.connect(self.outcome.show_error)
 
@@ -377,6 +363,7 @@ class RegisterWidget(Docked):
                 self.outcome.begin()
             else:
                 self.outcome.show_result(run.result)
+            self.bar.show_trace(() if run is None else run.result.trace)
             self._refresh()
         self.after.follow()
 
@@ -389,6 +376,12 @@ class RegisterWidget(Docked):
         """Show or hide a layer of the last result."""
         if self._state.current is not None and not self.busy:
             self._layers.show(self._state.current, kind, on, self.show_box.show_choice)
+
+    def _shown(self, number: int, kind: str, on: bool) -> None:
+        """Follow which maps of the last result are seen."""
+        run = self._state.current
+        if run is not None and run.number == number:
+            self.show_box.follow_map(kind, on)
 
     def _row_arrived(self, row: Row) -> None:
         """A compared method has finished: its result is one of the session."""

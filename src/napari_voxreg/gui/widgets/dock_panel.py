@@ -59,6 +59,17 @@ class Docked(QWidget):
         self._asked = next(COUNT)
         self._raise()
 
+    def _stack(self, *widgets: QWidget) -> None:
+        """Show widgets below each other."""
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        for widget in widgets:
+            layout.addWidget(widget)
+        layout.addStretch()
+        self._fill(content)
+
     def _fill(self, content: QWidget) -> None:
         """Show the panel's content, with a scroll bar where it is taller than the dock."""
         area = self.area = QScrollArea()
