@@ -29,6 +29,7 @@ DISTANCE = ("#31c7ff", "#8dff8a", "#fff04a")
 
 BACKGROUND = "background"
 ON_REQUEST = ("strain", "curl", "consistency")  # never made before they are asked for
+OPAQUE = (*MEASURES, "ssim", "extras")  # these hide what lies under them
 KINDS = ("warped", "arrows", "grid", "magnitude", "jacobian", *ON_REQUEST, "ssim", "extras")
 
 

@@ -250,6 +250,7 @@ class RegisterWidget(Docked):
         self.show_box.toggled.connect(self._toggle)
         self._state.changed.connect(self._follow)
         self._layers.failed.connect(self.outcome.show_error)
+        self._layers.toggled.connect(self._shown)
         self._actions.said.connect(self.outcome.say_done)
         self._actions.failed.connect(self.outcome.show_error)
 
@@ -368,6 +369,7 @@ class RegisterWidget(Docked):
                 self.outcome.begin()
             else:
                 self.outcome.show_result(run.result)
+            self.bar.show_trace(() if run is None else run.result.trace)
             self._refresh()
         self.after.follow()
 
@@ -380,6 +382,12 @@ class RegisterWidget(Docked):
         """Show or hide a layer of the last result."""
         if self._state.current is not None and not self.busy:
             self._layers.show(self._state.current, kind, on, self.show_box.show_choice)
+
+    def _shown(self, number: int, kind: str, on: bool) -> None:
+        """Follow which maps of the last result are seen."""
+        run = self._state.current
+        if run is not None and run.number == number:
+            self.show_box.follow_map(kind, on)
 
     def _row_arrived(self, row: Row) -> None:
         """A compared method has finished: its result is one of the session."""

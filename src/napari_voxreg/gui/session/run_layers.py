@@ -44,6 +44,8 @@ class RunLayers(QObject):
     -------
     changed()
         Layers of a run were added, shown, hidden or removed, by whomever.
+    toggled(number, kind, on)
+        A layer of the run with this number was shown or hidden.
     failed(error)
         A layer could not be made.
     making(kind, stage)
@@ -51,6 +53,7 @@ class RunLayers(QObject):
     """
 
     changed = Signal()
+    toggled = Signal(int, str, bool)
     failed = Signal(object)
     making = Signal(str, str)
 
@@ -207,7 +210,13 @@ class RunLayers(QObject):
     def _follow(self, layer: Layer) -> None:
         """Follow a layer of a run, which may also be hidden in napari's own list."""
         if "voxreg" in layer.metadata:
-            layer.events.visible.connect(self._listed)
+            layer.events.visible.connect(self._seen)
+
+    def _seen(self, event: Any) -> None:
+        layer = event.source
+        known = layer.metadata["voxreg"]
+        self.toggled.emit(known.get("number") or 0, known.get("kind", ""), layer.visible)
+        self.changed.emit()
 
     def _listed(self, event: Any = None) -> None:
         self.changed.emit()

@@ -11,7 +11,7 @@ from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
 from ..layers.maps import MOTION
-from ..layers.result_layers import BACKGROUND, KINDS, ON_REQUEST, Show
+from ..layers.result_layers import BACKGROUND, KINDS, ON_REQUEST, OPAQUE, Show
 from ..preferences import preferences
 from ..widgets.combo_box import Choice, heading
 
@@ -106,6 +106,11 @@ class ShowBox(QWidget):
         self.affine.setChecked(show.affine)
         self._last = show.outside
         self.outside.setCurrentText(show.outside)
+
+    def follow_map(self, kind: str, on: bool) -> None:
+        """Check or uncheck a map that was shown or hidden elsewhere; others stay chosen for the next run."""
+        if kind in OPAQUE and kind in self._boxes:
+            self._boxes[kind].setChecked(on)
 
     def offer(self, kinds: Iterable[str]) -> None:
         """Enable some kinds only."""
