@@ -158,7 +158,9 @@ def test_files_and_a_narrow_dock(panel, viewer, qtbot, add_run, tmp_path, monkey
     press("Report…", "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") == 2 and "The known" in page and "SimpleITK" in page
-    assert run.result.verdict.sentence.split(";")[0].replace(">", "&gt;") in page
+    assert run.result.verdict.sentence.split(";")[0].replace("->", "→") in page
+    assert "<td>LNCC (decides)</td>" in page and "Fixed image red, moving image cyan" in page
+    assert "60 × 70 pixels of 0.5 × 0.5 mm, origin (0, 0)" in page
     record = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert record["method"] == "known" and record["device"] == "cpu" and record["scores"]["after"]
     (tmp_path / "mine.html").write_text("my page")
