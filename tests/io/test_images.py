@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def metres(turn: np.ndarray | None = None) -> Grid:
 MICRO = Grid.from_spacing((20, 30), (0.5, 0.6), (22.0, -9.0), units="micrometer")
 STACK = Grid.from_spacing((8, 20, 30), (2.0, 0.5, 0.6), (1.0, 22.0, -9.0), units="micrometer")
 PLAIN = Grid.from_spacing((20, 30))
+FRAMES = np.stack([VOLUME + k for k in range(5)])
 COLOURS = RNG.integers(0, 255, (20, 30, 3), dtype=np.uint8)
 CASES = [
     *[(e, Image(VOLUME, turned(3))) for e in MEDICAL],
@@ -65,6 +67,9 @@ CASES = [
     *[(e, Image(COLOURS, turned(2))) for e in MEDICAL],
     *[(e, Image(RNG.normal(size=(5, 8, 20, 30)).astype(np.float32), series())) for e in MEDICAL],
     (".mha", Image(PLANE, sheared())),
+    *[(e, Image(PLANE, replace(turned(2), units=("pixel",) * 2))) for e in MEDICAL],
+    *[(e, Image(VOLUME, replace(turned(3), units=("pixel",) * 3))) for e in MEDICAL],
+    *[(e, Image(FRAMES, replace(series(), units=("second", *("pixel",) * 3)))) for e in MEDICAL],
     (".tif", Image(PLANE, metres())),
     (".tif", Image(PLANE, metres(FLAT_TURN))),
     (".tif", Image((PLANE + 1j * PLANE[::-1]).astype(np.complex64), metres())),

@@ -28,11 +28,16 @@ from napari_voxreg import (
     save_transform,
     warp,
 )
+from napari_voxreg.io.images import write_image
 from napari_voxreg.io.series import with_time
+from napari_voxreg.registration import apply as apply_module
+from napari_voxreg.registration.apply_files import ApplyOptions, apply_to_folder
+from napari_voxreg.registration.inverse import inverse_on
 from napari_voxreg.registration.pair_transform import PairTransform, open_transform
 from napari_voxreg.transforms import INTERPOLATIONS, displacement_on
 from napari_voxreg.transforms.itk import image_to_itk, set_geometry
 
+HOW = ("linear", "nearest")
 SHAPES = {2: (30, 36), 3: (16, 18, 20)}
 KINDS = ("affine", "homography", "bspline", "displacement", "velocity", "thin plate", "composite")
 EACH = [(kind, d) for kind in KINDS for d in (2, 3) if (kind, d) != ("homography", 3)]
@@ -186,6 +191,33 @@ def test_images_come_onto_the_moving_grid_through_the_inverse(kind, d):
     assert np.abs(warped.image.data.ravel()[inner] - expected).max() < 0.05 * np.abs(grey).max()
     if warped.inverse_error is not None:
         assert any("misses by" in note and "mm" in note for note in warped.notes)
+
+
+def test_many_images_on_one_grid_share_an_inverse(monkeypatch, tmp_path):
+    made: list[tuple[int, ...]] = []
+
+    def counted(transform, fixed, grid, progress):
+        made.append(grid.shape)
+        return inverse_on(transform, fixed, grid, progress)
+
+    monkeypatch.setattr(apply_module, "inverse_on", counted)
+    pair = pair_of("displacement", 2)
+    image = Image(picture(pair.fixed), pair.fixed)
+    again = replace(pair)  # another object: nothing is known of it
+    expected = [apply(replace(pair), image, direction="fixed -> moving", interpolation=how) for how in HOW]
+    made.clear()
+    for how, one in zip(HOW, expected, strict=True):
+        found = apply(again, image, direction="fixed -> moving", interpolation=how)
+        assert np.array_equal(found.image.data, one.image.data) and found.notes == one.notes
+    assert made == [pair.moving.shape]
+    apply(again, image, direction="fixed -> moving", grid="fixed")
+    assert made == [pair.moving.shape, pair.fixed.shape]  # another grid
+    made.clear()
+    (tmp_path / "in").mkdir()
+    for name in ("a.mha", "b.mha", "c.mha"):
+        write_image(image, tmp_path / "in" / name)
+    apply_to_folder(pair, tmp_path / "in", tmp_path / "out", ApplyOptions("fixed -> moving"))
+    assert len(made) == 1
 
 
 def test_results_files_and_chains_are_taken(tmp_path):

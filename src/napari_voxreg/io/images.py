@@ -20,7 +20,7 @@ from .brain_volumes import FREESURFER, MINC
 from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
 from .headers import Refused, check_image, read_picture
-from .medical import read_medical
+from .medical import IN_PIXELS, NOTES_KEY, read_medical
 from .tiff import TIME, UnclearAxes, read_tiff, tiff_refusal, write_tiff
 from .two_files import HEADERS, PIXELS
 
@@ -46,7 +46,7 @@ def read_image(path: Path | str) -> Image:
     path : path
         NIfTI, NRRD, MetaImage, DICOM, MGH or MINC (in millimetres, in ITK's world: left, posterior,
         superior), a folder with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels).
-        DICOM files need no ending.
+        Files that `write_image` wrote in pixels are read in pixels. DICOM files need no ending.
 
     Returns
     -------
@@ -129,9 +129,10 @@ def read_series(folder: Path | str) -> list[Image]:
 def write_image(image: Image, path: Path | str) -> Path:
     """Write an image so that `read_image` gives it back with its geometry.
 
-    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers. TIFF in metres,
-    feet or degrees becomes a GeoTIFF, other lengths go to OME tags. Of a series of planes in time, NIfTI,
-    NRRD and MetaImage give back volumes one plane thick. The file is complete or not there at all.
+    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers and a note that
+    says so. TIFF in metres, feet or degrees becomes a GeoTIFF, other lengths go to OME tags. Of a series of
+    planes in time, NIfTI, NRRD and MetaImage give back volumes one plane thick. The file is complete or not
+    there at all.
 
     Parameters
     ----------
@@ -275,6 +276,8 @@ def _write_medical(image: Image, path: Path) -> None:
         floats = image.data.dtype.kind == "f"
         image = image.with_data(with_nan(image.data) if floats else image.data.filled())
     written = image_to_itk(image)
+    if "pixel" in units:  # the formats have no such unit
+        written.SetMetaData(NOTES_KEY, IN_PIXELS)
     itk_files.write_image(written, path)
     if not _is_whole(path, written):
         raise OSError("it was cut off")

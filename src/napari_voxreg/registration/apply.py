@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Background = float | Literal["own"]
 NODES = 10_000  # at which an image is looked for that seems to be nowhere
 LARGE = 8_000_000  # pixels from which splines are made in slabs: of a whole volume they take seconds
+# The last inverse of each transform that is in use: many layers or files lie on one grid.
+_inverses: WeakKeyDictionary[PairTransform, tuple[Grid, Transform, Exactness | None]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +270,7 @@ def warper(
     interpolation: Interpolation,
     progress: Progress = silent,
 ) -> Warper:
-    """Make a transform ready to warp images; one that has to be inverted is inverted here, once.
+    """Make a transform ready to warp images; one that has to be inverted is inverted here, once for a grid.
 
     Parameters
     ----------
@@ -288,9 +291,19 @@ def warper(
         grid = grid.in_world_of(pair.fixed)
     if direction == "moving -> fixed":
         return Warper(pair.transform, grid, interpolation, pair.notes)
-    inverse, exactness = inverse_on(pair.transform, pair.fixed, grid, progress)
+    inverse, exactness = _inverse(pair, grid, progress)
     notes = (*pair.notes, *_about(exactness, pair, "pixels"))
     return Warper(inverse, grid, interpolation, notes, _error(exactness))
+
+
+def _inverse(pair: PairTransform, grid: Grid, progress: Progress) -> tuple[Transform, Exactness | None]:
+    """The inverse of a transform on a grid, see `inverse_on`; found anew on another grid than last."""
+    known = _inverses.get(pair)
+    if known is not None and known[0].same_as(grid):
+        return known[1:]
+    found = inverse_on(pair.transform, pair.fixed, grid, progress)
+    _inverses[pair] = (grid, *found)
+    return found
 
 
 def _flat(image: Image, grid: Grid) -> Image:

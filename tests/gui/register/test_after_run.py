@@ -121,7 +121,9 @@ def test_the_copied_script_gives_the_same_transform(panel, viewer, qtbot, tmp_pa
     qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Copied"), timeout=10_000)
     script = path.read_text(encoding="utf-8")
     assert QGuiApplication.clipboard().text() == script
-    assert {file.name for file in tmp_path.iterdir()} == {"register.py", "fixed.npy", "moving.npy"}
+    assert {file.name for file in tmp_path.iterdir()} == {
+        *("register.py", "register_fixed.npy", "register_moving.npy")
+    }
     path.write_text(script + f"result.save({str(tmp_path / 'again')!r})\n")
     subprocess.run([sys.executable, path], check=True, capture_output=True, env=os.environ)
     points = np.random.default_rng(0).uniform(0, 30, (50, 2))

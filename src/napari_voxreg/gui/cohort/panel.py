@@ -14,7 +14,7 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QSizePolicy
 
 from ...cohort.files import write_csv
 from ...cohort.group.report import REPORT
@@ -185,19 +185,10 @@ class CohortWidget(Docked):
         keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         tip = "Folder for transforms, aligned images, table and report; a run that was stopped goes on there"
         keep.addRow(heading("Save in", self.folder, tip), self.folder)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.inputs)
-        layout.addWidget(self.options)
-        layout.addLayout(keep)
-        for widget in (self.bar, self.said, self.series, self.cohort, self.notes):
-            layout.addWidget(widget)
-        layout.addStretch()
+        shown = (self.bar, self.said, self.series, self.cohort, self.notes)
+        self._fill(self.inputs, self.options, keep, *shown)
         for widget in (self.said, self.notes):
             widget.hide()
-        self._fill(content)
         self.inputs.changed.connect(self._refresh)
         self.bar.pressed.connect(self.run)
         self.bar.cancelled.connect(self.cancel)

@@ -8,7 +8,7 @@ from ...cohort.group import CohortResult
 from ...cohort.group.drawings import draw_errors, draw_matrix, errors_between
 from ...cohort.series import SeriesResult
 from ...figures import SCREEN, draw_motion
-from ..widgets.plot import Plot
+from ..widgets.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,6 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
@@ -22,7 +21,6 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -42,6 +40,7 @@ from ..layers.result_layers import result_layers
 from ..layers.snapshots import snapshot
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked
+from ..widgets.folder_dialog import new_folder
 from ..widgets.method_box import MethodBox
 from ..widgets.sentence import BUTTON, Sentence
 from ..widgets.source_box import PathLine, SourceBox
@@ -199,23 +198,12 @@ class EvaluateWidget(Docked):
         below.addWidget(self.save_button, 0, 0)
         below.addWidget(self.fields_button, 0, 1)
         below.addWidget(self.cohort_button, 1, 0, 1, 2)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.source)
-        layout.addWidget(self.method)
-        layout.addLayout(keep)
-        for widget in (self.button, self.why, self._running, self.stage, self.summary, self.plot, self.table):
-            layout.addWidget(widget)
-        layout.addLayout(below)
-        layout.addWidget(self.notes)
-        layout.addStretch()
+        shown = (self.button, self.why, self._running, self.stage, self.summary, self.plot, self.table)
+        self._fill(self.source, self.method, keep, *shown, below, self.notes)
         for widget in (self._running, self.stage, self.summary, self.plot, self.notes):
             widget.hide()
         for button in (self.save_button, self.fields_button, self.cohort_button):
             button.hide()
-        self._fill(content)
         self.source.changed.connect(self._refresh)
         self.method.method_box.currentIndexChanged.connect(self._load_ahead)
         self.button.clicked.connect(self.run)
@@ -342,9 +330,9 @@ class EvaluateWidget(Docked):
 
     def _choose_folder(self, what: str, save: Callable[[Path], None]) -> None:
         """Save figures or fields into a folder that the user chooses."""
-        folder = QFileDialog.getExistingDirectory(self, f"Save the {what} into a folder", str(self._folder()))
-        if folder:
-            save(Path(folder))
+        folder = new_folder(self, f"Save the {what} into a folder", self._folder() / what)
+        if folder is not None:
+            save(folder)
 
     def save(self, folder: Path) -> None:
         """Save summary and figures into a folder, in the background."""

@@ -271,8 +271,7 @@ def _moved(
     if taken.kind == "points":
         data = mapped(data)
     elif taken.kind == "tracks":
-        data = data.copy()
-        data[:, 1:] = mapped(data[:, 1:])
+        data = np.column_stack([data[:, 0], mapped(data[:, 1:])])  # whole numbers become fractions
     elif taken.kind == "surface":
         data = (mapped(data[0]), *data[1:])
     elif taken.kind == "vectors":

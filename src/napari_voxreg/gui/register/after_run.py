@@ -34,6 +34,7 @@ class AfterRun(QWidget):
         self._viewer, self._state, self._layers = viewer, state, layers
         self.look = Look(viewer, self)
         self.paused = False  # whether the pair is compared in another way
+        self._following = False
         self.look_row = LookRow(self.look)
         self.save_button = QPushButton("Save…")
         self.save_button.setToolTip("Save the transform (ITK's .h5), its record (JSON) and files in a folder")
@@ -64,6 +65,7 @@ class AfterRun(QWidget):
         layout.addWidget(self.look_row)
         layout.addLayout(buttons)
         self.look_row.chosen.connect(self._choose)
+        self.look.ended.connect(lambda: self._choose(""))
         self.save_button.clicked.connect(lambda: actions.save(state.current))
         self.python_button.clicked.connect(lambda: actions.copy_python(state.current))
         self.undo_button.clicked.connect(actions.undo)
@@ -76,6 +78,12 @@ class AfterRun(QWidget):
 
     def follow(self) -> None:
         """Show the current run in the way that was chosen last."""
+        if not self._following:  # a comparison shows and hides layers itself
+            self._following = True
+            self._follow()
+            self._following = False
+
+    def _follow(self) -> None:
         run = self._state.current
         self.setVisible(run is not None or bool(self._state.undone))
         for button in (self.save_button, self.apply_button, self.python_button, self.undo_button):

@@ -70,11 +70,12 @@ class Choices:
             if box.layer is not layer:
                 box.choose(layer)
 
-    def repeat(self, run: Run, layers: Sequence[Layer], results: dict[str, Result]) -> None:
-        """Choose what a run was made from, as far as it is still there."""
-        for box, reference in zip(self.pair.boxes[:2], (run.fixed, run.moving), strict=True):
-            layer = None if reference is None else reference()
-            if layer is not None and any(layer is there for there in layers):
+    def repeat(self, run: Run, pair: Sequence[Layer | None], results: dict[str, Result]) -> None:
+        """Choose what a run was made from, and of its pair the layers that are still there."""
+        if pair[0] is None and pair[1] is None:
+            self.pair.clear()
+        else:
+            for box, layer in zip(self.pair.boxes[:2], pair, strict=True):
                 box.choose(layer)
         if run.result.method in METHODS:  # a pose by hand is an initial transform
             self.method.choose(run.result.method, **run.result.params.as_dict())

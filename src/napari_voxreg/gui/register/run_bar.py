@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSize
 
 from ..background.worker import Report
 from ..shortcuts import REGISTER, hint
-from ..widgets.metric_curve import MetricCurve
+from ..widgets.plots.metric_curve import MetricCurve
 from ..widgets.sentence import BUTTON
 from .compare_button import CompareButton
 
