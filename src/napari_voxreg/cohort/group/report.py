@@ -116,9 +116,9 @@ def _gallery(result: CohortResult, images: Frames, progress: Progress) -> str:
     order = [k for _, k in sorted(judged, reverse=True)]
     best = order[: min(SHOWN, -(-len(order) // 2))]
     worst = order[len(best) :][::-1][:SHOWN]
-    parts = []
+    parts: list[str] = []
     for title, numbers in (("Best", best), ("Worst", worst)):
-        cells = []
+        cells: list[str] = []
         for k in numbers:
             member = result.members[k]
             progress((len(parts) * SHOWN + len(cells)) / (2 * SHOWN), f"drawing {member.name}")
