@@ -183,7 +183,7 @@ def test_a_cohort_fills_its_table_and_a_click_opens_an_image(panel, viewer, qtbo
     panel.save_csv(tmp_path / "mine.csv")
     assert (tmp_path / "mine.csv").read_text() == (out / "cohort.csv").read_text()
     assert panel.cohort.resemblance.isVisible()
-    assert panel.cohort.about.text().endswith("resembles the others most.")
+    assert panel.cohort.about.text().endswith("agrees best with the others.")
     assert done.result.dissimilarities.shape == (4, 4)
 
 
@@ -195,9 +195,12 @@ def test_layers_are_a_cohort_whose_mean_is_shown(panel, viewer, qtbot, movie):
     panel.inputs.changed.emit()
     panel.options.group.editors["linear"].value = "rigid"
     panel.options.group.editors["deform"].value = "none"
+    panel.options.merge.setChecked(True)
     done = run(panel, qtbot)
     assert done.result.mean_displacement < 0.1
-    assert [layer.metadata.get(ROLE) for layer in viewer.layers] == [None, None, None, "template"]
+    roles = [layer.metadata.get(ROLE) for layer in viewer.layers]
+    assert roles == [None] * 3 + ["channel"] * 3 + ["template"]
+    assert viewer.layers[4].name == "day 1 channel 0" and not viewer.layers[4].visible
     assert panel.inputs.list.count() == 3  # what a cohort made is no input
     assert column(panel.cohort.table, "image") == ["day 0", "day 1", "day 2"]
 

@@ -25,7 +25,7 @@ class OptionsBox(QWidget):
         `SeriesOptions` and `CohortOptions`.
     run_method, method : QCheckBox, MethodBox
         A method on each frame of a series.
-    channel, where : QLineEdit, QComboBox
+    channel, where, merge : QLineEdit, QComboBox, QCheckBox
 
     Signals
     -------
@@ -52,6 +52,10 @@ class OptionsBox(QWidget):
         self.where.setEditable(True)
         self.where.addItems([SERIAL, PROCESSES])
         tame(self.where)
+        self.merge = QCheckBox("One image with all channels, too")
+        self.merge.setToolTip(
+            "All channels of all aligned images as layers, and in the folder as one image: rounds of staining"
+        )
         self._more = QWidget()
         form = self._form = QFormLayout(self._more)
         form.setContentsMargins(0, 0, 0, 0)
@@ -63,6 +67,7 @@ class OptionsBox(QWidget):
             "Dask scheduler, such as tcp://host:8786"
         )
         form.addRow(heading("Run on", self.where, tip), self.where)
+        form.addRow(self.merge)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         more = Fold("Channel and computers", self._more, "The channel that drives, and where it runs")
@@ -107,6 +112,7 @@ class OptionsBox(QWidget):
             "method": self.method.kept(),
             "channel": self.channel.text(),
             "where": self.where.currentText(),
+            "merge": self.merge.isChecked(),
         }
 
     def restore(self, kept: dict[str, Any]) -> None:
@@ -117,6 +123,7 @@ class OptionsBox(QWidget):
         self.method.restore(kept["method"])
         self.channel.setText(kept["channel"])
         self.where.setCurrentText(kept["where"])
+        self.merge.setChecked(kept["merge"])
         self._alter()
 
     def _alter(self) -> None:
@@ -129,8 +136,10 @@ class OptionsBox(QWidget):
         template = self.group.values()["template"]
         self.group.show_row("image", template == "image")
         self.group.show_row("best", template == "mean of the best")
+        self.group.show_row("neighbours", template == "all pairs")
+        self.group.show_row("rounds", template in ("group", "mean of the best"))
         self.series.show_row("frame", self.series.values()["reference"] != "mean")
-        for widget in (self.where, self._form.labelForField(self.where)):
+        for widget in (self.where, self._form.labelForField(self.where), self.merge):
             if widget is not None:
                 widget.setVisible(cohort)
         self.changed.emit()
