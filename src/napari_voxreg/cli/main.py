@@ -34,6 +34,7 @@ COMMANDS = {
     "convert": "Convert transforms between this and other programs.",
     "stack": "Align the frames of a movie or a stack to each other.",
     "cohort": "Bring many images onto one template, which may be made from them.",
+    "large": "Register and warp images larger than memory: OME-Zarr, pyramidal and tiled TIFF.",
     "pairs": "List the pairs that a source holds, or pack them into one file.",
     "evaluate": "Run methods on many pairs and write a table, a summary and figures.",
     "train": "Train a network on your own pairs, or resume a run.",

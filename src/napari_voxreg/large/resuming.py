@@ -58,13 +58,11 @@ def scratch_for(output: Path, work: Mapping[str, Any]) -> Iterator[Scratch]:
     Raises
     ------
     ValueError
-        If the output is there already, or another run makes it now.
+        If another run makes it now, or the folder holds something else.
     DiskFull
         If the disk is full.
     """
     check_utf8(output)
-    if output.exists():
-        raise ValueError(f"{output} is there already; choose another name, or move it away.")
     folder = output.parent / f".{output.name}.unfinished"
     digest = sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
     with full_disk_named(output.parent):
