@@ -219,16 +219,9 @@ class RegisterWidget(Docked):
         self.after = AfterRun(self._viewer, self._state, self._layers, self._actions)
         self.outcome = OutcomeView(self.after)
         self.initial_fold = Fold("Initial transform", self.initial, "Where a run starts, and landmarks")
-        self._fill(
-            self.pair,
-            self.pixels,
-            self.method,
-            self.initial_fold,
-            Fold("Show", self.show_box, "Which layers of the result are there"),
-            self.bar,
-            self.table,
-            self.outcome,
-        )
+        show = Fold("Show", self.show_box, "Which layers of the result are there")
+        above = (self.pair, self.pixels, self.method, self.initial_fold, show)
+        self._fill(*above, self.bar, self.table, self.outcome)
         self._choices = Choices(
             self.pair, self.pixels, self.method, self.initial, self.show_box, self.bar.compare
         )

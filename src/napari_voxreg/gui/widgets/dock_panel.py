@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..open_dialogs import watch_plain_files
 from .canvas_context import keep_context
 
 COUNT = itertools.count()
@@ -55,7 +54,6 @@ class Docked(QWidget):
         super().__init__()
         self._viewer = viewer
         keep_context(viewer)
-        watch_plain_files(viewer)
         self._joined: QDockWidget | None = None
         self._asked = next(COUNT)  # the panel asked for last is in front
         extend_context_menu()
