@@ -109,9 +109,8 @@ def test_a_row_a_run_whose_layers_come_and_go(panel, viewer, qtbot, add_run):
         "displacement without affine (mm)", "Jacobian without affine", "SSIM", "arrows without affine (mm)",
     ]  # fmt: skip
     assert panel.bars.isVisible() and panel.bars.bars[1].low < 1 < panel.bars.bars[1].high
-    viewer.layers[
-        "2 known arrows without affine (mm): moving > fixed"
-    ].visible = False  # in napari's own list
+    arrows = viewer.layers["2 known arrows without affine (mm): moving > fixed"]
+    arrows.visible = False  # in napari's own list
     assert not panel.show_box.show_choice.arrows and len(panel.bars.bars) == 3
 
     panel.table.select(first)
