@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-from weakref import WeakSet
 
 import napari.viewer
-import numpy as np
-from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtWidgets import QFileDialog
 
-from ..io.images import TIFF, ending_of
 from .background.worker import Runner
-from .layers.canvas_drops import carries_geometry
 from .layers.readers import LayerData, notes_of, read_layers
 from .widgets.canvas_context import own_viewer
-
-_watched: WeakSet[ViewerModel] = WeakSet()
 
 MAPS = "Maps (*.tif *.tiff *.gtif *.gtiff *.geotiff);;All files (*)"
 
@@ -63,30 +55,4 @@ def _open(viewer: napari.viewer.Viewer, paths: list[Path]) -> None:
         done=opened,
         failed=fail,
         warned=show_warning,
-    )
-
-
-def watch_plain_files(viewer: ViewerModel) -> None:
-    """Say so, from now on, when napari has opened a folder of DICOM files or a map without its geometry.
-
-    napari's own menu does. A reader of ours for them would make it ask at every folder and every TIFF.
-    """
-    own = own_viewer(viewer)
-    if own not in _watched:
-        _watched.add(own)
-        own.layers.events.inserted.connect(_tell_plain)
-
-
-def _tell_plain(event: Any) -> None:
-    layer: Layer = event.value
-    if layer.source.path is None or layer.source.reader_plugin == "napari-voxreg":
-        return
-    path = Path(layer.source.path)
-    map_or_folder = path.is_dir() or (path.is_file() and ending_of(path) in TIFF)
-    if not map_or_folder or not np.all(layer.scale == 1) or not carries_geometry(path):
-        return
-    entry = "Open DICOM folder" if path.is_dir() else "Open GeoTIFF"
-    show_warning(
-        f"{path.name} was opened without its pixel size and position; "
-        f"File > IO Utilities > {entry} keeps them."
     )

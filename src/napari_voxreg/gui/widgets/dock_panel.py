@@ -10,7 +10,6 @@ from napari._app_model import get_app_model
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QTabBar, QVBoxLayout, QWidget
 
-from ..open_dialogs import watch_plain_files
 from .canvas_context import keep_context
 
 COUNT = itertools.count()
@@ -46,7 +45,6 @@ class Docked(QWidget):
         super().__init__()
         self._viewer = viewer
         keep_context(viewer)
-        watch_plain_files(viewer)
         self._joined: QDockWidget | None = None
         self._asked = next(COUNT)  # the panel asked for last is in front
         extend_context_menu()
