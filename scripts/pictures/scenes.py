@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from drawings import direction
 from examples import example
+from panels import cohort_panel
 from PIL import Image as Picture
 from PIL import ImageDraw
 from stage import Stage, save, save_movie, stage
@@ -201,5 +202,8 @@ def _beside(shots: list[Picture.Image], titles: tuple[str, ...]) -> Picture.Imag
 
 SCENES: dict[str, Callable[[Path], None]] = {
     scene.__name__: scene
-    for scene in (register, start, sar, brain, sections, visits, cyclic, motion, cohort, direction)
+    for scene in (
+        *(register, start, sar, brain, sections, visits),
+        *(cyclic, motion, cohort, cohort_panel, direction),
+    )
 }

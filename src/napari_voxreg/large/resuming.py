@@ -89,7 +89,7 @@ def _taken_up(folder: Path, digest: str) -> set[str]:
         # A name without its line's end was being written when the run broke.
         lines = done.read_text(encoding="utf-8").splitlines(keepends=True) if done.is_file() else []
         whole = [line for line in lines if line.endswith("\n")]
-        done.write_text("".join(whole), encoding="utf-8")
+        done.write_text("".join(whole), encoding="utf-8", newline="")
         return {line.rstrip("\n") for line in whole}
     rest = [path for path in folder.iterdir() if path.name != LOCK]
     if rest and not work.is_file():
@@ -99,5 +99,5 @@ def _taken_up(folder: Path, digest: str) -> set[str]:
             shutil.rmtree(path)
         else:
             path.unlink()
-    work.write_text(digest, encoding="utf-8")
+    work.write_text(digest, encoding="utf-8", newline="")
     return set()

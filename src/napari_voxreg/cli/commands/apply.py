@@ -59,10 +59,11 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Apply the transforms and write what they give."""
     source, output = options.input, options.output
+    if not source.is_dir():
+        check_regular(source)
     folder = source.is_dir() and ending_of(output) not in WRITTEN
     points = holds_points(source)
     if points_ending(source) and not points and not folder:
-        check_regular(source)
         raise ValueError(f"{source.name} holds no points; give a table of points, or an image.")
     if not (folder or points) and ending_of(output) not in WRITTEN:
         raise ValueError(f"{output.name} cannot be written; give a name that ends in {', '.join(WRITTEN)}.")

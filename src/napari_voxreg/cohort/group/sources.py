@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def _listed(path: Path) -> list[Path]:
     return [path.parent / line for line in lines]
 
 
-def _by_visit(parts: NameParts) -> Sequence[object]:
+def _by_visit(parts: NameParts) -> tuple[list[tuple[int, int, str]], ...]:
     """A key by patient, side and date, then by name."""
     source = parts.source
     name = source.name if isinstance(source, (Path, Image)) else ""

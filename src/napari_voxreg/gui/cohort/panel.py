@@ -231,11 +231,13 @@ class CohortWidget(Docked):
         return CohortJob(
             self._source,
             options.cohort_options(),
+            options.onto.path,
             options.driving,
             options.where.currentText().strip(),
             preferences().device,
             self._temporary() if kept is None else kept,
             kept is not None,
+            options.merge.isChecked(),
             arrived,
         )
 
@@ -255,7 +257,7 @@ class CohortWidget(Docked):
             self.cohort.show_done(done)
             outcomes = {row.verdict.outcome for row in done.result.members if row.verdict is not None}
             self.said.say(done.result.sentence, "better" if outcomes == {"better"} else "quiet")
-            self.layers.add_template(done)
+            self.layers.add_template(done.layers)
         else:
             self.series.show_done(done)
             self.said.say(done.result.sentence, "quiet")
