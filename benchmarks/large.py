@@ -146,7 +146,11 @@ def plot(found: dict[str, Any]) -> None:
         axes[0].plot(pixels, [found[str(side)][key] for side in sides], "o-", label=label)
     axes[0].set(xscale="log", yscale="log", xlabel="megapixels (RGB)", ylabel="seconds")
     axes[0].legend(frameon=False)
-    axes[1].plot(pixels, [found[str(side)]["memory"] / 1e9 for side in sides], "o-", color="C2")
+    own = [found[str(side)]["memory"] / 1e9 for side in sides]
+    both = [(found[str(side)]["memory"] + found[str(side)]["children"]) / 1e9 for side in sides]
+    axes[1].plot(pixels, both, "o--", color="C2", label="and its child, which registers")
+    axes[1].plot(pixels, own, "o-", color="C2", label="process")
+    axes[1].legend(frameon=False, loc="lower right")
     axes[1].axhline(1.5, color="grey", linestyle=":", linewidth=1)
     axes[1].set(xscale="log", ylim=(0, 1.8), xlabel="megapixels (RGB)", ylabel="peak memory, GB")
     for one in axes:
