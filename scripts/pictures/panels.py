@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from stage import Stage, save, stage
+from stage import Stage, stage
 
 from napari_voxreg import Image, warp
 from napari_voxreg.images.preprocess import block_mean
@@ -14,7 +14,7 @@ from napari_voxreg.io.images import write_image
 from napari_voxreg.samples import make_sample
 from napari_voxreg.samples.drawing import similarity
 
-VISITS, STEP, OPENED = 8, 3, 2  # images, pixels of the sample that become one, and the image shown
+VISITS, STEP, OPENED = 6, 4, 2  # images, pixels of the sample that become one, and the image shown
 PATIENCE = 1800.0  # seconds
 
 
@@ -23,7 +23,8 @@ def cohort_panel(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as name, stage() as on:
         _write_visits(Path(name))
         _run(on, Path(name))
-        save(on.shot(), folder / "cohort-panel.png")
+        # All colours: in a palette those of the verdicts would be others.
+        on.shot().save(folder / "cohort-panel.png", optimize=True)
 
 
 def _write_visits(folder: Path) -> None:

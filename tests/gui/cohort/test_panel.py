@@ -205,6 +205,19 @@ def test_layers_are_a_cohort_whose_mean_is_shown(panel, viewer, qtbot, movie):
     assert column(panel.cohort.table, "image") == ["day 0", "day 1", "day 2"]
 
 
+def test_a_template_of_ones_own(panel, viewer, qtbot, visits, movie, tmp_path):
+    atlas = Image(movie[5], Grid.from_spacing((64, 72), 0.5))
+    write_image(atlas, tmp_path / "atlas.tif")
+    choose(panel, qtbot, visits)
+    panel.options.onto.choose(tmp_path / "atlas.tif")
+    done = run(panel, qtbot)
+    assert np.allclose(viewer.layers["cohort template"].data, movie[5])
+    assert "cohort mean" in viewer.layers and done.result.dissimilarities is None
+    assert not panel.cohort.resemblance.isVisible()
+    page = (done.folder / "report.html").read_text(encoding="utf-8")
+    assert "<h1>4 images onto atlas</h1>" in page
+
+
 def test_cancel_is_at_once_and_the_folder_goes_on(panel, viewer, qtbot, visits, tmp_path, monkeypatch):
     original = tasks.register
 

@@ -72,16 +72,16 @@ def test_the_first_view_is_the_match_and_other_layers_come_without_a_run(panel, 
     monkeypatch.setattr("napari_voxreg.gui.register.job.register", None)  # no run any more
     check(panel, "arrows")
     check(panel, "magnitude")
-    name = f"1 translation displacement without affine (mm): {pair}"
-    qtbot.waitUntil(
-        lambda: {name, f"1 translation arrows (mm): {pair}"} <= set(names(viewer)), timeout=20_000
-    )
-    assert viewer.layers[name].data.max() == 0  # a translation is all affine
+    name, drawn = (f"1 translation {what} without affine (mm): {pair}" for what in ("displacement", "arrows"))
+    qtbot.waitUntil(lambda: {name, drawn} <= set(names(viewer)), timeout=20_000)
+    assert viewer.layers[name].data.max() == 0 == len(viewer.layers[drawn].data)
+    assert panel.outcome.saved.text().startswith("This motion is all affine")
     panel.show_box.affine.click()
     name = f"1 translation displacement (mm): {pair}"
     qtbot.waitUntil(lambda: name in names(viewer), timeout=20_000)
     assert viewer.layers[name].data.mean() == pytest.approx(np.hypot(1, 1.5), abs=0.1)
-    assert len(viewer.layers) == 5
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=20_000)
+    assert len(viewer.layers[f"1 translation arrows (mm): {pair}"].data) > 100
     buttons = panel.after.look_row.buttons
     assert look.mode == "" and not buttons[OVERLAY].isChecked()  # the map is seen, and not the match
     buttons[OVERLAY].click()

@@ -106,10 +106,11 @@ def test_a_row_a_run_whose_layers_come_and_go(panel, viewer, qtbot, add_run):
     assert [layer._type_string for layer in viewer.layers][3:] == ["image"] * 3 + ["points"] + ["vectors"] * 2
     assert all(layer.visible for layer in viewer.layers if layer.name.startswith("2 "))
     assert [bar.title for bar in panel.bars.bars] == [
-        "displacement without affine (mm)", "Jacobian without affine", "SSIM", "arrows (mm)",
+        "displacement without affine (mm)", "Jacobian without affine", "SSIM", "arrows without affine (mm)",
     ]  # fmt: skip
     assert panel.bars.isVisible() and panel.bars.bars[1].low < 1 < panel.bars.bars[1].high
-    viewer.layers["2 known arrows (mm): moving > fixed"].visible = False  # in napari's own list
+    arrows = viewer.layers["2 known arrows without affine (mm): moving > fixed"]
+    arrows.visible = False  # in napari's own list
     assert not panel.show_box.show_choice.arrows and len(panel.bars.bars) == 3
 
     panel.table.select(first)

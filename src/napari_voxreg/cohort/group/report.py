@@ -91,6 +91,8 @@ def check_report(path: Path) -> None:
 
 
 def _template_words(result: CohortResult) -> str:
+    if result.options["onto"] is not None:
+        return result.options["onto"] or "a given template"
     return {
         "group": "the unbiased mean of the group",
         "best": "the image that resembles the others most",

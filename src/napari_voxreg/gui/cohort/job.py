@@ -22,6 +22,7 @@ from ...core.params import Params
 from ...core.progress import Progress, subprogress
 from ...images.preprocess import driving_channel
 from ...io.files import check_outputs
+from ...io.images import read_image
 from ...transforms import warp
 from ..layers.placement import LayerData
 from ..layers.readers import image_layers
@@ -29,6 +30,7 @@ from .sources import Source
 
 CURVES = "motion.png"
 FOUND = 0.9  # of the time until all is registered
+MADE = ("group", "mean of the best")  # templates that are the mean of the aligned images
 ROLE = "voxreg cohort"  # of a layer's metadata: what it shows
 
 
@@ -131,6 +133,8 @@ class CohortJob:
     ----------
     source : Source
     options : CohortOptions
+    onto : Path or None
+        A template of the user's own.
     channel : int, str or None
     where : str
         As `register_cohort` takes `scheduler`.
@@ -147,6 +151,7 @@ class CohortJob:
 
     source: Source
     options: CohortOptions
+    onto: Path | None
     channel: int | str | None
     where: str
     device: str
@@ -165,6 +170,7 @@ class CohortJob:
         result = register_cohort(
             frames,
             options=self.options,
+            template=None if self.onto is None else read_image(self.onto),
             channel=self.channel,
             folder=self.folder,
             scheduler=self.where,
@@ -186,7 +192,7 @@ class CohortJob:
 def template_layers(result: CohortResult) -> list[LayerData]:
     """The template, and the mean of the aligned images below it where that is another image."""
     images = [("template", result.template)]
-    if result.options["template"] not in ("group", "mean of the best"):
+    if result.options["onto"] is not None or result.options["template"] not in MADE:
         images.insert(0, ("mean", result.mean))
     return [
         layer

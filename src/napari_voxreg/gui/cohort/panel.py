@@ -231,6 +231,7 @@ class CohortWidget(Docked):
         return CohortJob(
             self._source,
             options.cohort_options(),
+            options.onto.path,
             options.driving,
             options.where.currentText().strip(),
             preferences().device,

@@ -29,7 +29,6 @@ from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
 from ..session.chosen import Chosen, Fitted
-from ..session.reopen import pair_layers
 from ..session.run_layers import add_made, run_layers
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
@@ -186,13 +185,9 @@ class RegisterWidget(Docked):
 
     def repeat(self, run: Run) -> None:
         """Choose what an earlier run was made from; nothing is run."""
-        pair = pair_layers(run, self._viewer)
-        self._choices.repeat(run, pair, self._state.results)
-        self.method.fold.open = True
-        gone = [repr(n) for n, layer in zip(run.result.names, pair, strict=True) if layer is None]
-        if gone:
-            which = f"image{'s' * (len(gone) > 1)} {' and '.join(gone)}"
-            self.outcome.show_message(f"Open the {which} to run {run.result.method} again.")
+        missing = self._choices.repeat(run, self._viewer, self._state.results)
+        if missing:
+            self.outcome.show_message(missing)
 
     def reason(self) -> str:
         """Why nothing can be registered now; empty if it can."""

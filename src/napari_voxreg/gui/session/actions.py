@@ -54,6 +54,7 @@ class RunActions(QObject):
         super().__init__(parent)
         self._viewer, self._state, self._layers, self._panel = viewer, state, layers, parent
         self._runner = Runner()
+        layers.noted.connect(self.said)
 
     def settle(self, run: Run) -> None:
         """Make a run current whose layers were added: what it replaces goes, the moving layer hides."""
