@@ -81,6 +81,20 @@ def start(folder: Path) -> None:
         save(on.shot(), folder / "fundus-difference.png")
 
 
+def panels(folder: Path) -> None:
+    """What the pages of the Register and the Results panel show."""
+    with stage() as on:
+        _add_pair(on, make_sample("fundus"))
+        on.register("affine")
+        panel = on.register()
+        save(on.shot(), folder / "look.png")
+        panel.show_box._boxes["magnitude"].click()
+        on.wait(lambda: any("displacement" in layer.name for layer in on.viewer.layers))
+        on.panel("Results")
+        on.settle()
+        save(on.shot(), folder / "results.png")
+
+
 def sar(folder: Path) -> None:
     """Two radar scenes as a checkerboard."""
     _looked_at("sar", "checkerboard", folder / "sar-checker.png", "two sensors, one scene")
@@ -203,7 +217,7 @@ def _beside(shots: list[Picture.Image], titles: tuple[str, ...]) -> Picture.Imag
 SCENES: dict[str, Callable[[Path], None]] = {
     scene.__name__: scene
     for scene in (
-        *(register, start, sar, brain, sections, visits),
+        *(register, start, panels, sar, brain, sections, visits),
         *(cyclic, motion, cohort, cohort_panel, direction),
     )
 }
