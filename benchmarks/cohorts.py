@@ -29,6 +29,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "best image": {"template": "best"},
     "mean of the best": {"template": "mean of the best", "best": 3},
     "group": {"template": "group"},
+    "group, elastix": {"template": "group", "deform": "elastix"},
     "all pairs": {"template": "all pairs"},
 }
 

@@ -105,6 +105,15 @@ def test_nan_is_kept(tmp_path):
     assert np.isnan(read_image(write_image(Image(holed, turned(2)), tmp_path / "a.mha")).data[3, 4])
 
 
+def test_a_folder_whose_subfolders_hold_the_slices_names_one(tmp_path):
+    (tmp_path / "study" / "series 1").mkdir(parents=True)
+    (tmp_path / "study" / "series 1" / "0001").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(
+        ValueError, match=r"study holds no DICOM files; give one in it, such as .*series 1\.$"
+    ):
+        read_series(tmp_path / "study")
+
+
 def test_a_packed_file_is_not_taken_for_its_unpacked_neighbour(tmp_path):
     write_image(Image(VOLUME, turned(3)), tmp_path / "a.nii")
     write_image(Image(-VOLUME, turned(3)), tmp_path / "a.nii.gz")

@@ -31,7 +31,7 @@ from napari_voxreg import (
 from napari_voxreg.io.images import write_image
 from napari_voxreg.io.series import with_time
 from napari_voxreg.registration import apply as apply_module
-from napari_voxreg.registration.apply_files import ApplyOptions, apply_to_folder
+from napari_voxreg.registration.apply_files import ApplyOptions, apply_to_folder, files_in
 from napari_voxreg.registration.inverse import inverse_on
 from napari_voxreg.registration.pair_transform import PairTransform, open_transform
 from napari_voxreg.transforms import INTERPOLATIONS, displacement_on
@@ -240,6 +240,21 @@ def test_results_files_and_chains_are_taken(tmp_path):
         apply([], image)
 
 
+def test_the_error_of_an_inverse_has_the_unit_of_the_world():
+    pair = pair_of("displacement", 2)
+    bare = pair.transform
+    image = Image(picture(pair.fixed), pair.fixed)
+    for transform, what, grid, unit in (
+        (pair, image, None, "mm"),
+        (bare, image, pair.fixed, "mm"),
+        (bare, image, pair.fixed.in_units(("micrometer",) * 2), "µm"),
+        (bare, bare(pair.fixed.centre[None]), None, "world units"),
+    ):
+        direction = "moving -> fixed" if what is not image else "fixed -> moving"
+        (note,) = apply(transform, what, direction=direction, grid=grid).notes
+        assert re.search(rf"misses by \S+ {unit} at most\.$", note), note
+
+
 @pytest.mark.parametrize("d", [2, 3])
 def test_the_grid_and_the_size_of_pixels_can_be_chosen(d):
     pair = pair_of("displacement", d)
@@ -333,7 +348,7 @@ def test_points_outside_the_field_are_counted():
     found = apply(pair, np.concatenate([inside, far]), direction="fixed -> moving")
     assert found.notes == ("1 of 3 points lie outside the field of the transform.",)
     assert np.array_equal(found.points[2], far[0])
-    with pytest.raises(ValueError, match=r"None of the 1 points lies inside the field .* in mm"):
+    with pytest.raises(ValueError, match=r"None of the points lies inside the field .* in mm"):
         apply(pair, far, direction="fixed -> moving")
     assert apply(pair_of("affine", 2), far).notes == ()
     assert apply(pair, np.empty((0, 2))).points.shape == (0, 2)
@@ -366,7 +381,9 @@ def test_a_folded_transform_says_so():
         ({"grid": "mine"}, "grid cannot be 'mine'"),
         ({"pixel_size": -1}, "pixel size cannot be -1"),
         ({"pixel_size": (1, 2, 3)}, "pixel size cannot be"),
+        ({"pixel_size": 1e-9}, "pixel size 1e-09 makes 4.2e+10 x 3.24e+10 pixels, more than 10,000,000"),
         ({"grid": Grid.from_spacing((3, 3, 3))}, "transform is 2D and the grid 3D"),
+        ({"what": np.ones((5, 2)), "transform": Affine.identity(3)}, "shape (5, 2) is neither points, (N"),
         ({"transform": Affine.identity(2)}, "does not say on which grid the fixed image lies"),
         ({"transform": PairTransform(Affine.identity(3), fixed_grid(3))}, "transform is 3D and the image 2D"),
     ],
@@ -453,3 +470,11 @@ def test_an_image_that_lies_elsewhere_is_refused() -> None:
         apply(Affine.translation((1e300, 0.0)), image, grid=grid)
     black = apply(Affine.translation((1.0, 0.0)), Image(np.zeros((20, 24)), grid), grid=grid)
     assert not black.image.data.any()  # it lies there, and is black
+
+
+def test_names_that_differ_in_capitals_only_are_refused(tmp_path):
+    """Their results would be one file on macOS and Windows."""
+    for name in ("A.png", "a.tif"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"Several images in .* are called A; rename or move one of them"):
+        files_in(tmp_path)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ MEDICAL = (
 TIFF = (".tif", ".tiff", ".gtif", ".gtiff", ".geotiff")
 PACKED = (".nii.gz", ".hdr.gz", ".img.gz")
 PLAIN = (".png", ".jpg", ".jpeg", ".bmp")  # without geometry
+LOOKED_AT = 2000  # files and folders in a folder without DICOM files, before the search is given up
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", *TIFF, ".png", ".jpg", ".jpeg")
 
 
@@ -110,7 +112,9 @@ def read_series(folder: Path | str) -> list[Image]:
     folder = Path(folder)
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if not series:
-        raise ValueError(f"The folder {folder.name} holds no DICOM files; give the folder with the slices.")
+        inside = next((p.parent for p in islice(folder.rglob("*"), LOOKED_AT) if is_dicom(p)), None)
+        which = "the folder with the slices" if inside is None else f"one in it, such as {inside}"
+        raise ValueError(f"The folder {folder.name} holds no DICOM files; give {which}.")
 
     def read(path: Path, slices: Slices) -> Image:
         from ..transforms.itk import image_from_itk

@@ -223,6 +223,24 @@ def test_errors_of_each_pair_and_the_way_to_it(placed, viewer, qtbot):
     assert not panel.buttons["Use as initial transform"].isEnabled()
 
 
+@pytest.mark.parametrize("kind", ["homography", "thin plate"])
+def test_nothing_is_seen_outside_the_moving_image(placed, viewer, qtbot, kind):
+    moving = viewer.layers["moving"]
+    moving.data = moving.data - 100  # in dB, say: 0 is brighter than all pixels
+    moving.contrast_limits = -100.0, -99.0
+    placed.fit_box.choose(kind)
+    placed.previewing.click()
+    qtbot.waitUntil(lambda: "preview: moving" in viewer.layers, timeout=20_000)
+    shown = viewer.layers["preview: moving"]
+    outside = np.isnan(shown.data)
+    grid = placed.pairs.fixed.grid
+    assert shown.data.shape == grid.shape  # small enough for each pixel to be there
+    there = placed.pairs.moving.grid.contains(placed.fitted(grid.nodes())).reshape(grid.shape)
+    assert 0.02 < outside.mean() < 0.5 and (outside == ~there).mean() > 0.99
+    assert np.nanmax(shown.data) < -90
+    assert shown.colormap.map(np.array([np.nan]))[0, 3] == 0  # napari draws nothing there
+
+
 def test_points_without_a_partner_are_said(placed, viewer, qtbot):
     panel, moving = placed, viewer.layers["moving landmarks"]
     moving.selected_data = {1}
@@ -321,6 +339,41 @@ def test_dragging_a_point_moves_the_preview_without_resampling(placed, viewer, q
         assert [name for name in state if now[0][name] != state[name]] == []
         assert now[1] is data and now[2] == visible
     assert viewer.layers["moving landmarks"].visible
+
+
+def test_the_tool_in_use_outlives_undo_redo_and_delete(placed, viewer):
+    fixed, moving = viewer.layers["fixed landmarks"], viewer.layers["moving landmarks"]
+    viewer.layers.selection.active = fixed
+    fixed.mode, moving.mode = "select", "add"
+    placed.pairs.place(1, PLACES[0] + 1)
+    placed.buttons["Undo"].click()
+    np.testing.assert_allclose(placed.pairs.complete[1], PLACES)
+    placed.buttons["Redo"].click()
+    placed.pairs.remove(2)
+    assert (fixed.mode, moving.mode) == ("select", "add")
+    fixed.visible = False
+    placed.buttons["Undo"].click()
+    assert not fixed.visible and len(fixed.data) == 5
+
+
+def test_an_image_that_is_opened_again_takes_its_place(placed, viewer):
+    moving = viewer.layers["moving"]
+    viewer.layers.remove(moving)
+    assert "Choose a fixed and a moving image." in placed.sentence.text()
+    again = viewer.add_image(moving.data, name="again", scale=(500, 500), units="um")
+    assert placed.layers.pair == (viewer.layers["fixed"], again)
+    assert len(placed.pairs.complete[0]) == 5
+    fixed = viewer.layers["fixed"]
+    viewer.layers.remove(fixed)
+    new = viewer.add_image(fixed.data, name="new", scale=(0.5, 0.5), units="mm")
+    assert placed.layers.pair == (new, again)
+
+
+def test_the_points_can_be_read_in_a_narrow_panel(placed, viewer, qtbot):
+    placed.window().resizeDocks([placed.parent()], [300], Qt.Orientation.Horizontal)
+    qtbot.wait(50)
+    for box in placed.layers.boxes[2:]:
+        assert box.fontMetrics().horizontalAdvance(box.currentText()) < box.width() - 40
 
 
 def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from napari_voxreg import (
 from napari_voxreg.core.progress import silent
 from napari_voxreg.gui.apply import job as job_module
 from napari_voxreg.gui.apply.job import ApplyJob
+from napari_voxreg.gui.layers import applied as applied_module
 from napari_voxreg.gui.layers.applied import LayerOptions, applied_layer, take
 from napari_voxreg.gui.layers.snapshots import data_to_world, image_from_layer
 from napari_voxreg.registration import apply as apply_module
@@ -357,17 +358,28 @@ def test_the_grid_the_pixel_size_and_the_interpolation_are_taken():
     assert image_from_layer(new).grid.same_as(expected.grid)
 
 
-def test_what_cannot_be_applied_is_one_sentence():
-    with pytest.raises(ValueError, match=r"^image: 'image' is 2D and the transform 3D"):
+def test_what_cannot_be_applied_is_one_sentence(monkeypatch):
+    with pytest.raises(ValueError, match=r"^image: The layer is 2D and the transform 3D"):
         applied_layer(take(layer_of("image", 2)), pair_of("affine", 3), LayerOptions(), "t", silent)
     far = layer_of("points", 2)
     far.data = far.data + 500
-    with pytest.raises(ValueError, match=r"^points: None of the 12 points lies inside the field"):
+    with pytest.raises(ValueError, match=r"^points: None of the points lies inside the field"):
         applied_layer(take(far), pair_of("displacement", 2), LayerOptions("fixed -> moving"), "t", silent)
     far.data = np.concatenate([far.data[:3] - 500, far.data])
     notes = applied_layer(
         take(far), pair_of("displacement", 2), LayerOptions("fixed -> moving"), "t", silent
     )[1]
     assert notes == ("12 of 15 points lie outside the field of the transform.",)
+    small = LayerOptions(pixel_size=1e-4)
+    with pytest.raises(ValueError, match=r"^image: The pixel size 0.0001 makes 288000 x 270000 pix"):
+        applied_layer(take(layer_of("image", 2)), pair_of("affine", 2), small, "t", silent)
+
+    def full(*args):
+        raise MemoryError("Unable to allocate 1.31 TiB")
+
+    monkeypatch.setattr(applied_module, "warper", full)
+    with pytest.raises(ValueError, match=r"^rgb: The result needs more memory than there is; give a lar"):
+        applied_layer(take(layer_of("rgb", 2)), pair_of("affine", 2), LayerOptions(), "t", silent)
+    monkeypatch.undo()
     empty = Points(np.empty((0, 2)), units="mm")
     assert len(applied_layer(take(empty), pair_of("affine", 2), LayerOptions(), "t", silent)[0][0]) == 0

@@ -80,7 +80,7 @@ def test_every_way_to_compare_two_layers(viewer, qtbot):
     centre = tuple(camera_of(viewer).center)
     drag(viewer, SIDE - 1, 1.5 * SIDE)
     line = look.line
-    assert line == pytest.approx(0.75, abs=0.04)
+    assert line == pytest.approx(0.75, abs=0.04) == row.slider.value() / row.slider.maximum()
     assert share(shown(viewer), 51) == pytest.approx(line, abs=0.03)
     assert tuple(camera_of(viewer).center) == centre and camera_of(viewer).mouse_pan
     drag(viewer, 0.4 * SIDE, 0.6 * SIDE)  # away from the line napari's own mouse works

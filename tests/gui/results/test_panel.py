@@ -106,10 +106,11 @@ def test_a_row_a_run_whose_layers_come_and_go(panel, viewer, qtbot, add_run):
     assert [layer._type_string for layer in viewer.layers][3:] == ["image"] * 3 + ["points"] + ["vectors"] * 2
     assert all(layer.visible for layer in viewer.layers if layer.name.startswith("2 "))
     assert [bar.title for bar in panel.bars.bars] == [
-        "displacement without affine (mm)", "Jacobian without affine", "SSIM", "arrows (mm)",
+        "displacement without affine (mm)", "Jacobian without affine", "SSIM", "arrows without affine (mm)",
     ]  # fmt: skip
     assert panel.bars.isVisible() and panel.bars.bars[1].low < 1 < panel.bars.bars[1].high
-    viewer.layers["2 known arrows (mm): moving > fixed"].visible = False  # in napari's own list
+    arrows = viewer.layers["2 known arrows without affine (mm): moving > fixed"]
+    arrows.visible = False  # in napari's own list
     assert not panel.show_box.show_choice.arrows and len(panel.bars.bars) == 3
 
     panel.table.select(first)
@@ -158,7 +159,9 @@ def test_files_and_a_narrow_dock(panel, viewer, qtbot, add_run, tmp_path, monkey
     press("Report…", "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") == 2 and "The known" in page and "SimpleITK" in page
-    assert run.result.verdict.sentence.split(";")[0].replace(">", "&gt;") in page
+    assert run.result.verdict.sentence.split(";")[0].replace("->", "→") in page
+    assert "<td>LNCC (decides)</td>" in page and "Fixed image red, moving image cyan" in page
+    assert "60 × 70 pixels of 0.5 × 0.5 mm, origin (0, 0)" in page
     record = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert record["method"] == "known" and record["device"] == "cpu" and record["scores"]["after"]
     (tmp_path / "mine.html").write_text("my page")

@@ -9,7 +9,7 @@ from ...core.params import Params, param
 
 TemplateKind = Literal["group", "best", "mean of the best", "all pairs", "image"]
 Linear = Literal["pose", "affine", "rigid", "none"]
-Deform = Literal["diffeo", "none"]
+Deform = Literal["diffeo", "elastix", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +32,14 @@ class CohortOptions(Params):
         advanced=True,
     )
     linear: Linear = param("pose", "How images are brought into place before they are deformed.")
-    deform: Deform = param("diffeo", "How images are deformed onto the template.")
+    deform: Deform = param(
+        "diffeo",
+        "How images are deformed onto the template: each by diffeo; or, of a group or the mean of the best, "
+        "all together by elastix.",
+    )
     rounds: int = param(
         3,
-        "How often the mean of a group is made anew from the deformed images.",
+        "How often the mean of a group is made anew from the images that diffeo has deformed.",
         range=(1, 20),
         advanced=True,
     )

@@ -18,6 +18,7 @@ from ..running import SERIAL, cores, runner
 from ..series.frames import Frames, Series
 from .all_pairs import in_agreement
 from .choice import compared, ranked
+from .elastix_group import check, deformed_together
 from .options import CohortOptions
 from .report import REPORT, check_report, write_report
 from .result import CohortResult, Member
@@ -100,6 +101,8 @@ def register_cohort(
     ------
     ValueError
         If fewer than two images are usable, or an option does not fit.
+    MethodUnavailable
+        If elastix is to deform the group and is not installed.
     Cancelled
         If `progress` requested it.
     """
@@ -108,6 +111,7 @@ def register_cohort(
     frames = cohort_frames(images, pattern)
     if chosen.image >= frames.count:
         raise ValueError(f"There is no image {chosen.image}; choose from 0 to {frames.count - 1}.")
+    check(chosen, template)
     if folder is not None:
         check_report(Path(folder) / REPORT)
     began = time.perf_counter()
@@ -232,7 +236,8 @@ def _group(
 ) -> tuple[Image, dict[int, Transform]]:
     """The mean of a group, unbiased, and the transforms of its images to it."""
     numbers, grid = list(found), template.grid
-    rounds = work.options.rounds if work.options.deform != "none" else 0
+    deform = work.options.deform
+    rounds = {"none": 0, "elastix": 1}.get(deform, work.options.rounds)
     aligned = LINEAR_ROUNDS if work.options.linear != "none" else 0
     total = max(1, aligned + rounds)
 
@@ -252,7 +257,10 @@ def _group(
     current: dict[int, Transform] = dict(linear)
     for number in range(aligned, total if rounds else aligned):
         part = subprogress(progress, number / total, (number + 1) / total)
-        current = work.each(mean, numbers, work.options.deform, linear, "deforming", part)
+        if deform == "elastix":
+            current = deformed_together(work, grid, linear, part)
+        else:
+            current = work.each(mean, numbers, deform, linear, "deforming", part)
         transforms, moved = without_mean_displacement([current[k] for k in numbers], grid)
         log.info("round %d: the mean was deformed by %.3g pixels", number - aligned + 1, moved)
         if moved > CENTRED:

@@ -80,7 +80,7 @@ def write_report(
         values_table(result.software),
     ]
     text = page(TITLE, head, STYLE + WIDE, "".join(parts))
-    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8"))
+    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8", newline=""))
     progress(1.0, "the report is written")
     return path
 

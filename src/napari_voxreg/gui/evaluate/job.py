@@ -81,7 +81,7 @@ def save(rows: Sequence[Row], folder: Path) -> Path:
     """Write the summary, before and after of every pair, the best and the worst into a folder."""
     check_replaceable(folder / "summary.md", TITLE)
     page = markdown(summaries(rows))
-    replace_file(folder / "summary.md", partial(Path.write_text, data=page, encoding="utf-8"))
+    replace_file(folder / "summary.md", partial(Path.write_text, data=page, encoding="utf-8", newline=""))
     figures.save(figures.before_after(rows), folder / "before-after.png")
     figures.save(figures.gallery(rows), folder / "gallery.png")
     return folder

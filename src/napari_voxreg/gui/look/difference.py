@@ -62,12 +62,14 @@ def difference_layers(
     volume : bool
         Whether the viewer shows volumes.
     """
+    # Of a translucent projection napari draws nothing where it is 0, and a light canvas would shine through.
+    base = {"blending": "opaque"} if volume else {}
     if absolute:
-        ways = {"absolute difference": _way((0, 1), "inferno")}
+        ways = {"absolute difference": {**_way((0, 1), "inferno"), **base}}
     elif volume:
         below = _way((-1, 0), colormap("warped brighter", (BLUE, BLACK)))
         ways = {
-            "fixed brighter": _way((0, 1), colormap("fixed brighter", (BLACK, RED))),
+            "fixed brighter": {**_way((0, 1), colormap("fixed brighter", (BLACK, RED))), **base},
             "warped brighter": {**below, "rendering": "minip", "blending": "additive"},
         }
     else:

@@ -59,9 +59,12 @@ class Look(QObject):
     -------
     ended()
         The user has hidden or removed what showed the difference.
+    dragged()
+        The line was moved in the image.
     """
 
     ended = Signal()
+    dragged = Signal()
 
     def __init__(self, viewer: ViewerModel, parent: QObject | None) -> None:
         super().__init__(parent)
@@ -125,9 +128,7 @@ class Look(QObject):
     def _begin(self, fixed: Layer, warped: Layer) -> None:
         """Hide what lies over the pair, and follow the viewer."""
         above = list(self._viewer.layers)[self._viewer.layers.index(fixed) + 1 :]
-        over = [one for one in above if isinstance(one, Image) and one.visible and one is not warped]
-        run = _run_of(warped)
-        hidden = [one for one in over if run is None or _run_of(one) != run]  # but not the run's own maps
+        hidden = [one for one in above if isinstance(one, Image) and one.visible and one is not warped]
         self._pair = Pair(fixed, warped, [], [ref(layer) for layer in hidden])
         for layer in hidden:
             layer.visible = False
@@ -225,6 +226,7 @@ class Look(QObject):
         yield
         while event.type == "mouse_move":
             self.set(line=self._at(event))
+            self.dragged.emit()
             yield
         camera.mouse_pan = True
 
@@ -287,12 +289,6 @@ def _set_visible(layer: Layer, on: bool) -> None:
     """Show or hide a layer; napari would slice one again that is shown already, and send it to the card."""
     if layer.visible != on:
         layer.visible = on
-
-
-def _run_of(layer: Layer) -> int | None:
-    """The number of the run that made a layer."""
-    number: int | None = layer.metadata.get("voxreg", {}).get("number")
-    return number
 
 
 def camera_of(viewer: ViewerModel) -> Any:

@@ -79,6 +79,7 @@ class LookRow(QWidget):
         layout.addLayout(grid)
         layout.addWidget(self._varied)
         self.choose("")
+        look.dragged.connect(lambda: self.choose(self.mode))
 
     def choose(self, mode: str) -> None:
         """Show a mode as chosen."""

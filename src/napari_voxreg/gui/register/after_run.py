@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import napari.viewer
+from napari.layers import Image, Layer
 from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..doors import APPLY, open_panel
+from ..layers.result_layers import OPAQUE
 from ..look.look import Look
 from ..look.row import LookRow
 from ..session.actions import RunActions
@@ -94,12 +96,22 @@ class AfterRun(QWidget):
         there = fixed is not None and fixed in self._viewer.layers and bool(warped) and warped[0].visible
         there = there and not self.paused
         self.look_row.setEnabled(there)
-        if there:
+        if there and not self._maps():
             self.look.show(self._state.look, fixed, warped[0])
         else:
             self.look.clear()
         self.look_row.choose(self.look.mode)
 
     def _choose(self, mode: str) -> None:
+        """Compare in another way; maps, which would cover the pair, step aside."""
         self._state.look = mode
+        for layer in self._maps() if mode else ():
+            layer.visible = False
         self.follow()
+
+    def _maps(self) -> list[Layer]:
+        """The maps of any run, with what is written on them, if one is seen now."""
+        layers = self._viewer.layers
+        known = [(layer, layer.metadata.get("voxreg", {}).get("kind")) for layer in layers]
+        seen = [layer for layer, kind in known if kind in OPAQUE and layer.visible]
+        return seen if any(isinstance(layer, Image) for layer in seen) else []

@@ -29,7 +29,6 @@ from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
 from ..session.chosen import Chosen, Fitted
-from ..session.reopen import pair_layers
 from ..session.run_layers import add_made, run_layers
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
@@ -186,13 +185,9 @@ class RegisterWidget(Docked):
 
     def repeat(self, run: Run) -> None:
         """Choose what an earlier run was made from; nothing is run."""
-        pair = pair_layers(run, self._viewer)
-        self._choices.repeat(run, pair, self._state.results)
-        self.method.fold.open = True
-        gone = [repr(n) for n, layer in zip(run.result.names, pair, strict=True) if layer is None]
-        if gone:
-            which = f"image{'s' * (len(gone) > 1)} {' and '.join(gone)}"
-            self.outcome.show_message(f"Open the {which} to run {run.result.method} again.")
+        missing = self._choices.repeat(run, self._viewer, self._state.results)
+        if missing:
+            self.outcome.show_message(missing)
 
     def reason(self) -> str:
         """Why nothing can be registered now; empty if it can."""
@@ -219,16 +214,9 @@ class RegisterWidget(Docked):
         self.after = AfterRun(self._viewer, self._state, self._layers, self._actions)
         self.outcome = OutcomeView(self.after)
         self.initial_fold = Fold("Initial transform", self.initial, "Where a run starts, and landmarks")
-        self._fill(
-            self.pair,
-            self.pixels,
-            self.method,
-            self.initial_fold,
-            Fold("Show", self.show_box, "Which layers of the result are there"),
-            self.bar,
-            self.table,
-            self.outcome,
-        )
+        show = Fold("Show", self.show_box, "Which layers of the result are there")
+        above = (self.pair, self.pixels, self.method, self.initial_fold, show)
+        self._fill(*above, self.bar, self.table, self.outcome)
         self._choices = Choices(
             self.pair, self.pixels, self.method, self.initial, self.show_box, self.bar.compare
         )
@@ -250,6 +238,7 @@ class RegisterWidget(Docked):
         self.show_box.toggled.connect(self._toggle)
         self._state.changed.connect(self._follow)
         self._layers.failed.connect(self.outcome.show_error)
+        self._layers.toggled.connect(self._shown)
         self._actions.said.connect(self.outcome.say_done)
         self._actions.failed.connect(self.outcome.show_error)
 
@@ -368,6 +357,7 @@ class RegisterWidget(Docked):
                 self.outcome.begin()
             else:
                 self.outcome.show_result(run.result)
+            self.bar.show_trace(() if run is None else run.result.trace)
             self._refresh()
         self.after.follow()
 
@@ -380,6 +370,12 @@ class RegisterWidget(Docked):
         """Show or hide a layer of the last result."""
         if self._state.current is not None and not self.busy:
             self._layers.show(self._state.current, kind, on, self.show_box.show_choice)
+
+    def _shown(self, number: int, kind: str, on: bool) -> None:
+        """Follow which maps of the last result are seen."""
+        run = self._state.current
+        if run is not None and run.number == number:
+            self.show_box.follow_map(kind, on)
 
     def _row_arrived(self, row: Row) -> None:
         """A compared method has finished: its result is one of the session."""

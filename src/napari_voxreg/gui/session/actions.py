@@ -54,6 +54,7 @@ class RunActions(QObject):
         super().__init__(parent)
         self._viewer, self._state, self._layers, self._panel = viewer, state, layers, parent
         self._runner = Runner()
+        layers.noted.connect(self.said)
 
     def settle(self, run: Run) -> None:
         """Make a run current whose layers were added: what it replaces goes, the moving layer hides."""
@@ -208,7 +209,7 @@ def _written(write: Writer, result: Result, chosen: Chosen, path: Path | None) -
     text = write(result, chosen, path)
     if path is not None:
         ended = text + "\n" * (not text.endswith("\n"))
-        replace_file(path, lambda target: target.write_text(ended, encoding="utf-8"))
+        replace_file(path, lambda target: target.write_text(ended, encoding="utf-8", newline=""))
     return text, path
 
 

@@ -16,12 +16,13 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ..background.worker import Runner
 from ..layers.maps import MEASURES, MOTION
 from ..layers.placement import LayerData
-from ..layers.result_layers import KINDS, ON_REQUEST, Show
+from ..layers.result_layers import KINDS, MOVING, ON_REQUEST, Show
 from ..widgets.canvas_context import own_viewer
 from .state import Run
 
 NOTHING = Show().only([])
 ORDER = ("extras", "warped", *MEASURES, "ssim", "grid", "arrows")  # from the bottom to the top
+ALL_AFFINE = "This motion is all affine, so that nothing is left to show: check “with affine part”."
 PATIENCE = 1.0  # seconds before it is told that a layer is being made
 BAR_AFTER = 50  # milliseconds from a layer to its colour bar, so that each is drawn by itself
 AHEAD = 3000**2  # pixels: layers of larger images are made when they are asked for
@@ -44,14 +45,20 @@ class RunLayers(QObject):
     -------
     changed()
         Layers of a run were added, shown, hidden or removed, by whomever.
+    toggled(number, kind, on)
+        A layer of the run with this number was shown or hidden.
     failed(error)
         A layer could not be made.
+    noted(text)
+        What is to be known of a layer that was asked for.
     making(kind, stage)
         A layer that was asked for is not there after a second; of no kind once it is.
     """
 
     changed = Signal()
+    toggled = Signal(int, str, bool)
     failed = Signal(object)
+    noted = Signal(str)
     making = Signal(str, str)
 
     def __init__(self, layers: LayerList) -> None:
@@ -109,6 +116,8 @@ class RunLayers(QObject):
         for layer in layers:
             if layer.visible != on:  # napari would slice it again
                 layer.visible = on
+        if on and kind in MOVING and not how.affine and run.result.transform.linear:
+            self.noted.emit(ALL_AFFINE)
         self._wanted = [w for w in self._wanted if w[:2] != (run, kind)]
         if self._now is not None and self._now[:2] == (run, kind) and kind in ON_REQUEST:
             self._runner.cancel()
@@ -207,7 +216,13 @@ class RunLayers(QObject):
     def _follow(self, layer: Layer) -> None:
         """Follow a layer of a run, which may also be hidden in napari's own list."""
         if "voxreg" in layer.metadata:
-            layer.events.visible.connect(self._listed)
+            layer.events.visible.connect(self._seen)
+
+    def _seen(self, event: Any) -> None:
+        layer = event.source
+        known = layer.metadata["voxreg"]
+        self.toggled.emit(known.get("number") or 0, known.get("kind", ""), layer.visible)
+        self.changed.emit()
 
     def _listed(self, event: Any = None) -> None:
         self.changed.emit()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -122,7 +124,7 @@ def command_line(result: Result, chosen: Chosen, script: Path | None) -> str:
     if chosen.channel is not None:
         words += ["--channel", str(chosen.channel)]
     words += ["--device", result.device or "auto"]
-    return shlex.join(words)
+    return shell_line(words)
 
 
 def _inputs(chosen: Chosen) -> dict[str, Input]:
@@ -223,6 +225,11 @@ def _beside(script: Path | None, name: str, *endings: str) -> Path:
     names = (stem if k == 1 else f"{stem}_{k}" for k in count(1))
     free = next(n for n in names if not any((folder / f"{n}{end}").exists() for end in endings or ("",)))
     return folder / f"{free}{endings[0] if endings else ''}"
+
+
+def shell_line(words: list[str], platform: str = sys.platform) -> str:
+    """Words as a line for a platform's shell; that of Windows knows double quotes alone."""
+    return subprocess.list2cmdline(words) if platform == "win32" else shlex.join(words)
 
 
 def _option(name: str, value: Any) -> list[str]:

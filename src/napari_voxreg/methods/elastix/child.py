@@ -87,6 +87,63 @@ def register(
     return Found(stages, None)
 
 
+def register_stack(
+    stack: Array,
+    spacing: Sequence[float],
+    values: Mapping[str, Sequence[str]],
+    folder: Path,
+    threads: int,
+    progress: Progress,
+) -> tuple[tuple[Array, ...], Array]:
+    """Run elastix on a stack of images that are deformed together.
+
+    Parameters
+    ----------
+    stack : ndarray, shape (n, *shape), float32
+        The images, on one grid.
+    spacing : sequence of float
+        Of that grid, in array-axis order; its origin is 0 and its axes those of the world.
+    values : mapping
+        A parameter map with a ``BSplineStackTransform``.
+    folder : Path
+        Where elastix leaves its log.
+    threads : int
+        Of elastix; another number sums in another order.
+
+    Returns
+    -------
+    parameters : tuple of ndarray
+        Of each image's cubic B-spline, in ITK's order.
+    fixed_parameters : ndarray
+        Of each of them: size, origin, spacing and direction of the control grid, in ITK's order.
+
+    Raises
+    ------
+    RuntimeError
+        If elastix fails; the reason is in its log.
+    """
+    progress(None, "loading elastix")
+    from .load import itk
+
+    image = itk.GetImageFromArray(np.ascontiguousarray(stack, dtype=np.float32))
+    image.SetSpacing([*map(float, spacing[::-1]), 1.0])
+    elastix = itk.ElastixRegistrationMethod[type(image), type(image)].New()
+    # The stack is both: elastix compares its images with each other.
+    elastix.SetFixedImage(image)
+    elastix.SetMovingImage(image)
+    elastix.SetParameterObject(_parameters([values]))
+    elastix.SetNumberOfThreads(threads)
+    elastix.SetOutputDirectory(str(folder))
+    elastix.SetLogFileName("elastix.log")
+    elastix.LogToFileOn()
+    elastix.LogToConsoleOff()
+    elastix.UpdateLargestPossibleRegion()
+    found = elastix.GetTransformParameterObject().GetParameterMap(0)
+    fixed = [found[f"Grid{what}"] for what in ("Size", "Origin", "Spacing", "Direction")]
+    parameters = np.array(found["TransformParameters"], dtype=float)
+    return tuple(np.split(parameters, len(stack))), np.concatenate(fixed).astype(float)
+
+
 def _image(image: Image, dtype: Any) -> Any:
     """An itk image with the geometry of the grid; itk has x, y, z order."""
     from .load import itk

@@ -9,7 +9,10 @@ from pathlib import Path
 from ...core.progress import Progress
 from .parameter_maps import KINDS, Map
 
-TITLES = {transform: title for title, transform in KINDS.items()} | {"RecursiveBSplineTransform": "B-spline"}
+TITLES = {transform: title for title, transform in KINDS.items()} | {
+    "RecursiveBSplineTransform": "B-spline",
+    "BSplineStackTransform": "B-splines of all images",
+}
 STAGE = "=============== start of ParameterMap"
 # elastix's messages, and what they mean for the user.
 REASONS = {
@@ -123,3 +126,20 @@ def failure(log: str, error: str = "") -> str:
     if not described:
         return "elastix failed without a reason; see the log, and try other parameters or initial transforms."
     return f"elastix failed: {described[0].strip().rstrip('.')}; see the log, and try other parameters."
+
+
+def explained(error: RuntimeError, folder: Path) -> ValueError:
+    """What elastix's failure means, with the end of its log as a note.
+
+    Parameters
+    ----------
+    error : RuntimeError
+        What itk raised.
+    folder : Path
+        Where elastix left ``elastix.log``.
+    """
+    path = folder / "elastix.log"
+    log = path.read_text(errors="replace") if path.exists() else ""
+    found = ValueError(failure(log, str(error)))
+    found.add_note("The end of elastix.log:\n" + log[-4000:])
+    return found

@@ -20,7 +20,7 @@ from ...core.progress import Progress
 from ...transforms import Affine, BSpline, Displacement, Transform, chain
 from ..base import Landmarks, Method, Outcome, Task
 from .child import Found, Stage, register
-from .log import LogReader, failure
+from .log import LogReader, explained
 from .parameter_maps import Map, preset_maps, read_map
 from .params import FILES, ElastixParams
 
@@ -75,7 +75,7 @@ def run(task: Task, params: ElastixParams, progress: Progress) -> Outcome:
         except MethodUnavailable:
             raise
         except RuntimeError as error:
-            raise _explained(error, folder) from error
+            raise explained(error, folder) from error
         reader.read()
         files = _files(folder)
     transform = _transform(found, task.fixed.grid, notes)
@@ -119,7 +119,7 @@ def _write_landmarks(landmarks: Landmarks | None, folder: Path) -> tuple[Path, P
     files = (folder / "fixed_points.txt", folder / "moving_points.txt")
     for file, coordinates in zip(files, landmarks, strict=True):
         lines = [" ".join(map(repr, row)) for row in np.asarray(coordinates, dtype=float)[:, ::-1].tolist()]
-        file.write_text("\n".join(["point", str(len(lines)), *lines, ""]))
+        file.write_text("\n".join(["point", str(len(lines)), *lines, ""]), encoding="utf-8", newline="")
     return files
 
 
@@ -132,15 +132,6 @@ def _files(folder: Path) -> dict[str, bytes]:
             content = re.sub(rb'FileName "[^"]*[/\\]([^"/\\]+)"', rb'FileName "\1"', content)
         files[path.name] = content
     return files
-
-
-def _explained(error: RuntimeError, folder: Path) -> ValueError:
-    """What elastix's failure means, with the end of its log as a note."""
-    path = folder / "elastix.log"
-    log = path.read_text(errors="replace") if path.exists() else ""
-    explained = ValueError(failure(log, str(error)))
-    explained.add_note("The end of elastix.log:\n" + log[-4000:])
-    return explained
 
 
 METHOD = Method(

@@ -99,15 +99,15 @@ def preset_maps(params: ElastixParams, grid: Grid, seed: int, *, masked: bool, l
         if params.metric == "mean squares":
             values["UseNormalization"] = ("true",)  # by the range of intensities, for the other weights' sake
         if deformable:
-            values |= _control_points(params, grid)
+            values |= control_points(params, grid)
         elif name != "translation":
             values["AutomaticScalesEstimation"] = ("true",)
         maps.append(values)
     return maps
 
 
-def _control_points(params: ElastixParams, grid: Grid) -> Map:
-    """A control grid about as dense along each axis in the world, from coarse to fine."""
+def control_points(params: ElastixParams, grid: Grid) -> Map:
+    """The values for a control grid about as dense along each axis in the world, from coarse to fine."""
     along = np.maximum(control_distance(grid, params.grid_spacing) / grid.spacing, 2.0)[::-1]
     schedule = [2 ** ((params.resolutions - 1 - level) / 2) for level in range(params.resolutions)]
     return {
