@@ -81,6 +81,7 @@ def test_a_movie_is_aligned_with_all_its_channels_where_it_lies(panel, viewer, q
     viewer.dims.set_current_step(1, 0)
     assert panel.inputs.kind.currentText() == SERIES and panel.inputs.place.currentText() == ONE
     assert panel.inputs.layer.layer is source and panel.inputs.axis.currentText() == "t (6 frames)"
+    assert panel.inputs.sentence.text() == "The channel of the slider drives; all are aligned."
     panel.options.series.editors["reference"].value = "frame"
     done = run(panel, qtbot)
     found = (done.result.translations / 0.5)[[0, 1, 2, 4, 5]]

@@ -63,7 +63,7 @@ class OptionsBox(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         tip = "A template of your own, such as an atlas, instead of one of the images or their mean"
-        form.addRow(heading("Template", self.onto, tip), self.onto)
+        form.addRow(heading("Onto", self.onto, tip), self.onto)
         tip = "Which channel is registered: a number from 0, or luminance; the result is for all of them"
         form.addRow(heading("Channel", self.channel, tip), self.channel)
         tip = (

@@ -90,6 +90,7 @@ class CohortWidget(Docked):
         self._runner, self._opener, self._saver = Runner(), Runner(), Runner()
         self._scratch: Path | None = None
         self._source: Source | None = None
+        self._moving: Layer | None = None
         self._watch = LayerWatch(viewer, self._offer)
         self._guard = CloseGuard(self, lambda: self.busy, QUESTION)
         self._build()
@@ -221,6 +222,7 @@ class CohortWidget(Docked):
         if options.run_method.isChecked():
             method = (options.method.method, options.method.params(), options.method.device)
         self._source = self.inputs.source()
+        self._moving = self.inputs.layer.layer if isinstance(self._source, OneLayer) else None
         return SeriesJob(self._source, options.series_options(), method, options.driving, self.folder.path)
 
     def _cohort_job(self) -> CohortJob:
@@ -263,8 +265,8 @@ class CohortWidget(Docked):
             self.said.say(done.result.sentence, "quiet")
             for one in done.layers:
                 self._viewer.add_layer(Layer.create(*one))
-            if isinstance(self._source, OneLayer) and self.inputs.layer.layer is not None:
-                self.inputs.layer.layer.visible = False
+            if self._moving is not None and self._moving in self._viewer.layers:
+                self._moving.visible = False  # the aligned one is shown in its place
         self._note(done.result.notes)
         self.finished.emit(done)
 
