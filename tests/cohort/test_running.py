@@ -17,7 +17,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.ndimage import shift as displaced
 
 from napari_voxreg import Grid, Image, register_cohort
-from napari_voxreg.cohort.running import Distributed, Serial, runner, workers_for
+from napari_voxreg.cohort.running import Distributed, Serial, limited, runner, workers_for
+from napari_voxreg.core import process
 from napari_voxreg.core.progress import Cancelled, Progress, silent
 
 OPTIONS = {"template": "image", "linear": "rigid"}
@@ -125,6 +126,19 @@ def test_no_more_workers_than_cores() -> None:
     cores = os.cpu_count() or 1
     assert 1 <= workers_for(1) <= cores
     assert workers_for(2 * cores) == 1
+
+
+def torch_threads(progress: Progress) -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_methods_in_the_child_process_are_limited_too(count: int) -> None:
+    """Else the registrations of two workers would each take all cores."""
+    with limited(count):
+        assert process.call(torch_threads) == count
 
 
 def test_limited_threads_are_given_back_and_torch_is_not_loaded() -> None:

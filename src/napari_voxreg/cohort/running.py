@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..core.progress import Progress, subprogress
+from ..core.threads import chosen, use
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -181,23 +182,22 @@ def workers_for(threads: int) -> int:
 
 
 @contextmanager
-def limited(threads: int) -> Iterator[None]:
-    """So many threads in ITK, and in PyTorch if it is loaded, as long as the context lasts."""
+def limited(count: int) -> Iterator[None]:
+    """So many threads, here and in the child process in which methods run, as long as the context lasts."""
     import SimpleITK as sitk
 
     # Methods that need PyTorch run in the child process; loading it here would block napari for seconds.
     torch = sys.modules.get("torch")
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    before_torch = None if torch is None else torch.get_num_threads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
-    if torch is not None:
-        torch.set_num_threads(threads)
+    before, of_itk = chosen(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    of_torch = None if torch is None else torch.get_num_threads()
+    use(count)
     try:
         yield
     finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+        use(before)
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(of_itk)
         if torch is not None:
-            torch.set_num_threads(before_torch)
+            torch.set_num_threads(of_torch)
 
 
 def _named(progress: Progress, done: int, count: int, message: str) -> Progress:

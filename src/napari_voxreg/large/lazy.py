@@ -47,13 +47,14 @@ def warp_lazily(
     """
     plan = planned(transform, moving, fixed, interpolation, background)
     image = plan.warper.image
-    levels = []
+    levels, pixels = [], []
     for grid in pyramid_of(plan.grid):
         whole = grid
         if (times := times_of(image)) is not None:
             whole = with_time(grid, *times)
-        levels.append(Image(_level(plan.warper, grid), whole, image.name))
-    return LargeImage(tuple(levels), image.name, {}, plan.notes, str(levels[0].data.name))
+        pixels.append(_level(plan.warper, grid))
+        levels.append(Image(pixels[-1], whole, image.name))
+    return LargeImage(tuple(levels), image.name, {}, plan.notes, pixels[0].name)
 
 
 def _level(warper: BlockWarper, grid: Grid) -> da.Array:
