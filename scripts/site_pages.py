@@ -9,15 +9,16 @@ import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from typing import TYPE_CHECKING, Any
 
 from napari_voxreg import METHODS
 from napari_voxreg.cli import describe
 from napari_voxreg.cli.main import COMMANDS
 from napari_voxreg.cli.terminal import markdown_table, parser_of
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.json"
 GROUPS = {
@@ -30,6 +31,8 @@ COMMAND_PAGE = "reference/command-line.md"
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages."""
+    from mkdocs.structure.files import File
+
     cells = json.loads(BENCHMARK.read_text(encoding="utf-8"))
     for name in METHODS:
         files.append(File.generated(config, f"{METHOD_PAGES}/{name}.md", content=method_page(name, cells)))
