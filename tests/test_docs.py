@@ -24,7 +24,16 @@ from napari_voxreg.transforms import chain
 from napari_voxreg.weights import shipped
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+# How to add a method has a test of its own, tests/test_how_to.py.
+PAGES = [ROOT / "README.md", *sorted(set(DOCS.rglob("*.md")) - {DOCS / "how-to" / "add-a-method.md"})]
+
+
+def title(page: Path) -> str:
+    """What a page is called here: its path in docs/, or its name."""
+    return page.relative_to(DOCS).as_posix() if page.is_relative_to(DOCS) else page.name
+
+
 WINDOWS = ("layers.md", "panel.md")  # their examples have a viewer
 SLOW = (
     "README.md",
@@ -32,7 +41,12 @@ SLOW = (
     "evaluation.md",
     "panel.md",
     "samples.md",
+    "start.md",
     "training.md",
+    *(
+        f"tutorials/{name}.md"
+        for name in ("cohort", "fundus", "sar", "scripting", "sections", "training", "visits")
+    ),
 )  # over ten seconds each
 # How the commands begin that are not run, and why.
 NOT_RUN = {
@@ -166,7 +180,7 @@ def run_commands(text: str) -> None:
         assert main(words) == 0, line
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=title)
 def test_examples_are_tagged(page: Path) -> None:
     kinds = {example.kind for example in FOUND[page]}
     assert kinds <= {"python", "sh", "text"}, "tag a block python or sh, which run it, or text"
@@ -181,16 +195,16 @@ def test_all_that_is_not_run_stands_on_a_page() -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW else [], id=page.name)
+        pytest.param(page, marks=[pytest.mark.slow] if title(page) in SLOW else [], id=title(page))
         for page in PAGES
-        if page.name not in WINDOWS and FOUND[page]
+        if title(page) not in WINDOWS and FOUND[page]
     ],
 )
 def test_examples_run(page: Path, folder: Path) -> None:
     names = namespace()
     for example in FOUND[page]:
         if example.kind == "python":
-            exec(compile(shorter(example.text), f"{page.name}:{example.line}", "exec"), names)
+            exec(compile(shorter(example.text), f"{title(page)}:{example.line}", "exec"), names)
         elif example.kind == "sh":
             run_commands(shorter(example.text))
     if page.name == "README.md":

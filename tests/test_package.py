@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 import napari_voxreg
@@ -137,6 +138,78 @@ def test_the_citation_is_of_this_version() -> None:
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     assert f"\nversion: {tools['hatch']['version']['fallback-version']}\n" in citation
     assert project()["urls"]["Source"] in citation
+
+
+def test_the_conda_recipe_requires_the_same() -> None:
+    """With the names of conda-forge, where some differ, and the same lower bounds."""
+    names = {
+        "dask": "dask-core",
+        "lightning-fabric": "pytorch-lightning",  # which brings the module lightning_fabric
+        "matplotlib": "matplotlib-base",  # without Qt, which napari's users choose
+        "napari": "napari-base",
+        "opencv-python-headless": "py-opencv",
+        "torch": "pytorch",
+    }
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    there = dict(line.split(" >=") for line in recipe["requirements"]["run"])
+    assert there.pop("python") == "${{ python_min }}"
+    needs = {r.name.lower(): str(r.specifier)[2:] for r in map(Requirement, project()["dependencies"])}
+    needs["opencv-python-headless"] = "4.10"  # of which pip's has a fourth number
+    assert there == {names.get(name, name): bound for name, bound in needs.items()}
+    assert recipe["context"]["python_min"] == project()["requires-python"].removeprefix(">=")
+    assert recipe["about"]["summary"] == project()["description"]
+
+
+SITE = "https://napari-voxreg.github.io/napari-voxreg/"
+FILES = (
+    "https://github.com/napari-voxreg/napari-voxreg/blob/main/",
+    "https://raw.githubusercontent.com/napari-voxreg/napari-voxreg/main/",
+)
+GENERATED = ("reference/methods/", "reference/command-line")  # by scripts/site_pages.py
+
+
+def test_links_of_the_readme_are_absolute_and_lead_somewhere() -> None:
+    """PyPI and the hub show the page alone."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)]+)\)|^\[[a-z-]+\]: (\S+)", text, re.MULTILINE)
+    links = [a or b for a, b in targets]
+    assert len(links) > 30 and all(link.startswith("https://") for link in links)
+    defined = set(re.findall(r"^\[([a-z-]+)\]: ", text, re.MULTILINE))
+    assert set(re.findall(r"\]\[([a-z-]+)\]", text)) == defined
+    for link in links:
+        for root in FILES:
+            if link.startswith(root):
+                assert (ROOT / link.removeprefix(root)).is_file(), link
+        if link.startswith(SITE):
+            page = link.removeprefix(SITE).rstrip("/") or "index"
+            assert (ROOT / "docs" / f"{page}.md").is_file(), link
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = set(re.findall(r"[a-z0-9/-]+\.md", text[text.index("\nnav:") :]))
+    pages = {file.relative_to(ROOT / "docs").as_posix() for file in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in listed if not page.startswith(GENERATED)} == pages
+    assert (ROOT / "docs" / "images" / "register.gif").stat().st_size < 4_000_000
+
+
+def test_sentences_under_troubleshooting_are_in_the_code() -> None:
+    """So that whoever searches for what the panel says finds it, also after it was reworded."""
+    said = []
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (p.value if isinstance(p, ast.Constant) else "…" for p in node.values)
+                said.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                said.append(node.value)
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^### `(.+)`$", page, re.MULTILINE)
+    assert len(quoted) > 20
+    for sentence in quoted:
+        pieces = [piece.strip() for piece in sentence.split("…") if len(piece.strip()) > 2]
+        shape = re.compile(".*".join(map(re.escape, pieces)), re.DOTALL)
+        assert any(shape.search(text) for text in said), f"{sentence!r} is said nowhere"
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:

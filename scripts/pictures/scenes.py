@@ -1,19 +1,28 @@
-"""What is photographed: one function a picture."""
+"""What is photographed: one function a picture, or for several of one run."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
-from stage import save_movie, stage
+import numpy as np
+from drawings import direction
+from examples import example
+from panels import cohort_panel
+from PIL import Image as Picture
+from PIL import ImageDraw
+from stage import Stage, save, save_movie, stage
 
+from napari_voxreg.core.geometry import Image
 from napari_voxreg.samples import make_sample
 
 MOVIE_SIZE, MOVIE_WIDTH = (1120, 830), 960  # of the window and of the movie, in pixels
 RUNNING = 8  # frames of the run at most
+COLOURS = ("red", "green", "blue")
 
 
-def readme(folder: Path) -> None:
+def register(folder: Path) -> None:
     """The README's moving picture: two images, Register, swipe, flicker."""
     pair = make_sample("fundus")
     frames = []
@@ -58,4 +67,157 @@ def readme(folder: Path) -> None:
     save_movie(frames, folder / "register.gif", MOVIE_WIDTH)
 
 
-SCENES = {"register": readme}
+def start(folder: Path) -> None:
+    """The first run, and what the fundus tutorial looks at."""
+    pair = make_sample("fundus")
+    with stage() as on:
+        panel = on.panel("Register")
+        _add_pair(on, pair)
+        save(on.pointed(panel.bar.button), folder / "start-pair.png")
+        panel = on.register()
+        save(on.shot(), folder / "start-result.png")
+        panel.after.look_row.buttons["signed difference"].click()
+        on.settle()
+        save(on.shot(), folder / "fundus-difference.png")
+
+
+def panels(folder: Path) -> None:
+    """What the pages of the Register and the Results panel show."""
+    with stage() as on:
+        _add_pair(on, make_sample("fundus"))
+        on.register("affine")
+        panel = on.register()
+        save(on.shot(), folder / "look.png")
+        panel.show_box._boxes["magnitude"].click()
+        on.wait(lambda: any("displacement" in layer.name for layer in on.viewer.layers))
+        on.panel("Results")
+        on.settle()
+        save(on.shot(), folder / "results.png")
+
+
+def sar(folder: Path) -> None:
+    """Two radar scenes as a checkerboard."""
+    _looked_at("sar", "checkerboard", folder / "sar-checker.png", "two sensors, one scene")
+
+
+def brain(folder: Path) -> None:
+    """Two contrasts of a head as a checkerboard."""
+    _looked_at("brain2d", "checkerboard", folder / "brain-checker.png")
+
+
+def sections(folder: Path) -> None:
+    """Two stains of a section, swiped."""
+    _looked_at("microscopy", "swipe", folder / "sections-swipe.png")
+
+
+def visits(folder: Path) -> None:
+    """The Jacobian of the change between two visits of the generated head."""
+    names = example("visits.md")
+    with stage() as on:
+        _add(on, names["first"], names["second"])
+        panel = on.register("auto", "one object, two times")
+        titles = [panel.initial.box.itemText(k) for k in range(panel.initial.box.count())]
+        panel.initial.choose(next(title for title in titles if "auto" in title))
+        panel = on.register("diffeo")
+        panel.after.look_row.buttons["overlay"].click()  # again, which shows the layers as they are
+        panel.show_box._boxes["jacobian"].click()
+        on.wait(lambda: any("Jacobian" in layer.name for layer in on.viewer.layers))
+        next(layer for layer in on.viewer.layers if "Jacobian" in layer.name).opacity = 0.5
+        on.viewer.dims.set_point(0, 8.0)
+        on.settle()
+        save(on.shot(), folder / "visits-jacobian.png")
+
+
+def cyclic(folder: Path) -> None:
+    """Nuclei of three rounds, as imaged and aligned."""
+    names = example("cyclic.md")
+    shots = []
+    for images in (names["rounds"], names["aligned"]):
+        with stage() as on:
+            for image, colour in zip(images, COLOURS, strict=True):
+                nuclei = Image(np.ascontiguousarray(image.data[..., 0]), image.grid)
+                layer = on.add(nuclei, image.name)
+                layer.colormap, layer.blending, layer.contrast_limits = colour, "additive", (0, 700)
+            shots.append(_canvas(on))
+    save(_beside(shots, ("as imaged", "aligned")), folder / "cyclic.png")
+
+
+def motion(folder: Path) -> None:
+    """The mean of the generated movie, as recorded and corrected."""
+    names = example("motion.md")
+    shots = []
+    for pixels in (names["movie"].mean(0), np.asarray(names["corrected"].data).mean(0)):
+        with stage() as on:
+            layer = on.viewer.add_image(pixels, name="mean")
+            layer.contrast_limits = (0, float(np.percentile(pixels, 99.8)))
+            shots.append(_canvas(on))
+    save(_beside(shots, ("mean as recorded", "mean corrected")), folder / "motion.png")
+
+
+def cohort(folder: Path) -> None:
+    """The mean of the generated people, as they lie and aligned."""
+    names = example("cohort.md")
+    from napari_voxreg.io.images import read_image
+
+    people = [read_image(file) for file in sorted(names["folder"].glob("people/*.nii.gz"))]
+    before = np.mean([image.data for image in people], 0)
+    (file,) = names["folder"].glob("mean/mean.*")
+    after = read_image(file)
+    shots = []
+    for image in (Image(before, people[0].grid), after):
+        with stage() as on:
+            on.add(image, "mean")
+            shots.append(_canvas(on))
+    save(_beside(shots, ("as they lie", "registered")), folder / "cohort.png")
+
+
+def _looked_at(sample: str, mode: str, path: Path, preset: str = "") -> None:
+    """A sample pair after a run of `auto`, compared in one way."""
+    with stage() as on:
+        _add_pair(on, make_sample(sample))
+        panel = on.register("auto", preset)
+        panel.after.look_row.buttons[mode].click()
+        on.settle()
+        print(panel.result.verdict.sentence)
+        save(on.shot(), path)
+
+
+def _add_pair(on: Stage, pair: object) -> None:
+    _add(on, pair.fixed, pair.moving)
+
+
+def _add(on: Stage, fixed: Image, moving: Image) -> None:
+    """Two images, with what the panel then guesses."""
+    on.add(fixed, "fixed")
+    on.add(moving, "moving")
+    on.viewer.reset_view(margin=0.02)
+    on.settle()
+
+
+def _canvas(on: Stage) -> Picture.Image:
+    """The canvas alone, cut to what is seen of the images."""
+    on.viewer.reset_view(margin=0.0)
+    on.settle()
+    shot = on.canvas()
+    side = min(shot.size)
+    left, top = (shot.width - side) // 2, (shot.height - side) // 2
+    return shot.crop((left, top, left + side, top + side))
+
+
+def _beside(shots: list[Picture.Image], titles: tuple[str, ...]) -> Picture.Image:
+    """Pictures in a row, each with a title in its corner."""
+    wide, high = shots[0].size
+    sheet = Picture.new("RGB", (wide * len(shots) + 8 * (len(shots) - 1), high), "white")
+    for k, (shot, title) in enumerate(zip(shots, titles, strict=True)):
+        sheet.paste(shot.resize((wide, high)), (k * (wide + 8), 0))
+        ImageDraw.Draw(sheet).text((k * (wide + 8) + 10, 8), title, fill="white", font_size=18)
+    return sheet
+
+
+SCENES: dict[str, Callable[[Path], None]] = {
+    scene.__name__: scene
+    for scene in (
+        *(register, start, panels, sar, brain, sections, visits),
+        *(cyclic, motion, cohort, cohort_panel, direction),
+    )
+}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+import napari.settings
 import numpy as np
 from napari.layers import Layer
 from PIL import Image as Picture
@@ -102,6 +103,8 @@ class Stage:
 @contextmanager
 def stage(size: tuple[int, int] = SIZE, theme: str = "dark") -> Iterator[Stage]:
     """Open a viewer, and close it afterwards."""
+    # The verdict is shown as a notification, too, over the canvas.
+    napari.settings.get_settings().application.gui_notification_level = "error"
     viewer = napari.Viewer(title="napari-voxreg")
     viewer.theme = theme
     viewer.window.resize(*size)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .images.task import Task
     from .io.pairs import open_pairs
     from .io.transforms import load_transform, save_transform
+    from .large import LargeImage, apply_large, open_large, register_large, warp_lazily
     from .methods import METHODS
     from .methods.base import Method, Outcome
     from .registration.apply import apply
@@ -53,6 +54,7 @@ _HOMES = {
     "images.task": ("Task",),
     "io.pairs": ("open_pairs",),
     "io.transforms": ("load_transform", "save_transform"),
+    "large": ("LargeImage", "apply_large", "open_large", "register_large", "warp_lazily"),
     "methods": ("METHODS",),
     "methods.base": ("Method", "Outcome"),
     "registration.apply": ("apply",),
@@ -86,6 +88,7 @@ __all__ = [
     "Grid",
     "Homography",
     "Image",
+    "LargeImage",
     "Method",
     "MethodUnavailable",
     "Outcome",
@@ -98,18 +101,22 @@ __all__ = [
     "Transform",
     "__version__",
     "apply",
+    "apply_large",
     "compare",
     "evaluate",
     "load_result",
     "load_series",
     "load_transform",
+    "open_large",
     "open_pairs",
     "register",
     "register_cohort",
+    "register_large",
     "register_series",
     "save_transform",
     "train_pairs",
     "warp",
+    "warp_lazily",
 ]
 
 

@@ -54,6 +54,7 @@ def test_apply_needs_a_record_or_a_grid(
     (tmp_path / "alone.h5").write_bytes((registered / "transform.h5").read_bytes())
     words = [tmp_path / "alone.h5", pair / "moving.nii.gz", "-o", tmp_path / "x.nii.gz"]
     assert "record" in refused("apply", *words)
+    assert "no file nothere.png" in refused("apply", words[0], "nothere.png", *words[2:])
     run(*words, "--grid", pair / "fixed.nii.gz")
     assert np.array_equal(
         read_image(tmp_path / "x.nii.gz").data, read_image(registered / "warped.nii.gz").data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -138,3 +139,12 @@ def test_a_place_that_cannot_be_written_fails_with_1(
 def test_a_name_that_no_file_can_have_is_refused(words: list[str], refused: Callable[..., str]) -> None:
     said = refused(*(word.replace("T", "t" * 300) for word in words), "-o", "out.nii")
     assert said == f"napari-voxreg: The name {'t' * 40}... is too long; shorten it."
+
+
+def test_a_terminal_that_lacks_a_character_gets_an_escape(tmp_path: Path) -> None:
+    """As on Windows, where what is redirected is in the code page of the system."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "napari_voxreg", "samples", "fundus", "-o", str(tmp_path / "Müller")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
+    assert done.returncode == 0
+    assert "M\\xfcller" in done.stdout and (tmp_path / "Müller").is_dir()

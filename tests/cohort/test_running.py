@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,3 +125,18 @@ def test_no_more_workers_than_cores() -> None:
     cores = os.cpu_count() or 1
     assert 1 <= workers_for(1) <= cores
     assert workers_for(2 * cores) == 1
+
+
+def test_limited_threads_are_given_back_and_torch_is_not_loaded() -> None:
+    code = """
+import sys
+import SimpleITK as sitk
+from napari_voxreg.cohort.running import limited
+count = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads
+sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(3)
+with limited(2):
+    inside = count()
+print(inside, count(), "torch" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["2", "3", "False"]

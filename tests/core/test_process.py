@@ -280,3 +280,11 @@ def test_start_and_stop_of_the_child_are_logged(caplog):
         f"started the child process {pid} (napari_voxreg.core.process)",
         f"stopped the child process {pid}",
     ]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="tells what a process maps")
+def test_after_a_call_its_files_are_no_longer_mapped():
+    """On Windows they could not be removed, and a session would fill the disk."""
+    image = np.ones((200, 200))
+    pid = process.call(scaled, image, 2)["pid"]
+    assert "napari-voxreg-" not in Path(f"/proc/{pid}/maps").read_text()

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
+import tifffile
 from napari._app_model import get_app_model
+from napari.layers._source import layer_source
 from napari.utils.notifications import notification_manager
 
 from napari_voxreg import Grid, Image
 from napari_voxreg.gui import open_dialogs
+from napari_voxreg.gui.doors import open_panel
 from napari_voxreg.io.images import write_image
 
 
@@ -27,7 +30,8 @@ def command(name):
     app.commands.execute_command(f"napari-voxreg.{name}").result()
 
 
-def test_a_dicom_folder_keeps_its_geometry(viewer, qtbot, tmp_path, monkeypatch):
+def write_slices(folder):
+    """A volume as DICOM files, a slice each."""
     volume = np.arange(3 * 8 * 10, dtype=np.int16).reshape(3, 8, 10)
     for k, plane in enumerate(volume):
         image = sitk.GetImageFromArray(plane[None])
@@ -43,8 +47,20 @@ def test_a_dicom_folder_keeps_its_geometry(viewer, qtbot, tmp_path, monkeypatch)
             image.SetMetaData(tag, value)
         writer = sitk.ImageFileWriter()
         writer.KeepOriginalImageUIDOn()
-        writer.SetFileName(str(tmp_path / f"{k}.dcm"))
+        writer.SetFileName(str(folder / f"{k}.dcm"))
         writer.Execute(image)
+    return volume
+
+
+def write_map(path):
+    """A map with coordinates."""
+    grid = Grid.from_spacing((20, 30), 10.0, (-5_800_000.0, 400_000.0), units="meter")
+    data = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
+    return write_image(Image(data, replace(grid, crs="EPSG:32633")), path)
+
+
+def test_a_dicom_folder_keeps_its_geometry(viewer, qtbot, tmp_path, monkeypatch):
+    volume = write_slices(tmp_path)
     choose(monkeypatch, folder=tmp_path)
     command("open_dicom_folder")
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=20_000)
@@ -56,10 +72,7 @@ def test_a_dicom_folder_keeps_its_geometry(viewer, qtbot, tmp_path, monkeypatch)
 
 
 def test_a_map_keeps_its_geometry(viewer, qtbot, tmp_path, monkeypatch):
-    grid = Grid.from_spacing((20, 30), 10.0, (-5_800_000.0, 400_000.0), units="meter")
-    grid = replace(grid, crs="EPSG:32633")
-    data = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
-    write_image(Image(data, grid), tmp_path / "map.tif")
+    write_map(tmp_path / "map.tif")
     choose(monkeypatch, files=[tmp_path / "map.tif"])
     command("open_maps")
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=20_000)
@@ -76,3 +89,33 @@ def test_a_folder_without_dicom_is_one_sentence(viewer, qtbot, tmp_path, monkeyp
     command("open_dicom_folder")
     qtbot.waitUntil(lambda: bool(said), timeout=20_000)
     assert "holds no DICOM files; give the folder with the slices." in said[0] and not len(viewer.layers)
+
+
+def test_what_napari_opens_without_its_geometry_is_told(viewer, qtbot, tmp_path):
+    open_panel(viewer, "Results")
+    said = []
+    notification_manager.notification_ready.connect(lambda event: said.append(event.message))
+    plain = tmp_path / "plain.tif"
+    tifffile.imwrite(plain, np.zeros((8, 9), np.uint8))
+    viewer.open(plain)
+    assert said == []
+    viewer.open(write_map(tmp_path / "map.tif"))
+    assert said == [
+        "map.tif was opened without its pixel size and position; "
+        "File > IO Utilities > Open GeoTIFF keeps them."
+    ]
+    (tmp_path / "scan").mkdir()
+    write_slices(tmp_path / "scan")
+    with layer_source(path=str(tmp_path / "scan"), reader_plugin="napari"):
+        viewer.add_image(np.zeros((3, 8, 10)))
+    assert len(said) == 2 and said[1].startswith("scan was") and "Open DICOM folder keeps" in said[1]
+
+
+def test_the_palette_offers_what_can_be_run(viewer):
+    menus = get_app_model().menus
+    listed = {item.command.id: item.command for item in menus.get_menu(menus.COMMAND_PALETTE_ID)}
+    ours = {name: command for name, command in listed.items() if name.startswith("napari-voxreg")}
+    assert len(ours) > 20 and not [one.title for one in ours.values() if "&" in one.title]
+    for name in ("read", "write", "write_points"):  # napari gives these no path
+        assert not ours[f"napari-voxreg.{name}"].enablement.eval({})
+    assert ours["napari-voxreg.open_maps"].enablement is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import napari_voxreg
 from napari_voxreg import figures
 from napari_voxreg.core.disk import DiskFull
 from napari_voxreg.core.geometry import Grid, Image
+from napari_voxreg.io import files
 from napari_voxreg.io.files import check_inputs_kept, check_outputs, replace_file
 from napari_voxreg.io.flo import write_flo
 from napari_voxreg.io.images import read_image, write_image
@@ -173,3 +176,41 @@ def test_inputs_are_not_written_over(tmp_path):
     for output in (image, other, tmp_path / "." / "image.png"):
         with pytest.raises(ValueError, match="is an input and would be written over"):
             check_inputs_kept([None, image], [tmp_path / "new.png", output])
+
+
+def test_a_file_that_is_read_is_replaced_once_the_reader_is_done(tmp_path, monkeypatch):
+    """As on Windows, where the system refuses it meanwhile."""
+    rename, tries = Path.replace, []
+
+    def refused_twice(self, target):
+        tries.append(target)
+        if len(tries) <= 2:
+            raise PermissionError(13, "Permission denied", str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", refused_twice)
+    path = tmp_path / "history.csv"
+    path.write_text("old")
+    monkeypatch.setattr(files, "PATIENCE", 0.0)
+    with pytest.raises(OSError, match=r"history\.csv cannot be written: Permission denied"):
+        replace_file(path, lambda target: target.write_text("new"))
+    assert path.read_text() == "old"
+    monkeypatch.setattr(files, "PATIENCE", 5.0)
+    replace_file(path, lambda target: target.write_text("new"))
+    assert path.read_text() == "new" and len(tries) == 3
+
+
+def test_text_has_the_same_line_ends_on_every_system():
+    """Files of ours are recognised by how they begin, which must not depend on who wrote them."""
+    root = Path(napari_voxreg.__file__).parent
+    loose = []
+    for file in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            parts = (node.func, *node.args)  # also in partial(Path.write_text, ...)
+            if any(isinstance(part, ast.Attribute) and part.attr == "write_text" for part in parts):
+                given = {word.arg: word.value for word in node.keywords}
+                if "newline" not in given or "encoding" not in given:
+                    loose.append(f"{file.relative_to(root)}:{node.lineno}")
+    assert loose == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def metres(turn: np.ndarray | None = None) -> Grid:
 MICRO = Grid.from_spacing((20, 30), (0.5, 0.6), (22.0, -9.0), units="micrometer")
 STACK = Grid.from_spacing((8, 20, 30), (2.0, 0.5, 0.6), (1.0, 22.0, -9.0), units="micrometer")
 PLAIN = Grid.from_spacing((20, 30))
+FRAMES = np.stack([VOLUME + k for k in range(5)])
 COLOURS = RNG.integers(0, 255, (20, 30, 3), dtype=np.uint8)
 CASES = [
     *[(e, Image(VOLUME, turned(3))) for e in MEDICAL],
@@ -65,6 +67,9 @@ CASES = [
     *[(e, Image(COLOURS, turned(2))) for e in MEDICAL],
     *[(e, Image(RNG.normal(size=(5, 8, 20, 30)).astype(np.float32), series())) for e in MEDICAL],
     (".mha", Image(PLANE, sheared())),
+    *[(e, Image(PLANE, replace(turned(2), units=("pixel",) * 2))) for e in MEDICAL],
+    *[(e, Image(VOLUME, replace(turned(3), units=("pixel",) * 3))) for e in MEDICAL],
+    *[(e, Image(FRAMES, replace(series(), units=("second", *("pixel",) * 3)))) for e in MEDICAL],
     (".tif", Image(PLANE, metres())),
     (".tif", Image(PLANE, metres(FLAT_TURN))),
     (".tif", Image((PLANE + 1j * PLANE[::-1]).astype(np.complex64), metres())),
@@ -98,6 +103,15 @@ def test_nan_is_kept(tmp_path):
     holed = PLANE.copy()
     holed[3, 4] = np.nan
     assert np.isnan(read_image(write_image(Image(holed, turned(2)), tmp_path / "a.mha")).data[3, 4])
+
+
+def test_a_folder_whose_subfolders_hold_the_slices_names_one(tmp_path):
+    (tmp_path / "study" / "series 1").mkdir(parents=True)
+    (tmp_path / "study" / "series 1" / "0001").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(
+        ValueError, match=r"study holds no DICOM files; give one in it, such as .*series 1\.$"
+    ):
+        read_series(tmp_path / "study")
 
 
 def test_a_packed_file_is_not_taken_for_its_unpacked_neighbour(tmp_path):

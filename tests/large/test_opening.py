@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import dask.array as da
@@ -99,14 +100,22 @@ def test_a_truncated_chunk_is_named_when_it_is_read(tmp_path: Path, volume) -> N
         np.asarray(image.levels[0].data)
 
 
-def test_missing_chunks_are_a_note_and_a_level_without_any_is_refused(tmp_path: Path, volume) -> None:
+def test_missing_chunks_are_a_note_and_a_missing_level_is_refused(tmp_path: Path, volume) -> None:
     path = ome_zarr(tmp_path / "a.zarr", volume)
     (path / "0" / "0.0.0.0").unlink()
-    notes = open_large(path).notes
-    assert notes == ("1 of 36 pieces of level 0 of a.zarr are not stored and count as 0.",)
-    for chunk in (path / "1").glob("?.*"):
-        chunk.unlink()
-    with pytest.raises(ValueError, match=r"The pixels of level 1 of a\.zarr are missing"):
+    image = open_large(path)
+    assert image.notes == ("1 of 36 pieces of level 0 of a.zarr are not stored and count as 0.",)
+    assert not np.asarray(image.levels[0].data[:4, :32, :32, 0]).any()
+    shutil.rmtree(path / "1")
+    with pytest.raises(ValueError, match=r"a\.zarr cannot be read; its level 1 is missing or damaged"):
+        open_large(path)
+
+
+def test_levels_with_other_axes_than_named_are_refused(tmp_path: Path, volume) -> None:
+    path = ome_zarr(tmp_path / "a.zarr", volume)
+    group = zarr.open_group(path, mode="a", zarr_format=2)
+    group.create_array("1", shape=(5, 35, 45), chunks=(5, 35, 45), dtype=np.uint16, overwrite=True)
+    with pytest.raises(ValueError, match=r"a\.zarr names 4 axes and stores 3"):
         open_large(path)
 
 

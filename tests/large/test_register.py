@@ -16,11 +16,13 @@ from napari_voxreg import (
     Grid,
     Image,
     load_transform,
+    save_transform,
     warp,
 )
 from napari_voxreg.large import image, open_large, refine, register_large
 from napari_voxreg.large.control import Control, control_grid, is_small
 from napari_voxreg.metrics.similarity import folded_percentage
+from napari_voxreg.registration.pair_transform import open_transform
 from napari_voxreg.transforms.fields import jacobian_determinant
 
 SIDE = 520
@@ -195,3 +197,17 @@ def test_refining_can_be_cancelled(pair) -> None:
 
     with pytest.raises(Cancelled):
         register_large(fixed, moving, method="by hand", memory=2e7, refine=0, progress=stop)
+
+
+def test_transforms_of_huge_images_are_saved_and_loaded(tmp_path: Path) -> None:
+    huge = Grid.from_spacing((100_000, 120_000), 0.25, units="micrometer")
+    level = Grid.from_spacing((390, 468), 64.0, 31.9, units="micrometer")
+    truth = Control.of(Affine.translation([3.0, 4.0]), control_grid(huge, level), level)
+    field = np.random.default_rng(0).normal(0, 1, truth.field.shape)
+    transform = truth.after(field).transform
+    saved = save_transform(transform, tmp_path / "transform.h5", huge)
+    found = open_transform(saved)
+    assert found.fixed is not None
+    assert found.fixed.same_as(huge)
+    points = level.coarsened(31).nodes()
+    np.testing.assert_array_equal(found.transform(points), transform(points))

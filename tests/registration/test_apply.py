@@ -28,11 +28,16 @@ from napari_voxreg import (
     save_transform,
     warp,
 )
+from napari_voxreg.io.images import write_image
 from napari_voxreg.io.series import with_time
+from napari_voxreg.registration import apply as apply_module
+from napari_voxreg.registration.apply_files import ApplyOptions, apply_to_folder, files_in
+from napari_voxreg.registration.inverse import inverse_on
 from napari_voxreg.registration.pair_transform import PairTransform, open_transform
 from napari_voxreg.transforms import INTERPOLATIONS, displacement_on
 from napari_voxreg.transforms.itk import image_to_itk, set_geometry
 
+HOW = ("linear", "nearest")
 SHAPES = {2: (30, 36), 3: (16, 18, 20)}
 KINDS = ("affine", "homography", "bspline", "displacement", "velocity", "thin plate", "composite")
 EACH = [(kind, d) for kind in KINDS for d in (2, 3) if (kind, d) != ("homography", 3)]
@@ -188,6 +193,33 @@ def test_images_come_onto_the_moving_grid_through_the_inverse(kind, d):
         assert any("misses by" in note and "mm" in note for note in warped.notes)
 
 
+def test_many_images_on_one_grid_share_an_inverse(monkeypatch, tmp_path):
+    made: list[tuple[int, ...]] = []
+
+    def counted(transform, fixed, grid, progress):
+        made.append(grid.shape)
+        return inverse_on(transform, fixed, grid, progress)
+
+    monkeypatch.setattr(apply_module, "inverse_on", counted)
+    pair = pair_of("displacement", 2)
+    image = Image(picture(pair.fixed), pair.fixed)
+    again = replace(pair)  # another object: nothing is known of it
+    expected = [apply(replace(pair), image, direction="fixed -> moving", interpolation=how) for how in HOW]
+    made.clear()
+    for how, one in zip(HOW, expected, strict=True):
+        found = apply(again, image, direction="fixed -> moving", interpolation=how)
+        assert np.array_equal(found.image.data, one.image.data) and found.notes == one.notes
+    assert made == [pair.moving.shape]
+    apply(again, image, direction="fixed -> moving", grid="fixed")
+    assert made == [pair.moving.shape, pair.fixed.shape]  # another grid
+    made.clear()
+    (tmp_path / "in").mkdir()
+    for name in ("a.mha", "b.mha", "c.mha"):
+        write_image(image, tmp_path / "in" / name)
+    apply_to_folder(pair, tmp_path / "in", tmp_path / "out", ApplyOptions("fixed -> moving"))
+    assert len(made) == 1
+
+
 def test_results_files_and_chains_are_taken(tmp_path):
     pair = pair_of("affine", 2)
     image = Image(picture(pair.moving), pair.moving)
@@ -206,6 +238,21 @@ def test_results_files_and_chains_are_taken(tmp_path):
         apply([path, Affine.identity(3)], image)
     with pytest.raises(ValueError, match="no transform; give a Transform"):
         apply([], image)
+
+
+def test_the_error_of_an_inverse_has_the_unit_of_the_world():
+    pair = pair_of("displacement", 2)
+    bare = pair.transform
+    image = Image(picture(pair.fixed), pair.fixed)
+    for transform, what, grid, unit in (
+        (pair, image, None, "mm"),
+        (bare, image, pair.fixed, "mm"),
+        (bare, image, pair.fixed.in_units(("micrometer",) * 2), "µm"),
+        (bare, bare(pair.fixed.centre[None]), None, "world units"),
+    ):
+        direction = "moving -> fixed" if what is not image else "fixed -> moving"
+        (note,) = apply(transform, what, direction=direction, grid=grid).notes
+        assert re.search(rf"misses by \S+ {unit} at most\.$", note), note
 
 
 @pytest.mark.parametrize("d", [2, 3])
@@ -301,7 +348,7 @@ def test_points_outside_the_field_are_counted():
     found = apply(pair, np.concatenate([inside, far]), direction="fixed -> moving")
     assert found.notes == ("1 of 3 points lie outside the field of the transform.",)
     assert np.array_equal(found.points[2], far[0])
-    with pytest.raises(ValueError, match=r"None of the 1 points lies inside the field .* in mm"):
+    with pytest.raises(ValueError, match=r"None of the points lies inside the field .* in mm"):
         apply(pair, far, direction="fixed -> moving")
     assert apply(pair_of("affine", 2), far).notes == ()
     assert apply(pair, np.empty((0, 2))).points.shape == (0, 2)
@@ -334,7 +381,9 @@ def test_a_folded_transform_says_so():
         ({"grid": "mine"}, "grid cannot be 'mine'"),
         ({"pixel_size": -1}, "pixel size cannot be -1"),
         ({"pixel_size": (1, 2, 3)}, "pixel size cannot be"),
+        ({"pixel_size": 1e-9}, "pixel size 1e-09 makes 4.2e+10 x 3.24e+10 pixels, more than 10,000,000"),
         ({"grid": Grid.from_spacing((3, 3, 3))}, "transform is 2D and the grid 3D"),
+        ({"what": np.ones((5, 2)), "transform": Affine.identity(3)}, "shape (5, 2) is neither points, (N"),
         ({"transform": Affine.identity(2)}, "does not say on which grid the fixed image lies"),
         ({"transform": PairTransform(Affine.identity(3), fixed_grid(3))}, "transform is 3D and the image 2D"),
     ],
@@ -421,3 +470,11 @@ def test_an_image_that_lies_elsewhere_is_refused() -> None:
         apply(Affine.translation((1e300, 0.0)), image, grid=grid)
     black = apply(Affine.translation((1.0, 0.0)), Image(np.zeros((20, 24)), grid), grid=grid)
     assert not black.image.data.any()  # it lies there, and is black
+
+
+def test_names_that_differ_in_capitals_only_are_refused(tmp_path):
+    """Their results would be one file on macOS and Windows."""
+    for name in ("A.png", "a.tif"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"Several images in .* are called A; rename or move one of them"):
+        files_in(tmp_path)

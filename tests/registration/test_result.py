@@ -399,12 +399,13 @@ def test_it_shows_before_and_after_in_a_notebook(ndim):
     assert difference(after) < 0.5 * difference(before)
     assert ("middle plane" in text) == (ndim == 3)
     assert (
-        html.escape(result.verdict.sentence) in text
+        html.escape(result.verdict.sentence.replace("->", "→")) in text
+        and "<td>local correlation (decides)</td>" in text
         and "SSIM" in text
         and "&lt;1&gt;" in text
         and "<1>" not in text
     )
-    # The plane is the middle one: its magenta is the fixed image there.
+    # The plane is the middle one: its red is the fixed image there.
     plane = fixed.data if ndim == 2 else fixed.data[5]
     assert np.corrcoef(plane.ravel(), after[..., 0].ravel())[0, 1] > 0.98
 

@@ -49,19 +49,24 @@ def markdown() -> str:
     """The documentation page of all methods."""
     parts = [MARKDOWN_HEAD, markdown_table([("name", "method", "images"), *_overview()])]
     for method in METHODS.values():
-        rows = [
-            (f"`{i.name}`" + (" (advanced)" if i.advanced else ""), kind(i), default(i), i.help)
-            for i in method.params.infos()
-        ]
-        presets = [(f"`{name}`", _changes(values)) for name, values in method.presets.items()]
-        works = f"{method.title}. Works on {_dimensions(method)} images. {_abilities(method)}"
-        parts.append(f"## {method.name}\n\n{works}\n")
-        if method.extra:
-            parts.append(f'Install it with `pip install "napari-voxreg[{method.extra}]"`.\n')
-        parts.append(markdown_table([("preset", "differs from the defaults by"), *presets]))
-        parts.append(markdown_table([("parameter", "values", "default", "meaning"), *rows]))
-        if method.reference:
-            parts.append(f"Reference: {method.reference}\n")
+        parts.append(f"## {method.name}\n\n{markdown_of(method)}")
+    return "\n".join(parts)
+
+
+def markdown_of(method: Method) -> str:
+    """What a method finds, its presets and its parameters, without a heading."""
+    rows = [
+        (f"`{i.name}`" + (" (advanced)" if i.advanced else ""), kind(i), default(i), i.help)
+        for i in method.params.infos()
+    ]
+    presets = [(f"`{name}`", _changes(values)) for name, values in method.presets.items()]
+    parts = [f"{method.title}. Works on {_dimensions(method)} images. {_abilities(method)}\n"]
+    if method.extra:
+        parts.append(f'Install it with `pip install "napari-voxreg[{method.extra}]"`.\n')
+    parts.append(markdown_table([("preset", "differs from the defaults by"), *presets]))
+    parts.append(markdown_table([("parameter", "values", "default", "meaning"), *rows]))
+    if method.reference:
+        parts.append(f"Reference: {method.reference}\n")
     return "\n".join(parts)
 
 

@@ -14,6 +14,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from importlib import import_module
+from io import TextIOWrapper
 
 TYPE_CHECKING = False  # as in the package itself
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ COMMANDS = {
     "convert": "Convert transforms between this and other programs.",
     "stack": "Align the frames of a movie or a stack to each other.",
     "cohort": "Bring many images onto one template, which may be made from them.",
+    "large": "Register and warp images larger than memory: OME-Zarr, pyramidal and tiled TIFF.",
     "pairs": "List the pairs that a source holds, or pack them into one file.",
     "evaluate": "Run methods on many pairs and write a table, a summary and figures.",
     "train": "Train a network on your own pairs, or resume a run.",
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        _print_everything()
     with left_at_once():
         terminal = import_module(".terminal", __package__)
         options = terminal.parse(words, COMMANDS)
@@ -83,6 +87,13 @@ def _leave(number: int, frame: FrameType | None) -> None:
     """
     os.write(2, b"napari-voxreg: cancelled; nothing was written\n")
     os._exit(CANCELLED)
+
+
+def _print_everything() -> None:
+    """Write what the terminal's encoding lacks as escapes, rather than fail after the work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # under pythonw there is none
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _set(handlers: dict[signal.Signals, Any]) -> None:

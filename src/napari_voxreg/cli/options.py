@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +16,7 @@ from ..io.images import read_image
 from ..io.points import PairFile, read_landmarks
 from ..io.transforms import FORMATS, files_with_prefix, source_files
 from ..methods import KNOWN_METHODS
+from ..registration.apply import Background
 from ..registration.initial import INITIAL_TRANSFORMS
 from ..registration.pair_transform import PairTransform, open_transform
 from ..registration.register import DEFAULT_METHOD
@@ -58,6 +60,25 @@ def add_images_of_transform(parser: argparse.ArgumentParser) -> None:
         text = f"the {which} image of the transforms, where their files do not state its grid"
         parser.add_argument(f"--{which}", type=Path, metavar="FILE", help=text)
     add_format(parser)
+
+
+def add_background(parser: argparse.ArgumentParser) -> None:
+    """The value outside an image that is warped."""
+    text = "value outside the image: a number, nan, or own for the ground of the image (default 0)"
+    parser.add_argument("--background", default="0", metavar="VALUE", help=text)
+
+
+def background(given: str) -> Background:
+    """The value outside an image."""
+    if given == "own":
+        return "own"
+    try:
+        value = float(given)
+    except ValueError as error:
+        raise ValueError(f"The background cannot be {given!r}; give a number, nan, or own.") from error
+    if math.isinf(value):
+        raise ValueError("The background cannot be infinite; give a number, nan, or own.")
+    return value
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ the bit.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -181,18 +182,22 @@ def workers_for(threads: int) -> int:
 
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """So many threads in PyTorch and ITK, as long as the context lasts."""
+    """So many threads in ITK, and in PyTorch if it is loaded, as long as the context lasts."""
     import SimpleITK as sitk
-    import torch
 
-    before = torch.get_num_threads(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    torch.set_num_threads(threads)
+    # Methods that need PyTorch run in the child process; loading it here would block napari for seconds.
+    torch = sys.modules.get("torch")
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    before_torch = None if torch is None else torch.get_num_threads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    if torch is not None:
+        torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before[0])
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before[1])
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+        if torch is not None:
+            torch.set_num_threads(before_torch)
 
 
 def _named(progress: Progress, done: int, count: int, message: str) -> Progress:

@@ -81,4 +81,6 @@ def _write(title: str, lines: deque[str]) -> None:
     with suppress(OSError):  # a run must not fail because of its log
         file = path()
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join([title, *lines]) + "\n", encoding="utf-8", errors="backslashreplace")
+        file.write_text(
+            "\n".join([title, *lines]) + "\n", encoding="utf-8", errors="backslashreplace", newline=""
+        )

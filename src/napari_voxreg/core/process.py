@@ -389,12 +389,17 @@ def _run_call(folder: Path, level: int, reports: BinaryIO) -> None:
     logger.addHandler(handler)
     failure = None
     try:
-        function, args, kwargs = read_value(folder, "call", mapped=True)
-        write_value(function(*args, progress=progress, **kwargs), folder, "value")
+        _work(folder, progress)
     except Exception as error:  # noqa: BLE001 (it is raised in the parent)
         failure = base64.b64encode(pickle.dumps(portable(error))).decode()
     logger.removeHandler(handler)
     send({"done": failure})
+
+
+def _work(folder: Path, progress: Progress) -> None:
+    """Do the work of a call; afterwards its files are no longer mapped, which Windows would not remove."""
+    function, args, kwargs = read_value(folder, "call", mapped=True)
+    write_value(function(*args, progress=progress, **kwargs), folder, "value")
 
 
 class _ToParent(logging.Handler):

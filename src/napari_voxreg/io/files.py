@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from ..core.disk import FULL, DiskFull, check_utf8, disk_full, scratch_folder
 from ..core.progress import Cancelled
 
 BLOCK = 4096  # bytes, by which disks give space
+# On Windows a file cannot be replaced while another process reads it, as a panel reads that of a training.
+PATIENCE = 2.0 if os.name == "nt" else 0.0  # seconds to wait for the reader
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -48,7 +51,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
                 if _is_about_space(error, folder):
                     raise disk_full(path.parent) from error
                 raise
-            temporary.replace(path)
+            _into_place(temporary, path)
     except DiskFull:
         raise
     except (OSError, RuntimeError) as error:
@@ -135,6 +138,19 @@ def check_replaceable(path: Path, beginning: str) -> None:
         raise ValueError(f"{path} cannot be read: {error.strerror}; choose another folder.") from error
     if not ours:
         raise ValueError(f"{path} is there and holds something else; choose another folder.")
+
+
+def _into_place(temporary: Path, path: Path) -> None:
+    """Rename a complete file, once nobody reads the one that it replaces."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(0.02)
 
 
 def _probe(folder: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from .brain_volumes import FREESURFER, MINC
 from .dicom import Slices, is_dicom, sorted_slices
 from .files import is_full, replace_file
 from .headers import Refused, check_image, read_picture
-from .medical import read_medical
+from .medical import IN_PIXELS, NOTES_KEY, read_medical
 from .tiff import TIME, UnclearAxes, read_tiff, tiff_refusal, write_tiff
 from .two_files import HEADERS, PIXELS
 
@@ -35,6 +36,7 @@ MEDICAL = (
 TIFF = (".tif", ".tiff", ".gtif", ".gtiff", ".geotiff")
 PACKED = (".nii.gz", ".hdr.gz", ".img.gz")
 PLAIN = (".png", ".jpg", ".jpeg", ".bmp")  # without geometry
+LOOKED_AT = 2000  # files and folders in a folder without DICOM files, before the search is given up
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha", *TIFF, ".png", ".jpg", ".jpeg")
 
 
@@ -46,7 +48,7 @@ def read_image(path: Path | str) -> Image:
     path : path
         NIfTI, NRRD, MetaImage, DICOM, MGH or MINC (in millimetres, in ITK's world: left, posterior,
         superior), a folder with one DICOM series, TIFF (see `read_tiff`), or PNG, JPEG, BMP (in pixels).
-        DICOM files need no ending.
+        Files that `write_image` wrote in pixels are read in pixels. DICOM files need no ending.
 
     Returns
     -------
@@ -110,7 +112,9 @@ def read_series(folder: Path | str) -> list[Image]:
     folder = Path(folder)
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if not series:
-        raise ValueError(f"The folder {folder.name} holds no DICOM files; give the folder with the slices.")
+        inside = next((p.parent for p in islice(folder.rglob("*"), LOOKED_AT) if is_dicom(p)), None)
+        which = "the folder with the slices" if inside is None else f"one in it, such as {inside}"
+        raise ValueError(f"The folder {folder.name} holds no DICOM files; give {which}.")
 
     def read(path: Path, slices: Slices) -> Image:
         from ..transforms.itk import image_from_itk
@@ -129,9 +133,10 @@ def read_series(folder: Path | str) -> list[Image]:
 def write_image(image: Image, path: Path | str) -> Path:
     """Write an image so that `read_image` gives it back with its geometry.
 
-    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers. TIFF in metres,
-    feet or degrees becomes a GeoTIFF, other lengths go to OME tags. Of a series of planes in time, NIfTI,
-    NRRD and MetaImage give back volumes one plane thick. The file is complete or not there at all.
+    NIfTI, NRRD and MetaImage are written in millimetres; images in pixels keep their numbers and a note that
+    says so. TIFF in metres, feet or degrees becomes a GeoTIFF, other lengths go to OME tags. Of a series of
+    planes in time, NIfTI, NRRD and MetaImage give back volumes one plane thick. The file is complete or not
+    there at all.
 
     Parameters
     ----------
@@ -275,6 +280,8 @@ def _write_medical(image: Image, path: Path) -> None:
         floats = image.data.dtype.kind == "f"
         image = image.with_data(with_nan(image.data) if floats else image.data.filled())
     written = image_to_itk(image)
+    if "pixel" in units:  # the formats have no such unit
+        written.SetMetaData(NOTES_KEY, IN_PIXELS)
     itk_files.write_image(written, path)
     if not _is_whole(path, written):
         raise OSError("it was cut off")

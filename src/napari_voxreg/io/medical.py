@@ -23,9 +23,13 @@ from .two_files import HEADERS, PIXELS, joined
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+NOTES_KEY, IN_PIXELS = "ITK_FileNotes", "unit: pixel"  # kept by NIfTI, NRRD and MetaImage, ignored by others
+
 
 def read_medical(path: Path) -> Image:
     """Read a NIfTI, Analyze, NRRD, MetaImage, DICOM, MGH or MINC file, in millimetres.
+
+    What `write_image` wrote in pixels is read in pixels.
 
     Raises
     ------
@@ -62,7 +66,8 @@ def _as_image(found: sitk.Image, name: str) -> Image:
     """What ITK has read, with its time axis marked as such and complex pixels as their magnitude."""
     from ..transforms.itk import image_from_itk
 
-    image = image_from_itk(found)
+    pixels = found.HasMetaDataKey(NOTES_KEY) and found.GetMetaData(NOTES_KEY).strip() == IN_PIXELS
+    image = image_from_itk(found, "pixel" if pixels else "millimeter")
     if image.ndim == 4:
         image = image.with_grid(replace(image.grid, units=(TIME, *image.grid.units[1:])))
     if np.iscomplexobj(image.data):

@@ -53,7 +53,7 @@ def warp_lazily(
         if (times := times_of(image)) is not None:
             whole = with_time(grid, *times)
         levels.append(Image(_level(plan.warper, grid), whole, image.name))
-    return LargeImage(tuple(levels), image.name, {}, plan.notes, "")
+    return LargeImage(tuple(levels), image.name, {}, plan.notes, str(levels[0].data.name))
 
 
 def _level(warper: BlockWarper, grid: Grid) -> da.Array:

@@ -36,7 +36,7 @@ def read_ome_zarr(path: Path) -> LargeImage:
     Raises
     ------
     ValueError
-        If it is no such image, an axis is of unknown kind, or pixels of a level are missing; in one sentence.
+        If it is no such image, an axis is of unknown kind, or a level is missing; in one sentence.
     """
     with reading(path, "its metadata are damaged; write it again as OME-Zarr 0.4 or 0.5"):
         group = the_zarr().open_group(path, mode="r")
@@ -132,14 +132,9 @@ def _units(axes: Sequence[Mapping[str, str]], name: str, notes: list[str]) -> tu
 
 
 def _missing(array: Any, name: str, level: str) -> str:
-    """A note on pieces that are not stored; refuses a level without any."""
+    """A note on pieces that are not stored: Zarr leaves out those that hold its fill value alone."""
     count = array.nchunks
-    if not 0 < count <= COUNTED:
-        return ""
-    there = array.nchunks_initialized
-    if not there:
-        raise ValueError(f"The pixels of level {level} of {name} are missing; copy the whole folder again.")
-    if there == count:
+    if count > COUNTED or (there := array.nchunks_initialized) == count:
         return ""
     fill = array.fill_value or 0
     return f"{count - there} of {count} pieces of level {level} of {name} are not stored and count as {fill}."

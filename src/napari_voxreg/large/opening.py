@@ -65,7 +65,7 @@ def _of_image(image: Image) -> LargeImage:
     data = image.data
     if isinstance(data, da.Array):
         return LargeImage((image,), image.name or "the image", {}, image.notes, data.name)
-    identity = sha256(np.ascontiguousarray(data)).hexdigest()
+    identity = sha256(np.ascontiguousarray(data).data).hexdigest()
     side = SIDES[min(image.ndim, 3)]
     lazy = image.with_data(lazily(data, (side,) * data.ndim, Path(image.name or "the image")))
     return LargeImage((lazy,), image.name or "the image", {}, image.notes, identity)

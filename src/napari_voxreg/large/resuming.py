@@ -58,13 +58,11 @@ def scratch_for(output: Path, work: Mapping[str, Any]) -> Iterator[Scratch]:
     Raises
     ------
     ValueError
-        If the output is there already, or another run makes it now.
+        If another run makes it now, or the folder holds something else.
     DiskFull
         If the disk is full.
     """
     check_utf8(output)
-    if output.exists():
-        raise ValueError(f"{output} is there already; choose another name, or move it away.")
     folder = output.parent / f".{output.name}.unfinished"
     digest = sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
     with full_disk_named(output.parent):
@@ -91,7 +89,7 @@ def _taken_up(folder: Path, digest: str) -> set[str]:
         # A name without its line's end was being written when the run broke.
         lines = done.read_text(encoding="utf-8").splitlines(keepends=True) if done.is_file() else []
         whole = [line for line in lines if line.endswith("\n")]
-        done.write_text("".join(whole), encoding="utf-8")
+        done.write_text("".join(whole), encoding="utf-8", newline="")
         return {line.rstrip("\n") for line in whole}
     rest = [path for path in folder.iterdir() if path.name != LOCK]
     if rest and not work.is_file():
@@ -101,5 +99,5 @@ def _taken_up(folder: Path, digest: str) -> set[str]:
             shutil.rmtree(path)
         else:
             path.unlink()
-    work.write_text(digest, encoding="utf-8")
+    work.write_text(digest, encoding="utf-8", newline="")
     return set()

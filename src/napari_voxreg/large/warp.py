@@ -108,7 +108,7 @@ def apply_large(
     output = Path(output)
     plan = planned(transform, moving, fixed, interpolation, background, memory)
     image, grid, labels = plan.warper.image, plan.grid, plan.labels
-    _check(image, grid, output, version)
+    check_writable(image, grid, output, version)
     parts = [Part("", plan.warper, labels)]
     notes = [*plan.notes]
     if image.labels and output.suffix.lower() in ZARR:
@@ -188,8 +188,20 @@ def _target(fixed: Source | Grid | None, known: Grid | None) -> Grid:
     return known
 
 
-def _check(image: LargeImage, grid: Grid, output: Path, version: str) -> None:
-    """Refuse what cannot be written, before any work."""
+def check_writable(image: LargeImage, grid: Grid, output: Path, version: str) -> None:
+    """Refuse, with a `ValueError`, what `apply_large` cannot write, before any work.
+
+    Parameters
+    ----------
+    image : LargeImage
+        To be warped.
+    grid : Grid
+        Of the result.
+    output, version
+        As in `apply_large`.
+    """
+    if output.exists():
+        raise ValueError(f"{output} is there already; choose another name, or move it away.")
     ending = output.suffix.lower()
     if version not in VERSIONS:
         raise ValueError(f"OME-Zarr is not written in version {version!r:.20}; choose 0.4 or 0.5.")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,10 @@ Direction = Literal["moving -> fixed", "fixed -> moving"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Background = float | Literal["own"]
 NODES = 10_000  # at which an image is looked for that seems to be nowhere
+MOST = 10_000_000_000  # pixels of a result; more is a slip in the pixel size
 LARGE = 8_000_000  # pixels from which splines are made in slabs: of a whole volume they take seconds
+# The last inverse of each transform that is in use: many layers or files lie on one grid.
+_inverses: WeakKeyDictionary[PairTransform, tuple[Grid, Transform, Exactness | None]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +120,11 @@ def apply(
     points = None if isinstance(what, Image) else np.asanyarray(what)
     if points is not None and points.shape[1:] == (pair.transform.ndim,) and points.ndim == 2:
         return _apply_to_points(pair, points, direction, report)
+    if points is not None and points.ndim == 2 < pair.transform.ndim:
+        raise ValueError(
+            f"An array of shape {points.shape} is neither points, (N, {pair.transform.ndim}), nor an image "
+            f"for the {pair.transform.ndim}D transform; give one of them."
+        )
     image = as_image(what)
     target = target_grid(pair, direction, grid, pixel_size)
     ready = warper(pair, direction, target, interpolation, report)
@@ -165,13 +174,14 @@ def _apply_to_points(
         fixed_points = found
     beyond = int(np.count_nonzero(outside(transform, fixed_points)))
     if beyond == len(given):
+        unit = "" if pair.fixed is None else f" in {short_unit(pair.fixed.units[-1])}"
         raise ValueError(
-            f"None of the {beyond} points lies inside the field of the transform; give world coordinates"
-            f"{_unit(pair, ' in ')}, and check the direction."
+            "None of the points lies inside the field of the transform; give world coordinates"
+            f"{unit}, and check the direction."
         )
     notes = [*pair.notes]
     notes += [f"{beyond} of {len(given)} points lie outside the field of the transform."] if beyond else []
-    notes += _about(exactness, pair, "points")
+    notes += _about(exactness, pair.fixed, "points")
     return Applied(points=found, notes=tuple(notes), inverse_error=_error(exactness))
 
 
@@ -267,7 +277,7 @@ def warper(
     interpolation: Interpolation,
     progress: Progress = silent,
 ) -> Warper:
-    """Make a transform ready to warp images; one that has to be inverted is inverted here, once.
+    """Make a transform ready to warp images; one that has to be inverted is inverted here, once for a grid.
 
     Parameters
     ----------
@@ -288,9 +298,19 @@ def warper(
         grid = grid.in_world_of(pair.fixed)
     if direction == "moving -> fixed":
         return Warper(pair.transform, grid, interpolation, pair.notes)
-    inverse, exactness = inverse_on(pair.transform, pair.fixed, grid, progress)
-    notes = (*pair.notes, *_about(exactness, pair, "pixels"))
+    inverse, exactness = _inverse(pair, grid, progress)
+    notes = (*pair.notes, *_about(exactness, grid, "pixels"))
     return Warper(inverse, grid, interpolation, notes, _error(exactness))
+
+
+def _inverse(pair: PairTransform, grid: Grid, progress: Progress) -> tuple[Transform, Exactness | None]:
+    """The inverse of a transform on a grid, see `inverse_on`; found anew on another grid than last."""
+    known = _inverses.get(pair)
+    if known is not None and known[0].same_as(grid):
+        return known[1:]
+    found = inverse_on(pair.transform, pair.fixed, grid, progress)
+    _inverses[pair] = (grid, *found)
+    return found
 
 
 def _flat(image: Image, grid: Grid) -> Image:
@@ -349,13 +369,18 @@ def _with_pixel_size(grid: Grid, size: float | Sequence[float]) -> Grid:
     sizes = np.where(shape == 1, grid.spacing, sizes)  # a single plane keeps its thickness
     scale = sizes / grid.spacing
     count = np.maximum(np.rint(shape / scale), 1)
+    if count.prod() > MOST:
+        raise ValueError(
+            f"The pixel size {size} makes {' x '.join(f'{n:.10g}' for n in count)} pixels, more than "
+            f"{MOST:,}; give a larger one."
+        )
     affine = grid.affine @ np.diag([*scale, 1.0])
     affine[:-1, -1] = grid.to_world([(shape - 1 - scale * (count - 1)) / 2])[0]  # the centre stays
     return replace(grid, shape=tuple(int(n) for n in count), affine=affine)
 
 
-def _about(exactness: Exactness | None, pair: PairTransform, what: str) -> list[str]:
-    """What a user should know of a numerical inverse.
+def _about(exactness: Exactness | None, grid: Grid | None, what: str) -> list[str]:
+    """What a user should know of a numerical inverse; the grid has the units of the world, if they are known.
 
     Raises
     ------
@@ -369,8 +394,9 @@ def _about(exactness: Exactness | None, pair: PairTransform, what: str) -> list[
             f"The transform folds or does not reach so far, and has no inverse for any of the {what}; "
             "choose the other direction."
         )
-    error = f"{_rounded_up(exactness.error):g}{_unit(pair, ' ')}"
-    notes = [f"The inverse was found numerically; it misses by {error} at most."]
+    unit = "world units" if grid is None else short_unit(grid.units[-1])
+    error = _rounded_up(exactness.error)
+    notes = [f"The inverse was found numerically; it misses by {error:g} {unit} at most."]
     if exactness.lost:
         notes.append(f"For {100 * exactness.lost:.2g} % of the {what} it does not exist.")
     if exactness.folded:
@@ -389,11 +415,6 @@ def _rounded_up(value: float) -> float:
 
 def _error(exactness: Exactness | None) -> float | None:
     return None if exactness is None else exactness.error
-
-
-def _unit(pair: PairTransform, before: str) -> str:
-    """The unit of the fixed world after some text; nothing where it is not known."""
-    return "" if pair.fixed is None else before + short_unit(pair.fixed.units[-1])
 
 
 def _check(what: str, value: str, choices: Sequence[str]) -> None:

@@ -178,7 +178,8 @@ def files_in(folder: Path) -> list[Path]:
     if not files:
         raise ValueError(f"{folder} holds no images and no points ({', '.join(ENDINGS)}).")
     names = [name_of(path) for path in files if not holds_points(path)]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    folded = [name.casefold() for name in names]  # on some systems A.tif and a.tif are one file
+    if twice := next((name for name in names if folded.count(name.casefold()) > 1), None):
         raise ValueError(f"Several images in {folder} are called {twice}; rename or move one of them.")
     return files
 

@@ -13,6 +13,7 @@ from ..core.geometry import Array, Grid, Image
 from ..images.nodata import without_nodata
 from ..images.preprocess import driving_channel, range_of
 from ..metrics.pair import Scores
+from ..metrics.verdict import Verdict
 from ..transforms import Transform, warp
 
 SIDE = 256  # pixels along the longest side, at most
@@ -21,7 +22,7 @@ SIDE = 256  # pixels along the longest side, at most
 def before_and_after(fixed: Image, moving: Image, transform: Transform) -> str:
     """Overlays of two images before and under a transform, as HTML.
 
-    The fixed image is magenta, the moving one green; where they are equal the overlay is grey.
+    The fixed image is red, the moving one cyan; where they are equal the overlay is grey.
     Volumes show the middle plane along the first axis.
 
     Parameters
@@ -35,19 +36,22 @@ def before_and_after(fixed: Image, moving: Image, transform: Transform) -> str:
     where = "; the middle plane" if fixed.ndim == 3 else ""
     return (
         f"<table><tr><th>before</th><th>after</th></tr><tr>{cells}</tr></table>"
-        f"<p>Fixed image magenta, moving image green{where}.</p>"
+        f"<p>Fixed image red, moving image cyan{where}.</p>"
     )
 
 
-def score_table(before: Scores, after: Scores) -> str:
-    """Scores as an HTML table: over the whole fixed grid, and where both images overlap."""
+def score_table(before: Scores, after: Scores, verdict: Verdict) -> str:
+    """Scores as an HTML table: over the whole fixed grid, where both images overlap, and what decides."""
     sides = (before.whole, after.whole, before.overlap, after.overlap)
     rows = [(name.upper(), *(f"{side.get(name, math.nan):.4f}" for side in sides)) for name in before.whole]
+    if before.landmark_error is None or after.landmark_error is None:
+        ends = (f"{value:.4f}" for value in (verdict.before, verdict.after))
+        rows.insert(0, (f"{verdict.measure} (decides)", "", "", *ends))
     rows.append(("overlap %", *(f"{100 * side.overlap_fraction:.0f}" for side in (before, after)), "", ""))
     rows.append(("folding %", "", f"{after.folded:.2g}", "", ""))
     if before.landmark_error is not None and after.landmark_error is not None:
         errors = (f"{side.landmark_error:.3g}" for side in (before, after))
-        rows.append(("landmark error", *errors, "", ""))
+        rows.append(("landmark error (decides)", *errors, "", ""))
     head = ("", "whole, before", "whole, after", "overlap, before", "overlap, after")
     lines = ["".join(f"<th>{cell}</th>" for cell in head)]
     lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
@@ -67,10 +71,10 @@ def picture(image: Image) -> str:
 
 
 def _overlay(fixed: Image, moving: Image, transform: Transform | None) -> str:
-    """The fixed image in magenta and the moving one in green, as an HTML image."""
+    """The fixed image in red and the moving one in cyan, as an HTML image."""
     plane = _plane(fixed.grid)
     below, above = _sampled(fixed, None, plane), _sampled(moving, transform, plane)
-    return _html(np.stack([below, above, below], axis=-1), plane)
+    return _html(np.stack([below, above, above], axis=-1), plane)
 
 
 def _html(pixels: Array, plane: Grid) -> str:

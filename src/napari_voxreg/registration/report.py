@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..core.geometry import Image
+import numpy as np
+
+from ..core.geometry import Grid, Image, short_unit
 from ..io.files import replace_file
 from ..methods import KNOWN_METHODS
 from .notebook import before_and_after, score_table
@@ -57,8 +59,8 @@ def write_report(result: Result, fixed: Image | None, moving: Image | None, path
     if fixed is not None and moving is not None:
         pictures = before_and_after(fixed, moving, result.transform)
     text = json.dumps({"report": TITLE, **result.to_dict()}, indent=1, allow_nan=False)
-    page = partial(Path.write_text, data=_page(result, pictures), encoding="utf-8")
-    replace_file(side, partial(Path.write_text, data=text, encoding="utf-8"))
+    page = partial(Path.write_text, data=_page(result, pictures), encoding="utf-8", newline="")
+    replace_file(side, partial(Path.write_text, data=text, encoding="utf-8", newline=""))
     replace_file(path, page)
     return path
 
@@ -68,7 +70,7 @@ def _page(result: Result, pictures: str) -> str:
     record = result.to_dict()
     title = KNOWN_METHODS[result.method].title if result.method in KNOWN_METHODS else result.method
     heading = f"{result.names[1] or 'moving'} onto {result.names[0] or 'fixed'}"
-    grids = {which: record[f"{which} grid"] for which in ("fixed", "moving")}
+    grids = {"fixed": result.fixed, "moving": result.moving}
     about = {
         "Method": f"{title} ({result.method})",
         "Seconds": f"{result.seconds:.2f}",
@@ -79,12 +81,14 @@ def _page(result: Result, pictures: str) -> str:
             for which, digest in zip(grids, result.hashes, strict=True)
         },
     }
+    sentences = (result.verdict.sentence, *result.notes)
+    sentence, *notes = (html.escape(one.replace("->", "→")) for one in sentences)
     parts = [
-        f"<h1>{html.escape(heading)}</h1><p><b>{html.escape(result.verdict.sentence)}</b></p>",
-        *(f"<p>{html.escape(note)}</p>" for note in result.notes),
+        f"<h1>{html.escape(heading)}</h1><p><b>{sentence}</b></p>",
+        *(f"<p>{note}</p>" for note in notes),
         pictures,
         "<h2>Scores</h2>",
-        score_table(result.before, result.after),
+        score_table(result.before, result.after, result.verdict),
         "<h2>Run</h2>",
         values_table(about),
         "<h2>Parameters</h2>",
@@ -117,11 +121,15 @@ def page(title: str, heading: str, style: str, body: str) -> str:
     return f"{beginning(title)}{head}</head><body>{body}</body></html>\n"
 
 
-def _grid(record: Mapping[str, Any] | None) -> str:
-    """A grid in a few words."""
-    if record is None:
+def _grid(grid: Grid | None) -> str:
+    """A grid in a few words: its shape, pixel size and place."""
+    if grid is None:
         return "not recorded"
-    return f"{' × '.join(map(str, record['shape']))} pixels, {', '.join(record['units'])}"
+    unit = " × ".join(dict.fromkeys(map(short_unit, grid.units)))
+    size, origin = (" × ".join(f"{x:.4g}" for x in grid.spacing), ", ".join(f"{x:.6g}" for x in grid.origin))
+    rotated = "" if np.allclose(grid.direction, np.eye(grid.ndim)) else ", rotated"
+    shape = " × ".join(map(str, grid.shape))
+    return f"{shape} pixels of {size} {unit}, origin ({origin}){rotated}"
 
 
 def values_table(values: Mapping[str, Any]) -> str:

@@ -200,8 +200,10 @@ class Result:
         images = ""
         if self.fixed_image is not None and self.moving_image is not None:
             images = before_and_after(self.fixed_image, self.moving_image, self.transform)
-        text = "".join(f"<p>{html.escape(line)}</p>" for line in (heading, self.verdict.sentence))
-        return f"<div>{text}{images}{score_table(self.before, self.after)}</div>"
+        text = "".join(
+            f"<p>{html.escape(line)}</p>" for line in (heading, self.verdict.sentence.replace("->", "→"))
+        )
+        return f"<div>{text}{images}{score_table(self.before, self.after, self.verdict)}</div>"
 
 
 def check_folder(folder: Path, *others: str) -> None:

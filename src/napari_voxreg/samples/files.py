@@ -54,7 +54,9 @@ def write_all(folder: Path | str) -> list[Path]:
     folder = Path(folder)
     written = [path for info in SAMPLES.values() for path in write_sample(info.make(), folder)]
     lines = "\n".join(f"- **{info.name}**: {info.title}. {info.description}" for info in SAMPLES.values())
-    replace_file(folder / "README.md", lambda path: path.write_text(README.format(lines), encoding="utf-8"))
+    replace_file(
+        folder / "README.md", lambda path: path.write_text(README.format(lines), encoding="utf-8", newline="")
+    )
     return [*written, folder / "README.md"]
 
 
@@ -73,7 +75,9 @@ def landmarks(sample: Sample) -> Array:
 def _write_points(points: Array, path: Path) -> Path:
     heading = ",".join(f"axis-{k}" for k in range(points.shape[1]))
     lines = [heading, *(",".join(f"{x:.4f}" for x in point) for point in points)]
-    replace_file(path, lambda target: target.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    replace_file(
+        path, lambda target: target.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+    )
     return path
 
 

@@ -263,4 +263,4 @@ def _architecture(weights: Path) -> str | None:
 
 
 def _write(path: Path, text: str) -> None:
-    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8"))
+    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8", newline=""))

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.geometry import Array, Grid
-from .affine import fit_points
+from .affine import Affine, fit_points
+from .base import Transform
 
 NODES = 16  # along each axis, to which an affine map is fitted
 
@@ -45,6 +46,24 @@ def gradient(field: Array, axis: int) -> Array:
     return np.zeros_like(field) if field.shape[axis] < 2 else np.gradient(field, axis=axis)
 
 
+def _steps(grid: Grid) -> list[int]:
+    """From node to node, in pixels, along each axis."""
+    return [max(1, n // NODES) for n in grid.shape]
+
+
+def affine_part(transform: Transform, grid: Grid) -> Affine:
+    """The affine map that fits a transform best over a grid, which `without_affine` undoes.
+
+    Parameters
+    ----------
+    transform : Transform
+    grid : Grid
+        A part of its nodes is enough.
+    """
+    points = grid.coarsened(_steps(grid)).nodes()
+    return fit_points(points, transform(points))
+
+
 def without_affine(displacement: Array, grid: Grid) -> Array:
     """What is left of a map when its affine part has been undone.
 
@@ -60,7 +79,7 @@ def without_affine(displacement: Array, grid: Grid) -> Array:
     ndarray, shape (*grid.shape, d)
         The displacement A^-1(x + u(x)) - x, where A is the affine map that fits best.
     """
-    steps = [max(1, n // NODES) for n in grid.shape]
+    steps = _steps(grid)
     points = grid.coarsened(steps).nodes()
     moved = points + displacement[tuple(slice(None, None, s) for s in steps)].reshape(-1, grid.ndim)
     inverse = np.linalg.inv(fit_points(points, moved).matrix)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.geometry import Array, Grid, is_plain_unit
 
-MOST_PIXELS = 2**31  # 8 GB as float32
+MOST_PIXELS = 2**40  # images larger than memory have grids, too; no more than a million along two axes
 
 
 def array_to_record(array: Array) -> dict[str, Any]:

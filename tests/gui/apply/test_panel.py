@@ -296,12 +296,19 @@ def test_one_layer_that_cannot_be_applied_does_not_lose_the_others(panel, viewer
     press(panel, qtbot)
     assert (
         "fixed applied 1 known inverse" in viewer.layers
-        and "Left out far: None of the 1 points" in panel.said.text()
+        and "Left out far: None of the points" in panel.said.text()
     )
     check(panel, "far")
     with qtbot.waitSignal(panel.failed):
         click(panel.bar.button)
-    assert panel.said.text().startswith("far: None of the 1 points")
+    assert panel.said.text().startswith("far: None of the points")
+    for number in range(2, 11):
+        viewer.add_points([[500.0, 500.0]] * number, name=f"far{number}", **PLACE)
+    check(panel, "fixed", *(f"far{number}" for number in range(2, 11)))
+    press(panel, qtbot)
+    said = panel.said.text()
+    assert said.count("None of the points lies inside") == 1
+    assert "Left out far2, far3, far4, far5, far6, far7 and 3 more: None of the points" in said
 
 
 def test_the_context_menu_applies_the_last_transform(viewer, pair, qtbot, add_run):

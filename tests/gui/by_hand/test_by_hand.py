@@ -273,7 +273,7 @@ def test_a_run_starts_from_the_pose_and_counts_from_the_layers_place(panel, view
     np.testing.assert_array_equal(run.chosen.moving.grid().affine, np.eye(3))
 
     # The script gives the same; both layers and the pose are written beside it.
-    script = python_script(result, run.chosen, tmp_path)
+    script = python_script(result, run.chosen, tmp_path / "register.py")
     (tmp_path / "register.py").write_text(f"{script}\nresult.save({str(tmp_path / 'again')!r})\n")
     subprocess.run([sys.executable, str(tmp_path / "register.py")], check=True)
     again = load_result(tmp_path / "again")
@@ -295,11 +295,11 @@ def test_the_pose_is_kept_as_a_result(panel, viewer, qtbot, tmp_path, monkeypatc
     assert result.verdict.outcome == "worse" and panel.outcome.sentence.text().startswith("Worse")
     assert any(layer.name.startswith("1 by hand warped") for layer in viewer.layers)
     names = {}
-    exec(python_script(result, session_state(viewer).current.chosen, tmp_path), names)
+    exec(python_script(result, session_state(viewer).current.chosen, tmp_path / "kept.py"), names)
     np.testing.assert_array_equal(names["result"].transform.matrix, pose.matrix)
     assert np.allclose(moving.affine.affine_matrix, np.eye(3)) and not moving.visible
 
-    monkeypatch.setattr(actions.QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path / "out"))
+    monkeypatch.setattr(actions.QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "out"), ""))
     QTest.mouseClick(panel.after.save_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Saved"), timeout=20_000)
     loaded = load_result(tmp_path / "out")

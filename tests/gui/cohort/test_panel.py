@@ -81,6 +81,7 @@ def test_a_movie_is_aligned_with_all_its_channels_where_it_lies(panel, viewer, q
     viewer.dims.set_current_step(1, 0)
     assert panel.inputs.kind.currentText() == SERIES and panel.inputs.place.currentText() == ONE
     assert panel.inputs.layer.layer is source and panel.inputs.axis.currentText() == "t (6 frames)"
+    assert panel.inputs.sentence.text() == "The channel of the slider drives; all are aligned."
     panel.options.series.editors["reference"].value = "frame"
     done = run(panel, qtbot)
     found = (done.result.translations / 0.5)[[0, 1, 2, 4, 5]]
@@ -183,7 +184,7 @@ def test_a_cohort_fills_its_table_and_a_click_opens_an_image(panel, viewer, qtbo
     panel.save_csv(tmp_path / "mine.csv")
     assert (tmp_path / "mine.csv").read_text() == (out / "cohort.csv").read_text()
     assert panel.cohort.resemblance.isVisible()
-    assert panel.cohort.about.text().endswith("resembles the others most.")
+    assert panel.cohort.about.text().endswith("agrees best with the others.")
     assert done.result.dissimilarities.shape == (4, 4)
 
 
@@ -195,11 +196,27 @@ def test_layers_are_a_cohort_whose_mean_is_shown(panel, viewer, qtbot, movie):
     panel.inputs.changed.emit()
     panel.options.group.editors["linear"].value = "rigid"
     panel.options.group.editors["deform"].value = "none"
+    panel.options.merge.setChecked(True)
     done = run(panel, qtbot)
     assert done.result.mean_displacement < 0.1
-    assert [layer.metadata.get(ROLE) for layer in viewer.layers] == [None, None, None, "template"]
+    roles = [layer.metadata.get(ROLE) for layer in viewer.layers]
+    assert roles == [None] * 3 + ["channel"] * 3 + ["template"]
+    assert viewer.layers[4].name == "day 1 channel 0" and not viewer.layers[4].visible
     assert panel.inputs.list.count() == 3  # what a cohort made is no input
     assert column(panel.cohort.table, "image") == ["day 0", "day 1", "day 2"]
+
+
+def test_a_template_of_ones_own(panel, viewer, qtbot, visits, movie, tmp_path):
+    atlas = Image(movie[5], Grid.from_spacing((64, 72), 0.5))
+    write_image(atlas, tmp_path / "atlas.tif")
+    choose(panel, qtbot, visits)
+    panel.options.onto.choose(tmp_path / "atlas.tif")
+    done = run(panel, qtbot)
+    assert np.allclose(viewer.layers["cohort template"].data, movie[5])
+    assert "cohort mean" in viewer.layers and done.result.dissimilarities is None
+    assert not panel.cohort.resemblance.isVisible()
+    page = (done.folder / "report.html").read_text(encoding="utf-8")
+    assert "<h1>4 images onto atlas</h1>" in page
 
 
 def test_cancel_is_at_once_and_the_folder_goes_on(panel, viewer, qtbot, visits, tmp_path, monkeypatch):

@@ -88,10 +88,39 @@ def test_the_second_canvas_follows_the_cursor_and_its_cross_unchecks_the_box(vie
     QTest.qWait(100)
     assert not box.isChecked() and box.canvas is None
     box.click()
+    other = run_of(fixed, moving, Affine.translation((1.0, 0.0)))
+    state.keep(other)
+    state.show(other)  # told at once, though the mouse stays where it is
+    assert box._follower.label.text().startswith("(1.0, 0.0) px, Jacobian 1.00")
+    state.undo()
+    assert box._follower.label.text().startswith("(2.0, -3.0) px, Jacobian 1.00")
     state.undo()  # the run is gone, and its canvas with it
     assert box.canvas is None and not box.isEnabled()
-    viewer.cursor.position = (12.0, 14.0)
     assert not box._follower.label.isVisible()
+
+
+def test_the_second_canvas_shows_the_slice_of_the_place_in_an_oblique_volume(viewer, qtbot, run_of):
+    fixed = viewer.add_layer(ramp((10, 24, 32), scale=(2, 1, 1)))
+    c, s = np.cos(np.radians(20)), np.sin(np.radians(20))
+    tilted = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    moving = viewer.add_layer(ramp((12, 24, 32), scale=(2, 1, 1), rotate=tilted, translate=(4, 0, 0)))
+    run = run_of(fixed, moving, Affine.identity(3))
+    state = session_state(viewer)
+    state.keep(run)
+    state.show(run)
+    box = SamePlaceBox(viewer, state)
+    qtbot.addWidget(box)
+    box.click()
+    seen = set()
+    for row in (6.0, 14.0):
+        viewer.cursor.position = (12.0, row, 10.0)
+        there = np.linalg.solve(tilted @ np.diag([2.0, 1, 1]), np.array([8.0, row, 10.0]))
+        shown = box.canvas.model.layers[0]._slice.image.view
+        np.testing.assert_array_equal(shown, moving.data[round(there[0])])
+        assert len(box.canvas.cross._view_indices) == 2  # both lines are drawn in that slice
+        np.testing.assert_allclose(box.canvas.cross.data[1, 0, :2], (there[0], there[1]))
+        seen.add(round(there[0]))
+    assert len(seen) == 2
 
 
 def _starts(here):

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg import METHODS, Affine, Grid, Image, warp
 from napari_voxreg.core.params import Params
 from napari_voxreg.evaluation import MEASURES, Row
+from napari_voxreg.gui.doors import COHORT, open_panel
 from napari_voxreg.gui.evaluate.panel import EvaluateWidget
 from napari_voxreg.io.images import write_image
 from napari_voxreg.methods.base import Method, Outcome
@@ -192,3 +193,25 @@ def test_a_thousand_rows_at_once_do_not_block_the_interface(panel, qtbot):
     panel.table.select(panel.table.rows[7])
     assert panel.table.selected.name == "p7"
     assert len(panel.plot.rows) == 1000 and "1000 pairs" in panel.summary.text()
+
+
+def test_the_images_of_the_pairs_are_registered_in_cohort(panel, viewer, qtbot, source):
+    assert panel.cohort_button.isHidden()
+    choose(panel, qtbot, source)
+    panel.cohort_button.click()
+    cohort = open_panel(viewer, COHORT)
+    qtbot.waitUntil(lambda: not cohort.reason(), timeout=20_000)
+    assert cohort.inputs.cohort and cohort.inputs.place.currentText() == "8 images of Evaluate"
+    frames = cohort.inputs.source().frames()
+    assert frames.count == 8 and "fixed/s0.mha" in frames.names and "moving/s0.mha" in frames.names
+    assert cohort.options.cohort_options().template == "group"
+
+    shared = [source / "fixed" / "s0.mha", *sorted((source / "moving").glob("*.mha"))]
+    one = "\n".join(["fixed,moving", *(f"{shared[0]},{moving}" for moving in shared[1:])])
+    (source.parent / "pairs.csv").write_text(one)
+    choose(panel, qtbot, source.parent / "pairs.csv")
+    panel.cohort_button.click()
+    assert cohort.options.cohort_options().template == "image"
+    assert cohort.options.cohort_options().image == 0
+    images = cohort.inputs.source().images
+    assert images[0] == shared[0] and sorted(images[1:]) == shared[1:]

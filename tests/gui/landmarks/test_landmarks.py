@@ -17,6 +17,7 @@ from napari_voxreg.core.geometry import unit_factor
 from napari_voxreg.core.progress import silent
 from napari_voxreg.gui.doors import open_panel
 from napari_voxreg.gui.landmarks import files as files_module
+from napari_voxreg.gui.landmarks import placing as placing_module
 from napari_voxreg.gui.layers.snapshots import data_to_world, snapshot
 from napari_voxreg.gui.look.look import camera_of
 from napari_voxreg.gui.register.checks import chosen_in
@@ -136,6 +137,41 @@ def test_a_partner_is_found_by_a_local_search(panel, viewer, qtbot):
     assert panel.pairs.complete[0].tolist() == [1] and panel.placing.on
 
 
+def test_the_view_follows_the_point_through_the_slices_of_a_volume(viewer, qtbot, monkeypatch):
+    volume = gaussian_filter(np.random.default_rng(0).random((14, 40, 40)), 2).astype(np.float32)
+    place = {"scale": (3.0, 1.0, 1.0), "units": "mm"}
+    for name in ("fixed", "moving"):
+        viewer.add_image(volume, name=name, **place)
+    panel = open_panel(viewer, "Landmarks")
+    viewer.reset_view()
+    viewer.dims.set_current_step(0, 5)
+    far = (12.0, 60.0, 1.0)  # four slices on, and beyond the edge of the canvas
+    monkeypatch.setattr(placing_module, "find_partner", lambda a, b, fixed, begin: (fixed + far, 0.8))
+
+    def seen(point):
+        """Whether a point lies in the slice and on the canvas."""
+        centre, height = np.array(camera_of(viewer).center), viewer.window._qt_viewer.canvas.size[0]
+        near = abs(point[1] - centre[-2]) < height / 2 / camera_of(viewer).zoom
+        return viewer.dims.point[0] == pytest.approx(point[0]) and near
+
+    panel.buttons["Add pairs"].click()
+    click(viewer, (20, 20))
+    assert viewer.dims.current_step[0] == 5
+    for key_or_button in ("Accept", Qt.Key.Key_Escape):
+        key(viewer, Qt.Key.Key_R)
+        qtbot.waitUntil(lambda: "Refined" in panel.said.text(), timeout=20_000)
+        fixed, moving = panel.pairs.fixed.world[-1], panel.pairs.moving.world[-1]
+        assert viewer.dims.current_step[0] == 9 and seen(moving) and not seen(fixed)
+        if key_or_button == "Accept":
+            panel.buttons["Accept"].click()
+        else:
+            key(viewer, key_or_button)
+        assert viewer.dims.current_step[0] == 5 and seen(fixed)
+        assert viewer.layers["fixed"].visible and not viewer.layers["moving"].visible
+        panel.fit_box.choose("affine")  # which one pair does not determine
+        click(viewer, (fixed[1] + 2, fixed[2] + 2))
+
+
 PLACES = np.array([(6.0, 8), (8, 40), (38, 9), (37, 41), (22, 24)])
 
 
@@ -185,6 +221,24 @@ def test_errors_of_each_pair_and_the_way_to_it(placed, viewer, qtbot):
     panel.pairs.remove(1)
     assert "A homography in 2D needs 4 pairs of points, and there are 3" in panel.sentence.text()
     assert not panel.buttons["Use as initial transform"].isEnabled()
+
+
+@pytest.mark.parametrize("kind", ["homography", "thin plate"])
+def test_nothing_is_seen_outside_the_moving_image(placed, viewer, qtbot, kind):
+    moving = viewer.layers["moving"]
+    moving.data = moving.data - 100  # in dB, say: 0 is brighter than all pixels
+    moving.contrast_limits = -100.0, -99.0
+    placed.fit_box.choose(kind)
+    placed.previewing.click()
+    qtbot.waitUntil(lambda: "preview: moving" in viewer.layers, timeout=20_000)
+    shown = viewer.layers["preview: moving"]
+    outside = np.isnan(shown.data)
+    grid = placed.pairs.fixed.grid
+    assert shown.data.shape == grid.shape  # small enough for each pixel to be there
+    there = placed.pairs.moving.grid.contains(placed.fitted(grid.nodes())).reshape(grid.shape)
+    assert 0.02 < outside.mean() < 0.5 and (outside == ~there).mean() > 0.99
+    assert np.nanmax(shown.data) < -90
+    assert shown.colormap.map(np.array([np.nan]))[0, 3] == 0  # napari draws nothing there
 
 
 def test_points_without_a_partner_are_said(placed, viewer, qtbot):
@@ -287,6 +341,41 @@ def test_dragging_a_point_moves_the_preview_without_resampling(placed, viewer, q
     assert viewer.layers["moving landmarks"].visible
 
 
+def test_the_tool_in_use_outlives_undo_redo_and_delete(placed, viewer):
+    fixed, moving = viewer.layers["fixed landmarks"], viewer.layers["moving landmarks"]
+    viewer.layers.selection.active = fixed
+    fixed.mode, moving.mode = "select", "add"
+    placed.pairs.place(1, PLACES[0] + 1)
+    placed.buttons["Undo"].click()
+    np.testing.assert_allclose(placed.pairs.complete[1], PLACES)
+    placed.buttons["Redo"].click()
+    placed.pairs.remove(2)
+    assert (fixed.mode, moving.mode) == ("select", "add")
+    fixed.visible = False
+    placed.buttons["Undo"].click()
+    assert not fixed.visible and len(fixed.data) == 5
+
+
+def test_an_image_that_is_opened_again_takes_its_place(placed, viewer):
+    moving = viewer.layers["moving"]
+    viewer.layers.remove(moving)
+    assert "Choose a fixed and a moving image." in placed.sentence.text()
+    again = viewer.add_image(moving.data, name="again", scale=(500, 500), units="um")
+    assert placed.layers.pair == (viewer.layers["fixed"], again)
+    assert len(placed.pairs.complete[0]) == 5
+    fixed = viewer.layers["fixed"]
+    viewer.layers.remove(fixed)
+    new = viewer.add_image(fixed.data, name="new", scale=(0.5, 0.5), units="mm")
+    assert placed.layers.pair == (new, again)
+
+
+def test_the_points_can_be_read_in_a_narrow_panel(placed, viewer, qtbot):
+    placed.window().resizeDocks([placed.parent()], [300], Qt.Orientation.Horizontal)
+    qtbot.wait(50)
+    for box in placed.layers.boxes[2:]:
+        assert box.fontMetrics().horizontalAdvance(box.currentText()) < box.width() - 40
+
+
 def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatch):
     panel = placed
     path = tmp_path / "pairs.csv"
@@ -318,10 +407,10 @@ def test_files_and_doors_to_register(placed, viewer, qtbot, tmp_path, monkeypatc
     assert chosen.inputs(silent)["initial"] is fitted
     params = METHODS["rigid"].parameters(None, {})
     result = SimpleNamespace(method="rigid", params=params, device="cpu")
-    assert f"initial=load_transform({str(tmp_path / 'initial.h5')!r})" in python_script(
-        result, chosen, tmp_path
+    assert f"initial=load_transform({str(tmp_path / 'copy_initial.h5')!r})" in python_script(
+        result, chosen, tmp_path / "copy.py"
     )
-    np.testing.assert_allclose(load_transform(tmp_path / "initial.h5")(PLACES), fitted(PLACES))
+    np.testing.assert_allclose(load_transform(tmp_path / "copy_initial.h5")(PLACES), fitted(PLACES))
 
     panel.to_front()
     panel.buttons["Use as landmarks"].click()
@@ -354,6 +443,7 @@ def test_a_fit_is_kept_as_a_result(placed, viewer, qtbot, tmp_path, kind, smooth
         assert panel.said.text() == "Register is at work; keep the fit when its run has ended."
     (run,) = state.runs
     assert state.current is run and run.result.method == "landmarks"
+    assert register.initial.title == "layer positions"  # the next run starts as before
     assert run.result.params.as_dict() == {"fit": kind, "smoothing": smoothing, "pairs": 5}
     np.testing.assert_allclose(run.result.transform(points), fitted(points), atol=1e-9)
     assert run.result.verdict.outcome == "better"
@@ -365,11 +455,11 @@ def test_a_fit_is_kept_as_a_result(placed, viewer, qtbot, tmp_path, kind, smooth
     apply_panel.apply_last()
     qtbot.waitUntil(lambda: "applied" in viewer.layers[-1].name, timeout=20_000)
     assert not results.buttons["Copy as Python"].isHidden()
-    script = python_script(run.result, run.chosen, tmp_path)
+    script = python_script(run.result, run.chosen, tmp_path / "copy.py")
     assert "method='landmarks'" in script and "initial=load_transform(" in script
-    words = shlex.split(command_line(run.result, run.chosen, tmp_path))
+    words = shlex.split(command_line(run.result, run.chosen, tmp_path / "copy.sh"))
     assert cli.main([*words[1:-1], "cpu"]) == 0
-    again = load_result(tmp_path / "result")
+    again = load_result(tmp_path / "copy_result")
     assert again.params == run.result.params
     np.testing.assert_allclose(again.transform(points), fitted(points), atol=1e-6)
 

@@ -22,9 +22,14 @@ from napari_voxreg import (
     apply,
 )
 from napari_voxreg.core.progress import silent
+from napari_voxreg.gui.apply import job as job_module
+from napari_voxreg.gui.apply.job import ApplyJob
+from napari_voxreg.gui.layers import applied as applied_module
 from napari_voxreg.gui.layers.applied import LayerOptions, applied_layer, take
 from napari_voxreg.gui.layers.snapshots import data_to_world, image_from_layer
+from napari_voxreg.registration import apply as apply_module
 from napari_voxreg.registration import in_slabs
+from napari_voxreg.registration.inverse import inverse_on
 from napari_voxreg.registration.pair_transform import PairTransform
 
 SHAPES = {2: (24, 30), 3: (12, 14, 16)}
@@ -183,6 +188,20 @@ def test_layers_go_where_apply_takes_them(what, kind, d, direction):
     assert layer.name == what and np.array_equal(copy, content(layer))
 
 
+def test_layers_on_one_grid_share_an_inverse(monkeypatch):
+    made: list[tuple[int, ...]] = []
+
+    def counted(transform, fixed, grid, progress):
+        made.append(grid.shape)
+        return inverse_on(transform, fixed, grid, progress)
+
+    monkeypatch.setattr(apply_module, "inverse_on", counted)
+    layers = [take(layer_of(what, 2)) for what in ("image", "rgb", "labels")]
+    job = ApplyJob([], "t", LayerOptions("fixed -> moving"), layers=layers)
+    monkeypatch.setattr(job_module, "open_transform", lambda *args: pair_of("displacement", 2))
+    assert len(job(silent).layers) == 3 and made == [grid_of(2).shape]
+
+
 @pytest.mark.parametrize("what", SPATIAL)
 @pytest.mark.parametrize("direction", ["moving -> fixed", "fixed -> moving"])
 def test_an_affine_may_be_set_instead(what, direction):
@@ -200,6 +219,26 @@ def test_an_affine_may_be_set_instead(what, direction):
         assert new.data is not layer.data and np.array_equal(new.data, layer.data)
     with pytest.raises(ValueError, match=r"^points: Only an affine transform"):
         applied_layer(take(layer_of("points", 2)), pair_of("velocity", 2), options, "t", silent)
+
+
+@pytest.mark.parametrize("what", ["points", "shapes", "vectors", "tracks", "surface"])
+def test_whole_numbers_are_moved_as_fractions_are(what):
+    pair, fractions = pair_of("affine", 2), layer_of(what, 2)
+    data, keywords, kind = fractions.as_layer_data_tuple()
+    whole = (
+        (np.rint(data[0]).astype(int), *data[1:])
+        if what == "surface"
+        else [np.rint(one).astype(int) for one in data]
+        if what == "shapes"
+        else np.rint(data).astype(int)
+    )
+    layer = Layer.create(whole, keywords, kind)
+    new = Layer.create(*applied_layer(take(layer), pair, LayerOptions(), "t", silent)[0])
+    expected = apply(pair, world(layer, vertices(layer).astype(float))).points
+    if what == "shapes":  # the last one keeps its vertices
+        assert np.allclose(world(new, new.data[-1]), expected[-len(new.data[-1]) :], atol=1e-5)
+    else:
+        assert np.allclose(world(new, vertices(new)), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -319,17 +358,28 @@ def test_the_grid_the_pixel_size_and_the_interpolation_are_taken():
     assert image_from_layer(new).grid.same_as(expected.grid)
 
 
-def test_what_cannot_be_applied_is_one_sentence():
-    with pytest.raises(ValueError, match=r"^image: 'image' is 2D and the transform 3D"):
+def test_what_cannot_be_applied_is_one_sentence(monkeypatch):
+    with pytest.raises(ValueError, match=r"^image: The layer is 2D and the transform 3D"):
         applied_layer(take(layer_of("image", 2)), pair_of("affine", 3), LayerOptions(), "t", silent)
     far = layer_of("points", 2)
     far.data = far.data + 500
-    with pytest.raises(ValueError, match=r"^points: None of the 12 points lies inside the field"):
+    with pytest.raises(ValueError, match=r"^points: None of the points lies inside the field"):
         applied_layer(take(far), pair_of("displacement", 2), LayerOptions("fixed -> moving"), "t", silent)
     far.data = np.concatenate([far.data[:3] - 500, far.data])
     notes = applied_layer(
         take(far), pair_of("displacement", 2), LayerOptions("fixed -> moving"), "t", silent
     )[1]
     assert notes == ("12 of 15 points lie outside the field of the transform.",)
+    small = LayerOptions(pixel_size=1e-4)
+    with pytest.raises(ValueError, match=r"^image: The pixel size 0.0001 makes 288000 x 270000 pix"):
+        applied_layer(take(layer_of("image", 2)), pair_of("affine", 2), small, "t", silent)
+
+    def full(*args):
+        raise MemoryError("Unable to allocate 1.31 TiB")
+
+    monkeypatch.setattr(applied_module, "warper", full)
+    with pytest.raises(ValueError, match=r"^rgb: The result needs more memory than there is; give a lar"):
+        applied_layer(take(layer_of("rgb", 2)), pair_of("affine", 2), LayerOptions(), "t", silent)
+    monkeypatch.undo()
     empty = Points(np.empty((0, 2)), units="mm")
     assert len(applied_layer(take(empty), pair_of("affine", 2), LayerOptions(), "t", silent)[0][0]) == 0

@@ -19,7 +19,16 @@ from napari_voxreg.gui.layers.result_layers import Show, result_layers
 from napari_voxreg.gui.layers.snapshots import snapshot
 from napari_voxreg.gui.session.run_layers import add_made
 from napari_voxreg.metrics.similarity import ssim_map
-from napari_voxreg.transforms import Affine, BSpline, Displacement, StationaryVelocity, ThinPlate, chain
+from napari_voxreg.transforms import (
+    Affine,
+    BSpline,
+    Displacement,
+    StationaryVelocity,
+    ThinPlate,
+    chain,
+    displacement_on,
+    without_affine,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 
@@ -180,7 +189,9 @@ def test_arrows_point_where_pixels_are_taken_from(viewer, ndim, result_of):
     fixed, moving = snapshot(fixed_layer, viewer), snapshot(moving_layer, viewer)
     transform = chain(Affine.translation(-fixed.grid().centre), affine(ndim, fixed.grid().centre + 0.5))
     result = result_of(fixed.image(), moving.image(), transform)
-    layer = add(viewer, result_layers(result, fixed, moving, show=Show(warped=False, ssim=False)))[0]
+    layer = add(
+        viewer, result_layers(result, fixed, moving, show=Show(warped=False, ssim=False, affine=True))
+    )[0]
     start = np.array([layer.data_to_world(p) for p in layer.data[:, 0]])
     end = np.array([layer.data_to_world(p) for p in layer.data.sum(axis=1)])
     offset, drawn = transform(start) - start, end - start
@@ -223,6 +234,13 @@ def test_arrows_are_never_longer_than_their_spacing_and_still_pixels_have_none(s
     drawing = arrows(Displacement(field, grid), grid, (0, 0))
     assert 0 < drawing.vectors[:, 0, 1].max() < 100
     assert len(arrows(Affine.identity(2), grid, (0, 0)).vectors) == 0
+    turned = Affine(np.array([[0.8, -0.6, 5.0], [0.6, 0.8, 0.0], [0, 0, 1]]))
+    assert len(arrows(turned, grid, (0, 0), affine=False).vectors) == 0
+    left = arrows(chain(turned, Displacement(field, grid)), grid, (0, 0), affine=False)
+    same = displacement_on(chain(turned, Displacement(field, grid)), grid)
+    length = np.linalg.norm(without_affine(same, grid), axis=-1)
+    at = tuple(left.vectors[:, 0].astype(int).T)
+    np.testing.assert_allclose(left.size, length[at], atol=1e-6)  # the same as the map of the displacement
 
 
 def test_the_deformed_grid_is_a_grid_moved_by_the_transform():

@@ -218,6 +218,28 @@ def test_a_failed_download_is_one_sentence_that_stays(viewer, qtbot, choose, mon
     qtbot.waitUntil(lambda: not opened(viewer), timeout=20_000)
 
 
+def test_a_long_sentence_is_seen_to_its_end(viewer, qtbot, choose, monkeypatch):
+    said = (
+        "CT_2D_head_fixed.mha could not be fetched from InsightSoftwareConsortium/ITKElastix; check the "
+        "connection and try again."
+    )
+
+    def unreachable(*args):
+        time.sleep(0.8)  # the window is there, small, with its bar
+        raise ValueError(said)
+
+    monkeypatch.setattr(sample_data, "fetch", unreachable)
+    window = choose("Brain slices of two people (download, 19 kB)")
+    qtbot.waitUntil(window.sentence.isVisible, timeout=20_000)
+    qtbot.wait(200)
+    sentence = window.sentence
+    assert sentence.height() >= sentence.heightForWidth(sentence.width())
+    assert not sentence.visibleRegion().isEmpty()
+    assert sentence.visibleRegion().boundingRect() == sentence.rect()
+    press(qtbot, window, QDialogButtonBox.StandardButton.Close)
+    qtbot.waitUntil(lambda: not opened(viewer), timeout=20_000)
+
+
 @pytest.mark.alone
 def test_cancel_stops_at_once_and_leaves_nothing(serve, viewer, qtbot, choose, monkeypatch, tmp_path):
     server = serve(pause=0.2)

@@ -80,7 +80,7 @@ def test_every_way_to_compare_two_layers(viewer, qtbot):
     centre = tuple(camera_of(viewer).center)
     drag(viewer, SIDE - 1, 1.5 * SIDE)
     line = look.line
-    assert line == pytest.approx(0.75, abs=0.04)
+    assert line == pytest.approx(0.75, abs=0.04) == row.slider.value() / row.slider.maximum()
     assert share(shown(viewer), 51) == pytest.approx(line, abs=0.03)
     assert tuple(camera_of(viewer).center) == centre and camera_of(viewer).mouse_pan
     drag(viewer, 0.4 * SIDE, 0.6 * SIDE)  # away from the line napari's own mouse works
@@ -92,10 +92,10 @@ def test_every_way_to_compare_two_layers(viewer, qtbot):
     qtbot.waitUntil(lambda: seen.add(share(shown(viewer), 51) > 0.5) or len(seen) == 2, timeout=3000)
 
     row.buttons[SIGNED].click()
-    assert look.mode == SIGNED and len(viewer.layers) == 4
+    assert look.mode == SIGNED and len(viewer.layers) == 4 and viewer.layers.selection.active is warped
     np.testing.assert_allclose(viewer.layers[-1].data[3:5, 2:9], -0.6, atol=1e-6)
     row.buttons[ABSOLUTE].click()
-    assert [layer.visible for layer in viewer.layers[3:]] == [False, True]
+    assert len(viewer.layers) == 4 and viewer.layers.selection.active is warped  # only what is seen is there
     np.testing.assert_allclose(viewer.layers[-1].data[3:5, 2:9], 0.6, atol=1e-6)
 
     row.buttons[ABSOLUTE].click()  # once more: as they are
@@ -122,6 +122,38 @@ def test_volumes_are_compared_in_slices_and_in_space(viewer, qtbot):
     viewer.dims.ndisplay = 2
     look.show(OVERLAY, fixed, warped)
     assert share(shown(viewer), (51, 204, 204)) > 0.9
+
+
+def test_a_volume_shows_its_difference_alone_and_both_signs(viewer, qtbot):
+    viewer.window.resize(560, 300)  # volumes are drawn by the CPU here
+    grey, other = (np.full((8, 20, 20), 0.5, np.float32) for _ in range(2))
+    other[2:4, 4:16, 2:8], other[4:6, 4:16, 12:18] = 0.0, 1.0
+    fixed, warped = (viewer.add_image(data, contrast_limits=(0, 1)) for data in (grey, other))
+    viewer.dims.ndisplay = 3
+    look = Look(viewer, None)
+    ended = []
+    look.ended.connect(lambda: ended.append(look.mode))
+
+    def colours():
+        """The shares of red, blue and grey on the canvas."""
+        qtbot.wait(50)
+        red, green, blue = np.moveaxis(shown(viewer), -1, 0)
+        greyish = (np.abs(red - green) < 12) & (np.abs(green - blue) < 12) & (red > 40)
+        return (red > blue + 60).mean(), (blue > red + 60).mean(), greyish.mean()
+
+    look.show(SIGNED, fixed, warped)
+    red, blue, greyish = colours()
+    assert red > 0.05 and blue > 0.05 and greyish < 0.03  # the numbers of the colour bars
+    look.show(ABSOLUTE, fixed, warped)
+    red, blue, greyish = colours()
+    assert red > 0.05 and greyish < 0.03 and len(viewer.layers) == 3
+    look.show(SIGNED, fixed, warped)
+    viewer.dims.ndisplay = 2  # the slice has one layer with both
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
+    assert tuple(viewer.layers[-1].contrast_limits) == (-1, 1)
+    viewer.layers[-1].visible = False  # by the user: the canvas is not left empty
+    qtbot.waitUntil(lambda: ended == [""], timeout=20_000)
+    assert list(viewer.layers) == [fixed, warped] and colours()[2] > 0.1
 
 
 class Counted:

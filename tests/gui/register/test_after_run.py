@@ -72,16 +72,25 @@ def test_the_first_view_is_the_match_and_other_layers_come_without_a_run(panel, 
     monkeypatch.setattr("napari_voxreg.gui.register.job.register", None)  # no run any more
     check(panel, "arrows")
     check(panel, "magnitude")
-    name = f"1 translation displacement without affine (mm): {pair}"
-    qtbot.waitUntil(
-        lambda: {name, f"1 translation arrows (mm): {pair}"} <= set(names(viewer)), timeout=20_000
-    )
-    assert viewer.layers[name].data.max() == 0  # a translation is all affine
+    name, drawn = (f"1 translation {what} without affine (mm): {pair}" for what in ("displacement", "arrows"))
+    qtbot.waitUntil(lambda: {name, drawn} <= set(names(viewer)), timeout=20_000)
+    assert viewer.layers[name].data.max() == 0 == len(viewer.layers[drawn].data)
+    assert panel.outcome.saved.text().startswith("This motion is all affine")
     panel.show_box.affine.click()
     name = f"1 translation displacement (mm): {pair}"
     qtbot.waitUntil(lambda: name in names(viewer), timeout=20_000)
     assert viewer.layers[name].data.mean() == pytest.approx(np.hypot(1, 1.5), abs=0.1)
-    assert len(viewer.layers) == 5
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=20_000)
+    assert len(viewer.layers[f"1 translation arrows (mm): {pair}"].data) > 100
+    buttons = panel.after.look_row.buttons
+    assert look.mode == "" and not buttons[OVERLAY].isChecked()  # the map is seen, and not the match
+    buttons[OVERLAY].click()
+    assert look.mode == OVERLAY and not names(viewer)[name]
+    assert not panel.show_box.show_choice.magnitude and panel.show_box.show_choice.arrows
+    check(panel, "magnitude")
+    assert look.mode == "" and names(viewer)[name]
+    check(panel, "magnitude")
+    assert look.mode == OVERLAY and not names(viewer)[name]
     check(panel, "arrows")
     assert not names(viewer)[f"1 translation arrows (mm): {pair}"]
     layer = viewer.layers[f"1 translation arrows (mm): {pair}"]
@@ -96,7 +105,8 @@ def test_the_first_view_is_the_match_and_other_layers_come_without_a_run(panel, 
     )
     assert not np.isnan(viewer.layers[warped].data).any() and look.mode == OVERLAY
 
-    panel.after.look_row.buttons[CHECKERBOARD].click()
+    buttons[CHECKERBOARD].click()
+    object.__setattr__(result, "trace", (3.0, 2.0, 1.0))
     panel.after.undo_button.click()
     assert names(viewer) == {"fixed": True, "moving": True} and panel.result is None
     assert panel.outcome.sentence.text() == "" and look.mode == ""
@@ -105,12 +115,17 @@ def test_the_first_view_is_the_match_and_other_layers_come_without_a_run(panel, 
     qtbot.waitUntil(lambda: warped in names(viewer), timeout=20_000)
     assert panel.result is result and names(viewer)["moving"] is False
     assert look.mode == CHECKERBOARD  # which was chosen last
+    curve = panel.bar.curve
+    assert curve.isVisible() and curve.values == [3, 2, 1]
     monkeypatch.undo()
     run(panel, qtbot)
     assert [name for name in names(viewer) if "warped" in name] == [f"2 translation warped: {pair}"]
     panel.after.undo_button.click()
     qtbot.waitUntil(lambda: warped in names(viewer), timeout=20_000)
     assert panel.result is result and panel.outcome.sentence.text().startswith("Better")
+    assert curve.isVisible() and curve.values == [3, 2, 1]
+    panel.after.undo_button.click()
+    assert not curve.isVisible()
 
 
 def test_the_copied_script_gives_the_same_transform(panel, viewer, qtbot, tmp_path, monkeypatch):
@@ -121,7 +136,9 @@ def test_the_copied_script_gives_the_same_transform(panel, viewer, qtbot, tmp_pa
     qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Copied"), timeout=10_000)
     script = path.read_text(encoding="utf-8")
     assert QGuiApplication.clipboard().text() == script
-    assert {file.name for file in tmp_path.iterdir()} == {"register.py", "fixed.npy", "moving.npy"}
+    assert {file.name for file in tmp_path.iterdir()} == {
+        *("register.py", "register_fixed.npy", "register_moving.npy")
+    }
     path.write_text(script + f"result.save({str(tmp_path / 'again')!r})\n")
     subprocess.run([sys.executable, path], check=True, capture_output=True, env=os.environ)
     points = np.random.default_rng(0).uniform(0, 30, (50, 2))

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QMainWindow
 
 from napari_voxreg import METHODS, Affine
 from napari_voxreg.core.params import Params
+from napari_voxreg.gui.background.worker import Report
 from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.register.panel import RegisterWidget
 from napari_voxreg.methods.base import Method, Outcome
@@ -187,5 +188,30 @@ def test_nothing_is_cut_off_in_a_narrow_dock(panel, viewer, qtbot):
     table = panel.table.table
     last = table.visualRect(table.contents.index(len(table.contents.rows) - 1, 0))
     assert last.bottom() <= table.viewport().height()
-    # Method, LNCC and SSIM at least are seen without scrolling.
-    assert table.visualRect(table.contents.index(1, 2)).right() <= table.viewport().width()
+    # Method, LNCC and SSIM at least are seen, no column is cut, and the tooltip has the hidden ones.
+    names = [column.name for column in table.contents.columns]
+    assert names[:6] == ["method", "LNCC", "SSIM", "fold %", "s", "NCC"]
+    shown = [k for k in range(len(names)) if not table.isColumnHidden(k)]
+    assert 3 <= len(shown) < len(names) and shown == list(range(len(shown)))
+    assert table.visualRect(table.contents.index(1, shown[-1])).right() <= table.viewport().width()
+    assert "NMI " in cell(table, 1, 0, Qt.ItemDataRole.ToolTipRole)
+
+    window.resize(1500, 900)
+    window.resizeDocks([panel.parent()], [700], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(lambda: not any(map(table.isColumnHidden, range(len(names)))), timeout=20_000)
+
+
+def test_a_long_stage_is_shown_whole(panel, qtbot):
+    panel.bar.set_running(True, "Comparing…")
+    for text in (
+        "short",
+        "Affine: Better: LNCC 0.006 -> 0.070 where both overlap; SSIM 0.80 -> 0.97; 0 % folded",
+    ):
+        panel.bar.show_report(Report(0.5, text, ()))
+        qtbot.wait(50)
+    stage = panel.bar.stage
+    qtbot.waitUntil(lambda: stage.height() >= stage.heightForWidth(stage.width()), timeout=20_000)
+    assert (
+        "0.006 → 0.070" in stage.text()
+        and stage.heightForWidth(stage.width()) > 2 * stage.fontMetrics().height()
+    )

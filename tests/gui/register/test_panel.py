@@ -134,7 +134,7 @@ def test_the_panel_opens_at_once(viewer):
 def test_the_result_can_be_saved_and_is_an_initial_transform(panel, viewer, qtbot, tmp_path, monkeypatch):
     panel.method.choose("translation")
     run(panel, qtbot)
-    monkeypatch.setattr(actions.QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path / "out"))
+    monkeypatch.setattr(actions.QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "out"), ""))
     panel.after.save_button.click()
     qtbot.waitUntil(lambda: panel.outcome.saved.text().startswith("Saved"), timeout=20_000)
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"transform.h5", "transform.json"}

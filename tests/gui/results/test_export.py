@@ -1,10 +1,13 @@
 """Export in the formats that the dialog offers."""
 
+import shlex
+
 import numpy as np
 import pytest
 
 from napari_voxreg import Affine, Displacement, Grid, load_transform
 from napari_voxreg.gui.session.files import EXPORTS, export
+from napari_voxreg.gui.session.script import shell_line
 from napari_voxreg.io.transforms import OURS, WRITTEN
 from napari_voxreg.transforms import chain
 
@@ -39,3 +42,9 @@ def _images():
 
     pixels = np.random.default_rng(1).random(GRID.shape).astype(np.float32)
     return Image(pixels, GRID, "fixed"), Image(pixels, GRID, "moving")
+
+
+def test_the_command_is_quoted_for_the_shell_of_the_platform():
+    words = ["napari-voxreg", "register", r"C:\My images\a.tif", "b.tif"]
+    assert shell_line(words, "win32") == r'napari-voxreg register "C:\My images\a.tif" b.tif'
+    assert shlex.split(shell_line(words, "linux")) == words

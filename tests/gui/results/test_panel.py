@@ -20,6 +20,7 @@ from napari_voxreg.gui.layers import maps
 from napari_voxreg.gui.layers.readers import read_layers
 from napari_voxreg.gui.layers.result_layers import Show
 from napari_voxreg.gui.layers.snapshots import snapshot
+from napari_voxreg.gui.look.look import OVERLAY
 from napari_voxreg.gui.results import motion
 from napari_voxreg.gui.results.motion import measure
 from napari_voxreg.gui.session import actions, run_layers
@@ -105,10 +106,11 @@ def test_a_row_a_run_whose_layers_come_and_go(panel, viewer, qtbot, add_run):
     assert [layer._type_string for layer in viewer.layers][3:] == ["image"] * 3 + ["points"] + ["vectors"] * 2
     assert all(layer.visible for layer in viewer.layers if layer.name.startswith("2 "))
     assert [bar.title for bar in panel.bars.bars] == [
-        "displacement without affine (mm)", "Jacobian without affine", "SSIM", "arrows (mm)",
+        "displacement without affine (mm)", "Jacobian without affine", "SSIM", "arrows without affine (mm)",
     ]  # fmt: skip
     assert panel.bars.isVisible() and panel.bars.bars[1].low < 1 < panel.bars.bars[1].high
-    viewer.layers["2 known arrows (mm): moving > fixed"].visible = False  # in napari's own list
+    arrows = viewer.layers["2 known arrows without affine (mm): moving > fixed"]
+    arrows.visible = False  # in napari's own list
     assert not panel.show_box.show_choice.arrows and len(panel.bars.bars) == 3
 
     panel.table.select(first)
@@ -157,7 +159,9 @@ def test_files_and_a_narrow_dock(panel, viewer, qtbot, add_run, tmp_path, monkey
     press("Report…", "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") == 2 and "The known" in page and "SimpleITK" in page
-    assert run.result.verdict.sentence.split(";")[0].replace(">", "&gt;") in page
+    assert run.result.verdict.sentence.split(";")[0].replace("->", "→") in page
+    assert "<td>LNCC (decides)</td>" in page and "Fixed image red, moving image cyan" in page
+    assert "60 × 70 pixels of 0.5 × 0.5 mm, origin (0, 0)" in page
     record = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert record["method"] == "known" and record["device"] == "cpu" and record["scores"]["after"]
     (tmp_path / "mine.html").write_text("my page")
@@ -207,6 +211,60 @@ def test_run_again_fills_register(panel, viewer, qtbot, add_run):
     assert (register.pair.fixed.layer, register.pair.moving.layer) == (fixed, moving)
     assert register.method.method == "bspline" and register.method.params() == run.result.params
     assert not register.busy
+
+
+def test_run_again_without_its_images_registers_no_other_pair(panel, viewer, qtbot, add_run):
+    fixed, moving = viewer.layers
+    run = add_run(Affine.translation((1.0, 0.5)))
+    others = [viewer.add_image(texture(k), name=f"day {k}") for k in (5, 6)]
+    register = open_panel(viewer, "Register")
+    register.pair.fixed.choose(others[0])
+    register.pair.moving.choose(others[1])
+    viewer.layers.remove(fixed)
+    viewer.layers.remove(moving)
+    panel.to_front()
+    panel.buttons["Run again…"].click()
+    qtbot.waitUntil(lambda: register.in_front, timeout=20_000)
+    said = register.outcome.sentence.text()
+    assert said == "Open the images 'fixed' and 'moving' to run known again."
+    others[0].name = "day 7"  # whatever else happens to other layers
+    assert register.pair.fixed.layer is None and register.pair.moving.layer is None
+    assert not register.bar.button.isEnabled()
+
+    place = {"scale": (0.5, 0.5), "units": "mm"}
+    again = [viewer.add_image(texture(k), name=name, **place) for k, name in enumerate(("fixed", "moving"))]
+    assert [register.pair.fixed.layer, register.pair.moving.layer] == again
+    viewer.layers.remove(again[1])
+    register.repeat(run)
+    assert register.pair.fixed.layer is again[0] and register.pair.moving.layer is None
+    assert register.outcome.sentence.text().startswith("Open the image 'moving' to run")
+
+
+def test_register_compares_what_results_shows(panel, viewer, qtbot, add_run):
+    fixed = viewer.layers["fixed"]
+    first, second = add_run(Affine.translation((1.0, 0.5))), add_run(bent())
+    after = open_panel(viewer, "Register").after
+    panel.to_front()
+    for run in (second, first):  # its layers are made in the background, and replace those of the other
+        panel.table.select(run)
+        panel.buttons["Show"].click()
+        name = f"{run.number} known warped: moving > fixed"
+        qtbot.waitUntil(lambda name=name: name in names(viewer), timeout=20_000)
+        warped = viewer.layers[name]
+        assert after.look_row.isEnabled() and after.look.layers == (fixed, warped)
+        assert after.look.mode == OVERLAY == after.look_row.mode
+
+    def hidden_and_shown(act):
+        act()
+        assert not warped.visible and not after.look_row.isEnabled() and after.look.mode == ""
+        act()
+        assert warped.visible and after.look_row.isEnabled() and after.look.mode == OVERLAY
+
+    hidden_and_shown(panel.show_box._boxes["warped"].click)
+    viewer.layers.selection.active = warped
+    hidden_and_shown(viewer.layers.toggle_selected_visibility)  # as V does
+    viewer.layers.remove(warped)
+    assert not after.look_row.isEnabled() and after.look.mode == ""
 
 
 def test_strain_curl_and_inverse_error_when_asked(panel, viewer, qtbot, add_run):

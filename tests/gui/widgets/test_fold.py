@@ -44,6 +44,19 @@ def test_it_is_closed_at_first_and_a_click_opens_it_at_once(window, qtbot):
     assert not window.hidden.isVisible()
 
 
+def test_a_long_heading_does_not_widen_its_panel(window, qtbot):
+    title = "Initial transform: affine fit to 5 landmarks of a pair with long names"
+    before = window.minimumSizeHint().width()
+    window.fold.setText(title)
+    button = window.fold.toggleButton()
+    assert window.minimumSizeHint().width() == before and window.fold.text() == title
+    assert button.text().endswith("…") and title.startswith(button.text()[:-1])
+    assert button.fontMetrics().horizontalAdvance(button.text()) < button.width()
+    assert button.toolTip() == f"{title}. Of the method"
+    window.resize(900, 800)
+    assert button.text() == title and button.toolTip() == "Of the method"
+
+
 @pytest.mark.parametrize("key", [Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter])
 def test_tab_reaches_it_and_keys_toggle_it(window, qtbot, key):
     window.first.setFocus()

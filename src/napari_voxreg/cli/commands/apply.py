@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,11 +13,10 @@ from ...io.guards import check_regular
 from ...io.images import WRITTEN, ending_of, read_image
 from ...io.points import ENDINGS, holds_points, points_ending
 from ...io.transforms import source_files
-from ...registration.apply import Background
 from ...registration.apply_files import ApplyOptions, apply_to_file, apply_to_folder
 from ...registration.pair_transform import PairTransform, open_transform
 from ...transforms import INTERPOLATIONS
-from ..options import add_images_of_transform, add_verbose
+from ..options import add_background, add_images_of_transform, add_verbose, background
 from ..terminal import progress_bar
 
 
@@ -53,8 +51,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     )
     add("--interpolation", choices=INTERPOLATIONS, metavar="KIND", help=text)
     add("--labels", action="store_true", help="nearest-neighbour interpolation, for label images")
-    text = "value outside the image: a number, nan, or own for the ground of the image (default 0)"
-    add("--background", default="0", metavar="VALUE", help=text)
+    add_background(parser)
     add_images_of_transform(parser)
     add_verbose(parser)
 
@@ -62,10 +59,11 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Apply the transforms and write what they give."""
     source, output = options.input, options.output
+    if not source.is_dir():
+        check_regular(source)
     folder = source.is_dir() and ending_of(output) not in WRITTEN
     points = holds_points(source)
     if points_ending(source) and not points and not folder:
-        check_regular(source)
         raise ValueError(f"{source.name} holds no points; give a table of points, or an image.")
     if not (folder or points) and ending_of(output) not in WRITTEN:
         raise ValueError(f"{output.name} cannot be written; give a name that ends in {', '.join(WRITTEN)}.")
@@ -84,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
         grid=None if points else _grid(options, pair),
         pixel_size=_pixel_size(options.pixel_size),
         interpolation="nearest" if options.labels else options.interpolation or "linear",
-        background=_background(options.background),
+        background=background(options.background),
     )
     with progress_bar() as progress:
         work = apply_to_folder if folder else apply_to_file
@@ -114,16 +112,3 @@ def _pixel_size(given: list[float] | None) -> float | tuple[float, ...] | None:
     if given is None:
         return None
     return given[0] if len(given) == 1 else tuple(given)
-
-
-def _background(given: str) -> Background:
-    """The value outside an image."""
-    if given == "own":
-        return "own"
-    try:
-        value = float(given)
-    except ValueError as error:
-        raise ValueError(f"The background cannot be {given!r}; give a number, nan, or own.") from error
-    if math.isinf(value):
-        raise ValueError("The background cannot be infinite; give a number, nan, or own.")
-    return value

@@ -11,6 +11,7 @@ from ...core.geometry import Image
 from ...core.progress import Progress, subprogress
 from ...transforms import Affine, Transform
 from ..series.consensus import Edge, consensus
+from ..series.motion import Kind
 from .graph import Agreed, Pair, agreed
 from .unbiased import linear_matrix
 from .work import Work, unreliable
@@ -50,14 +51,11 @@ def _linear(work: Work, progress: Progress) -> dict[Pair, Transform]:
             for end, (transform, notes) in found.items()
             if not unreliable(notes)
         ]
-    kind = "rigid" if method == "rigid" else "affine"
+    kind: Kind = "rigid" if method == "rigid" else "affine"
     counts = np.bincount([number for edge in edges for number in (edge.start, edge.end)], minlength=1)
     matrices = consensus(edges, work.frames.count, int(counts.argmax()), work.frames.grid, kind)
-    return {
-        (a, b): Affine(matrices[b] @ np.linalg.inv(matrices[a]))
-        for a, b in pairs
-        if matrices[a] is not None and matrices[b] is not None
-    }
+    known = {number: matrix for number, matrix in enumerate(matrices) if matrix is not None}
+    return {(a, b): Affine(known[b] @ np.linalg.inv(known[a])) for a, b in pairs if a in known and b in known}
 
 
 def _deformed(work: Work, linear: Mapping[Pair, Transform], progress: Progress) -> dict[Pair, Transform]:

@@ -129,7 +129,13 @@ def register_cohort(
     result = CohortResult(
         first,
         members,
-        {**chosen.as_dict(), "channel": channel, "seed": seed, "threads": count},
+        {
+            **chosen.as_dict(),
+            "onto": None if template is None else template.name,
+            "channel": channel,
+            "seed": seed,
+            "threads": count,
+        },
         mean,
         matrix,
         mean_displacement(transforms, first.grid),

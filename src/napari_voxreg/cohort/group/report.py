@@ -16,7 +16,7 @@ from ...io.files import check_replaceable, replace_file
 from ...registration.notebook import before_and_after, picture
 from ...registration.report import STYLE, beginning, page, values_table
 from ..series.frames import Frames
-from .drawings import draw_errors, draw_matrix
+from .drawings import draw_errors, draw_matrix, errors_between
 from .result import CohortResult, Member
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def write_report(
         values_table(result.software),
     ]
     text = page(TITLE, head, STYLE + WIDE, "".join(parts))
-    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8"))
+    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8", newline=""))
     progress(1.0, "the report is written")
     return path
 
@@ -91,10 +91,13 @@ def check_report(path: Path) -> None:
 
 
 def _template_words(result: CohortResult) -> str:
+    if result.options["onto"] is not None:
+        return result.options["onto"] or "a given template"
     return {
         "group": "the unbiased mean of the group",
         "best": "the image that resembles the others most",
         "mean of the best": "the mean of the best images",
+        "all pairs": "the image from which all are reached best",
     }.get(str(result.options["template"]), result.template.name or "one image")
 
 
@@ -115,9 +118,9 @@ def _gallery(result: CohortResult, images: Frames, progress: Progress) -> str:
     order = [k for _, k in sorted(judged, reverse=True)]
     best = order[: min(SHOWN, -(-len(order) // 2))]
     worst = order[len(best) :][::-1][:SHOWN]
-    parts = []
+    parts: list[str] = []
     for title, numbers in (("Best", best), ("Worst", worst)):
-        cells = []
+        cells: list[str] = []
         for k in numbers:
             member = result.members[k]
             progress((len(parts) * SHOWN + len(cells)) / (2 * SHOWN), f"drawing {member.name}")
@@ -152,20 +155,22 @@ def _members(result: CohortResult) -> str:
 
 
 def _errors(result: CohortResult) -> str:
-    """Matrix and histogram of the dissimilarities, where they are known."""
-    if result.dissimilarities is None:
+    """Matrix and histogram of the errors between the images, where they are known."""
+    found = errors_between(result)
+    if found is None:
         return ""
+    matrix, row, words = found
     from matplotlib.figure import Figure
 
     figure = Figure((9, 4), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1))
-    figure.colorbar(draw_matrix(left, result.dissimilarities, "#d9593d"), ax=left)
-    draw_errors(right, result.dissimilarities, "#2a6f97", "#d9593d")
+    figure.colorbar(draw_matrix(left, matrix, row, "#d9593d"), ax=left)
+    draw_errors(right, matrix, row, "#2a6f97", "#d9593d")
     left.set_title("error between every two images", fontsize=9)
     right.set_title("pairs by their error", fontsize=9)
+    best = html.escape(result.members[row].name)
     text = (
-        "1 - correlation of every two images after a rigid motion, on small copies. The image that resembles "
-        "the others most is marked; the line is at its median."
+        f"An error is {words}. {best}, number {row}, agrees best with the others; the line is at its median."
     )
     return f"<h2>Errors between the images</h2><p>{text}</p>{_inside(figure)}"
 

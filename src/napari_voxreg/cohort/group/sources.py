@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,8 +50,11 @@ def cohort_frames(images: Series | Frames, pattern: str | None = None) -> Frames
             )
     if not ordered:
         parts = tuple(sorted(parts, key=_by_visit))
-    frames = frames_of([one.source for one in parts if isinstance(one.source, Path)])
-    return replace(frames, parts=parts)
+    chosen = [one.source for one in parts if isinstance(one.source, Path)]
+    counts = Counter(path.name for path in chosen)
+    # In different folders files may have the same name.
+    names = tuple(p.name if counts[p.name] == 1 else f"{p.parent.name}/{p.name}" for p in chosen)
+    return replace(frames_of(chosen), names=names, parts=parts)
 
 
 def _paths(images: Series) -> tuple[list[Path], bool]:
@@ -83,7 +86,7 @@ def _listed(path: Path) -> list[Path]:
     return [path.parent / line for line in lines]
 
 
-def _by_visit(parts: NameParts) -> Sequence[object]:
+def _by_visit(parts: NameParts) -> tuple[list[tuple[int, int, str]], ...]:
     """A key by patient, side and date, then by name."""
     source = parts.source
     name = source.name if isinstance(source, (Path, Image)) else ""

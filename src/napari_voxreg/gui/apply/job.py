@@ -14,6 +14,8 @@ from ...registration.result import Result
 from ..layers.applied import LayerOptions, TakenLayer, applied_layer
 from ..layers.placement import LayerData
 
+MOST = 6  # layers that are named in one sentence
+
 
 @dataclass(frozen=True)
 class Done:
@@ -86,20 +88,22 @@ class ApplyJob:
             return Done((), (*written, *said_of_transform))
         done: list[LayerData] = []
         notes: dict[str, list[str]] = {}
-        failures: list[str] = []
+        failures: dict[str, list[str]] = {}
         for k, taken in enumerate(self.layers):
             part = subprogress(progress, k / len(self.layers), (k + 1) / len(self.layers))
             try:
                 layer, said = applied_layer(taken, pair, options, self.title, part)
             except ValueError as error:
-                failures.append(str(error))
+                reason = str(error).removeprefix(f"{taken.name}: ")
+                failures.setdefault(reason, []).append(taken.name)
                 continue
             done.append(layer)
             for note in said:
                 notes.setdefault(note, []).append(taken.name)
+        left_out = [f"{_listed(names)}: {reason}" for reason, names in failures.items()]
         if not done:
-            raise ValueError(failures[0])
-        left_out = (f"Left out {failure}" for failure in failures)
+            raise ValueError(" ".join(left_out))
+        left_out = [f"Left out {line}" for line in left_out]
         return Done(tuple(done), (*said_of_transform, *left_out, *self._named(notes)))
 
     def _named(self, notes: Mapping[str, Sequence[str]]) -> list[str]:
@@ -107,10 +111,20 @@ class ApplyJob:
         alike = len(notes) == 1 or len({tuple(names) for names in notes.values()}) == 1
         if alike:
             return list(notes)
-        return [f"{', '.join(names)}: {note}" for note, names in notes.items()]
+        return [f"{_listed(names)}: {note}" for note, names in notes.items()]
 
     def _grid_of(self, taken: TakenLayer, pair: PairTransform) -> Grid:
-        return taken.grid(taken.spatial(pair.transform.ndim))
+        try:
+            return taken.grid(taken.spatial(pair.transform.ndim))
+        except ValueError as error:
+            raise ValueError(f"{taken.name}: {error}") from error
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of layers in a sentence, the first ones of many."""
+    if len(names) <= MOST:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST])} and {len(names) - MOST} more"
 
 
 def _for_files(options: LayerOptions) -> ApplyOptions:

@@ -9,7 +9,6 @@ from typing import Any
 import napari.viewer
 from napari.layers import Layer
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.progress import Cancelled
 from ...io.transforms import check_transform
@@ -168,15 +167,8 @@ class ApplyWidget(Docked):
         self.said = Sentence()
         self._activity = Activity(self, self.bar.bar, self.cancel)
         self.said.hide()
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
         boxes = (self.transforms, self.foreign_fold, self.targets, self.options)
-        for widget in (*boxes, self.bar, self.said):
-            layout.addWidget(widget)
-        layout.addStretch()
-        self._fill(content)
+        self._fill(*boxes, self.bar, self.said)
         self.setAcceptDrops(True)
         CanvasDrops(self, self.take_files, is_transform)
         self.transforms.changed.connect(self._ask)

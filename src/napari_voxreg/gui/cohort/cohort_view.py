@@ -14,9 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...cohort.group import CohortResult
-from ...cohort.group.drawings import best_row
-from ...core.geometry import Array
+from ...cohort.group.drawings import errors_between
 from ..look.look import Look
 from ..look.row import LookRow
 from ..widgets.fold import Fold
@@ -69,9 +67,7 @@ class CohortView(QWidget):
         inside.addWidget(self.about)
         inside.addWidget(self.matrix)
         inside.addWidget(self.errors)
-        self.resemblance = Fold(
-            "Errors between the images", plots, "How little every two images resemble each other"
-        )
+        self.resemblance = Fold("Errors between the images", plots, "How well every two images agree")
         self.csv_button = QPushButton("Save CSV…")
         self.csv_button.setToolTip("Save the table with all columns")
         self.csv_button.clicked.connect(self.csv_asked)
@@ -103,18 +99,13 @@ class CohortView(QWidget):
         self.done = done
         self.table.end(done.result.members)
         self._buttons.show()
-        self.resemblance.setVisible(done.result.dissimilarities is not None)
-        if done.result.dissimilarities is not None:
-            self.about.setText(_about(done.result.dissimilarities, done.result))
+        found = errors_between(done.result)
+        self.resemblance.setVisible(found is not None)
+        if found is not None:
+            matrix, row, words = found
+            self.about.setText(
+                f"{words[0].upper()}{words[1:]}: {np.nanmin(matrix):.2g} (dark) to {np.nanmax(matrix):.2g} "
+                f"(bright). {done.result.members[row].name}, number {row}, agrees best with the others."
+            )
             self.matrix.show_result(done.result)
             self.errors.show_result(done.result)
-
-
-def _about(matrix: Array, result: CohortResult) -> str:
-    """The limits of the matrix in words, and the image that resembles the others most."""
-    others = matrix[~np.eye(len(matrix), dtype=bool)]
-    best = best_row(matrix)
-    return (
-        f"1 - correlation, from {np.nanmin(others):.2g} (dark) to {np.nanmax(others):.2g} (bright). "
-        f"{result.members[best].name} (number {best}) resembles the others most."
-    )

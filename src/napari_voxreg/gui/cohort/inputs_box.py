@@ -16,6 +16,7 @@ from ...cohort.series import Frames
 from ...core.progress import Progress
 from ...io.pairs.values import plural
 from ..background.worker import Runner
+from ..layers.snapshots import CHANNELS
 from ..widgets.combo_box import SLIM, Choice, heading
 from ..widgets.layers.layer_box import LayerBox
 from ..widgets.layers.layer_list import LayerList
@@ -207,8 +208,8 @@ class InputsBox(QWidget):
             for axis, title in axes_of(layer).items():
                 self.axis.addItem(title, axis)
             again = self.axis.findData(chosen)
-            self.axis.setCurrentIndex(max(again, 0) if again >= 0 else self.axis.findData(first_axis(layer)))
-        self.changed.emit()
+            self.axis.setCurrentIndex(again if again >= 0 else self.axis.findData(first_axis(layer)))
+        self.search()
 
     # Rows -----------------------------------------------------------------------------------------------
 
@@ -244,6 +245,7 @@ class InputsBox(QWidget):
         self._count, self._failure = 0, ""
         self._runner.cancel()
         self.sentence.say("", "quiet")
+        self._say_channel()
         layers = self.place.currentText() in (ONE, SEVERAL)
         if not layers and (self.place.currentText() != FILES or self.path.path is not None):
             files = self._files()
@@ -259,6 +261,16 @@ class InputsBox(QWidget):
                 warned=lambda text: None,
             )
         self.changed.emit()
+
+    def _say_channel(self) -> None:
+        """Say which channel of a layer drives, where it has several along an axis."""
+        layer = self.layer.layer
+        if self.place.currentText() != ONE or layer is None:
+            return
+        if any(str(label).strip().lower() in CHANNELS for label in layer.axis_labels):
+            text = "The channel of the slider drives; all are aligned."
+            self.sentence.say(text, "quiet")
+            self.sentence.setToolTip("")
 
     def _found(self, frames: Frames) -> None:
         self._count = frames.count

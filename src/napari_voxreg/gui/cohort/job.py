@@ -22,6 +22,7 @@ from ...core.params import Params
 from ...core.progress import Progress, subprogress
 from ...images.preprocess import driving_channel
 from ...io.files import check_outputs
+from ...io.images import read_image
 from ...transforms import warp
 from ..layers.placement import LayerData
 from ..layers.readers import image_layers
@@ -29,6 +30,7 @@ from .sources import Source
 
 CURVES = "motion.png"
 FOUND = 0.9  # of the time until all is registered
+MADE = ("group", "mean of the best")  # templates that are the mean of the aligned images
 ROLE = "voxreg cohort"  # of a layer's metadata: what it shows
 
 
@@ -112,12 +114,15 @@ class CohortDone:
     channel : int, str or None
     folder : Path
         With the record and the report.
+    layers : list of LayerData
+        Template and mean, and all channels of all images where they were asked for.
     """
 
     result: CohortResult
     frames: Frames
     channel: int | str | None
     folder: Path
+    layers: list[LayerData]
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ class CohortJob:
     ----------
     source : Source
     options : CohortOptions
+    onto : Path or None
+        A template of the user's own.
     channel : int, str or None
     where : str
         As `register_cohort` takes `scheduler`.
@@ -136,17 +143,21 @@ class CohortJob:
         For transforms, table and report.
     images : bool
         Whether the aligned images are written there, too.
+    merge : bool
+        Whether the channels of all images are merged into one.
     arrived : callable
         Called with the number and the row of an image: once they are known, and as in `register_cohort`.
     """
 
     source: Source
     options: CohortOptions
+    onto: Path | None
     channel: int | str | None
     where: str
     device: str
     folder: Path
     images: bool
+    merge: bool
     arrived: Callable[[tuple[int, Member]], None]
 
     def __call__(self, progress: Progress) -> CohortDone:
@@ -159,6 +170,7 @@ class CohortJob:
         result = register_cohort(
             frames,
             options=self.options,
+            template=None if self.onto is None else read_image(self.onto),
             channel=self.channel,
             folder=self.folder,
             scheduler=self.where,
@@ -169,19 +181,38 @@ class CohortJob:
         result.save(self.folder)
         if self.images:
             result.save_images(frames, self.folder, subprogress(progress, FOUND, 1.0))
-        return CohortDone(result, frames, self.channel, self.folder)
+        layers = template_layers(result)
+        if self.merge:
+            if self.images:
+                result.save_merged(frames, self.folder)
+            layers = [*merged_layers(result, frames), *layers]
+        return CohortDone(result, frames, self.channel, self.folder, layers)
 
 
 def template_layers(result: CohortResult) -> list[LayerData]:
     """The template, and the mean of the aligned images below it where that is another image."""
     images = [("template", result.template)]
-    if result.options["template"] in ("best", "image"):
+    if result.options["onto"] is not None or result.options["template"] not in MADE:
         images.insert(0, ("mean", result.mean))
     return [
         layer
         for name, image in images
         for layer in image_layers(
             replace(image, name=f"cohort {name}"), metadata={ROLE: name}, visible=name == "template"
+        )
+    ]
+
+
+def merged_layers(result: CohortResult, frames: Frames) -> list[LayerData]:
+    """All channels of all images, hidden, each named by its image."""
+    image = result.merged(frames)
+    return [
+        layer
+        for number, name, channel in result.channels(frames)[1:]
+        for layer in image_layers(
+            Image(image.data[..., int(number)], image.grid, f"{name} channel {channel}"),
+            metadata={ROLE: "channel"},
+            visible=False,
         )
     ]
 

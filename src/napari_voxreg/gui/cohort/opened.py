@@ -8,7 +8,7 @@ from napari.layers import Layer
 from ..layers.placement import LayerData
 from ..look.look import Look
 from ..session.state import SessionState
-from .job import ROLE, CohortDone, template_layers
+from .job import CohortDone
 
 
 class Opened:
@@ -33,10 +33,10 @@ class Opened:
         self._look.clear()
         self._template = self._image = None
 
-    def add_template(self, done: CohortDone) -> None:
-        """Show the template of a run, and the mean where that is another image."""
-        layers = [self._viewer.add_layer(Layer.create(*one)) for one in template_layers(done.result)]
-        self._template = next(layer for layer in layers if layer.metadata[ROLE] == "template")
+    def add_template(self, data: list[LayerData]) -> None:
+        """Show the template of a run, the last of its layers, and those below it."""
+        layers = [self._viewer.add_layer(Layer.create(*one)) for one in data]
+        self._template = layers[-1]
 
     def show(self, done: CohortDone, data: list[LayerData], aligned: bool) -> None:
         """Show an image in place of the one before; an aligned one is compared with the template."""
@@ -45,7 +45,7 @@ class Opened:
         if self._image is not None and self._image in layers:
             layers.remove(self._image)
         if self._template is None or self._template not in layers:
-            self.add_template(done)
+            self.add_template(done.layers[-1:])
         (self._image,) = (self._viewer.add_layer(Layer.create(*one)) for one in data)
         if aligned:
             self.compare(self._state.look)

@@ -14,6 +14,7 @@ from ..widgets.combo_box import heading, tame
 from ..widgets.fold import Fold
 from ..widgets.method_box import MethodBox
 from ..widgets.parameters.form import ParamsForm
+from ..widgets.source_box import PathLine
 
 
 class OptionsBox(QWidget):
@@ -25,7 +26,7 @@ class OptionsBox(QWidget):
         `SeriesOptions` and `CohortOptions`.
     run_method, method : QCheckBox, MethodBox
         A method on each frame of a series.
-    channel, where : QLineEdit, QComboBox
+    channel, where, merge, onto : QLineEdit, QComboBox, QCheckBox, PathLine
 
     Signals
     -------
@@ -52,10 +53,17 @@ class OptionsBox(QWidget):
         self.where.setEditable(True)
         self.where.addItems([SERIAL, PROCESSES])
         tame(self.where)
+        self.onto = PathLine("Own template", "instead of the one above", "Images (*)")
+        self.merge = QCheckBox("One image with all channels, too")
+        self.merge.setToolTip(
+            "All channels of all aligned images as layers, and in the folder as one image: rounds of staining"
+        )
         self._more = QWidget()
         form = self._form = QFormLayout(self._more)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        tip = "A template of your own, such as an atlas, instead of one of the images or their mean"
+        form.addRow(heading("Onto", self.onto, tip), self.onto)
         tip = "Which channel is registered: a number from 0, or luminance; the result is for all of them"
         form.addRow(heading("Channel", self.channel, tip), self.channel)
         tip = (
@@ -63,10 +71,12 @@ class OptionsBox(QWidget):
             "Dask scheduler, such as tcp://host:8786"
         )
         form.addRow(heading("Run on", self.where, tip), self.where)
+        form.addRow(self.merge)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        more = Fold("Channel and computers", self._more, "The channel that drives, and where it runs")
-        for widget in (self.series, self.group, self.run_method, self.method, more):
+        tip = "A template of your own, the channel that drives, and where it runs"
+        self.more = Fold("More options", self._more, tip)
+        for widget in (self.series, self.group, self.run_method, self.method, self.more):
             layout.addWidget(widget)
         self.run_method.toggled.connect(self._alter)
         for box in (self.series, self.group, self.method):
@@ -107,6 +117,8 @@ class OptionsBox(QWidget):
             "method": self.method.kept(),
             "channel": self.channel.text(),
             "where": self.where.currentText(),
+            "onto": self.onto.line.text(),
+            "merge": self.merge.isChecked(),
         }
 
     def restore(self, kept: dict[str, Any]) -> None:
@@ -117,6 +129,8 @@ class OptionsBox(QWidget):
         self.method.restore(kept["method"])
         self.channel.setText(kept["channel"])
         self.where.setCurrentText(kept["where"])
+        self.onto.choose(kept["onto"])
+        self.merge.setChecked(kept["merge"])
         self._alter()
 
     def _alter(self) -> None:
@@ -129,8 +143,12 @@ class OptionsBox(QWidget):
         template = self.group.values()["template"]
         self.group.show_row("image", template == "image")
         self.group.show_row("best", template == "mean of the best")
+        self.group.show_row("neighbours", template == "all pairs")
+        self.group.show_row("rounds", template in ("group", "mean of the best"))
         self.series.show_row("frame", self.series.values()["reference"] != "mean")
-        for widget in (self.where, self._form.labelForField(self.where)):
+        of_cohort = [self.onto, self.where]
+        labels = [self._form.labelForField(box) for box in of_cohort]
+        for widget in (*of_cohort, *labels, self.merge):
             if widget is not None:
                 widget.setVisible(cohort)
         self.changed.emit()

@@ -14,7 +14,7 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QSizePolicy
 
 from ...cohort.files import write_csv
 from ...cohort.group.report import REPORT
@@ -90,6 +90,7 @@ class CohortWidget(Docked):
         self._runner, self._opener, self._saver = Runner(), Runner(), Runner()
         self._scratch: Path | None = None
         self._source: Source | None = None
+        self._moving: Layer | None = None
         self._watch = LayerWatch(viewer, self._offer)
         self._guard = CloseGuard(self, lambda: self.busy, QUESTION)
         self._build()
@@ -185,19 +186,10 @@ class CohortWidget(Docked):
         keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         tip = "Folder for transforms, aligned images, table and report; a run that was stopped goes on there"
         keep.addRow(heading("Save in", self.folder, tip), self.folder)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.inputs)
-        layout.addWidget(self.options)
-        layout.addLayout(keep)
-        for widget in (self.bar, self.said, self.series, self.cohort, self.notes):
-            layout.addWidget(widget)
-        layout.addStretch()
+        shown = (self.bar, self.said, self.series, self.cohort, self.notes)
+        self._fill(self.inputs, self.options, keep, *shown)
         for widget in (self.said, self.notes):
             widget.hide()
-        self._fill(content)
         self.inputs.changed.connect(self._refresh)
         self.bar.pressed.connect(self.run)
         self.bar.cancelled.connect(self.cancel)
@@ -230,6 +222,7 @@ class CohortWidget(Docked):
         if options.run_method.isChecked():
             method = (options.method.method, options.method.params(), options.method.device)
         self._source = self.inputs.source()
+        self._moving = self.inputs.layer.layer if isinstance(self._source, OneLayer) else None
         return SeriesJob(self._source, options.series_options(), method, options.driving, self.folder.path)
 
     def _cohort_job(self) -> CohortJob:
@@ -240,11 +233,13 @@ class CohortWidget(Docked):
         return CohortJob(
             self._source,
             options.cohort_options(),
+            options.onto.path,
             options.driving,
             options.where.currentText().strip(),
             preferences().device,
             self._temporary() if kept is None else kept,
             kept is not None,
+            options.merge.isChecked(),
             arrived,
         )
 
@@ -264,14 +259,14 @@ class CohortWidget(Docked):
             self.cohort.show_done(done)
             outcomes = {row.verdict.outcome for row in done.result.members if row.verdict is not None}
             self.said.say(done.result.sentence, "better" if outcomes == {"better"} else "quiet")
-            self.layers.add_template(done)
+            self.layers.add_template(done.layers)
         else:
             self.series.show_done(done)
             self.said.say(done.result.sentence, "quiet")
             for one in done.layers:
                 self._viewer.add_layer(Layer.create(*one))
-            if isinstance(self._source, OneLayer) and self.inputs.layer.layer is not None:
-                self.inputs.layer.layer.visible = False
+            if self._moving is not None and self._moving in self._viewer.layers:
+                self._moving.visible = False  # the aligned one is shown in its place
         self._note(done.result.notes)
         self.finished.emit(done)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...cohort.group import CohortResult
-from ...cohort.group.drawings import draw_errors, draw_matrix
+from ...cohort.group.drawings import draw_errors, draw_matrix, errors_between
 from ...cohort.series import SeriesResult
 from ...figures import SCREEN, draw_motion
-from ..widgets.plot import Plot
+from ..widgets.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +62,8 @@ class MatrixPlot(Plot):
         self._result: CohortResult | None = None
         self.setAccessibleName("Errors between the images")
         self.setToolTip(
-            "Row by row, how little each image resembles each other one after a rigid motion (1 - "
-            "correlation): dark is alike. The template's row is marked"
+            "Row by row, the error of each image with each other one: dark is small. The image that agrees "
+            "best with the others is marked"
         )
 
     def show_result(self, result: CohortResult) -> None:
@@ -72,9 +72,9 @@ class MatrixPlot(Plot):
         self.refresh()
 
     def _draw_result(self, axes: Axes) -> None:
-        if self._result is None or self._result.dissimilarities is None:
-            return
-        draw_matrix(axes, self._result.dissimilarities, SCREEN.alone)
+        found = None if self._result is None else errors_between(self._result)
+        if found is not None:
+            draw_matrix(axes, *found[:2], SCREEN.alone)
 
 
 class ErrorsPlot(Plot):
@@ -85,7 +85,7 @@ class ErrorsPlot(Plot):
         self._result: CohortResult | None = None
         self.setAccessibleName("Histogram of the errors")
         self.setToolTip(
-            "Pairs of images by their error, 1 - correlation; the line is at the best image's median"
+            "Pairs of images by their error; the line is at the median of the image that agrees best"
         )
 
     def show_result(self, result: CohortResult) -> None:
@@ -95,6 +95,6 @@ class ErrorsPlot(Plot):
 
     def _draw_result(self, axes: Axes) -> None:
         axes.set_yticks([])
-        if self._result is None or self._result.dissimilarities is None:
-            return
-        draw_errors(axes, self._result.dissimilarities, SCREEN.after, SCREEN.alone)
+        found = None if self._result is None else errors_between(self._result)
+        if found is not None:
+            draw_errors(axes, *found[:2], SCREEN.after, SCREEN.alone)

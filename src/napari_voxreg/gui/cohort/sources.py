@@ -210,4 +210,5 @@ def first_axis(layer: ImageLayer) -> int | None:
     """Where frames are sought first: time, else the first axis; None where there are none."""
     found = list(axes_of(layer))
     times = [k for k in found if str(layer.axis_labels[k]).strip().lower() in TIMES]
-    return (times or found or [None])[0] if layer.ndim > FEW else None
+    chosen = times or found
+    return chosen[0] if chosen and layer.ndim > FEW else None

@@ -48,6 +48,8 @@ class CursorFollower(QObject):
         window.statusBar().addPermanentWidget(self.label, 1)
         self.label.hide()
         viewer.cursor.events.position.connect(self._follow)
+        viewer.layers.events.removed.connect(self._follow)
+        self._state.changed.connect(self._follow)  # another run does something else there
 
     @property
     def window(self) -> QMainWindow:

@@ -11,7 +11,8 @@ from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ..layers.snapshots import like_layer
+from ..layers.placement import stays_in_slices
+from ..layers.snapshots import data_to_world, like_layer
 from ..session.state import Run
 from .place import Place
 
@@ -20,6 +21,8 @@ COLOUR = "#ffd733"
 
 class SecondCanvas(QWidget):
     """Shows a run's moving layer as it lies, and where the fixed image's place under the cursor is in it.
+
+    A layer that is rotated out of its slices is shown along its own axes: napari cannot slice it obliquely.
 
     Parameters
     ----------
@@ -42,14 +45,15 @@ class SecondCanvas(QWidget):
         self.run = run
         self._axes = run.chosen.moving.spatial[-2:]
         self.model = ViewerModel()
-        self.model.add_layer(_copy(layer))
+        placed = _placed(layer, self.model)
+        self.model.add_layer(_copy(layer, placed))
         self.cross = Vectors(
             np.zeros((0, 2, layer.ndim)),
             name="place under the cursor",
             vector_style="line",
             edge_color=COLOUR,
             edge_width=_thickness(self._size()),
-            **like_layer(layer),
+            **placed,
         )
         self.model.add_layer(self.cross)
         self.qt_viewer = QtViewer(self.model)
@@ -99,10 +103,21 @@ class SecondCanvas(QWidget):
         return tuple(int(n) for n in shape)
 
 
-def _copy(layer: Layer) -> Layer:
-    """A layer that shares the pixels of another one and looks like it."""
+def _copy(layer: Layer, placed: dict[str, Any]) -> Layer:
+    """A layer that shares the pixels of another one and looks like it, in another place."""
     data, keywords, kind = layer.as_layer_data_tuple()
-    return Layer.create(data, {**keywords, "visible": True, "metadata": {}}, kind)
+    return Layer.create(data, {**keywords, **placed, "visible": True, "metadata": {}}, kind)
+
+
+def _placed(layer: Layer, model: ViewerModel) -> dict[str, Any]:
+    """Keyword arguments that place a layer as it lies, or along its own axes if slices cannot show that."""
+    matrix, n = data_to_world(layer), layer.ndim
+    as_it_lies = like_layer(layer)
+    if stays_in_slices(matrix, model):
+        return as_it_lies
+    straight = {"translate": np.zeros(n), "rotate": np.eye(n), "shear": np.zeros(n * (n - 1) // 2)}
+    scale = np.linalg.norm(matrix[:-1, :-1], axis=0)
+    return {**as_it_lies, **straight, "scale": scale, "affine": np.eye(n + 1)}
 
 
 def _thickness(shape: tuple[int, ...]) -> float:

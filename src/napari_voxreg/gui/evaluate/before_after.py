@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 
 from ...evaluation import Row
 from ...figures import SCREEN, by_score, draw_before_after
-from ..widgets.plot import Plot
+from ..widgets.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

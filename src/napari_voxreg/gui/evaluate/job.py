@@ -53,6 +53,16 @@ class EvaluateJob:
         )
 
 
+def files_of(pairs: Sequence[Pair]) -> tuple[list[Path], bool]:
+    """The image files of pairs, each once; and whether all have the same fixed image, which is the first."""
+    fixed = list(dict.fromkeys(pair.fixed for pair in pairs if isinstance(pair.fixed, Path)))
+    moving = dict.fromkeys(pair.moving for pair in pairs if isinstance(pair.moving, Path))
+    if len(fixed) == 1:
+        return list(dict.fromkeys([*fixed, *moving])), True
+    both = [one for pair in pairs for one in (pair.fixed, pair.moving) if isinstance(one, Path)]
+    return list(dict.fromkeys(both)), False
+
+
 def opened(row: Row) -> tuple[Result, list[LayerData]]:
     """A row's result, and the layers of its pair."""
     pair, result = open_row(row)
@@ -71,7 +81,7 @@ def save(rows: Sequence[Row], folder: Path) -> Path:
     """Write the summary, before and after of every pair, the best and the worst into a folder."""
     check_replaceable(folder / "summary.md", TITLE)
     page = markdown(summaries(rows))
-    replace_file(folder / "summary.md", partial(Path.write_text, data=page, encoding="utf-8"))
+    replace_file(folder / "summary.md", partial(Path.write_text, data=page, encoding="utf-8", newline=""))
     figures.save(figures.before_after(rows), folder / "before-after.png")
     figures.save(figures.gallery(rows), folder / "gallery.png")
     return folder

@@ -14,14 +14,13 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -35,16 +34,18 @@ from ...registration.result import Result
 from ..background import child_process
 from ..background.activity import Activity
 from ..background.worker import Report, Runner
+from ..doors import register_files
 from ..layers.placement import LayerData
 from ..layers.result_layers import result_layers
 from ..layers.snapshots import snapshot
 from ..widgets.combo_box import heading
 from ..widgets.dock_panel import Docked
+from ..widgets.folder_dialog import new_folder
 from ..widgets.method_box import MethodBox
 from ..widgets.sentence import BUTTON, Sentence
 from ..widgets.source_box import PathLine, SourceBox
 from .before_after import BeforeAfter
-from .job import EvaluateJob, in_short, opened, save, save_fields
+from .job import EvaluateJob, files_of, in_short, opened, save, save_fields
 from .table import EvaluateTable
 
 
@@ -127,6 +128,14 @@ class EvaluateWidget(Docked):
         self.stage.show()
         self._start(self._opener, lambda progress: opened(row), partial(self._show_pair, row))
 
+    def register_all(self) -> None:
+        """Show the Cohort panel with the images of the chosen pairs; one that all share is its template."""
+        files, shared = files_of(self.source.chosen)
+        if len(files) < 2:
+            self._fail(ValueError("The images of these pairs are no files; write them as files for Cohort."))
+            return
+        register_files(self._viewer, files, 0 if shared else None)
+
     def use_weights(self, method: str, weights: Path, pairs: Path) -> None:
         """Choose weights, as they predict without refinement, and the validation pairs of a source."""
         self.method.choose(method, "fast", weights=weights)
@@ -170,6 +179,11 @@ class EvaluateWidget(Docked):
         self.fields_button.setToolTip(
             "Save each pair's displacement (.npy, .flo), a flow picture and a list of matches"
         )
+        self.cohort_button = QPushButton("Register all in Cohort…")
+        self.cohort_button.setToolTip(
+            "Bring the images of these pairs onto one template and write them, in the Cohort panel: Evaluate "
+            "only measures"
+        )
         self._running = QWidget()
         running = QHBoxLayout(self._running)
         running.setContentsMargins(0, 0, 0, 0)
@@ -180,27 +194,16 @@ class EvaluateWidget(Docked):
         keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         tip = "Folder for the table and the transforms; pairs already in its table are not run again"
         keep.addRow(heading("Save in", self.folder, tip), self.folder)
-        below = QHBoxLayout()
-        below.addWidget(self.save_button)
-        below.addWidget(self.fields_button)
-        below.addStretch()
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.source)
-        layout.addWidget(self.method)
-        layout.addLayout(keep)
-        for widget in (self.button, self.why, self._running, self.stage, self.summary, self.plot, self.table):
-            layout.addWidget(widget)
-        layout.addLayout(below)
-        layout.addWidget(self.notes)
-        layout.addStretch()
+        below = QGridLayout()
+        below.addWidget(self.save_button, 0, 0)
+        below.addWidget(self.fields_button, 0, 1)
+        below.addWidget(self.cohort_button, 1, 0, 1, 2)
+        shown = (self.button, self.why, self._running, self.stage, self.summary, self.plot, self.table)
+        self._fill(self.source, self.method, keep, *shown, below, self.notes)
         for widget in (self._running, self.stage, self.summary, self.plot, self.notes):
             widget.hide()
-        for button in (self.save_button, self.fields_button):
+        for button in (self.save_button, self.fields_button, self.cohort_button):
             button.hide()
-        self._fill(content)
         self.source.changed.connect(self._refresh)
         self.method.method_box.currentIndexChanged.connect(self._load_ahead)
         self.button.clicked.connect(self.run)
@@ -209,6 +212,7 @@ class EvaluateWidget(Docked):
         self.table.picked.connect(self.open)
         self.plot.picked.connect(self.open)
         self.save_button.clicked.connect(lambda: self._choose_folder("figures", self.save))
+        self.cohort_button.clicked.connect(self.register_all)
         self.fields_button.clicked.connect(lambda: self._choose_folder("fields", self.save_fields))
 
     def _load_ahead(self) -> None:
@@ -221,6 +225,7 @@ class EvaluateWidget(Docked):
         self.button.setEnabled(not reason and not self.busy)
         self.why.setText(reason)
         self.why.setVisible(bool(reason) and not self.busy)
+        self.cohort_button.setVisible(not reason)
 
     # A run ----------------------------------------------------------------------------------------------
 
@@ -325,9 +330,9 @@ class EvaluateWidget(Docked):
 
     def _choose_folder(self, what: str, save: Callable[[Path], None]) -> None:
         """Save figures or fields into a folder that the user chooses."""
-        folder = QFileDialog.getExistingDirectory(self, f"Save the {what} into a folder", str(self._folder()))
-        if folder:
-            save(Path(folder))
+        folder = new_folder(self, f"Save the {what} into a folder", self._folder() / what)
+        if folder is not None:
+            save(folder)
 
     def save(self, folder: Path) -> None:
         """Save summary and figures into a folder, in the background."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from napari.layers import Image, Layer, Points
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from ..layers.guess import common_ndim, guess_pair, is_result
 from ..layers.point_files import LANDMARKS
@@ -17,7 +17,8 @@ from ..widgets.layers.layer_box import LayerBox
 class LayersBox(QWidget):
     """Fixed and moving image, and a Points layer for each.
 
-    Until the user chooses, the newest pair is guessed, and the newest layers that hold landmarks.
+    Until the user chooses, the newest pair is guessed, and the newest layers that hold landmarks. An image
+    that is opened takes the place of one that has gone.
 
     Signals
     -------
@@ -30,20 +31,18 @@ class LayersBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._settled = self._guessing = False
+        self._known: list[Layer] = []
         self.fixed = LayerBox((Image,), "choose", "Fixed image")
         self.moving = LayerBox((Image,), "choose", "Moving image")
         self.fixed_points = LayerBox((Points,), "new layer", "Landmarks on the fixed image")
         self.moving_points = LayerBox((Points,), "new layer", "Landmarks on the moving image")
-        points = QHBoxLayout()
-        points.addWidget(self.fixed_points, 1)
-        points.addWidget(self.moving_points, 1)
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(heading("Fixed", self.fixed, "The image that stays"), self.fixed)
         form.addRow(heading("Moving", self.moving, "The image that is brought onto it"), self.moving)
-        tip = "Points layers for the fixed (left) and the moving image (right); made if there are none"
-        form.addRow(heading("Points", self.fixed_points, tip), points)
+        for text, box in (("Fixed points", self.fixed_points), ("Moving points", self.moving_points)):
+            form.addRow(heading(text, box, "A Points layer; made if there is none"), box)
         for box in self.boxes:
             box.chosen.connect(self._chosen)
 
@@ -84,11 +83,16 @@ class LayersBox(QWidget):
         if self.pair is None:
             self._settled = False
         points = self.fixed_points.layer, self.moving_points.layer
-        if not self._settled and points == (None, None):
-            guessed = guess_pair(images)
-            for box, layer in zip((self.fixed, self.moving), guessed, strict=True):
+        arrived = [layer for layer in images if not any(layer is one for one in self._known)]
+        self._known = images
+        places = self.fixed, self.moving
+        kept = [box.layer for box in places if box.layer is not None]
+        if not self._settled and (points == (None, None) or (arrived and not kept)):
+            for box, layer in zip(places, guess_pair(images), strict=True):
                 if box.layer is not layer:
                     box.choose(layer)
+        elif arrived and len(kept) == 1:  # whose landmarks are there
+            next(box for box in places if box.layer is None).choose(arrived[-1])
         for box, which in ((self.fixed_points, "fixed"), (self.moving_points, "moving")):
             known = [one for one in given if one.metadata.get(LANDMARKS) == which and isinstance(one, Points)]
             if box.layer is None and known and not any(one is known[-1] for one in before):

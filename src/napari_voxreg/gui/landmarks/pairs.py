@@ -362,11 +362,15 @@ def _pair_by_label(first: Points, second: Points) -> None:
 def _set(layer: Points, data: Array, numbers: Array, labels: Array) -> None:
     """Give a layer other points with their numbers and labels."""
     # Of a hidden layer napari does not find out which points are seen, and labels those that are gone.
-    shown, layer.visible = layer.visible, True
+    # Of a visible one it would drop the tool in use.
+    hidden = not layer.visible
+    if hidden:
+        layer.visible = True
     layer.selected_data = set()
     layer.data = data
     layer.features = _features(numbers, labels)
-    layer.visible = shown
+    if hidden:
+        layer.visible = False
 
 
 def _listed(numbers: set[int]) -> str:

@@ -10,7 +10,7 @@ import napari.viewer
 import numpy as np
 from napari.layers import Layer, Points
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout
 
 from ...core.geometry import Array, short_unit
 from ...core.progress import Progress
@@ -114,24 +114,20 @@ class LandmarksWidget(Docked):
         form.addRow(heading("Result", self.result_box, tip), self.result_box)
         self.buttons = Buttons(self._acts())
         row = self.buttons.row
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.layers)
-        layout.addLayout(row("Add pairs", "Delete", "Undo", "Redo"))
-        layout.addLayout(row("Accept", "Refine", "Skip"))
-        layout.addWidget(self.said)
-        layout.addWidget(self.fit_box)
-        layout.addWidget(self.previewing)
-        layout.addWidget(self.table)
-        layout.addWidget(self.sentence)
-        layout.addLayout(form)
-        layout.addLayout(row("Use as initial transform"))
-        layout.addLayout(row("Keep as result", "Use as landmarks"))
-        layout.addLayout(row("Open points…", "Save points…"))
-        layout.addStretch()
-        self._fill(content)
+        self._fill(
+            self.layers,
+            row("Add pairs", "Delete", "Undo", "Redo"),
+            row("Accept", "Refine", "Skip"),
+            self.said,
+            self.fit_box,
+            self.previewing,
+            self.table,
+            self.sentence,
+            form,
+            row("Use as initial transform"),
+            row("Keep as result", "Use as landmarks"),
+            row("Open points…", "Save points…"),
+        )
         self.layers.changed.connect(self._pair_up)
         self.fit_box.changed.connect(self._refresh)
         self.previewing.toggled.connect(self._refresh)

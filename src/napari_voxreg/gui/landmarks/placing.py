@@ -139,20 +139,22 @@ class Placing(QObject):
         self._runner.cancel()
 
     def accept(self) -> None:
-        """Count the proposed pair, and expect the next one."""
+        """Count the proposed pair, and expect the next one where the fixed point lies."""
         if self.on and self.second:
+            fixed, _ = self._points(self._pairs.pending)
             self._runner.cancel()
             self._pairs.settle()
-            self._show()
+            self._back_to(fixed)
 
     def skip(self) -> None:
         """Take a half placed pair back; without one, end the mode."""
         if not self.on:
             return
         if self.second:
+            fixed, _ = self._points(self._pairs.pending)
             self._runner.cancel()
             self._take_back()
-            self._show()
+            self._back_to(fixed)
         else:
             self.stop()
 
@@ -182,6 +184,7 @@ class Placing(QObject):
     def _refined(self, number: int | None, place: Array, correlation: float) -> None:
         if number is not None and number == self._pairs.pending:
             self._pairs.place(number, moving=place)
+            self._go_to(self._seen(*self._points(number)))
             self._tell(f"Refined: the patches correlate by {correlation:.2f}.")
 
     def _tell(self, news: str) -> None:
@@ -216,9 +219,7 @@ class Placing(QObject):
         else:  # the moving image is seen at x where it is at T(x)
             moving = through(pairs.fixed.from_view(position)[None])[0]
         pairs.place(pairs.pending, moving=moving)
-        fixed, _ = self._points(pairs.pending)
         self.accept()
-        self._go_to(pairs.fixed.to_view(fixed))
 
     def _points(self, number: int | None) -> tuple[Array, Array]:
         """The fixed and the moving point of a pair."""
@@ -235,6 +236,11 @@ class Placing(QObject):
     def _go_to(self, place: Array) -> None:
         """Show a place if it is not on the screen, and its slice."""
         show_place(self._viewer, place, only_if_hidden=True)
+
+    def _back_to(self, fixed: Array) -> None:
+        """Show the fixed image again, where a point of it lies."""
+        self._show()
+        self._go_to(self._pairs.fixed.to_view(fixed))
 
     def _take_back(self) -> None:
         number = self._pairs.pending

@@ -157,7 +157,8 @@ class Preview(QObject):
 
         def job(progress: Progress) -> Array:
             progress(0.0, "warping a preview")
-            found: Array = warp(moving.pixels(taken), transform, grid).data
+            # Outside the moving image nothing is seen: 0 may be its brightest value.
+            found: Array = warp(moving.pixels(taken), transform, grid, fill=np.nan).data
             return found
 
         self._runner.start(
@@ -182,7 +183,8 @@ class Preview(QObject):
     def _resampled(self, data: Array, grid: Grid) -> ImageLayer:
         """A layer of warped pixels."""
         image = self._pairs.moving.image
-        low, high = (float(data.min()), float(data.max())) if image.rgb else image.contrast_limits
+        seen = data[np.isfinite(data)] if np.isfinite(data).any() else np.zeros(1)
+        low, high = (float(seen.min()), float(seen.max())) if image.rgb else image.contrast_limits
         limits = low, max(high, low + 1e-9)
         meta = {**MINE, "resampled": True}
         return ImageLayer(data, rgb=False, contrast_limits=limits, metadata=meta, **grid_kwargs(grid))

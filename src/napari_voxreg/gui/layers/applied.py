@@ -112,11 +112,11 @@ class TakenLayer:
         named = [str(label).strip().lower() in STEPPED for label in self.state["axis_labels"]]
         axes = [k for k in range(self.ndim) if not named[k]][-ndim:]
         if len(axes) < ndim:
-            raise ValueError(f"{self.name!r} is {len(axes)}D and the transform {ndim}D; choose other layers.")
+            raise ValueError(f"The layer is {len(axes)}D and the transform {ndim}D; choose another one.")
         others = [k for k in range(self.ndim) if k not in axes]
         linear = np.abs(self.matrix[:-1, :-1])
         if others and linear[np.ix_(others, axes)].max() > 1e-9 * linear.max():
-            raise ValueError(f"The transform of {self.name!r} mixes its axes; reset its affine first.")
+            raise ValueError("The layer's own transform mixes its axes; reset its affine first.")
         return axes
 
 
@@ -166,6 +166,11 @@ def applied_layer(
         return _moved(taken, state, pair, options, progress)
     except ValueError as error:
         raise ValueError(f"{taken.name}: {error}") from error
+    except MemoryError as error:
+        raise ValueError(
+            f"{taken.name}: The result needs more memory than there is; give a larger pixel size or a "
+            "smaller grid."
+        ) from error
 
 
 def _with_affine(
@@ -271,8 +276,7 @@ def _moved(
     if taken.kind == "points":
         data = mapped(data)
     elif taken.kind == "tracks":
-        data = data.copy()
-        data[:, 1:] = mapped(data[:, 1:])
+        data = np.column_stack([data[:, 0], mapped(data[:, 1:])])  # whole numbers become fractions
     elif taken.kind == "surface":
         data = (mapped(data[0]), *data[1:])
     elif taken.kind == "vectors":

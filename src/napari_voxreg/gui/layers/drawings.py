@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core.geometry import Array, Grid
 from ...transforms import Transform
+from ...transforms.fields import affine_part
 
 ARROWS = {2: 900, 3: 2500}  # as many as can be distinguished; napari stalls at one per pixel
 LINES = 33  # of the deformed grid, along its longest axis
@@ -62,7 +63,7 @@ class Tile:
     after: float
 
 
-def arrows(transform: Transform, grid: Grid, through: Sequence[int]) -> Drawing:
+def arrows(transform: Transform, grid: Grid, through: Sequence[int], affine: bool = True) -> Drawing:
     """Arrows from x towards T(x) on a lattice of at most `ARROWS` pixels, evenly spaced in the world.
 
     None is drawn longer than the distance between neighbours: its size tells how long it is. Where nothing
@@ -76,12 +77,17 @@ def arrows(transform: Transform, grid: Grid, through: Sequence[int]) -> Drawing:
         The fixed image's grid.
     through : sequence of int
         A pixel whose planes the lattice contains, so that the slice on the screen has arrows.
+    affine : bool
+        Whether the affine part of the motion is included; else A^-1(T(x)) takes the place of T(x).
     """
     strides = _strides(grid, ARROWS[grid.ndim])
     axes = [np.arange(at % s, n, s) for at, s, n in zip(through, strides, grid.shape, strict=True)]
     index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, grid.ndim).astype(float)
     world = grid.to_world(index)
-    offset = transform(world) - world
+    moved = transform(world)
+    if not affine:
+        moved = affine_part(transform, grid).inverse()(moved)
+    offset = moved - world
     size = np.linalg.norm(offset, axis=1)
     seen = size > STILL * float(grid.spacing.min())
     index, offset, size = index[seen], offset[seen], size[seen]

@@ -26,6 +26,7 @@ from .snapshots import AXES, FILE_AXES, NOTES, about, grid_kwargs
 from .writers import side_folder
 
 LayerData = tuple[Any, dict[str, Any], str]
+SMALLEST = 32  # pixels along a side: smaller images are too few neighbourhoods to tell speckle from a ramp
 SPECKLE = 0.15  # relative standard deviation among neighbours; optical images and terrain stay well below
 FLOOR = 1e-6  # amplitude, relative to the brightest pixel's, that counts as zero: -120 dB
 
@@ -191,6 +192,7 @@ def _is_radar(image: Image) -> bool:
     if (
         image.ndim != 2
         or image.channels is not None
+        or min(image.grid.shape) < SMALLEST
         or image.grid.units[0] in ("pixel", "micrometer", "millimeter")
     ):
         return False

@@ -29,6 +29,8 @@ DISTANCE = ("#31c7ff", "#8dff8a", "#fff04a")
 
 BACKGROUND = "background"
 ON_REQUEST = ("strain", "curl", "consistency")  # never made before they are asked for
+MOVING = (*MOTION, "arrows")  # with or without the affine part of the motion
+OPAQUE = (*MEASURES, "ssim", "extras")  # these hide what lies under them
 KINDS = ("warped", "arrows", "grid", "magnitude", "jacobian", *ON_REQUEST, "ssim", "extras")
 
 
@@ -41,7 +43,7 @@ class Show:
     warped : bool
         The moving image on the fixed grid.
     arrows : bool
-        Where each pixel is taken from, as arrows.
+        Where each pixel is taken from, as arrows, without the affine part of the motion.
     grid : bool
         A regular grid, deformed.
     magnitude : bool
@@ -59,7 +61,7 @@ class Show:
     consistency : bool
         By how much the transform and its inverse miss the point from which they began.
     affine : bool
-        Whether displacement, Jacobian, strain and curl include the affine part.
+        Whether arrows, displacement, Jacobian, strain and curl include the affine part.
     outside : str
         What the warped image shows outside the moving one: "background" (NaN where pixels are floating-point,
         else the image's own), "nan", or a number.
@@ -90,7 +92,7 @@ class Show:
 
     def way(self, kind: str) -> tuple[bool, str]:
         """In which way a kind is made: of what is not asked of it, it has the default."""
-        return self.affine and kind in MOTION, self.outside if kind == "warped" else BACKGROUND
+        return self.affine and kind in MOVING, self.outside if kind == "warped" else BACKGROUND
 
 
 def result_layers(
@@ -159,7 +161,7 @@ def result_layers(
     if show.grid:
         layers.append(_grid(result, place))
     if show.arrows:
-        layers.append(_arrows(result, place))
+        layers.append(_arrows(result, place, show.affine))
     one_map = sum(kind in (*MEASURES, "ssim") for kind in show.kinds) == 1 and not show.warped
     for _, keywords, _ in layers:
         known = keywords["metadata"]["voxreg"]
@@ -269,9 +271,10 @@ def _grid(result: Result, place: Placement) -> LayerData:
     )
 
 
-def _arrows(result: Result, place: Placement) -> LayerData:
+def _arrows(result: Result, place: Placement, affine: bool) -> LayerData:
     """Arrows coloured by the length of the displacement."""
-    drawing = arrows(result.transform, place.grid, place.through)
+    drawing = arrows(result.transform, place.grid, place.through, affine)
+    what = "arrows" if affine else "arrows without affine"
     coloured: dict[str, Any] = {
         "features": {"displacement": drawing.size},
         "edge_color": "displacement",
@@ -280,7 +283,7 @@ def _arrows(result: Result, place: Placement) -> LayerData:
     }
     return _vectors(
         place.points(drawing.vectors),
-        place.keywords("arrows", f"arrows ({short_unit(place.grid.units[0])})"),
+        place.keywords("arrows", f"{what} ({short_unit(place.grid.units[0])})"),
         vector_style="arrow",
         edge_width=0.16 * drawing.step,
         length=drawing.length,

@@ -48,9 +48,9 @@ class SampleWindow(QDialog):
         self.sentence.hide()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
+        self._column = QVBoxLayout(self)
         for widget in (self.label, self.bar, self.sentence, self.buttons):
-            layout.addWidget(widget)
+            self._column.addWidget(widget)
         self._activity = Activity(self, self.bar, self.reject)
         self._appear = QTimer(self)
         self._appear.setSingleShot(True)
@@ -96,6 +96,8 @@ class SampleWindow(QDialog):
         self.sentence.say(str(error).split("\n")[0], "failed")
         self.buttons.setStandardButtons(QDialogButtonBox.StandardButton.Close)
         self.show()
+        # A window does not grow with a sentence by itself.
+        self.resize(self.width(), self._column.totalHeightForWidth(self.width()))
 
     def _end(self, result: Any) -> None:
         """Stop what is under way."""

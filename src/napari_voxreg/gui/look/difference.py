@@ -8,9 +8,11 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from ...core.geometry import Array
-from ..layers.snapshots import LayerSnapshot
+from ..layers.maps import DIVERGING, colormap
+from ..layers.snapshots import LayerSnapshot, like_layer
 
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+BLACK, RED, BLUE = "#000000", "#ff4a2e", "#2e7dff"  # red and blue add up to nearly white
 Limits = tuple[float, float]
 
 
@@ -43,6 +45,54 @@ class Difference:
         )
         difference = np.subtract(first, second, out=first)
         return np.abs(difference, out=difference) if self._absolute else difference
+
+
+def difference_layers(
+    taken: LayerSnapshot, fixed: Layer, warped: Layer, *, absolute: bool, volume: bool
+) -> list[Image]:
+    """The layers that draw a difference: the second of two is added to the light of the first.
+
+    A signed difference in a volume has two: along each line of sight the largest one above zero, and the
+    largest one below. A single projection would lose one of the signs.
+
+    Parameters
+    ----------
+    taken, fixed, warped, absolute
+        As in `Difference`.
+    volume : bool
+        Whether the viewer shows volumes.
+    """
+    # Of a translucent projection napari draws nothing where it is 0, and a light canvas would shine through.
+    base = {"blending": "opaque"} if volume else {}
+    if absolute:
+        ways = {"absolute difference": {**_way((0, 1), "inferno"), **base}}
+    elif volume:
+        below = _way((-1, 0), colormap("warped brighter", (BLUE, BLACK)))
+        ways = {
+            "fixed brighter": {**_way((0, 1), colormap("fixed brighter", (BLACK, RED))), **base},
+            "warped brighter": {**below, "rendering": "minip", "blending": "additive"},
+        }
+    else:
+        ways = {"signed difference": _way((-1, 1), colormap("fixed - warped", DIVERGING))}
+    layers = [
+        Image(
+            Difference(taken, fixed, warped, absolute),
+            name=f"{name} (of the contrast range)",
+            metadata={"voxreg": {"kind": "difference"}},
+            multiscale=False,
+            rgb=False,
+            **like_layer(warped),
+            **way,
+        )
+        for name, way in ways.items()
+    ]
+    for layer in layers:
+        layer.colorbar.visible = True
+    return layers
+
+
+def _way(limits: Limits, colours: Any) -> dict[str, Any]:
+    return {"contrast_limits": limits, "colormap": colours}
 
 
 def contrast(layer: Layer) -> Limits:

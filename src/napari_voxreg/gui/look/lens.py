@@ -10,10 +10,11 @@ from vispy.visuals.filters import Filter
 from vispy.visuals.shaders import Function, Varying
 
 FIXED, WARPED = 0.0, 1.0
-WHOLE, CHECKER, SWIPE, FLICKER = 0.0, 1.0, 2.0, 3.0
+WHOLE, CHECKER, SWIPE, FLICKER, AWAY = 0.0, 1.0, 2.0, 3.0, 4.0
 
 VERTEX = "void place() { $v_position = gl_Position; }"
-# A tile, a side of the line or a turn belongs to one of the two layers; the other one is discarded there.
+# A tile, a side of the line or a turn belongs to one of the two layers; the other one is discarded there, and
+# both where something else is seen in their place.
 # Slices are divided where they lie in the world, volumes on the screen.
 FRAGMENT = """
 void look() {
@@ -28,6 +29,8 @@ void look() {
         owner = at.x < $line ? 0.0 : 1.0;
     } else if ($rule == 3.0) {
         owner = $turn;
+    } else if ($rule == 4.0) {
+        owner = 2.0;
     }
     if (abs(owner - $side) > 0.5) discard;
     if ($tint.a > 0.5) {

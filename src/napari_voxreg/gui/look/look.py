@@ -10,16 +10,14 @@ from weakref import ref
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
-from napari.utils import Colormap
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 from vispy.visuals import Visual
 
 from ...core.geometry import Array, unit_factor
-from ..layers.maps import DIVERGING
 from ..layers.snapshots import snapshot
 from ..widgets.canvas_context import own_viewer
-from .difference import Difference
-from .lens import CHECKER, FIXED, FLICKER, SWIPE, WARPED, WHOLE, Lens, lens_on
+from .difference import difference_layers
+from .lens import AWAY, CHECKER, FIXED, FLICKER, SWIPE, WARPED, WHOLE, Lens, lens_on
 
 OVERLAY, CHECKERBOARD, SWIPED, FLICKERING, SIGNED, ABSOLUTE = MODES = (
     "overlay",
@@ -29,7 +27,7 @@ OVERLAY, CHECKERBOARD, SWIPED, FLICKERING, SIGNED, ABSOLUTE = MODES = (
     "signed difference",
     "absolute difference",
 )
-RULES = {CHECKERBOARD: CHECKER, SWIPED: SWIPE, FLICKERING: FLICKER}
+RULES = {CHECKERBOARD: CHECKER, SWIPED: SWIPE, FLICKERING: FLICKER, SIGNED: AWAY, ABSOLUTE: AWAY}
 RED, CYAN, PLAIN = (1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 1.0, 1.0), (0.0, 0.0, 0.0, 0.0)
 NEAR = 8  # pixels of the screen from the line, within which it is grasped
 
@@ -56,13 +54,24 @@ class Look(QObject):
         With a window.
     parent : QObject
         Ends with it.
+
+    Signals
+    -------
+    ended()
+        The user has hidden or removed what showed the difference.
+    dragged()
+        The line was moved in the image.
     """
+
+    ended = Signal()
+    dragged = Signal()
 
     def __init__(self, viewer: ViewerModel, parent: QObject | None) -> None:
         super().__init__(parent)
         self._viewer = own_viewer(viewer)
         self._pair: Pair | None = None
-        self._differences: dict[str, Layer] = {}  # made once for a pair, since that takes a moment
+        self._differences: list[Layer] = []
+        self._differs = "", False  # the mode of these, and whether they are volumes
         self.mode = ""
         self.tiles = 8  # along the longer side
         self.rate = 2.0  # images a second
@@ -119,9 +128,7 @@ class Look(QObject):
     def _begin(self, fixed: Layer, warped: Layer) -> None:
         """Hide what lies over the pair, and follow the viewer."""
         above = list(self._viewer.layers)[self._viewer.layers.index(fixed) + 1 :]
-        over = [one for one in above if isinstance(one, Image) and one.visible and one is not warped]
-        run = _run_of(warped)
-        hidden = [one for one in over if run is None or _run_of(one) != run]  # but not the run's own maps
+        hidden = [one for one in above if isinstance(one, Image) and one.visible and one is not warped]
         self._pair = Pair(fixed, warped, [], [ref(layer) for layer in hidden])
         for layer in hidden:
             layer.visible = False
@@ -133,7 +140,8 @@ class Look(QObject):
 
     def _removed(self, event: Any) -> None:
         """End with one of the layers."""
-        self._differences = {mode: one for mode, one in self._differences.items() if one is not event.value}
+        if event.value in self._differences:
+            self._gone()
         if self._pair is not None and event.value in (self._pair.fixed, self._pair.warped):
             self.clear()
 
@@ -159,10 +167,7 @@ class Look(QObject):
             self._timer.start(round(1000 / self.rate))
         else:
             self._timer.stop()
-        if self.mode in (SIGNED, ABSOLUTE) and self.mode not in self._differences:
-            self._add_difference(pair)
-        for mode, layer in self._differences.items():
-            _set_visible(layer, mode == self.mode)
+        self._differ(pair)
 
     def _attach(self, pair: Pair) -> None:
         """Put a lens on what draws each of the two layers now."""
@@ -221,6 +226,7 @@ class Look(QObject):
         yield
         while event.type == "mouse_move":
             self.set(line=self._at(event))
+            self.dragged.emit()
             yield
         camera.mouse_pan = True
 
@@ -241,45 +247,48 @@ class Look(QObject):
         low, high = self._extent(self._pair.fixed)
         return float(NEAR / camera_of(self._viewer).zoom / (high[0] - low[0]))
 
-    def _add_difference(self, pair: Pair) -> None:
-        """Add a layer whose pixels are computed when they are drawn."""
-        fixed, warped = pair.fixed, pair.warped
-        absolute = self.mode == ABSOLUTE
-        placed = {
-            name: getattr(warped, name)
-            for name in ("scale", "translate", "rotate", "shear", "units", "axis_labels")
-        }
-        layer = Image(
-            Difference(snapshot(fixed, self._viewer), fixed, warped, absolute),
-            name=f"{self.mode} (of the contrast range)",
-            contrast_limits=(0, 1) if absolute else (-1, 1),
-            colormap="inferno" if absolute else Colormap(DIVERGING, name="fixed - warped"),
-            affine=warped.affine.affine_matrix,
-            metadata={"voxreg": {"kind": "difference"}},
-            multiscale=False,
-            rgb=False,
-            **placed,
+    def _differ(self, pair: Pair) -> None:
+        """Add the layers of a difference, whose pixels are computed when they are drawn, or remove them."""
+        differs = self.mode if self.mode in (SIGNED, ABSOLUTE) else "", self._viewer.dims.ndisplay == 3
+        if differs == self._differs:
+            return
+        self._remove_differences()
+        mode, volume = self._differs = differs
+        if not mode:
+            return
+        layers = self._viewer.layers
+        selected = list(layers.selection)
+        taken = snapshot(pair.fixed, self._viewer)
+        self._differences = difference_layers(
+            taken, pair.fixed, pair.warped, absolute=mode == ABSOLUTE, volume=volume
         )
-        layer.colorbar.visible = True
-        self._differences[self.mode] = self._viewer.add_layer(layer)
+        for layer in self._differences:
+            layers.append(layer)
+            layer.events.visible.connect(self._gone)
+        layers.selection = selected
 
     def _remove_differences(self) -> None:
-        layers, self._differences = self._differences, {}
-        for layer in layers.values():
+        layers, self._differences, self._differs = self._differences, [], ("", False)
+        for layer in layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+
+    def _gone(self, event: Any = None) -> None:
+        """Notice that a difference was hidden or removed, after napari."""
+        QTimer.singleShot(0, self._end)
+
+    def _end(self) -> None:
+        """Show the pair again if there is nothing else to see."""
+        layers = self._viewer.layers
+        if not all(one in layers and one.visible for one in self._differences):
+            self.clear()
+            self.ended.emit()
 
 
 def _set_visible(layer: Layer, on: bool) -> None:
     """Show or hide a layer; napari would slice one again that is shown already, and send it to the card."""
     if layer.visible != on:
         layer.visible = on
-
-
-def _run_of(layer: Layer) -> int | None:
-    """The number of the run that made a layer."""
-    number: int | None = layer.metadata.get("voxreg", {}).get("number")
-    return number
 
 
 def camera_of(viewer: ViewerModel) -> Any:

@@ -17,7 +17,8 @@ TEXTS = {
     FLICKERING: ("Flicker", "Fixed and warped in turn: whatever jumps does not match"),
     SIGNED: (
         "± Diff",
-        "Fixed minus warped, in contrast ranges: red where fixed is brighter, blue where warped is",
+        "Fixed minus warped, in contrast ranges: red where fixed is brighter, blue where warped is; in "
+        "volumes the largest of either along the line of sight",
     ),
     ABSOLUTE: ("| Diff |", "How much fixed and warped differ, in contrast ranges"),
 }
@@ -78,6 +79,7 @@ class LookRow(QWidget):
         layout.addLayout(grid)
         layout.addWidget(self._varied)
         self.choose("")
+        look.dragged.connect(lambda: self.choose(self.mode))
 
     def choose(self, mode: str) -> None:
         """Show a mode as chosen."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import napari.viewer
+from napari.layers import Image, Layer
 from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..doors import APPLY, open_panel
+from ..layers.result_layers import OPAQUE
 from ..look.look import Look
 from ..look.row import LookRow
 from ..session.actions import RunActions
@@ -34,6 +36,7 @@ class AfterRun(QWidget):
         self._viewer, self._state, self._layers = viewer, state, layers
         self.look = Look(viewer, self)
         self.paused = False  # whether the pair is compared in another way
+        self._following = False
         self.look_row = LookRow(self.look)
         self.save_button = QPushButton("Save…")
         self.save_button.setToolTip("Save the transform (ITK's .h5), its record (JSON) and files in a folder")
@@ -64,6 +67,7 @@ class AfterRun(QWidget):
         layout.addWidget(self.look_row)
         layout.addLayout(buttons)
         self.look_row.chosen.connect(self._choose)
+        self.look.ended.connect(lambda: self._choose(""))
         self.save_button.clicked.connect(lambda: actions.save(state.current))
         self.python_button.clicked.connect(lambda: actions.copy_python(state.current))
         self.undo_button.clicked.connect(actions.undo)
@@ -76,6 +80,12 @@ class AfterRun(QWidget):
 
     def follow(self) -> None:
         """Show the current run in the way that was chosen last."""
+        if not self._following:  # a comparison shows and hides layers itself
+            self._following = True
+            self._follow()
+            self._following = False
+
+    def _follow(self) -> None:
         run = self._state.current
         self.setVisible(run is not None or bool(self._state.undone))
         for button in (self.save_button, self.apply_button, self.python_button, self.undo_button):
@@ -86,12 +96,22 @@ class AfterRun(QWidget):
         there = fixed is not None and fixed in self._viewer.layers and bool(warped) and warped[0].visible
         there = there and not self.paused
         self.look_row.setEnabled(there)
-        if there:
+        if there and not self._maps():
             self.look.show(self._state.look, fixed, warped[0])
         else:
             self.look.clear()
         self.look_row.choose(self.look.mode)
 
     def _choose(self, mode: str) -> None:
+        """Compare in another way; maps, which would cover the pair, step aside."""
         self._state.look = mode
+        for layer in self._maps() if mode else ():
+            layer.visible = False
         self.follow()
+
+    def _maps(self) -> list[Layer]:
+        """The maps of any run, with what is written on them, if one is seen now."""
+        layers = self._viewer.layers
+        known = [(layer, layer.metadata.get("voxreg", {}).get("kind")) for layer in layers]
+        seen = [layer for layer, kind in known if kind in OPAQUE and layer.visible]
+        return seen if any(isinstance(layer, Image) for layer in seen) else []

@@ -10,6 +10,7 @@ from ...methods.availability import installed
 from ..layers.guess import common_ndim
 from ..layers.point_files import same_labels
 from ..layers.snapshots import mask_snapshot, points_from_layer, snapshot
+from ..session.chosen import Fitted
 from ..widgets.method_box import MethodBox
 from .initial_box import InitialBox
 from .job import Chosen
@@ -17,8 +18,17 @@ from .pair_box import PairBox
 from .pixels_box import PixelsBox
 
 
-def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, initial: InitialBox) -> Chosen:
-    """The choices as the worker gets them; the pair must have passed `reason_against_pair`."""
+def chosen_in(
+    viewer: ViewerModel,
+    pair: PairBox,
+    pixels: PixelsBox,
+    initial: InitialBox,
+    fitted: Fitted | None = None,
+) -> Chosen:
+    """The choices as the worker gets them; the pair must have passed `reason_against_pair`.
+
+    A fitted transform is taken instead of the chosen initial one.
+    """
     fixed, moving, *masks = (box.layer for box in pair.boxes)
     images = [snapshot(fixed, viewer), initial.pose.at_its_place(snapshot(moving, viewer))]
     covers = [None if mask is None else mask_snapshot(mask, viewer) for mask in masks]
@@ -28,7 +38,7 @@ def chosen_in(viewer: ViewerModel, pair: PairBox, pixels: PixelsBox, initial: In
         fixed_mask=covers[0],
         moving_mask=covers[1],
         landmarks=_landmarks(initial, images[0].grid(), images[1].grid()),
-        initial=initial.initial,
+        initial=fitted or initial.initial,
         channel=pixels.channel,
         levels=pixels.levels(*images),
     )

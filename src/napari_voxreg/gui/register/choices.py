@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 from weakref import ref
 
+from napari.components import ViewerModel
 from napari.layers import Layer
 
 from ...methods import METHODS
 from ...registration.result import Result
 from ..session.chosen import Fitted
+from ..session.reopen import pair_layers
 from ..session.show_box import ShowBox
 from ..session.state import Run
 from ..widgets.layers.layer_box import LayerBox
@@ -70,11 +72,14 @@ class Choices:
             if box.layer is not layer:
                 box.choose(layer)
 
-    def repeat(self, run: Run, layers: Sequence[Layer], results: dict[str, Result]) -> None:
-        """Choose what a run was made from, as far as it is still there."""
-        for box, reference in zip(self.pair.boxes[:2], (run.fixed, run.moving), strict=True):
-            layer = None if reference is None else reference()
-            if layer is not None and any(layer is there for there in layers):
+    def repeat(self, run: Run, viewer: ViewerModel, results: dict[str, Result]) -> str:
+        """Choose what a run was made from; a sentence names the images that are no longer open."""
+        pair = pair_layers(run, viewer)
+        self.method.fold.open = True
+        if pair == (None, None):
+            self.pair.clear()
+        else:
+            for box, layer in zip(self.pair.boxes[:2], pair, strict=True):
                 box.choose(layer)
         if run.result.method in METHODS:  # a pose by hand is an initial transform
             self.method.choose(run.result.method, **run.result.params.as_dict())
@@ -88,3 +93,6 @@ class Choices:
             self.initial.choose(next(iter(titles)))
         if run.chosen is not None and run.chosen.channel is not None:
             self.pixels.choose(run.chosen.channel)
+        gone = [repr(name) for name, layer in zip(run.result.names, pair, strict=True) if layer is None]
+        images = f"image{'s' * (len(gone) > 1)} {' and '.join(gone)}"
+        return f"Open the {images} to run {run.result.method} again." if gone else ""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ...methods import METHODS
-from ...registration.compare import BEFORE, Row, best, columns, remarks
+from ...registration.compare import BEFORE, Column, Row, best, columns, remarks
 from ...registration.result import Result
 from ..background.row_feed import RowFeed
 from ..widgets.sentence import COLOURS
 from ..widgets.tables.model import RowStyle, TableColumn
 from ..widgets.tables.view import Table
+
+SHORT = {"folding %": "fold\n%", "overlap %": "overlap\n%"}  # headings for a narrow panel
+STYLE = "QTableView::item {padding: 0 1px;} QHeaderView::section {padding: 2px 1px;}"
 
 
 class CompareTable(QWidget):
@@ -39,8 +43,12 @@ class CompareTable(QWidget):
         self._feed.arrived.connect(self._receive)
         self.table = Table(self._style)
         self.table.setAccessibleName("Compared methods")
-        self.table.setToolTip("A row for each method; a double click adds its layers")
-        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setToolTip(
+            "A row for each method; a double click adds its layers. A wider panel has more columns."
+        )
+        for set_policy in (self.table.setVerticalScrollBarPolicy, self.table.setHorizontalScrollBarPolicy):
+            set_policy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setStyleSheet(STYLE)
         self.table.across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.title = QLabel()
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -110,7 +118,9 @@ class CompareTable(QWidget):
         """Show all rows again: a new one may be the best, or add a column."""
         selected, self._best = self.selected, best(self.rows)
         method = TableColumn("method", lambda row: row.method)
-        measured = [TableColumn(c.title, c.text, c.value, c.help) for c in columns(self.rows)]
+        measured = [
+            TableColumn(SHORT.get(c.title, c.title), c.text, c.value, c.help) for c in columns(self.rows)
+        ]
         self.table.contents.fill([method, *measured], self.rows)
         if selected is not None:
             self.table.select(selected)
@@ -118,12 +128,28 @@ class CompareTable(QWidget):
         self.remark.setText(text)
         self.remark.setVisible(bool(text))
         self.setVisible(self._current and bool(self.rows))
+        self._show_columns()
         self.table.fit()  # the panel itself scrolls
         self._refresh()
 
+    def resizeEvent(self, event: Any) -> None:
+        """Show more columns in a wider panel."""
+        super().resizeEvent(event)
+        self._show_columns()
+
+    def _show_columns(self) -> None:
+        """Show the columns that fit, the most telling of which come first; tooltips have the others."""
+        table, left = self.table, self.width() - 2 * self.table.frameWidth()
+        for column in range(len(table.contents.columns)):
+            table.showColumn(column)  # a hidden one has no size
+            left -= max(table.sizeHintForColumn(column), table.across.sectionSizeHint(column))
+            table.setColumnHidden(column, left < 0)
+
     def _style(self, row: Row) -> RowStyle:
         colour = COLOURS[row.outcome] if row.outcome else ""
-        return RowStyle(_tip(row), colour, bold=row is self._best, italic=row.method == BEFORE)
+        return RowStyle(
+            _tip(row, columns(self.rows)), colour, bold=row is self._best, italic=row.method == BEFORE
+        )
 
     def _refresh(self) -> None:
         row = self.selected
@@ -135,8 +161,11 @@ class CompareTable(QWidget):
             self.show_requested.emit(row.result)
 
 
-def _tip(row: Row) -> str:
-    """A row's verdict and notes."""
+def _tip(row: Row, measured: Sequence[Column]) -> str:
+    """A row's verdict and notes, and all its scores."""
+    lines = [row.failure or "The images at their current positions"]
     if row.result is not None:
-        return "\n".join([METHODS[row.method].title, row.result.verdict.sentence, *row.result.notes])
-    return row.failure or "The images at their current positions"
+        lines = [METHODS[row.method].title, row.result.verdict.sentence, *row.result.notes]
+    if row.scores is not None:
+        lines.append(", ".join(f"{column.title} {column.text(row)}" for column in measured))
+    return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 from napari.components import ViewerModel
 from napari.layers import Layer, Points
@@ -20,6 +21,7 @@ from ..session.files import TRANSFORMS
 from ..widgets.combo_box import Choice, heading
 from ..widgets.fold import Fold
 from ..widgets.layers.layer_box import LayerBox
+from .pair_box import NOTHING, Pair
 
 INITIAL = {
     "layer positions": None,
@@ -44,6 +46,9 @@ TIPS = {
 class InitialBox(QWidget):
     """The initial transform, the pose by hand, and corresponding points.
 
+    A transform is chosen for a pair, and not for the next one; it comes back with its pair. A rule, such as
+    centres, stays.
+
     Parameters
     ----------
     pose : HandPose
@@ -65,6 +70,8 @@ class InitialBox(QWidget):
         self._files: dict[str, Path] = {}
         self._fits: dict[str, Fitted] = {}
         self._title = next(iter(INITIAL))
+        self._pair = NOTHING
+        self._elsewhere: dict[Pair, tuple[str, dict[str, Fitted]]] = {}  # choice and fits of other pairs
         self.box = Choice()
         self.box.activated.connect(self._picked)
         self.fixed_points = LayerBox((Points,), "none", "Points on the fixed image")
@@ -140,21 +147,26 @@ class InitialBox(QWidget):
 
     def kept(self) -> dict[str, Any]:
         """The choices, for `restore`."""
-        return {"title": self._title, "files": dict(self._files), "fits": dict(self._fits)}
+        pairs = {**self._elsewhere, self._pair: (self._title, dict(self._fits))}
+        return {"rule": self._rule, "files": dict(self._files), "pairs": pairs}
 
     def restore(self, kept: dict[str, Any]) -> None:
-        """Restore earlier choices."""
-        self._files, self._fits = dict(kept["files"]), dict(kept["fits"])
+        """Restore earlier choices, as far as they are about this pair."""
+        self._files, self._elsewhere = dict(kept["files"]), dict(kept["pairs"])
+        title, self._fits = self._elsewhere.pop(self._pair, (kept["rule"], {}))
         if BY_HAND in self._fits:
             self.choose_fit(self._fits[BY_HAND])
         self._fill()
-        self.choose(kept["title"])
+        self.choose(title)
 
     def set_pair(self, fixed: Layer | None, moving: Layer | None) -> None:
-        """Pose this pair by hand; the pose of another one is forgotten."""
+        """Choose for this pair; the pose by hand of another one is forgotten."""
         self.pose.set_pair(fixed, moving)
         if self.by_hand.isVisible():
             self.by_hand.offer()
+        pair = fixed and ref(fixed), moving and ref(moving)
+        if pair != self._pair:
+            self._change_pair(pair)
 
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's current layers."""
@@ -166,6 +178,27 @@ class InitialBox(QWidget):
         """Offer the earlier results."""
         self._results = results
         self._fill()
+
+    @property
+    def _rule(self) -> str:
+        """The title that holds for any pair."""
+        return self._title if self._title in INITIAL else next(iter(INITIAL))
+
+    def _change_pair(self, pair: Pair) -> None:
+        """Choose what was chosen for another pair, or none of the transforms."""
+        alive = [key for key in self._elsewhere if all(one is not None and one() is not None for one in key)]
+        there = {key: self._elsewhere[key] for key in alive}
+        title = self._title  # without a pair, it is for the first that comes
+        if None not in self._pair:
+            there[self._pair] = title, self._fits
+            title = self._rule
+        known, self._fits = there.pop(pair, (title, {}))
+        self._elsewhere, self._pair = there, pair
+        self._fill()
+        if known not in INITIAL and self.box.findText(known) >= 0:
+            title = known
+        if title != self._title:
+            self.choose(title)
 
     def _start(self) -> Affine | None:
         """The chosen transform, if a pose by hand can start from it."""

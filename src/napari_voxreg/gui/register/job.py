@@ -15,6 +15,8 @@ from ..layers.placement import LayerData
 from ..layers.result_layers import Show
 from ..session.chosen import Chosen
 
+What = Callable[[], tuple[str, Params, str]]  # gives a method, its parameters and a device
+
 
 @dataclass(frozen=True)
 class Job:

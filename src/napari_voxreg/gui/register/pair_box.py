@@ -45,6 +45,7 @@ class PairBox(QWidget):
         self._guessing = False
         self._known: list[Layer] = []
         self._guessed_from: list[Layer] = []
+        self._passed: list[Layer] = []  # never guessed
         self.fixed = LayerBox((Image,), "choose, or drop a file", "Fixed image", drops=True)
         self.moving = LayerBox((Image,), "choose, or drop a file", "Moving image", drops=True)
         self.fixed_mask = LayerBox((Labels, Shapes, Image), "none", "Mask of the fixed image")
@@ -86,6 +87,13 @@ class PairBox(QWidget):
         """Choose the moving image; the two change places if it was the fixed one."""
         self._choose_one(self.moving, self.fixed, layer)
 
+    def clear(self) -> None:
+        """Choose no pair; only images that arrive from now on are guessed, until the user chooses."""
+        for box in self.boxes:
+            box.choose(None)
+        self.settled = False
+        self._passed = [layer for layer in self._known if isinstance(layer, Image)]
+
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's current layers."""
         layers = list(layers)
@@ -96,6 +104,8 @@ class PairBox(QWidget):
             box.offer(layers)
         images = [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
         arrived = [layer for layer in images if any(layer is n for n in new)]
+        self._passed = [layer for layer in self._passed if any(layer is there for there in images)]
+        images = [layer for layer in images if not any(layer is passed for passed in self._passed)]
         if self.fixed.layer is None and self.moving.layer is None:
             self.settled = False
         if self.settled:
@@ -136,5 +146,5 @@ class PairBox(QWidget):
 
     def _settle(self) -> None:
         if not self._guessing:
-            self.settled = True
+            self.settled, self._passed = True, []
         self.changed.emit()

@@ -10,7 +10,6 @@ from typing import Any
 import napari.viewer
 from napari.layers import Layer
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core import process
 from ...core.params import Params
@@ -30,7 +29,7 @@ from ..layers.layer_events import LayerWatch
 from ..layers.placement import LayerData, pair_name
 from ..session.actions import RunActions
 from ..session.chosen import Chosen, Fitted
-from ..session.run_layers import RunLayers, add_made
+from ..session.run_layers import add_made, run_layers
 from ..session.show_box import ShowBox
 from ..session.state import Run, session_state
 from ..shortcuts import bind_shortcuts
@@ -43,7 +42,7 @@ from .choices import Choices
 from .compare_table import CompareTable
 from .file_opener import FileOpener
 from .initial_box import BY_HAND, InitialBox
-from .job import CompareJob, Job, warm_up
+from .job import CompareJob, Job, What, warm_up
 from .outcome import OutcomeView
 from .pair_box import NOTHING, PairBox
 from .pixels_box import PixelsBox
@@ -86,7 +85,7 @@ class RegisterWidget(Docked):
         self.result: Result | None = None
         self._state = session_state(viewer)
         self._runner = Runner()
-        self._layers = RunLayers(viewer, self)
+        self._layers = run_layers(viewer)
         self._actions = RunActions(viewer, self._state, self._layers, self)
         self._number = 0
         self._chosen: Chosen | None = None
@@ -140,16 +139,16 @@ class RegisterWidget(Docked):
         """Make a transform fitted to landmarks of a pair a result, as `keep_pose`; False while busy."""
         if self.busy:
             return False
-        self.use_initial(fitted, pair)
-        self._keep(landmarks.METHOD.name, params)
+        self._choices.take_pair(pair)
+        self._keep(landmarks.METHOD.name, params, fitted)
         return True
 
-    def _keep(self, method: str, params: Params) -> None:
-        """Make the initial transform a result of a method that takes it as it is."""
+    def _keep(self, method: str, params: Params, fitted: Fitted | None = None) -> None:
+        """Make the initial transform, or a fitted one, a result of a method that takes it as it is."""
         reason = reason_against_pair(self.pair, self.initial)
-        self._start(lambda: (method, params, "auto"), reason, "Measuring…")
+        self._start(lambda: (method, params, "auto"), reason, "Measuring…", fitted)
 
-    def _start(self, what: Callable[[], tuple[str, Params, str]], reason: str, doing: str) -> None:
+    def _start(self, what: What, reason: str, doing: str, fitted: Fitted | None = None) -> None:
         """Run a method with its parameters on a device; `finished` or `failed` follows."""
         self._table_of = NOTHING
 
@@ -157,7 +156,7 @@ class RegisterWidget(Docked):
             self._number = self._state.next_number()
             return Job(chosen, *what(), self.show_box.show_choice, self._number)
 
-        self._begin(job, reason, doing, self._done)
+        self._begin(job, reason, doing, self._done, fitted)
 
     def cancel(self) -> None:
         """Stop the run; the panel is idle at once, and a late result of the worker is dropped."""
@@ -186,8 +185,9 @@ class RegisterWidget(Docked):
 
     def repeat(self, run: Run) -> None:
         """Choose what an earlier run was made from; nothing is run."""
-        self._choices.repeat(run, list(self._viewer.layers), self._state.results)
-        self.method.fold.open = True
+        missing = self._choices.repeat(run, self._viewer, self._state.results)
+        if missing:
+            self.outcome.show_message(missing)
 
     def reason(self) -> str:
         """Why nothing can be registered now; empty if it can."""
@@ -214,24 +214,9 @@ class RegisterWidget(Docked):
         self.after = AfterRun(self._viewer, self._state, self._layers, self._actions)
         self.outcome = OutcomeView(self.after)
         self.initial_fold = Fold("Initial transform", self.initial, "Where a run starts, and landmarks")
-        widgets = (
-            self.pair,
-            self.pixels,
-            self.method,
-            self.initial_fold,
-            Fold("Show", self.show_box, "Which layers of the result are there"),
-            self.bar,
-            self.table,
-            self.outcome,
-        )
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        for widget in widgets:
-            layout.addWidget(widget)
-        layout.addStretch()
-        self._fill(content)
+        show = Fold("Show", self.show_box, "Which layers of the result are there")
+        above = (self.pair, self.pixels, self.method, self.initial_fold, show)
+        self._fill(*above, self.bar, self.table, self.outcome)
         self._choices = Choices(
             self.pair, self.pixels, self.method, self.initial, self.show_box, self.bar.compare
         )
@@ -253,6 +238,7 @@ class RegisterWidget(Docked):
         self.show_box.toggled.connect(self._toggle)
         self._state.changed.connect(self._follow)
         self._layers.failed.connect(self.outcome.show_error)
+        self._layers.toggled.connect(self._shown)
         self._actions.said.connect(self.outcome.say_done)
         self._actions.failed.connect(self.outcome.show_error)
 
@@ -261,6 +247,7 @@ class RegisterWidget(Docked):
     def _attach(self) -> None:
         """Follow the viewer's layers."""
         child_process.hold(id(self))
+        self._layers.hold(id(self))
         self._watch.start()
 
     def _load_ahead(self) -> None:
@@ -274,7 +261,7 @@ class RegisterWidget(Docked):
             self.pose.end()
             self._state.choices = self._choices.kept()
             self._watch.stop()
-            self._layers.stop()
+            self._layers.release(id(self))
             self.after.look.clear()
 
     def _offer(self, layers: list[Layer]) -> None:
@@ -305,6 +292,7 @@ class RegisterWidget(Docked):
         reason: str,
         doing: str,
         done: Callable[[Any], None],
+        fitted: Fitted | None = None,
     ) -> None:
         """Start the job made from the current choices, or show why it cannot start."""
         self.result = self._reported = None
@@ -313,7 +301,7 @@ class RegisterWidget(Docked):
         try:
             if reason:
                 raise ValueError(reason)
-            self._chosen = chosen_in(self._viewer, self.pair, self.pixels, self.initial)
+            self._chosen = chosen_in(self._viewer, self.pair, self.pixels, self.initial, fitted)
             job = make(self._chosen)
         except ValueError as error:
             self._fail(error)
@@ -347,7 +335,7 @@ class RegisterWidget(Docked):
         if not self.busy or self.result is None or self._run is None:
             return  # cancelled in between
         if self._pending:
-            add_made(self._viewer, self._pending.pop(0))
+            add_made(self._viewer.layers, self._pending.pop(0))
             self._adder.start()
             return
         self._idle()
@@ -369,6 +357,7 @@ class RegisterWidget(Docked):
                 self.outcome.begin()
             else:
                 self.outcome.show_result(run.result)
+            self.bar.show_trace(() if run is None else run.result.trace)
             self._refresh()
         self.after.follow()
 
@@ -381,6 +370,12 @@ class RegisterWidget(Docked):
         """Show or hide a layer of the last result."""
         if self._state.current is not None and not self.busy:
             self._layers.show(self._state.current, kind, on, self.show_box.show_choice)
+
+    def _shown(self, number: int, kind: str, on: bool) -> None:
+        """Follow which maps of the last result are seen."""
+        run = self._state.current
+        if run is not None and run.number == number:
+            self.show_box.follow_map(kind, on)
 
     def _row_arrived(self, row: Row) -> None:
         """A compared method has finished: its result is one of the session."""
@@ -444,6 +439,6 @@ class RegisterWidget(Docked):
         self._watch.stop()
         self._files.stop()
         self._runner.cancel()
-        self._layers.stop()
+        self._layers.release(id(self))
         self._actions.stop()
         child_process.release(id(self))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..background.worker import Report
 from ..shortcuts import REGISTER, hint
-from ..widgets.metric_curve import MetricCurve
+from ..widgets.plots.metric_curve import MetricCurve
 from ..widgets.sentence import BUTTON
 from .compare_button import CompareButton
 
@@ -47,6 +47,7 @@ class RunBar(QWidget):
         self.cancel_button.clicked.connect(self.cancelled)
         self.stage = QLabel()
         self.stage.setWordWrap(True)
+        self.stage.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.stage.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.curve = MetricCurve()
         self._running = QWidget()
@@ -111,4 +112,4 @@ class RunBar(QWidget):
             self.curve.extend(report.metrics)
             self.curve.setVisible(len(self.curve.values) > 1)
         metric = f"\nmetric {self.curve.values[-1]:.5g}" if self.curve.values else ""
-        self.stage.setText(report.message + metric)
+        self.stage.setText(report.message.replace("->", "→") + metric)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from ...registration.result import Result
 from ..background.worker import Runner
 from ..widgets.fold import Fold
-from ..widgets.plot import Plot
+from ..widgets.plots.plot import Plot
 from .motion import Motion, Spread, measure
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton
 
 from ..cursor.same_place import SamePlaceBox
 from ..doors import repeat_in_register
@@ -15,7 +15,7 @@ from ..layers.layer_events import LayerWatch
 from ..layers.result_layers import KINDS
 from ..session.actions import RunActions
 from ..session.reopen import find_runs
-from ..session.run_layers import RunLayers
+from ..session.run_layers import run_layers
 from ..session.show_box import TEXTS, ShowBox
 from ..session.state import Run, session_state
 from ..widgets.dock_panel import Docked
@@ -51,7 +51,7 @@ class ResultsWidget(Docked):
         super().__init__(viewer)
         self._state = session_state(viewer)
         self._current: Run | None = None
-        self._layers = RunLayers(viewer, self)
+        self._layers = run_layers(viewer)
         self._actions = RunActions(viewer, self._state, self._layers, self)
         self._watch = LayerWatch(viewer, self._offer)
         self._build()
@@ -84,25 +84,8 @@ class ResultsWidget(Docked):
         self.earlier.setChecked(self._state.keep_earlier)
         self.earlier.toggled.connect(self._keep_earlier)
         self.same_place = SamePlaceBox(self._viewer, self._state)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        above: tuple[QWidget, ...] = (
-            self.table,
-            self.sentence,
-            self.show_box,
-            self.bars,
-            self.histograms,
-        )
-        for widget in above:
-            layout.addWidget(widget)
-        layout.addLayout(self._buttons())
-        layout.addWidget(self.said)
-        layout.addWidget(self.earlier)
-        layout.addWidget(self.same_place)
-        layout.addStretch()
-        self._fill(content)
+        above = (self.table, self.sentence, self.show_box, self.bars, self.histograms)
+        self._fill(*above, self._buttons(), self.said, self.earlier, self.same_place)
         self.table.chosen.connect(self._refresh)
         self.table.doubleClicked.connect(lambda index: self._of_run(self._actions.show))
         self.show_box.toggled.connect(self._toggle)
@@ -164,10 +147,6 @@ class ResultsWidget(Docked):
     def _offer(self, layers: list[Layer]) -> None:
         """Follow the viewer's layers: one may bring its result with it, or be an image of a pair."""
         find_runs(self._state, self._viewer)
-        for layer in layers:
-            if "voxreg" in layer.metadata:
-                layer.events.visible.disconnect(self._refresh)
-                layer.events.visible.connect(self._refresh)
         self._refresh()
 
     def _refresh(self, event: Any = None) -> None:
@@ -249,6 +228,7 @@ class ResultsWidget(Docked):
 
     def _attach(self) -> None:
         """Follow the viewer's layers."""
+        self._layers.hold(id(self))
         self._watch.start()
 
     def _detach(self) -> None:
@@ -260,6 +240,6 @@ class ResultsWidget(Docked):
     def _gone(self) -> None:
         """Stop what is under way; uses nothing of Qt."""
         self._watch.stop()
-        self._layers.stop()
+        self._layers.release(id(self))
         self._actions.stop()
         self.histograms.stop()

@@ -11,9 +11,11 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from ...io.files import replace_file
 from ...registration.report import write_report
 from ...registration.result import Result
 from ..background.worker import Runner
+from ..widgets.folder_dialog import new_folder
 from .chosen import Chosen
 from .files import EXPORTS, export, results_in
 from .reopen import find_pair
@@ -52,6 +54,7 @@ class RunActions(QObject):
         super().__init__(parent)
         self._viewer, self._state, self._layers, self._panel = viewer, state, layers, parent
         self._runner = Runner()
+        layers.noted.connect(self.said)
 
     def settle(self, run: Run) -> None:
         """Make a run current whose layers were added: what it replaces goes, the moving layer hides."""
@@ -92,8 +95,10 @@ class RunActions(QObject):
 
     def save(self, run: Run | None) -> None:
         """Save a result into a folder that the user chooses."""
-        folder = QFileDialog.getExistingDirectory(self._panel, "Save the result into a folder")
-        if folder and run is not None:
+        if run is None:
+            return
+        folder = new_folder(self._panel, "Save the result into a folder", f"{run.result.method} result")
+        if folder is not None:
             self._start(lambda: run.result.save(folder), lambda path: self._saved(run, path))
 
     def export(self, run: Run | None) -> None:
@@ -167,7 +172,7 @@ class RunActions(QObject):
             copy(text)
             self.said.emit("Copied." if path is None else f"Copied, and written to {path}.")
 
-        self._start(lambda: files_needed(chosen), there)
+        self._start(lambda: files_needed(chosen, write is command_line), there)
 
     def stop(self) -> None:
         """Drop what is under way; uses nothing of Qt."""
@@ -201,9 +206,10 @@ class RunActions(QObject):
 
 def _written(write: Writer, result: Result, chosen: Chosen, path: Path | None) -> tuple[str, Path | None]:
     """A script, written to a path if there is one."""
-    text = write(result, chosen, None if path is None else path.parent)
+    text = write(result, chosen, path)
     if path is not None:
-        path.write_text(text + "\n" * (not text.endswith("\n")), encoding="utf-8")
+        ended = text + "\n" * (not text.endswith("\n"))
+        replace_file(path, lambda target: target.write_text(ended, encoding="utf-8", newline=""))
     return text, path
 
 

@@ -99,13 +99,14 @@ class Chosen:
         if self.initial is None or isinstance(self.initial, str):
             return self.initial
         if isinstance(self.initial, Result | Fitted):
-            _check_units(self.initial.fixed.units, fixed)
+            name = self.initial.title if isinstance(self.initial, Fitted) else self.initial.method
+            _check_units(name, self.initial.fixed.units, fixed)
             return self.initial.transform if isinstance(self.initial, Fitted) else self.initial
         # Some programs count from the corners of the files, whose axes a layer may have in another order.
         places = (_file_or(self.fixed, fixed), _file_or(self.moving, moving))
         opened = open_transform(self.initial, *places)
         if opened.fixed is not None:
-            _check_units(opened.fixed.units, fixed)
+            _check_units(self.initial.name, opened.fixed.units, fixed)
         return opened
 
 
@@ -115,10 +116,14 @@ def _file_or(layer: LayerSnapshot, grid: Grid) -> Path | Grid:
     return grid if file is None or not file.is_file() else file
 
 
-def _check_units(units: Sequence[str], fixed: Grid) -> None:
+def _check_units(name: str, units: Sequence[str], fixed: Grid) -> None:
     """Refuse an initial transform in other units than the fixed image's."""
-    if any(unit_factor(a, b) != 1 for a, b in zip(units, fixed.units, strict=False)):
+    try:
+        same = all(unit_factor(a, b) == 1 for a, b in zip(units, fixed.units, strict=False))
+    except ValueError:  # lengths and pixels
+        same = False
+    if not same:
         raise ValueError(
-            f"The initial transform is in {units[-1]} and the fixed image in {fixed.units[-1]}; "
-            "give the layers the same units."
+            f"The initial transform ({name}) is in {units[-1]} and the fixed image in {fixed.units[-1]}; "
+            "choose another one under Initial transform, or give the layers the same units."
         )

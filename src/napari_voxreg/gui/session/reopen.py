@@ -43,6 +43,18 @@ def find_pair(run: Run, viewer: ViewerModel) -> bool:
     return True
 
 
+def pair_layers(run: Run, viewer: ViewerModel) -> tuple[Layer | None, Layer | None]:
+    """The fixed and the moving layer of a run; for one that is gone, an image of its name and grid."""
+    result = run.result
+    found = []
+    for layer, name, grid in zip(
+        (run.fixed_layer, run.moving_layer), result.names, (result.fixed, result.moving), strict=True
+    ):
+        there = layer is not None and layer in viewer.layers
+        found.append(layer if there else _layer(name, grid, viewer))
+    return found[0], found[1]
+
+
 def _layer(name: str, grid: Grid | None, viewer: ViewerModel) -> Layer | None:
     """The newest image of this name and, as far as it is known, on this grid."""
     for layer in reversed(viewer.layers):

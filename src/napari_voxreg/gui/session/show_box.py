@@ -10,8 +10,7 @@ from qtpy.QtCore import QRegularExpression, Signal
 from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
-from ..layers.maps import MOTION
-from ..layers.result_layers import BACKGROUND, KINDS, ON_REQUEST, Show
+from ..layers.result_layers import BACKGROUND, KINDS, MOVING, ON_REQUEST, OPAQUE, Show
 from ..preferences import preferences
 from ..widgets.combo_box import Choice, heading
 
@@ -73,7 +72,7 @@ class ShowBox(QWidget):
             layout.addWidget(box, k // 2, k % 2)
         self.affine = QCheckBox("with affine part")
         self.affine.setToolTip(
-            "Displacement, Jacobian, strain and curl of the whole motion, not of deformation alone"
+            "Arrows, displacement, Jacobian, strain and curl of the whole motion, not of deformation alone"
         )
         self.affine.clicked.connect(self._again)
         layout.addWidget(self.affine, len(kinds) // 2, len(kinds) % 2)
@@ -107,6 +106,11 @@ class ShowBox(QWidget):
         self._last = show.outside
         self.outside.setCurrentText(show.outside)
 
+    def follow_map(self, kind: str, on: bool) -> None:
+        """Check or uncheck a map that was shown or hidden elsewhere; others stay chosen for the next run."""
+        if kind in OPAQUE and kind in self._boxes:
+            self._boxes[kind].setChecked(on)
+
     def offer(self, kinds: Iterable[str]) -> None:
         """Enable some kinds only."""
         kinds = tuple(kinds)
@@ -126,6 +130,6 @@ class ShowBox(QWidget):
             self.outside.setCurrentText(self._last)
 
     def _again(self) -> None:
-        for kind in MOTION:
+        for kind in MOVING:
             if kind in self._boxes and self._boxes[kind].isChecked():
                 self.toggled.emit(kind, True)

@@ -16,6 +16,7 @@ from ..layers.placement import LayerData, pair_name
 from ..preferences import NO_LOOK, preferences
 from ..widgets.canvas_context import own_viewer
 from .chosen import Chosen
+from .plain_files import watch_plain_files
 
 _states: WeakKeyDictionary[ViewerModel, SessionState] = WeakKeyDictionary()
 
@@ -180,4 +181,8 @@ class SessionState(QObject):
 
 def session_state(viewer: ViewerModel) -> SessionState:
     """The state of a viewer, the same for each of its panels."""
-    return _states.setdefault(own_viewer(viewer), SessionState())
+    own = own_viewer(viewer)
+    if own not in _states:
+        _states[own] = SessionState()
+        watch_plain_files(own)
+    return _states[own]

@@ -11,7 +11,7 @@ from qtpy.QtGui import QImage, QPixmap
 
 from ...core.geometry import Array
 from ...figures import SCREEN, draw_elbow
-from ..widgets.plot import Plot
+from ..widgets.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from ..widgets.painting import background
+from ..widgets.plots.painting import background
 
 if TYPE_CHECKING:
     from ...train.events import Losses, Row

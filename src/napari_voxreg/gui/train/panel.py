@@ -12,8 +12,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
-    QWidget,
 )
 
 from ...core import process
@@ -186,20 +184,11 @@ class TrainWidget(Docked):
         keep.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         tip = "Each run gets its own folder in this one"
         keep.addRow(heading("Save in", self.folder, tip), self.folder)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.source)
-        layout.addWidget(self.options_fold)
-        layout.addLayout(keep)
         uses = (self.use_button, self.evaluate_button)
-        for widget in (self.bar, self.outcome, *uses, self.history, self.notes, self.runs_fold):
-            layout.addWidget(widget)
-        layout.addStretch()
+        shown = (self.bar, self.outcome, *uses, self.history, self.notes, self.runs_fold)
+        self._fill(self.source, self.options_fold, keep, *shown)
         for widget in (self.outcome, *uses, self.notes):
             widget.hide()
-        self._fill(content)
 
     def _connect(self) -> None:
         self.source.changed.connect(self._refresh)

@@ -8,7 +8,16 @@ from typing import Any
 import napari.viewer
 from napari._app_model import get_app_model
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QTabBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QLayout,
+    QMainWindow,
+    QScrollArea,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 from .canvas_context import keep_context
 
@@ -59,8 +68,15 @@ class Docked(QWidget):
         self._asked = next(COUNT)
         self._raise()
 
-    def _fill(self, content: QWidget) -> None:
-        """Show the panel's content, with a scroll bar where it is taller than the dock."""
+    def _fill(self, *parts: QWidget | QLayout) -> None:
+        """Show parts below each other, with a scroll bar where they are taller than the dock."""
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        for part in parts:
+            layout.addWidget(part) if isinstance(part, QWidget) else layout.addLayout(part)
+        layout.addStretch()
         area = self.area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)

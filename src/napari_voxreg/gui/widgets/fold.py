@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QSizePolicy, QWidget
 from superqt import QCollapsible
 
@@ -14,6 +14,7 @@ HEADING = (
     "QPushButton:focus {border-bottom: 1px solid rgba(128, 136, 144, 160);}"
 )
 INDENT = 14  # pixels
+BESIDE = 10  # pixels of a heading beside its arrow and its text
 UNLIMITED = 2**24 - 1  # the largest height of a widget
 
 
@@ -35,6 +36,7 @@ class Fold(QCollapsible):
 
     def __init__(self, title: str, body: QWidget, tip: str = "") -> None:
         super().__init__(title)
+        self._title, self._tip = title, tip
         outside, inside = self.layout(), self.content().layout()
         assert outside is not None and inside is not None  # made by superqt
         outside.setContentsMargins(0, 0, 0, 0)
@@ -42,9 +44,10 @@ class Fold(QCollapsible):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         button = self.toggleButton()
         button.setStyleSheet(HEADING)
-        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        # Ignored, so that a long heading does not widen the panel.
+        button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         button.setAutoDefault(True)  # else Enter does nothing
-        button.setToolTip(tip)
+        self._show_title()
         inside.setContentsMargins(INDENT, 0, 0, 4)
         # Not by superqt's `addWidget`, which fixes the body at its current height.
         inside.addWidget(body)
@@ -64,6 +67,20 @@ class Fold(QCollapsible):
         else:
             self.collapse()
 
+    def text(self) -> str:
+        """The whole heading."""
+        return self._title
+
+    def setText(self, text: str) -> None:
+        """Set the heading; its end is left out where it does not fit, and is in the tooltip."""
+        self._title = text
+        self._show_title()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Fit the heading."""
+        super().resizeEvent(event)
+        self._show_title()
+
     def expand(self, animate: bool = False) -> None:
         """Show the body."""
         super().expand(animate)
@@ -77,6 +94,15 @@ class Fold(QCollapsible):
         super().changeEvent(event)
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
             self._draw_arrows()
+
+    def _show_title(self) -> None:
+        button = self.toggleButton()
+        room = self.width() - button.iconSize().width() - BESIDE
+        shown = button.fontMetrics().elidedText(self._title, Qt.TextElideMode.ElideRight, room)
+        button.setText(shown)
+        button.setAccessibleName(self._title)
+        whole = shown == self._title
+        button.setToolTip(self._tip if whole else f"{self._title}. {self._tip}".removesuffix(". "))
 
     def _draw_arrows(self) -> None:
         self.setExpandedIcon("▾")

@@ -189,7 +189,7 @@ def _format_of(text: str) -> Format[PointFile]:
 
 
 def _write(text: str, path: Path) -> Path:
-    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8"))
+    replace_file(path, partial(Path.write_text, data=text, encoding="utf-8", newline=""))
     return path
 
 

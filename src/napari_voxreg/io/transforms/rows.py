@@ -99,7 +99,9 @@ def write_matrix(matrix: Array, path: Path, comments: Sequence[str]) -> None:
     between = "," if path.suffix.lower() == ".csv" else " "
     lines = [f"# {line}" for line in comments]
     lines += [between.join(repr(float(x)) for x in row) for row in matrix]
-    replace_file(path, lambda target: target.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    replace_file(
+        path, lambda target: target.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+    )
 
 
 def flipped(matrix: Array) -> Array:

@@ -119,7 +119,7 @@ def _write_landmarks(landmarks: Landmarks | None, folder: Path) -> tuple[Path, P
     files = (folder / "fixed_points.txt", folder / "moving_points.txt")
     for file, coordinates in zip(files, landmarks, strict=True):
         lines = [" ".join(map(repr, row)) for row in np.asarray(coordinates, dtype=float)[:, ::-1].tolist()]
-        file.write_text("\n".join(["point", str(len(lines)), *lines, ""]))
+        file.write_text("\n".join(["point", str(len(lines)), *lines, ""]), encoding="utf-8", newline="")
     return files
 
 

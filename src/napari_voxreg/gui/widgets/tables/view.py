@@ -129,7 +129,9 @@ class Table(QTableView):
         assert down is not None and bar is not None  # every table has both
         height = (count if lines is None else min(count, lines)) * down.defaultSectionSize()
         frame = 2 * self.frameWidth()
-        self.setFixedHeight(self.across.sizeHint().height() + height + bar.sizeHint().height() + frame)
+        across = self.horizontalScrollBarPolicy() != Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        height += bar.sizeHint().height() * across
+        self.setFixedHeight(self.across.sizeHint().height() + height + frame)
 
 
 def plain_table(columns: Sequence[TableColumn], widths: Sequence[int], tip: Callable[[Any], str]) -> Table:

@@ -331,7 +331,7 @@ def write(transform: Transform, path: Path, grids: Grids) -> tuple[str, ...]:
     initial = NONE
     for member, target in zip(members, (*targets[1:], path), strict=True):
         text = _written(member, grids.fixed, initial)
-        replace_file(target, partial(Path.write_text, data=text, encoding="utf-8"))
+        replace_file(target, partial(Path.write_text, data=text, encoding="utf-8", newline=""))
         initial = target.name
     if len(targets) == 1:
         return ()

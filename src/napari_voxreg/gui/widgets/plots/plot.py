@@ -11,8 +11,8 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from ..background.preload import load_plots
-from ..background.worker import Runner
+from ...background.preload import load_plots
+from ...background.worker import Runner
 from .painting import framed
 
 if TYPE_CHECKING:
