@@ -65,6 +65,8 @@ def deformed_together(
     MethodUnavailable
         If elastix's process dies.
     """
+    if len(linear) == 1:  # the others were unusable: the image is its own mean
+        return dict(linear)
     params = ElastixParams()
     about = {
         "map": {name: " ".join(values) for name, values in group_map(params, grid, work.seed).items()},
