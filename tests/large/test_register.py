@@ -79,6 +79,7 @@ def test_a_coarse_level_gives_full_resolution(pair, tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_transform(saved)(points), result.transform(points))
 
 
+@pytest.mark.slow
 def test_blocks_refine_what_a_coarse_level_left(pair, monkeypatch: pytest.MonkeyPatch) -> None:
     fixed, moving, truth = pair
     monkeypatch.setattr(refine, "BLOCKS", {2: 300})

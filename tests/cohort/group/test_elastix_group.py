@@ -57,6 +57,7 @@ def spread(transforms: Sequence[Transform | None], places: np.ndarray, grid: Gri
     return float(np.linalg.norm(common - common.mean(axis=0), axis=2).mean())
 
 
+@pytest.mark.slow
 def test_a_group_agrees_as_well_as_by_diffeo_and_is_drawn_to_no_image(
     cohort: Any, group: CohortResult, folder: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_group_agrees_as_well_as_by_diffeo_and_is_drawn_to_no_image(
     assert all(member.seconds > 0 for member in group.members)
 
 
+@pytest.mark.slow
 def test_a_repeated_run_takes_what_is_kept_and_a_changed_one_does_not(
     cohort: Any, group: CohortResult, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +127,7 @@ def test_transforms_go_from_the_middle_to_the_images(grid: Grid, iterations: int
     assert first.grid.units == grid.units
 
 
+@pytest.mark.slow
 def test_an_image_that_is_left_alone_is_its_own_mean(cohort: Any) -> None:
     rng = np.random.default_rng(8)
     other = cohort.images[0].with_data(gaussian_filter(rng.standard_normal((96, 96)), 3).astype(np.float32))

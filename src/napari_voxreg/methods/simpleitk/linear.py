@@ -24,6 +24,7 @@ REFERENCE = (
     "Mattes et al., IEEE TMI 22, 2003 (mutual information); Avants et al., "
     "Frontiers in Neuroinformatics 8, 2014 (ITK's registration framework)"
 )
+COLLAPSED = 0.02  # determinant: of the area or volume, below which nothing is left of an image
 PRESETS: dict[str, dict[str, Any]] = {
     "any modality": {},
     "same modality": {"metric": "correlation"},
@@ -62,6 +63,7 @@ def linear_method(motion: Motion, title: str, make: Callable[[int], sitk.Transfo
         fixed_itk, moving_itk = image_to_itk(fixed), image_to_itk(moving)
         transform = make(fixed.ndim)
         trace: list[float] = []
+        notes: list[str] = []
         report_for = optimiser.staged(progress, motion, len(factors), params.iterations, trace)
         for level, factor in enumerate(factors):
             progress(level / len(factors), f"{motion}, level {level + 1} of {len(factors)}")
@@ -69,8 +71,16 @@ def linear_method(motion: Motion, title: str, make: Callable[[int], sitk.Transfo
             optimiser.set_masks(method, frame, factor, task)
             method.SetInitialTransform(transform, inPlace=True)
             small_moving = optimiser.shrink(moving_itk, _moving_factor(factor, fixed, moving))
+            before = transform.GetParameters()
             optimiser.execute(method, optimiser.shrink(fixed_itk, factor), small_moving, report_for(level))
-        return Outcome(frame.from_frame(Affine(affine_from_itk(transform))), trace=tuple(trace))
+            if np.linalg.det(affine_from_itk(transform)[:-1, :-1]) < COLLAPSED:
+                transform.SetParameters(before)
+                notes.append(
+                    f"Level {level + 1} mirrored the image or made it vanish, and was left out; choose a "
+                    "shorter step or a closer initial transform."
+                )
+        found = frame.from_frame(Affine(affine_from_itk(transform)))
+        return Outcome(found, notes=tuple(notes), trace=tuple(trace))
 
     return Method(
         name=motion,
