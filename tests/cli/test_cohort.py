@@ -60,9 +60,24 @@ def test_rounds_of_staining_become_one_image(folder: Path, tmp_path: Path) -> No
     assert table[5] == "4,visit 1.tif,1"
 
 
+def test_nothing_of_the_users_is_written_over(
+    folder: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    inputs = {path: path.read_bytes() for path in folder.iterdir()}
+    assert "choose another output" in refused("cohort", folder, "-o", folder)
+    assert "choose another output" in refused("stack", folder, "-o", folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == inputs
+    own = tmp_path / "out" / "template.tif"
+    own.parent.mkdir()
+    own.write_text("mine")
+    assert "template.tif is there and not of a cohort" in refused("cohort", folder, "-o", own.parent)
+    assert own.read_text() == "mine"
+
+
 def test_what_is_refused(folder: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     out = tmp_path / "out"
     assert "needs two or more" in refused("cohort", folder / "visit 0*.tif", "-o", out)
     assert "is not a scheduler" in refused("cohort", folder, "-o", out, "--scheduler", "cluster")
+    assert "cannot have 0 threads" in refused("cohort", folder, "-o", out, "--threads", 0)
     assert "template cannot be" in refused("cohort", folder, "-o", out, "--template", "median")
     assert not out.exists()

@@ -46,6 +46,23 @@ def test_a_movie_in_one_file(movie: np.ndarray, tmp_path: Path, capsys: pytest.C
     assert (out / "motion.png").stat().st_size > 5_000
 
 
+def test_frames_of_one_name_in_two_folders(movie: np.ndarray, tmp_path: Path) -> None:
+    for k, frame in enumerate(movie[:3]):
+        write_image(Image(frame, Grid.from_spacing(frame.shape)), tmp_path / f"f{k}" / "im.tif")
+    words = ["stack", *(tmp_path / f"f{k}" / "im.tif" for k in range(3)), "-o", tmp_path / "out"]
+    assert main([str(word) for word in words]) == 0
+    names = sorted(path.name for path in (tmp_path / "out" / "aligned").iterdir())
+    assert names == ["im 2.tif", "im 3.tif", "im.tif"]
+
+
+def test_other_files_of_a_folder_are_left_alone(movie: np.ndarray, tmp_path: Path) -> None:
+    for k, frame in enumerate(movie[:3]):
+        write_image(Image(frame, Grid.from_spacing(frame.shape)), tmp_path / "in" / f"{k}.tif")
+    (tmp_path / "in" / "notes.txt").write_text("seen")
+    assert main(["stack", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--no-images"]) == 0
+    assert len(load_series(tmp_path / "out").transforms) == 3
+
+
 def test_files_give_files_of_the_same_names(movie: np.ndarray, tmp_path: Path) -> None:
     for k, frame in enumerate(movie):
         write_image(Image(frame, Grid.from_spacing(frame.shape)), tmp_path / f"section {k}.tif")

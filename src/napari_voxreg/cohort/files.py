@@ -25,3 +25,33 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     replace_file(
         path, partial(Path.write_text, data=json.dumps(record, indent=1), encoding="utf-8", newline="")
     )
+
+
+def folder_names(names: list[str]) -> list[str]:
+    """A folder's name for each image: that of its file without the ending, numbered where two are alike."""
+    found: list[str] = []
+    for name in names:
+        plain = name.removesuffix(".gz").rsplit(".", 1)[0] if "." in name.strip(".") else name
+        plain = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in plain).strip(
+            ". "
+        )
+        plain = plain or "image"
+        number, candidate = 2, plain
+        # On some systems names that differ in capitals only are the same file.
+        while candidate.casefold() in {other.casefold() for other in found}:
+            candidate, number = f"{plain} {number}", number + 1
+        found.append(candidate)
+    return found
+
+
+def check_apart(images: Iterable[Path], folder: Path) -> None:
+    """Refuse an output folder that holds images which are read: results would be written over or among them.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names the folder.
+    """
+    place = folder.resolve()
+    if any(place in (image.resolve(), image.resolve().parent) for image in images):
+        raise ValueError(f"The folder {folder} holds images that are registered; choose another output.")

@@ -190,8 +190,8 @@ def limited(count: int) -> Iterator[None]:
     torch = sys.modules.get("torch")
     before, of_itk = chosen(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     of_torch = None if torch is None else torch.get_num_threads()
-    use(count)
     try:
+        use(count)
         yield
     finally:
         use(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg.cohort.group.result import folder_names
+from napari_voxreg.cohort.files import folder_names
 from napari_voxreg.cohort.group.unbiased import (
     linear_matrix,
     mean_displacement,

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ... import figures
+from ...cohort.files import check_apart
 from ...core.progress import subprogress
 from ...io.files import check_inputs_kept, check_outputs
 from ..options import (
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
     frames = frames_of(series, options.axis)
     folder: Path = options.output
     outputs = [] if options.no_images else aligned_files(frames, folder)
+    check_apart(frames.sources, folder)
     check_outputs(*(folder / name for name in ("series.json", "series.csv", CURVES)), *outputs)
     check_inputs_kept(
         options.series, [folder / "series.json", folder / "series.csv", folder / CURVES, *outputs]

@@ -14,6 +14,7 @@ import numpy as np
 from ...core.geometry import Array, Image
 from ...core.progress import Progress, logged, silent, subprogress
 from ...transforms import Affine, Transform
+from ..files import check_apart
 from ..running import SERIAL, cores, runner
 from ..series.frames import Frames, Series
 from .all_pairs import in_agreement
@@ -21,7 +22,7 @@ from .choice import compared, ranked
 from .elastix_group import check, deformed_together
 from .options import CohortOptions
 from .report import REPORT, check_report, write_report
-from .result import CohortResult, Member
+from .result import WORK, CohortResult, Member, check_folder
 from .sources import cohort_frames
 from .store import Store
 from .tasks import Measured, measure
@@ -111,11 +112,15 @@ def register_cohort(
     frames = cohort_frames(images, pattern)
     if chosen.image >= frames.count:
         raise ValueError(f"There is no image {chosen.image}; choose from 0 to {frames.count - 1}.")
+    if threads is not None and threads < 1:
+        raise ValueError(f"A registration cannot have {threads} threads; give 1 or more.")
     check(chosen, template)
     if folder is not None:
+        check_apart(frames.sources, Path(folder))
+        check_folder(Path(folder))
         check_report(Path(folder) / REPORT)
     began = time.perf_counter()
-    store = Store(None if folder is None else Path(folder) / "work")
+    store = Store(None if folder is None else Path(folder) / WORK)
     count = threads or (cores() if scheduler == SERIAL else 1)
     with runner(scheduler, count) as run:
         seconds = [0.0] * frames.count

@@ -19,10 +19,10 @@ from ...io.transforms import save_transform, software
 from ...metrics.pair import Scores
 from ...metrics.verdict import Verdict
 from ...transforms import Transform, warp
-from ..files import write_csv, write_record
+from ..files import folder_names, write_csv, write_record
 from ..series.frames import Frames
 
-RECORD, TABLE, MERGED = "cohort.json", "cohort.csv", "merged.csv"
+RECORD, TABLE, MERGED, WORK = "cohort.json", "cohort.csv", "merged.csv", "work"
 FORMAT = "napari-voxreg cohort"
 BEGINNING = f'{{\n "format": "{FORMAT}"'
 COLUMNS = (
@@ -184,8 +184,7 @@ class CohortResult:
             If it cannot be written.
         """
         folder = Path(folder)
-        check_replaceable(folder / RECORD, BEGINNING)
-        check_replaceable(folder / TABLE, ",".join(COLUMNS[:2]))
+        check_folder(folder)
         for name, image in (("template", self.template), ("mean", self.mean)):
             write_like(image, folder / name, _usual(image))
         names = folder_names([member.name for member in self.members])
@@ -289,28 +288,28 @@ class CohortResult:
         return path
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which `CohortResult.save` would write over something else.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names the file.
+    """
+    check_replaceable(folder / RECORD, BEGINNING)
+    check_replaceable(folder / TABLE, ",".join(COLUMNS[:2]))
+    if (folder / RECORD).exists() or (folder / WORK).is_dir():
+        return  # a cohort is there
+    for name in ("template", "mean", "merged"):
+        for path in sorted(folder.glob(f"{name}.*")):
+            raise ValueError(f"{path} is there and not of a cohort; choose another folder.")
+
+
 def _listed(matrix: Array | None) -> list[list[float | None]] | None:
     """A matrix for JSON, which has no NaN."""
     if matrix is None:
         return None
     return [[float(x) if np.isfinite(x) else None for x in row] for row in matrix]
-
-
-def folder_names(names: list[str]) -> list[str]:
-    """A folder's name for each image: that of its file without the ending, numbered where two are alike."""
-    found: list[str] = []
-    for name in names:
-        plain = name.removesuffix(".gz").rsplit(".", 1)[0] if "." in name.strip(".") else name
-        plain = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in plain).strip(
-            ". "
-        )
-        plain = plain or "image"
-        number, candidate = 2, plain
-        # On some systems names that differ in capitals only are the same file.
-        while candidate.casefold() in {other.casefold() for other in found}:
-            candidate, number = f"{plain} {number}", number + 1
-        found.append(candidate)
-    return found
 
 
 def _usual(image: Image) -> str:

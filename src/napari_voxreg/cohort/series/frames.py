@@ -14,7 +14,7 @@ from ...core.geometry import Array, Grid, Image, as_image
 from ...images.nodata import without_nodata
 from ...images.preprocess import driving_channel
 from ...io.images import read_unlogged
-from ...io.pairs import NameParts
+from ...io.pairs import NameParts, list_images
 from ...io.series import is_series
 from ...transforms import warp
 
@@ -44,6 +44,8 @@ class Frames:
         Whether all frames are known to lie on `grid`.
     parts : tuple of NameParts
         What the names of files say of patient, side and date; empty where that was not read.
+    sources : tuple of Path
+        The files; empty where there are none.
     """
 
     count: int
@@ -54,6 +56,7 @@ class Frames:
     names: tuple[str, ...] = ()
     alike: bool = True
     parts: tuple[NameParts, ...] = ()
+    sources: tuple[Path, ...] = ()
 
     def name(self, number: int) -> str:
         """What to call a frame in a message; they count from 0, as napari's sliders do."""
@@ -112,7 +115,7 @@ def frames_of(series: Series, axis: int | None = None) -> Frames:
 
 def _of_path(path: Path, axis: int | None) -> Frames:
     if path.is_dir():
-        files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+        files = [file for file in list_images(path) if file.is_file()]
     elif any(mark in str(path) for mark in "*?["):
         files = list(path.parent.glob(path.name))
     else:
@@ -149,7 +152,8 @@ def _of_files(paths: list[Path]) -> Frames:
             )
         return replace(image, grid=image.grid.in_world_of(first.grid))
 
-    return Frames(len(paths), first.grid, read, names=tuple(p.name for p in paths), alike=False)
+    names = tuple(path.name for path in paths)
+    return Frames(len(paths), first.grid, read, names=names, alike=False, sources=tuple(paths))
 
 
 def _first_readable(paths: list[Path]) -> Image:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.progress import Progress, silent
 from ...io.images import WRITTEN, check_format, ending_of, write_image
+from ..files import folder_names
 from .frames import Frames
 from .result import SeriesResult
 
@@ -19,9 +20,10 @@ def aligned_files(frames: Frames, folder: Path) -> list[Path]:
     """The files that `write_aligned` writes: one for all frames, or one for each where each has a file."""
     if not frames.names:
         return [folder / ALIGNED]
+    endings = [ending_of(Path(name)) for name in frames.names]
     return [
-        folder / "aligned" / (name if ending_of(Path(name)) in WRITTEN else f"{name}.tif")
-        for name in map(str, frames.names)
+        folder / "aligned" / (stem + (ending if ending in WRITTEN else ".tif"))
+        for stem, ending in zip(folder_names(list(frames.names)), endings, strict=True)
     ]
 
 
