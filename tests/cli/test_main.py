@@ -134,7 +134,7 @@ def test_a_place_that_cannot_be_written_fails_with_1(
 
 
 @pytest.mark.parametrize(
-    "words", [["apply", "T", "x.nii"], ["apply", "x.nii", "T.csv"], ["register", "T.nii", "x.nii"]]
+    "words", [["apply", "T", "T.nii"], ["apply", "x.nii", "T.csv"], ["register", "T.nii", "x.nii"]]
 )
 def test_a_name_that_no_file_can_have_is_refused(words: list[str], refused: Callable[..., str]) -> None:
     said = refused(*(word.replace("T", "t" * 300) for word in words), "-o", "out.nii")

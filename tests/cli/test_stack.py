@@ -55,6 +55,18 @@ def test_frames_of_one_name_in_two_folders(movie: np.ndarray, tmp_path: Path) ->
     assert names == ["im 2.tif", "im 3.tif", "im.tif"]
 
 
+def test_aligned_images_are_not_written_over_their_frames(
+    movie: np.ndarray, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    folder = tmp_path / "out" / "aligned"
+    for k, frame in enumerate(movie[:3]):
+        write_image(Image(frame, Grid.from_spacing(frame.shape)), folder / f"{k}.tif")
+    inputs = {path: path.read_bytes() for path in folder.iterdir()}
+    for series in (folder, folder / "*.tif"):
+        assert "is an input" in refused("stack", series, "-o", tmp_path / "out")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == inputs
+
+
 def test_other_files_of_a_folder_are_left_alone(movie: np.ndarray, tmp_path: Path) -> None:
     for k, frame in enumerate(movie[:3]):
         write_image(Image(frame, Grid.from_spacing(frame.shape)), tmp_path / "in" / f"{k}.tif")

@@ -95,6 +95,19 @@ def test_a_pair_that_shows_something_else_is_named(cohort: Any) -> None:
     assert all(transform is not None for transform in result.transforms[:3])
 
 
+def test_images_of_8_and_of_16_bits(cohort: Any) -> None:
+    def stored(image: Image, top: int, dtype: str) -> Image:
+        scaled = (image.data - image.data.min()) / np.ptp(image.data)
+        return image.with_data((top * scaled).astype(dtype))
+
+    images = [stored(one, 250, "uint8") for one in cohort.images[:2]]
+    images += [stored(one, 60_000, "uint16") for one in cohort.images[2:]]
+    images.append(cohort.images[0].with_data(np.zeros((96, 96), np.uint8)))
+    options = {"template": "image", "linear": "rigid", "deform": "none"}
+    result = register_cohort(images, options=options)
+    assert [member.problem for member in result.members] == [""] * 5 + ["It shows nothing."]
+
+
 def test_neighbours_alone(cohort: Any) -> None:
     options = {"template": "all pairs", "neighbours": 1, "linear": "rigid", "deform": "none"}
     result = register_cohort(cohort.images, options=options)

@@ -470,7 +470,7 @@ def test_a_layer_is_sliced_once_and_not_copied(viewer, qtbot, result_of, monkeyp
         if data[2] == "points":
             continue
         calls = []
-        layer = add_made(viewer, data, visible=True)
+        layer = add_made(viewer.layers, data, visible=True)
         own = [name for name, one in calls if one is layer]
         assert own.count("set_view_slice") == 1
         assert data[2] == "image" or own.count("_update_thumbnail") == 1  # napari draws it line by line

@@ -31,7 +31,7 @@ EXAMPLES = """\
 examples:
   napari-voxreg large fixed.ome.zarr moving.ome.tif -o warped.ome.zarr
   napari-voxreg large fixed.svs moving.svs -o warped.ome.tif --refine 1
-  napari-voxreg large fixed.svs cells.ome.zarr -o cells.ome.zarr --transform warped-transform --labels"""
+  napari-voxreg large fixed.svs cells.tif -o out.ome.tif --transform warped-transform --labels"""
 REGISTERED = 0.5  # of the time, until the transform is known
 
 

@@ -8,9 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ... import figures
-from ...cohort.files import check_apart
 from ...core.progress import subprogress
-from ...io.files import check_inputs_kept, check_outputs
 from ..options import (
     add_declared,
     add_method,
@@ -61,7 +59,14 @@ def run(options: argparse.Namespace) -> None:
     Cancelled
         If the user stopped it.
     """
-    from ...cohort.series import SeriesOptions, aligned_files, frames_of, register_series, write_aligned
+    from ...cohort.series import (
+        SeriesOptions,
+        aligned_files,
+        check_places,
+        frames_of,
+        register_series,
+        write_aligned,
+    )
 
     given = parameters(options)
     own = {field.name for field in fields(SeriesOptions)}
@@ -71,11 +76,8 @@ def run(options: argparse.Namespace) -> None:
     frames = frames_of(series, options.axis)
     folder: Path = options.output
     outputs = [] if options.no_images else aligned_files(frames, folder)
-    check_apart(frames.sources, folder)
-    check_outputs(*(folder / name for name in ("series.json", "series.csv", CURVES)), *outputs)
-    check_inputs_kept(
-        options.series, [folder / "series.json", folder / "series.csv", folder / CURVES, *outputs]
-    )
+    records = [folder / name for name in ("series.json", "series.csv", CURVES)]
+    check_places(frames, folder, [*records, *outputs])
     with progress_bar() as progress:
         result = register_series(
             frames,

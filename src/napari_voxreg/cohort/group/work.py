@@ -13,7 +13,7 @@ from ...core.progress import Progress
 from ...registration.prepare import method_named
 from ...transforms import Transform
 from ..running import Distributed, Serial
-from ..series.frames import Frames
+from ..series.frames import Frames, driving
 from ..series.quality import look, of_looks
 from .options import CohortOptions
 from .result import Member
@@ -116,21 +116,31 @@ class Work:
 
     def look(self, progress: Progress) -> None:
         """Read every image once: which cannot be read, or shows nothing, or hardly any detail."""
-        looks = []
+        looks, kinds = [], []
         for k in range(self.frames.count):
             progress(k / self.frames.count, f"reading {self.frames.name(k)}")
             try:
-                image = self.image(k)
+                stored = self.frames.read(k)
+                image = replace(driving(stored, self.channel), name=self.frames.name(k))
             except (ValueError, OSError) as error:
                 self.problems.append(str(error))
                 self.digests.append("")
                 self.grids.append(self.frames.grid)
                 looks.append(look(np.zeros((2, 2), np.float32)))
+                kinds.append("")
                 continue
             self.problems.append("")
             self.digests.append(digest(image))
             self.grids.append(image.grid)
             looks.append(look(self.frames.placed(image)))
+            kinds.append(str(stored.data.dtype))
+        # Images of 8 and of 16 bits show as much at another contrast.
+        for kind in set(kinds):
+            usual = np.median([one.contrast for one, own in zip(looks, kinds, strict=True) if own == kind])
+            looks = [
+                replace(one, contrast=one.contrast / (usual or 1.0)) if own == kind else one
+                for one, own in zip(looks, kinds, strict=True)
+            ]
         sentences = {
             "blank": "It shows nothing.",
             "blurred": "It is far less sharp than the others.",

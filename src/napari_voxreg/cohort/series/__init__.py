@@ -8,7 +8,7 @@ from .motion import KINDS
 from .options import SeriesOptions
 from .register import register_series
 from .result import Frame, SeriesResult, load_series
-from .written import aligned_files, write_aligned
+from .written import aligned_files, check_places, write_aligned
 
 __all__ = [
     "KINDS",
@@ -17,6 +17,7 @@ __all__ = [
     "SeriesOptions",
     "SeriesResult",
     "aligned_files",
+    "check_places",
     "frames_of",
     "load_series",
     "register_series",

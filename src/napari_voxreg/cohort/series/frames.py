@@ -70,7 +70,7 @@ class Frames:
         ValueError
             If the frame cannot be read, or has no pixel with data.
         """
-        return without_nodata(driving_channel(self.read(number), channel))[0]
+        return driving(self.read(number), channel)
 
     def pixels(self, number: int, channel: int | str | None = None) -> Array:
         """The pixels of `image` on `grid`."""
@@ -81,6 +81,11 @@ class Frames:
         if not self.alike and not image.grid.same_as(self.grid):
             image = warp(image, None, self.grid, fill=None)
         return np.ascontiguousarray(image.data, dtype=np.float32)
+
+
+def driving(image: Image, channel: int | str | None) -> Image:
+    """The channel of an image that drives the registration, finite float32; see `Frames.image`."""
+    return without_nodata(driving_channel(image, channel))[0]
 
 
 def frames_of(series: Series, axis: int | None = None) -> Frames:
@@ -119,7 +124,7 @@ def _of_path(path: Path, axis: int | None) -> Frames:
     elif any(mark in str(path) for mark in "*?["):
         files = list(path.parent.glob(path.name))
     else:
-        return _of_image(read_unlogged(path), axis)
+        return replace(_of_image(read_unlogged(path), axis), sources=(path,))
     if len(files) < FEWEST:
         raise ValueError(f"{path} names {len(files)} files; a series needs two or more.")
     return _of_files(sorted(files, key=natural))

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ...core.progress import Progress, silent
+from ...io.files import check_inputs_kept, check_outputs
 from ...io.images import WRITTEN, check_format, ending_of, write_image
-from ..files import folder_names
+from ..files import check_apart, folder_names
 from .frames import Frames
 from .result import SeriesResult
 
@@ -25,6 +26,22 @@ def aligned_files(frames: Frames, folder: Path) -> list[Path]:
         folder / "aligned" / (stem + (ending if ending in WRITTEN else ".tif"))
         for stem, ending in zip(folder_names(list(frames.names)), endings, strict=True)
     ]
+
+
+def check_places(frames: Frames, folder: Path, outputs: Sequence[Path]) -> None:
+    """Refuse, before any work, an output that cannot be written or is read.
+
+    Raises
+    ------
+    ValueError
+        If an output is an input, or the folder holds the frames' files.
+    OSError
+        If one cannot be written.
+    """
+    if len(frames.sources) > 1:
+        check_apart(frames.sources, folder)
+    check_outputs(*outputs)
+    check_inputs_kept(frames.sources, outputs)
 
 
 def write_aligned(

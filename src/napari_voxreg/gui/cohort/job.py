@@ -14,6 +14,7 @@ from ...cohort.series import (
     SeriesOptions,
     SeriesResult,
     aligned_files,
+    check_places,
     register_series,
     write_aligned,
 )
@@ -78,7 +79,8 @@ class SeriesJob:
         frames = self.source.frames()
         if self.folder is not None:
             files = aligned_files(frames, self.folder)
-            check_outputs(*(self.folder / name for name in ("series.json", "series.csv", CURVES)), *files)
+            own = [self.folder / name for name in ("series.json", "series.csv", CURVES)]
+            check_places(frames, self.folder, [*own, *files])
         more: dict[str, Any] = {}
         if self.method is not None:
             more = dict(zip(("method", "params", "device"), self.method, strict=True))
