@@ -86,6 +86,7 @@ def test_all_pairs_agree_without_a_template(cohort: Any, tmp_path: Path) -> None
     assert kept[0][1] == pytest.approx(result.disagreement[0, 1])
 
 
+@pytest.mark.slow
 def test_a_pair_that_shows_something_else_is_named(cohort: Any) -> None:
     rng = np.random.default_rng(8)
     other = cohort.images[0].with_data(gaussian_filter(rng.standard_normal((96, 96)), 3).astype(np.float32))
