@@ -27,9 +27,7 @@ def known():
     true = [chain(smooth(rng, 2.0), Affine.translation(rng.uniform(-6, 6, 2))) for _ in range(COUNT)]
     back = [one.inverse(GRID) for one in true]
     pairs = {
-        (a, b): chain(back[a], true[b], smooth(rng, 1.5))
-        for a in range(COUNT)
-        for b in range(a + 1, COUNT)
+        (a, b): chain(back[a], true[b], smooth(rng, 1.5)) for a in range(COUNT) for b in range(a + 1, COUNT)
     }
     return true, pairs
 
