@@ -128,6 +128,25 @@ def test_no_more_workers_than_cores() -> None:
     assert workers_for(2 * cores) == 1
 
 
+@pytest.mark.slow
+def test_processes_do_not_run_the_users_script_again(tmp_path: Path) -> None:
+    """It need not guard its first line by ``if __name__ == "__main__"``: it may open napari there."""
+    pytest.importorskip("distributed")
+    script = tmp_path / "script.py"
+    script.write_text("""
+print("begun")
+import numpy as np
+from scipy.ndimage import gaussian_filter, shift
+from napari_voxreg import Grid, Image, register_cohort
+scene = gaussian_filter(np.random.default_rng(0).standard_normal((64, 64)), 3)
+images = [Image(shift(scene, (k, -k)), Grid.from_spacing((64, 64))) for k in range(3)]
+options = {"template": "image", "linear": "rigid", "deform": "none"}
+print(len(register_cohort(images, options=options, scheduler="processes").members), __file__)
+""")
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=250)
+    assert run.stdout.split() == ["begun", "3", str(script)], run.stderr
+
+
 def torch_threads(progress: Progress) -> int:
     import torch
 

@@ -150,6 +150,7 @@ def runner(where: str, threads: int) -> Iterator[Serial | Distributed]:
         ) from error
     if where == PROCESSES:
         with (
+            _no_script(),
             LocalCluster(
                 n_workers=workers_for(threads),
                 threads_per_worker=1,
@@ -167,6 +168,22 @@ def runner(where: str, threads: int) -> Iterator[Serial | Distributed]:
         raise ValueError(f"No Dask scheduler answers at {where}; start one with dask scheduler.") from error
     with client:
         yield Distributed(client)
+
+
+@contextmanager
+def _no_script() -> Iterator[None]:
+    """Hide the script that runs here from new processes: they would run it again, and open napari, say."""
+    main = sys.modules["__main__"]
+    spec, file = main.__spec__, getattr(main, "__file__", None)
+    main.__spec__ = None
+    if file is not None:
+        del main.__file__
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
 
 
 def cores() -> int:

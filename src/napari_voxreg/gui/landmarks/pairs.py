@@ -303,6 +303,7 @@ def new_points(image: Image, which: str, viewer: ViewerModel) -> Points:
         metadata={LANDMARKS: which},
         canvas_size_limits=SEEN,
         border_width=0,
+        border_color="transparent",  # else its line is seen on screens of a fractional scale
         out_of_slice_display=False,
         **place,
     )
