@@ -87,7 +87,7 @@ def test_files_give_files_of_the_same_names(movie: np.ndarray, tmp_path: Path) -
 def test_what_is_refused(movie: np.ndarray, tmp_path: Path, refused: Callable[..., str]) -> None:
     write_image(Image(movie[0], Grid.from_spacing(movie[0].shape)), tmp_path / "one.tif")
     out = tmp_path / "out"
-    assert "1D" in refused("stack", tmp_path / "one.tif", "-o", out)
+    assert "has no frames" in refused("stack", tmp_path / "one.tif", "-o", out)
     assert "no file" in refused("stack", tmp_path / "absent.tif", "-o", out)
     assert "motion cannot be" in refused("stack", tmp_path / "one.tif", "-o", out, "--motion", "warp")
     assert not out.exists()

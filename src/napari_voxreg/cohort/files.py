@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ..io.files import replace_file
 
@@ -55,3 +58,30 @@ def check_apart(images: Iterable[Path], folder: Path) -> None:
     place = folder.resolve()
     if any(place in (image.resolve(), image.resolve().parent) for image in images):
         raise ValueError(f"The folder {folder} holds images that are registered; choose another output.")
+
+
+@contextmanager
+def held(folder: Path | None) -> Iterator[None]:
+    """Keep a folder to this run as long as the context lasts; None needs no folder.
+
+    Raises
+    ------
+    ValueError
+        If another run has it.
+    """
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        where = folder.parent
+        raise ValueError(
+            f"Another run writes into {where}; wait for it, or choose another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

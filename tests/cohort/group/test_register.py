@@ -172,6 +172,21 @@ def test_a_run_that_was_broken_off_goes_on(cohort: Any, tmp_path: Path) -> None:
     assert result.notes == ("2 registrations were taken from an earlier run.",)
 
 
+def test_a_folder_is_of_one_run_at_a_time(cohort: Any, tmp_path: Path) -> None:
+    said = []
+
+    def second(fraction: float | None, message: str, metric: float | None = None) -> None:
+        if not said:
+            with pytest.raises(ValueError, match="Another run writes into") as raised:
+                register_cohort(cohort.images[:2], options=options, folder=tmp_path)
+            said.append(str(raised.value))
+
+    options = {"template": "image", "linear": "rigid", "deform": "none"}
+    register_cohort(cohort.images[:2], options=options, folder=tmp_path, progress=second)
+    assert said
+    register_cohort(cohort.images[:2], options=options, folder=tmp_path)
+
+
 def test_save(group: CohortResult, tmp_path: Path) -> None:
     folder = group.save(tmp_path / "out")
     table = (folder / "cohort.csv").read_text(encoding="utf-8").splitlines()
@@ -187,6 +202,12 @@ def test_save(group: CohortResult, tmp_path: Path) -> None:
     (tmp_path / "other" / "cohort.json").write_text("{}")
     with pytest.raises(ValueError, match="something else"):
         group.save(tmp_path / "other")
+
+
+def test_a_template_that_fits_no_image_is_refused_with_the_reason(cohort: Any) -> None:
+    volume = Image(np.zeros((8, 8, 8), np.float32), Grid.from_spacing((8, 8, 8), units="millimeter"))
+    with pytest.raises(ValueError, match=r"No image could be aligned \(.*3D.*\); choose another template"):
+        register_cohort(cohort.images[:2], options={"linear": "rigid", "deform": "none"}, template=volume)
 
 
 def test_what_is_refused(cohort: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from ...core.geometry import Array, Image
 from ...core.progress import Progress, logged, silent, subprogress
 from ...transforms import Affine, Transform
-from ..files import check_apart
+from ..files import check_apart, held
 from ..running import SERIAL, cores, runner
 from ..series.frames import Frames, Series
 from .all_pairs import in_agreement
@@ -122,7 +122,7 @@ def register_cohort(
     began = time.perf_counter()
     store = Store(None if folder is None else Path(folder) / WORK)
     count = threads or (cores() if scheduler == SERIAL else 1)
-    with runner(scheduler, count) as run:
+    with runner(scheduler, count) as run, held(store.folder):
         seconds = [0.0] * frames.count
         work = Work(frames, chosen, channel, seed, device, store, [], seconds, [], run, count, arrived)
         work.look(subprogress(report, 0.0, 0.05))
@@ -165,7 +165,8 @@ def _found(
     matrix, order, first = _first_template(work, given, subprogress(progress, 0.0, 0.1))
     found = _linear(work, first, subprogress(progress, 0.1, 0.4))
     if not work.usable:
-        raise ValueError("No image could be aligned; choose another template or linear method.")
+        reason = next(problem for problem in work.problems if problem).rstrip(".")
+        raise ValueError(f"No image could be aligned ({reason}); choose another template or linear method.")
     if given is None and chosen.template in ("group", "mean of the best"):
         kept = work.usable
         if chosen.template == "mean of the best":

@@ -228,5 +228,7 @@ def _flat(image: Image) -> Image:
 def _check(count: int, grid: Grid) -> None:
     if count < FEWEST:
         raise ValueError(f"The series has {count} image; it needs two or more.")
-    if grid.ndim not in (2, 3):
+    if grid.ndim < 2:
+        raise ValueError("A single 2D image has no frames; give several images, a folder or a movie.")
+    if grid.ndim > 3:
         raise ValueError(f"The frames of the series are {grid.ndim}D; they must be 2D or 3D.")
