@@ -20,13 +20,12 @@ from ..options import (
 )
 from ..terminal import progress_bar
 
-CURVES = "motion.png"
 WARPED = 0.85  # of the time until the motion is known
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The options, those of the series from their declaration."""
-    from ...cohort.series import SeriesOptions
+    from ...cohort.series import CURVES, SeriesOptions
 
     parser.usage = "%(prog)s SERIES [SERIES ...] -o DIR [options]"
     add = parser.add_argument
@@ -60,6 +59,7 @@ def run(options: argparse.Namespace) -> None:
         If the user stopped it.
     """
     from ...cohort.series import (
+        CURVES,
         SeriesOptions,
         aligned_files,
         check_places,
@@ -76,8 +76,7 @@ def run(options: argparse.Namespace) -> None:
     frames = frames_of(series, options.axis)
     folder: Path = options.output
     outputs = [] if options.no_images else aligned_files(frames, folder)
-    records = [folder / name for name in ("series.json", "series.csv", CURVES)]
-    check_places(frames, folder, [*records, *outputs])
+    check_places(frames, folder, outputs)
     with progress_bar() as progress:
         result = register_series(
             frames,

@@ -8,9 +8,10 @@ from .motion import KINDS
 from .options import SeriesOptions
 from .register import register_series
 from .result import Frame, SeriesResult, load_series
-from .written import aligned_files, check_places, write_aligned
+from .written import CURVES, aligned_files, check_places, write_aligned
 
 __all__ = [
+    "CURVES",
     "KINDS",
     "Frame",
     "Frames",

@@ -14,7 +14,7 @@ from ..files import check_apart, folder_names
 from .frames import Frames
 from .result import SeriesResult
 
-ALIGNED = "aligned.tif"
+ALIGNED, CURVES = "aligned.tif", "motion.png"
 
 
 def aligned_files(frames: Frames, folder: Path) -> list[Path]:
@@ -28,8 +28,16 @@ def aligned_files(frames: Frames, folder: Path) -> list[Path]:
     ]
 
 
-def check_places(frames: Frames, folder: Path, outputs: Sequence[Path]) -> None:
-    """Refuse, before any work, an output that cannot be written or is read.
+def check_places(frames: Frames, folder: Path, files: Sequence[Path]) -> None:
+    """Refuse, before any work, a folder or files in it that cannot be written or are read.
+
+    Parameters
+    ----------
+    frames : Frames
+    folder : Path
+        For the motion and its curves.
+    files : sequence of Path
+        For the aligned images.
 
     Raises
     ------
@@ -40,6 +48,7 @@ def check_places(frames: Frames, folder: Path, outputs: Sequence[Path]) -> None:
     """
     if len(frames.sources) > 1:
         check_apart(frames.sources, folder)
+    outputs = [*(folder / name for name in ("series.json", "series.csv", CURVES)), *files]
     check_outputs(*outputs)
     check_inputs_kept(frames.sources, outputs)
 

@@ -10,6 +10,7 @@ from typing import Any
 from ... import figures
 from ...cohort.group import CohortOptions, CohortResult, Member, register_cohort
 from ...cohort.series import (
+    CURVES,
     Frames,
     SeriesOptions,
     SeriesResult,
@@ -29,7 +30,6 @@ from ..layers.placement import LayerData
 from ..layers.readers import image_layers
 from .sources import Source
 
-CURVES = "motion.png"
 FOUND = 0.9  # of the time until all is registered
 MADE = ("group", "mean of the best")  # templates that are the mean of the aligned images
 ROLE = "voxreg cohort"  # of a layer's metadata: what it shows
@@ -79,8 +79,7 @@ class SeriesJob:
         frames = self.source.frames()
         if self.folder is not None:
             files = aligned_files(frames, self.folder)
-            own = [self.folder / name for name in ("series.json", "series.csv", CURVES)]
-            check_places(frames, self.folder, [*own, *files])
+            check_places(frames, self.folder, files)
         more: dict[str, Any] = {}
         if self.method is not None:
             more = dict(zip(("method", "params", "device"), self.method, strict=True))

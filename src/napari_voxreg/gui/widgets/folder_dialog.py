@@ -1,4 +1,4 @@
-"""Asking for a folder that need not be there yet."""
+"""Asking for an output folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 
 def new_folder(parent: QWidget, title: str, suggested: Path | str) -> Path | None:
-    """Ask for the name of a folder to write into.
+    """Ask for an output folder, which need not exist.
 
-    Qt's dialog for folders refuses names that are not there, so it is asked for as a file is: the name is
-    suggested and can be changed. Qt's own dialog enters a folder that is there.
+    Qt's folder dialog accepts existing folders only, so this is a save dialog with a suggested name. Qt's
+    own dialog opens an existing folder instead of choosing it.
 
     Parameters
     ----------
