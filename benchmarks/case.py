@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
 from napari_voxreg.core.geometry import Array, Grid, Image
+from napari_voxreg.transforms import Affine, warp
 
 ROOT = Path(__file__).resolve().parents[1]
+# By greedy from the image centres, -m NCC 2x2x2 -n 100x50x10: world points (z, y, x) of fixed to moving.
+ALIGNED = Path(__file__).with_name("aligned.json")
+LEAST = 30  # pixels of a structure in both images, below which it is not scored
 BUILD = ROOT / "build" / "bench"  # ignored by git; real pairs are never copied there
 
 
@@ -95,11 +100,48 @@ def real(name: str) -> Case:
     return Case(fixed, moving, points, labels, tuple(pair.get("labels", ())), unit)
 
 
+def aligned(name: str) -> Case:
+    """A real pair of volumes, the moving one resampled under the affine map that is kept in aligned.json."""
+    case = real(name)
+    assert case.labels is not None
+    grid, affine = case.fixed.grid, Affine(np.array(json.loads(ALIGNED.read_text())[name]))
+    labels = case.labels[0], warp(case.labels[1], affine, grid, order=0)
+    return replace(case, moving=warp(case.moving, affine, grid), labels=labels)
+
+
+def middle(name: str, axis: int) -> Case:
+    """The middle plane of an aligned pair across an axis; structures of fewer pixels are not scored."""
+    case = aligned(name)
+    assert case.labels is not None
+    plane = case.fixed.grid.shape[axis] // 2
+    kept = [k for k in range(3) if k != axis]
+    grid = case.fixed.grid
+    flat = Grid.from_spacing([grid.shape[k] for k in kept], grid.spacing[kept])
+
+    def cut(image: Image) -> Image:
+        return Image(np.ascontiguousarray(image.data.take(plane, axis)), flat)
+
+    labels = cut(case.labels[0]), cut(case.labels[1])
+    sizes = [np.bincount(label.data.ravel(), minlength=256) for label in labels]
+    classes = tuple(c for c in case.classes if min(size[c] for size in sizes) >= LEAST)
+    return Case(cut(case.fixed), cut(case.moving), None, labels, classes)
+
+
 def load(source: str) -> Case:
-    """The case of ``real:NAME`` or ``made:NAME``, made first if the store does not have it."""
+    """The case of a source, a made one made first if the store does not have it.
+
+    Parameters
+    ----------
+    source : str
+        ``real:NAME``, ``aligned:NAME``, ``middle:NAME-AXIS`` or ``made:NAME``.
+    """
     kind, name = source.split(":")
     if kind == "real":
         return real(name)
+    if kind == "aligned":
+        return aligned(name)
+    if kind == "middle":
+        return middle(name[:-2], int(name[-1]))
     path = BUILD / "made" / f"{name}.npz"
     if not path.exists():  # in a process of its own, for making takes more memory than having
         subprocess.run(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 import ablation
 import calibration
 import network_page
 import unrelated
-from case import pairs_module
+from case import ALIGNED, pairs_module
 from contestants import ORDER, missing, refuses
 from napari_voxreg.methods import METHODS
 from napari_voxreg.samples import SAMPLES
-from tables import NONE, Results, error, matrix, seconds, shown, summary, table
+from tables import NONE, Results, against, error, matrix, rows, seconds, shown, summary, table
 
 FLOWS = ("identity", "ilk", "tvl1", "flow")
 HEADS = ("head-people", "head-warped")
@@ -84,10 +87,45 @@ def _real_page(results: Results) -> str:
             'mean Dice. "Made worse" counts errors that rose by more than 0.1.',
             summary(results, marked, ORDER),
             matrix(results, cases, ORDER, error),
+            "`auto` against the best other on each pair. *Gain*: of errors, how often they are halved (-1 is "
+            "twice the error); of Dice, the difference.",
+            against(results, cases, "auto", ORDER),
             "Seconds:",
             matrix(results, cases, ORDER, seconds),
         ]
     )
+
+
+def _aligned(quick: bool) -> list[Cell]:
+    if pairs_module() is None:
+        return []
+    sources = {name: (f"aligned:{name}", 3) for name in json.loads(ALIGNED.read_text())}
+    return [] if quick else _crossed(sources, ORDER)
+
+
+def _slices(quick: bool) -> list[Cell]:
+    if pairs_module() is None:
+        return []
+    names = [f"{name}-{axis}" for name in json.loads(ALIGNED.read_text()) for axis in range(3)]
+    return _crossed({name: (f"middle:{name}", 2) for name in names[: 1 if quick else None]}, ORDER)
+
+
+def _people_page(results: Results) -> str:
+    cases = sorted({case for case, _ in results})
+    mean = [["mean", *(_mean_dice(results, cases, m) for m in ORDER if any(m == k for _, k in results))]]
+    return "\n\n".join(
+        [
+            "Two people after one affine map, the same for all; mean Dice of the labelled structures.",
+            f"{matrix(results, cases, ORDER, error)}\n{rows(mean)}",
+            against(results, cases, "auto", ORDER),
+        ]
+    )
+
+
+def _mean_dice(results: Results, cases: list[str], method: str) -> str:
+    cells = [results.get((case, method), {}) for case in cases]
+    found = [cell["after"]["dice"] for cell in cells if cell.get("after")]
+    return f"{np.mean(found):.3f}" if len(found) == len(cases) else NONE
 
 
 def _samples(quick: bool) -> list[Cell]:
@@ -308,6 +346,8 @@ def _direct_page(results: Results) -> str:
 
 SECTIONS = (
     Section("real", "Real pairs", _real, _real_page),
+    Section("aligned", "Brains of two people, aligned", _aligned, _people_page),
+    Section("slices", "Brain slices of two people, aligned", _slices, _people_page),
     Section("samples", "Simulated samples with a known map", _samples, _samples_page),
     Section("heads", "Brains", _heads, _heads_page),
     Section("linear", "Cost against size", _linear, _linear_page),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,10 +11,14 @@ Results = Mapping[tuple[str, str], Mapping[str, Any]]  # (case, method) -> what 
 NONE = "–"
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
     """A Markdown table."""
     head = list(head)
-    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
+    return rows([head, ["---"] * len(head), *body])
+
+
+def rows(lines: Iterable[Iterable[str]]) -> str:
+    """Rows of a Markdown table."""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -22,12 +27,12 @@ def matrix(
 ) -> str:
     """One row a case, one column a method."""
     methods = [m for m in methods if any(method == m for _, method in results)]
-    rows = []
+    found = []
     for case in cases:
         cells = [results.get((case, method)) for method in methods]
         if any(cells):
-            rows.append([case, *(shown(cell, show) for cell in cells)])
-    return table(["pair", *methods], rows)
+            found.append([case, *(shown(cell, show) for cell in cells)])
+    return table(["pair", *methods], found)
 
 
 def shown(cell: Mapping[str, Any] | None, show: Callable[[Mapping[str, Any]], str]) -> str:
@@ -54,7 +59,7 @@ def seconds(cell: Mapping[str, Any]) -> str:
 def summary(results: Results, cases: Iterable[str], methods: Iterable[str]) -> str:
     """One row a method: successes, made worse, folding, seconds and memory over all cases."""
     cases = list(cases)
-    rows = []
+    found = []
     for method in methods:
         cells = [results[case, method] for case in cases if (case, method) in results]
         if not cells:
@@ -64,7 +69,7 @@ def summary(results: Results, cases: Iterable[str], methods: Iterable[str]) -> s
         fits = sum(c["after"]["error"] <= c["limit"] for c in measured)
         failures = sum("failed" in c for c in cells)
         worse = sum(c["after"]["error"] > c["before"]["error"] + 0.1 for c in measured)
-        rows.append(
+        found.append(
             [
                 method,
                 f"{fits} of {len(measured) + failures}",
@@ -76,4 +81,29 @@ def summary(results: Results, cases: Iterable[str], methods: Iterable[str]) -> s
             ]
         )
     head = ("method", "within 1 %", "made worse", "folding %, worst", "s, median", "MB, worst", "MB loaded")
-    return table(head, rows)
+    return table(head, found)
+
+
+def against(results: Results, cases: Iterable[str], method: str, others: Iterable[str]) -> str:
+    """One row a case: a method, the best of the others, and by how much it is better (+) or worse (-).
+
+    Errors are compared as logarithms of base 2: 1 is half the error, -1 is twice the error. Dice is compared
+    as it is.
+    """
+    found = []
+    for case in cases:
+        own = results.get((case, method))
+        rivals = {m: results[case, m] for m in others if m != method and (case, m) in results}
+        rivals = {m: cell for m, cell in rivals.items() if "failed" not in cell and cell["after"]}
+        if own is None or "failed" in own or not own["after"] or not rivals:
+            continue
+        if "error" in own["after"]:
+            best = min(rivals, key=lambda m: rivals[m]["after"]["error"])
+            gain = math.log2(rivals[best]["after"]["error"] / own["after"]["error"])
+        else:
+            best = max(rivals, key=lambda m: rivals[m]["after"]["dice"])
+            gain = own["after"]["dice"] - rivals[best]["after"]["dice"]
+        found.append(
+            [case, error(own), best, error(rivals[best]), f"{gain:+.2f}", seconds(own), seconds(rivals[best])]
+        )
+    return table(("pair", method, "best other", "its result", "gain", f"s, {method}", "s, other"), found)
