@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from napari_voxreg import Affine, Displacement, Grid, Image, register
 from napari_voxreg.methods.auto import motion
@@ -75,6 +75,23 @@ def test_unrelated_images_are_left_alone():
     assert error(result.transform, Affine.identity(2), result.fixed) == 0
     assert result.notes[0].startswith("Pose left as it was; no deformation")
     assert "No pose was reliable" in result.notes[1]
+
+
+def test_images_that_lie_well_are_deformed_where_no_pose_is_reliable():
+    # One texture whose parts move independently, so that no rotation or translation fits.
+    rng, shape = np.random.default_rng(3), (128, 128)
+    scene = texture(shape, 0, 2.5)
+    shift = np.stack([gaussian_filter(rng.normal(size=shape), 6) for _ in range(2)], axis=-1)
+    shift *= 4 / np.linalg.norm(shift, axis=-1).mean()
+    own = [0.3 * texture(shape, seed, 2.5) for seed in (5, 6)]
+    at = np.moveaxis(np.indices(shape), 0, -1) + shift
+    fixed = on_pixels(map_coordinates(scene, np.moveaxis(at, -1, 0), order=1, mode="nearest") + own[0])
+    result = register(fixed, on_pixels(scene + own[1]), method="auto")
+    assert "No pose was reliable" in result.notes[1]
+    nodes = np.indices(shape).reshape(2, -1).T.astype(float)
+    left = np.linalg.norm(result.transform(nodes) - at.reshape(-1, 2), axis=1).mean()
+    assert left < 0.5 * np.linalg.norm(shift, axis=-1).mean()
+    assert result.verdict.outcome == "better"
 
 
 def test_a_deformable_initial_transform_is_continued(brain):

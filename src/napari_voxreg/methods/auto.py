@@ -13,6 +13,7 @@ from ..core.geometry import Grid, short_unit
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
 from ..metrics.pair import NOISE, SCARCE, PairMetrics
+from ..metrics.verdict import doubts
 from ..transforms import Affine, Transform, chain
 from . import pose
 from .base import Method, Outcome, Task
@@ -64,17 +65,14 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
     stage = Stage(Affine.identity(task.fixed.ndim), "Started from the current positions", "")
     notes: tuple[str, ...] = ()
     confidence: float | None = None
-    used = "cpu"
+    used, sure = "cpu", True
     if params.search:
         found = pose.find(task, "auto", subprogress(progress, 0.0, 0.5))
         stage = replace(_with_pose(task, found), trace=tuple(found.trace))
-        notes, confidence, used = found.notes, found.confidence, found.device
-        if not found.reliable and params.deform:
-            # A deformation of images of different places would only raise the similarity.
-            stage = stage.rejected("so nothing is deformed (use the preset 'deformation only' to do so)")
-    if params.deform and (not params.search or found.reliable):
+        notes, confidence, used, sure = found.notes, found.confidence, found.device, found.reliable
+    if params.deform:
         # As a whole, so that all trials and the chosen deformation run on one device.
-        work = partial(_with_deformation, task, stage, params.images, subprogress(progress, 0.5, 1.0))
+        work = partial(_with_deformation, task, stage, params.images, sure, subprogress(progress, 0.5, 1.0))
         stage, used, note = with_fallback(work, task.device)
         notes += () if note is None or note in notes else (note,)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
@@ -107,9 +105,13 @@ def _with_pose(task: Task, found: Pose) -> Stage:
 
 
 def _with_deformation(
-    task: Task, stage: Stage, images: Images, progress: Progress, where: torch.device
+    task: Task, stage: Stage, images: Images, sure: bool, progress: Progress, where: torch.device
 ) -> Stage:
-    """The stage with a deformation, if that improves the pair."""
+    """The stage with a deformation, if that improves the pair.
+
+    Where no pose is `sure`, images may show different places, which a deformation makes similar, too. So it
+    must gain more there than on unrelated images.
+    """
     grid, posed = task.fixed.grid, task.placed(stage.transform)
     metrics = PairMetrics.of(posed)
     if metrics.overlap(None) < SCARCE:
@@ -133,6 +135,9 @@ def _with_deformation(
         return stage.rejected(
             f"a deformation was tried and rejected: landmark error{from_to(current, moved)}"
         )
+    doubt = None if sure else doubts(metrics, found.transform)
+    if doubt is not None:
+        return stage.rejected(f"a deformation was tried and rejected: {doubt}")
     done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({name})"
     why = _joined(stage.why, why)
     return Stage(chain(found.transform, stage.transform), done, why, found.trace)
