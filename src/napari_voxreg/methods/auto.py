@@ -19,13 +19,19 @@ from . import pose
 from .base import Method, Outcome, Task
 from .deformations import Images, choose, deformed, from_to, way_of
 from .flow import inverse_search as flow
+from .networks import voxelmorph
 from .proposals import weights
 
 if TYPE_CHECKING:
     import torch
 
-    from ..diffeo.deform import Deformation
     from ..pose import Pose
+
+Weights = tuple[tuple[str, str], ...]  # names and SHA-256
+# The affine network has run, and what is refined is chosen here.
+PREDICTION = {"affine_first": False, "refine": False}
+# Axes of images whose deformation begins with the network's.
+GUIDED = (2, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +58,22 @@ class Stage:
     done: str
     why: str
     trace: tuple[float, ...] = ()
+    weights: Weights = ()
 
     def rejected(self, why: str) -> Stage:
         """The same stage with the reason why a deformation was rejected."""
         return replace(self, done=f"{self.done}; no deformation", why=_joined(self.why, why))
+
+
+@dataclass(frozen=True)
+class Bent:
+    """A deformation, None if there is no reason for any, its name, why, the trace and the weights used."""
+
+    transform: Transform | None
+    name: str
+    why: str
+    trace: tuple[float, ...] = ()
+    weights: Weights = ()
 
 
 def run(task: Task, params: Auto, progress: Progress) -> Outcome:
@@ -76,7 +94,7 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
         stage, used, note = with_fallback(work, task.device)
         notes += () if note is None or note in notes else (note,)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
-    opened = weights(task.fixed.ndim) if params.search else ()
+    opened = (weights(task.fixed.ndim) if params.search else ()) + stage.weights
     return Outcome(stage.transform, lines + notes, stage.trace, confidence, device=used, weights=opened)
 
 
@@ -112,35 +130,60 @@ def _with_deformation(
     Where no pose is `sure`, images may show different places, which a deformation makes similar, too. So it
     must gain more there than on unrelated images.
     """
-    grid, posed = task.fixed.grid, task.placed(stage.transform)
+    posed = task.placed(stage.transform)
     metrics = PairMetrics.of(posed)
     if metrics.overlap(None) < SCARCE:
         return stage.rejected("the overlap is too small for a deformation")
-    if images == "movie frames" and grid.ndim == 2:
-        name, why = "optical flow", "the deformation follows the frames, motion boundaries included"
-        found: Outcome | Deformation = flow.METHOD.run(posed, flow.METHOD.parameters(), progress)
+    if images == "movie frames" and task.fixed.ndim == 2:
+        outcome = flow.METHOD.run(posed, flow.METHOD.parameters(), progress)
+        why = "the deformation follows the frames, motion boundaries included"
+        found = Bent(outcome.transform, "optical flow", why, outcome.trace)
     else:
-        choice = choose(posed, images, where, _unmeasured(subprogress(progress, 0.0, 0.4)))
-        if not choice.accepted:
-            return stage.rejected(choice.why)
-        name, why = choice.name, choice.why
-        found = deformed(posed, way_of(name, grid.ndim), where, subprogress(progress, 0.4, 1.0))
+        found = _chosen(posed, images, where, progress)
+    stage = replace(stage, weights=stage.weights + found.weights)
+    if found.transform is None:
+        return stage.rejected(found.why)
     before, after = (metrics.lncc(t) for t in (None, found.transform))
-    if not after > before:
-        return stage.rejected(
-            f"a deformation was tried and rejected: no gain on the whole pair (LNCC{from_to(before, after)})"
-        )
+    doubt = None if sure or not after > before else doubts(metrics, found.transform)
     current, moved = (metrics.landmark_error(t) for t in (None, found.transform))
-    if current is not None and moved is not None and moved > current:
-        return stage.rejected(
-            f"a deformation was tried and rejected: landmark error{from_to(current, moved)}"
-        )
-    doubt = None if sure else doubts(metrics, found.transform)
+    if not after > before:
+        doubt = f"no gain on the whole pair (LNCC{from_to(before, after)})"
+    elif current is not None and moved is not None and moved > current:
+        doubt = f"landmark error{from_to(current, moved)}"
     if doubt is not None:
         return stage.rejected(f"a deformation was tried and rejected: {doubt}")
-    done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({name})"
-    why = _joined(stage.why, why)
-    return Stage(chain(found.transform, stage.transform), done, why, found.trace)
+    longest = _longest(found.transform, task.fixed.grid)
+    return replace(
+        stage,
+        transform=chain(found.transform, stage.transform),
+        done=f"{stage.done}; then a deformation of up to {longest} ({found.name})",
+        why=_joined(stage.why, found.why),
+        trace=found.trace,
+    )
+
+
+def _chosen(posed: Task, images: Images, where: torch.device, progress: Progress) -> Bent:
+    """The deformation that a pair with its pose needs, begun by a network where its prediction fits."""
+    start, opened = _predicted(replace(posed, device=str(where)), subprogress(progress, 0.0, 0.15))
+    trials = _unmeasured(subprogress(progress, 0.15, 0.5))
+    choice = choose(posed, start, images, where, trials)
+    if not choice.accepted:
+        return Bent(None, choice.name, choice.why, weights=opened)
+    placed = posed if start is None else posed.placed(start)
+    found = deformed(placed, way_of(choice.name, posed.fixed.ndim), where, subprogress(progress, 0.5, 1.0))
+    if start is None:
+        return Bent(found.transform, choice.name, choice.why, found.trace, opened)
+    name = f"network, then {choice.name}"
+    return Bent(chain(found.transform, start), name, choice.why, found.trace, opened)
+
+
+def _predicted(posed: Task, progress: Progress) -> tuple[Transform | None, Weights]:
+    """What the network predicts where it raises the similarity, and the weights that were opened."""
+    if posed.fixed.ndim not in GUIDED:
+        return None, ()
+    outcome = voxelmorph.METHOD.run(posed, voxelmorph.METHOD.parameters(params=PREDICTION), progress)
+    rejected = outcome.rejected or isinstance(outcome.transform, Affine)
+    return None if rejected else outcome.transform, outcome.weights
 
 
 def _unmeasured(progress: Progress) -> Progress:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.progress import Progress, subprogress
 from ..metrics.holdout import Copies, Deform, Trial
-from ..transforms import Transform
+from ..transforms import Transform, chain
 from . import diffeo
 from .base import Task
 
@@ -77,13 +77,17 @@ class Choice:
     why: str
 
 
-def choose(task: Task, images: Images, where: torch.device, progress: Progress) -> Choice:
+def choose(
+    task: Task, start: Transform | None, images: Images, where: torch.device, progress: Progress
+) -> Choice:
     """Whether and how to deform a pair, as far as small copies of it tell.
 
     Parameters
     ----------
     task : Task
         A pair as well aligned as the pose brings it.
+    start : Transform or None
+        A deformation of the pair with which each of those to choose from begins.
     images : str
         What is known of them and need not be found out: in one object nothing is new, different people
         always differ, and with two sensors local correlation misleads.
@@ -95,10 +99,10 @@ def choose(task: Task, images: Images, where: torch.device, progress: Progress) 
     copies = Copies(task.fixed, task.moving, task.fixed_mask, task.moving_mask)
     if images == "different people":
         known = Trial(FREE, math.nan, math.nan)
-        free = copies.with_excess(known, _trial_of(task, FREE, where), progress)
+        free = copies.with_excess(known, _trial_of(task, start, FREE, where), progress)
         name = FREE if free.uniform > UNIFORM else FREE_ACROSS
         return Choice(name, True, "the deformation is soft, as the images show different people")
-    trial = _tried(task, copies, images, where, progress)
+    trial = _tried(task, start, copies, images, where, progress)
     change = f"held-out pixels (LNCC{from_to(trial.before, trial.after)})"
     if trial.gain > max(GAIN, SHARE * trial.before):
         return Choice(trial.name, True, f"the deformation improves {change}")
@@ -129,7 +133,14 @@ def deformed(task: Task, way: Mapping[str, Any], where: torch.device, progress: 
     return deform_on(where, task, Settings(**diffeo.METHOD.parameters(params=way).as_dict()), progress)
 
 
-def _tried(task: Task, copies: Copies, images: Images, where: torch.device, progress: Progress) -> Trial:
+def _tried(
+    task: Task,
+    start: Transform | None,
+    copies: Copies,
+    images: Images,
+    where: torch.device,
+    progress: Progress,
+) -> Trial:
     """The best of several deformations.
 
     The best way on held-out pixels competes with the free deformation that suits different people, whose
@@ -143,7 +154,7 @@ def _tried(task: Task, copies: Copies, images: Images, where: torch.device, prog
     ]
     if images == "any":
         names.append(FREE)
-    candidates = {name: _trial_of(task, name, where) for name in names}
+    candidates = {name: _trial_of(task, start, name, where) for name in names}
     trials = copies.held_out(candidates, subprogress(progress, 0.0, 0.7))
     known = [trial for trial in trials.values() if math.isfinite(trial.gain)]
     if not known:
@@ -171,7 +182,7 @@ def _tried(task: Task, copies: Copies, images: Images, where: torch.device, prog
     return max(finalists.values(), key=lambda trial: trial.gain + BEYOND * trial.excess)
 
 
-def _trial_of(task: Task, name: str, where: torch.device) -> Deform:
+def _trial_of(task: Task, start: Transform | None, name: str, where: torch.device) -> Deform:
     """A way to deform as a function that can be tried quickly on smaller images of the pair."""
     d = task.fixed.ndim
     way = way_of(name, d) | (QUICK if name in WAYS[d] else QUICK_FREE)[d]
@@ -179,6 +190,8 @@ def _trial_of(task: Task, name: str, where: torch.device) -> Deform:
     def deform(*images: Any) -> Transform:
         fixed, moving, fixed_mask, moving_mask, progress = images
         small = replace(task, fixed=fixed, moving=moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
-        return deformed(small, way, where, progress).transform
+        if start is None:
+            return deformed(small, way, where, progress).transform
+        return chain(deformed(small.placed(start), way, where, progress).transform, start)
 
     return deform
