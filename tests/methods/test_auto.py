@@ -52,7 +52,8 @@ def test_pose_and_deformation_are_found_in_one_go_and_explained(brain):
     assert result.after.folded == 0
     done, why = result.notes[:2]
     assert done.startswith("Pose found (rotated by 4")  # 35 and the 6 of the sample itself
-    assert "deformation of up to" in done
+    assert "deformation of up to" in done and "network, then" in done
+    assert {"affine2d.safetensors", "voxelmorph2d.safetensors"} <= {name for name, _ in result.weights}
     assert "improves held-out pixels" in why
     assert result.confidence > 0.5
 

@@ -29,7 +29,8 @@ EXCESS = 0.045
 BEYOND = 0.3  # weight of that excess between two that gain about as much on held-out pixels
 UNIFORM = 0.8  # of the relation of the brightnesses, below which a free deformation matches the wrong tissues
 # Of the correlation of all pixels, below which brightness is no evidence: mean squares then match the wrong
-# tissues. Two phases of one heart have 0.8 to 0.9, two people's brains 0.2 to 0.7.
+# tissues. Two phases of one heart have 0.8 to 0.9, two people's brains 0.2 to 0.7. Not in 3D, where a lung
+# that fills with air becomes darker (1.77 mm instead of 1.33).
 ALIKE = 0.6
 SQUARES = "mean squares, smoothness 1"
 # How a deformation may be found, the stiffest first; the choice is made on held-out pixels.
@@ -45,7 +46,6 @@ WAYS: dict[int, dict[str, dict[str, Any]]] = {
         "local correlation, smoothness 5": {"similarity": "local correlation", "smoothness": 5.0},
         "self-similarity, smoothness 1": {"similarity": "self-similarity", "smoothness": 1.0},
         "local correlation, smoothness 1": {"similarity": "local correlation", "smoothness": 1.0},
-        SQUARES: {"similarity": "mean squares", "smoothness": 1.0},
     },
 }
 FREE = "local correlation, between subjects"
