@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
-from napari_voxreg import Affine, Displacement, Grid, Image, register
+from napari_voxreg import Affine, Displacement, Grid, Image, register, warp
 from napari_voxreg.methods.auto import motion
 from napari_voxreg.samples import make_sample
 
@@ -52,7 +52,8 @@ def test_pose_and_deformation_are_found_in_one_go_and_explained(brain):
     assert result.after.folded == 0
     done, why = result.notes[:2]
     assert done.startswith("Pose found (rotated by 4")  # 35 and the 6 of the sample itself
-    assert "deformation of up to" in done
+    assert "deformation of up to" in done and "network, then" in done
+    assert {"affine2d.safetensors", "voxelmorph2d.safetensors"} <= {name for name, _ in result.weights}
     assert "improves held-out pixels" in why
     assert result.confidence > 0.5
 
@@ -75,6 +76,43 @@ def test_unrelated_images_are_left_alone():
     assert error(result.transform, Affine.identity(2), result.fixed) == 0
     assert result.notes[0].startswith("Pose left as it was; no deformation")
     assert "No pose was reliable" in result.notes[1]
+
+
+def test_images_that_lie_well_are_deformed_where_no_pose_is_reliable():
+    # One texture whose parts move independently, so that no rotation or translation fits.
+    rng, shape = np.random.default_rng(3), (128, 128)
+    scene = texture(shape, 0, 2.5)
+    shift = np.stack([gaussian_filter(rng.normal(size=shape), 6) for _ in range(2)], axis=-1)
+    shift *= 4 / np.linalg.norm(shift, axis=-1).mean()
+    own = [0.3 * texture(shape, seed, 2.5) for seed in (5, 6)]
+    at = np.moveaxis(np.indices(shape), 0, -1) + shift
+    fixed = on_pixels(map_coordinates(scene, np.moveaxis(at, -1, 0), order=1, mode="nearest") + own[0])
+    result = register(fixed, on_pixels(scene + own[1]), method="auto")
+    assert "No pose was reliable" in result.notes[1]
+    nodes = np.indices(shape).reshape(2, -1).T.astype(float)
+    left = np.linalg.norm(result.transform(nodes) - at.reshape(-1, 2), axis=1).mean()
+    assert left < 0.5 * np.linalg.norm(shift, axis=-1).mean()
+    assert result.verdict.outcome == "better"
+
+
+def test_the_chambers_of_a_beating_heart_are_followed():
+    # Large even regions shrink: no held-out block of 16 pixels shows more than a border.
+    def heart(inner, outer, seed):
+        y, x = np.indices((144, 144)) - 72.0
+        image = np.where(np.hypot(y / 66, x / 70) < 1, 0.55, 0.02)
+        image[np.hypot((y - 8) / 45, (x + 46) / 18) < 1] = 0.12  # a lung
+        image[np.hypot(y, x) < outer] = 0.35
+        chamber = np.hypot(y, x) < inner
+        image[chamber] = 0.95
+        noise = np.random.default_rng(seed).normal(size=image.shape)
+        return on_pixels(gaussian_filter(image, 0.9) + 0.03 * noise), on_pixels(chamber)
+
+    (fixed, filled), (moving, empty) = heart(26, 35, 1), heart(16, 32, 2)
+    result = register(fixed, moving, method="auto", params={"search": False})
+    found = warp(empty, result.transform, fixed.grid, order=0).data > 0.5
+    both = (found & (filled.data > 0.5)).sum()
+    assert 2 * both / (found.sum() + filled.data.sum()) > 0.95
+    assert "mean squares" in result.notes[0]
 
 
 def test_a_deformable_initial_transform_is_continued(brain):

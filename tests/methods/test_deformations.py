@@ -57,7 +57,7 @@ def test_different_people_are_deformed_more_than_one_object(people):
 @pytest.mark.parametrize("amount", [0.3, 1.0])
 @pytest.mark.parametrize("images", ["any", "one object", "two sensors"])
 def test_noise_alone_speaks_for_no_deformation(amount, images):
-    choice = choose(Task(*textures(amount)), images, torch.device("cpu"), silent)
+    choice = choose(Task(*textures(amount)), None, images, torch.device("cpu"), silent)
     assert not choice.accepted
 
 
@@ -65,7 +65,7 @@ def test_two_sensors_are_not_compared_by_local_correlation():
     fixed, moving = textures(0.3)
     field = Affine(np.array([[1.02, 0.02, -2.0], [-0.02, 0.98, 2.0], [0, 0, 1]]))
     moved = warp(moving, field, moving.grid)
-    choice = choose(Task(fixed, moved), "two sensors", torch.device("cpu"), silent)
+    choice = choose(Task(fixed, moved), None, "two sensors", torch.device("cpu"), silent)
     assert not choice.name.startswith("local correlation")
 
 

@@ -13,18 +13,26 @@ from ..core.geometry import Grid, short_unit
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
 from ..metrics.pair import NOISE, SCARCE, PairMetrics
+from ..metrics.verdict import doubts
 from ..transforms import Affine, Transform, chain
 from . import pose
 from .base import Method, Outcome, Task
 from .deformations import Images, choose, deformed, from_to, way_of
 from .flow import inverse_search as flow
+from .networks import voxelmorph
 from .proposals import weights
 
 if TYPE_CHECKING:
     import torch
 
-    from ..diffeo.deform import Deformation
     from ..pose import Pose
+
+Weights = tuple[tuple[str, str], ...]  # names and SHA-256
+# The affine network has run, and what is refined is chosen here.
+PREDICTION = {"affine_first": False, "refine": False}
+# Axes of images whose deformation begins with the network's. In 3D that takes seconds and brings nothing:
+# hippocampi 0.776 -> 0.772, a lung 1.33 -> 1.42 mm.
+GUIDED = (2,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +59,22 @@ class Stage:
     done: str
     why: str
     trace: tuple[float, ...] = ()
+    weights: Weights = ()
 
     def rejected(self, why: str) -> Stage:
         """The same stage with the reason why a deformation was rejected."""
         return replace(self, done=f"{self.done}; no deformation", why=_joined(self.why, why))
+
+
+@dataclass(frozen=True)
+class Bent:
+    """A deformation, None if there is no reason for any, its name, why, the trace and the weights used."""
+
+    transform: Transform | None
+    name: str
+    why: str
+    trace: tuple[float, ...] = ()
+    weights: Weights = ()
 
 
 def run(task: Task, params: Auto, progress: Progress) -> Outcome:
@@ -64,21 +84,18 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
     stage = Stage(Affine.identity(task.fixed.ndim), "Started from the current positions", "")
     notes: tuple[str, ...] = ()
     confidence: float | None = None
-    used = "cpu"
+    used, sure = "cpu", True
     if params.search:
         found = pose.find(task, "auto", subprogress(progress, 0.0, 0.5))
         stage = replace(_with_pose(task, found), trace=tuple(found.trace))
-        notes, confidence, used = found.notes, found.confidence, found.device
-        if not found.reliable and params.deform:
-            # A deformation of images of different places would only raise the similarity.
-            stage = stage.rejected("so nothing is deformed (use the preset 'deformation only' to do so)")
-    if params.deform and (not params.search or found.reliable):
+        notes, confidence, used, sure = found.notes, found.confidence, found.device, found.reliable
+    if params.deform:
         # As a whole, so that all trials and the chosen deformation run on one device.
-        work = partial(_with_deformation, task, stage, params.images, subprogress(progress, 0.5, 1.0))
+        work = partial(_with_deformation, task, stage, params.images, sure, subprogress(progress, 0.5, 1.0))
         stage, used, note = with_fallback(work, task.device)
         notes += () if note is None or note in notes else (note,)
     lines = tuple(f"{line}." for line in (stage.done, stage.why) if line)
-    opened = weights(task.fixed.ndim) if params.search else ()
+    opened = (weights(task.fixed.ndim) if params.search else ()) + stage.weights
     return Outcome(stage.transform, lines + notes, stage.trace, confidence, device=used, weights=opened)
 
 
@@ -107,35 +124,67 @@ def _with_pose(task: Task, found: Pose) -> Stage:
 
 
 def _with_deformation(
-    task: Task, stage: Stage, images: Images, progress: Progress, where: torch.device
+    task: Task, stage: Stage, images: Images, sure: bool, progress: Progress, where: torch.device
 ) -> Stage:
-    """The stage with a deformation, if that improves the pair."""
-    grid, posed = task.fixed.grid, task.placed(stage.transform)
+    """The stage with a deformation, if that improves the pair.
+
+    Where no pose is `sure`, images may show different places, which a deformation makes similar, too. So it
+    must gain more there than on unrelated images.
+    """
+    posed = task.placed(stage.transform)
     metrics = PairMetrics.of(posed)
     if metrics.overlap(None) < SCARCE:
         return stage.rejected("the overlap is too small for a deformation")
-    if images == "movie frames" and grid.ndim == 2:
-        name, why = "optical flow", "the deformation follows the frames, motion boundaries included"
-        found: Outcome | Deformation = flow.METHOD.run(posed, flow.METHOD.parameters(), progress)
+    if images == "movie frames" and task.fixed.ndim == 2:
+        outcome = flow.METHOD.run(posed, flow.METHOD.parameters(), progress)
+        why = "the deformation follows the frames, motion boundaries included"
+        found = Bent(outcome.transform, "optical flow", why, outcome.trace)
     else:
-        choice = choose(posed, images, where, _unmeasured(subprogress(progress, 0.0, 0.4)))
-        if not choice.accepted:
-            return stage.rejected(choice.why)
-        name, why = choice.name, choice.why
-        found = deformed(posed, way_of(name, grid.ndim), where, subprogress(progress, 0.4, 1.0))
+        found = _chosen(posed, images, where, progress)
+    stage = replace(stage, weights=stage.weights + found.weights)
+    if found.transform is None:
+        return stage.rejected(found.why)
     before, after = (metrics.lncc(t) for t in (None, found.transform))
-    if not after > before:
-        return stage.rejected(
-            f"a deformation was tried and rejected: no gain on the whole pair (LNCC{from_to(before, after)})"
-        )
+    doubt = None if sure or not after > before else doubts(metrics, found.transform)
     current, moved = (metrics.landmark_error(t) for t in (None, found.transform))
-    if current is not None and moved is not None and moved > current:
-        return stage.rejected(
-            f"a deformation was tried and rejected: landmark error{from_to(current, moved)}"
-        )
-    done = f"{stage.done}; then a deformation of up to {_longest(found.transform, grid)} ({name})"
-    why = _joined(stage.why, why)
-    return Stage(chain(found.transform, stage.transform), done, why, found.trace)
+    if not after > before:
+        doubt = f"no gain on the whole pair (LNCC{from_to(before, after)})"
+    elif current is not None and moved is not None and moved > current:
+        doubt = f"landmark error{from_to(current, moved)}"
+    if doubt is not None:
+        return stage.rejected(f"a deformation was tried and rejected: {doubt}")
+    longest = _longest(found.transform, task.fixed.grid)
+    return replace(
+        stage,
+        transform=chain(found.transform, stage.transform),
+        done=f"{stage.done}; then a deformation of up to {longest} ({found.name})",
+        why=_joined(stage.why, found.why),
+        trace=found.trace,
+    )
+
+
+def _chosen(posed: Task, images: Images, where: torch.device, progress: Progress) -> Bent:
+    """The deformation that a pair with its pose needs, begun by a network where its prediction fits."""
+    start, opened = _predicted(replace(posed, device=str(where)), subprogress(progress, 0.0, 0.15))
+    trials = _unmeasured(subprogress(progress, 0.15, 0.5))
+    choice = choose(posed, start, images, where, trials)
+    if not choice.accepted:
+        return Bent(None, choice.name, choice.why, weights=opened)
+    placed = posed if start is None else posed.placed(start)
+    found = deformed(placed, way_of(choice.name, posed.fixed.ndim), where, subprogress(progress, 0.5, 1.0))
+    if start is None:
+        return Bent(found.transform, choice.name, choice.why, found.trace, opened)
+    name = f"network, then {choice.name}"
+    return Bent(chain(found.transform, start), name, choice.why, found.trace, opened)
+
+
+def _predicted(posed: Task, progress: Progress) -> tuple[Transform | None, Weights]:
+    """What the network predicts where it raises the similarity, and the weights that were opened."""
+    if posed.fixed.ndim not in GUIDED:
+        return None, ()
+    outcome = voxelmorph.METHOD.run(posed, voxelmorph.METHOD.parameters(params=PREDICTION), progress)
+    rejected = outcome.rejected or isinstance(outcome.transform, Affine)
+    return None if rejected else outcome.transform, outcome.weights
 
 
 def _unmeasured(progress: Progress) -> Progress:
@@ -187,6 +236,6 @@ METHOD = Method(
     landmarks=True,
     anywhere=True,
     device=True,
-    loads=(*pose.METHOD.loads, "napari_voxreg.diffeo.deform"),
-    reference="the methods pose and diffeo; a deformation is kept if it improves held-out blocks",
+    loads=(*pose.METHOD.loads, *voxelmorph.METHOD.loads),
+    reference="the methods pose, voxelmorph and diffeo; a deformation is kept if it improves held-out blocks",
 )

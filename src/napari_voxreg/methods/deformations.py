@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.progress import Progress, subprogress
 from ..metrics.holdout import Copies, Deform, Trial
-from ..transforms import Transform
+from ..transforms import Transform, chain
 from . import diffeo
 from .base import Task
 
@@ -28,6 +28,11 @@ GAIN, SHARE = 0.005, 0.05
 EXCESS = 0.045
 BEYOND = 0.3  # weight of that excess between two that gain about as much on held-out pixels
 UNIFORM = 0.8  # of the relation of the brightnesses, below which a free deformation matches the wrong tissues
+# Of the correlation of all pixels, below which brightness is no evidence: mean squares then match the wrong
+# tissues. Two phases of one heart have 0.8 to 0.9, two people's brains 0.2 to 0.7. Not in 3D, where a lung
+# that fills with air becomes darker (1.77 mm instead of 1.33).
+ALIKE = 0.6
+SQUARES = "mean squares, smoothness 1"
 # How a deformation may be found, the stiffest first; the choice is made on held-out pixels.
 WAYS: dict[int, dict[str, dict[str, Any]]] = {
     2: {
@@ -35,6 +40,7 @@ WAYS: dict[int, dict[str, dict[str, Any]]] = {
         "local correlation, smoothness 1": {"similarity": "local correlation", "smoothness": 1.0},
         "self-similarity, smoothness 0.3": {"similarity": "self-similarity", "smoothness": 0.3},
         "mutual information, smoothness 1": {"similarity": "mutual information", "smoothness": 1.0},
+        SQUARES: {"similarity": "mean squares", "smoothness": 1.0},
     },
     3: {
         "local correlation, smoothness 5": {"similarity": "local correlation", "smoothness": 5.0},
@@ -71,13 +77,17 @@ class Choice:
     why: str
 
 
-def choose(task: Task, images: Images, where: torch.device, progress: Progress) -> Choice:
+def choose(
+    task: Task, start: Transform | None, images: Images, where: torch.device, progress: Progress
+) -> Choice:
     """Whether and how to deform a pair, as far as small copies of it tell.
 
     Parameters
     ----------
     task : Task
         A pair as well aligned as the pose brings it.
+    start : Transform or None
+        A deformation of the pair with which each of those to choose from begins.
     images : str
         What is known of them and need not be found out: in one object nothing is new, different people
         always differ, and with two sensors local correlation misleads.
@@ -89,10 +99,10 @@ def choose(task: Task, images: Images, where: torch.device, progress: Progress) 
     copies = Copies(task.fixed, task.moving, task.fixed_mask, task.moving_mask)
     if images == "different people":
         known = Trial(FREE, math.nan, math.nan)
-        free = copies.with_excess(known, _trial_of(task, FREE, where), progress)
+        free = copies.with_excess(known, _trial_of(task, start, FREE, where), progress)
         name = FREE if free.uniform > UNIFORM else FREE_ACROSS
         return Choice(name, True, "the deformation is soft, as the images show different people")
-    trial = _tried(task, copies, images, where, progress)
+    trial = _tried(task, start, copies, images, where, progress)
     change = f"held-out pixels (LNCC{from_to(trial.before, trial.after)})"
     if trial.gain > max(GAIN, SHARE * trial.before):
         return Choice(trial.name, True, f"the deformation improves {change}")
@@ -123,7 +133,14 @@ def deformed(task: Task, way: Mapping[str, Any], where: torch.device, progress: 
     return deform_on(where, task, Settings(**diffeo.METHOD.parameters(params=way).as_dict()), progress)
 
 
-def _tried(task: Task, copies: Copies, images: Images, where: torch.device, progress: Progress) -> Trial:
+def _tried(
+    task: Task,
+    start: Transform | None,
+    copies: Copies,
+    images: Images,
+    where: torch.device,
+    progress: Progress,
+) -> Trial:
     """The best of several deformations.
 
     The best way on held-out pixels competes with the free deformation that suits different people, whose
@@ -132,11 +149,12 @@ def _tried(task: Task, copies: Copies, images: Images, where: torch.device, prog
     names = [
         name
         for name, way in WAYS[task.fixed.ndim].items()
-        if images != "two sensors" or way["similarity"] != "local correlation"
+        if (images != "two sensors" or way["similarity"] != "local correlation")
+        and (name != SQUARES or copies.correlation > ALIKE)
     ]
     if images == "any":
         names.append(FREE)
-    candidates = {name: _trial_of(task, name, where) for name in names}
+    candidates = {name: _trial_of(task, start, name, where) for name in names}
     trials = copies.held_out(candidates, subprogress(progress, 0.0, 0.7))
     known = [trial for trial in trials.values() if math.isfinite(trial.gain)]
     if not known:
@@ -164,7 +182,7 @@ def _tried(task: Task, copies: Copies, images: Images, where: torch.device, prog
     return max(finalists.values(), key=lambda trial: trial.gain + BEYOND * trial.excess)
 
 
-def _trial_of(task: Task, name: str, where: torch.device) -> Deform:
+def _trial_of(task: Task, start: Transform | None, name: str, where: torch.device) -> Deform:
     """A way to deform as a function that can be tried quickly on smaller images of the pair."""
     d = task.fixed.ndim
     way = way_of(name, d) | (QUICK if name in WAYS[d] else QUICK_FREE)[d]
@@ -172,6 +190,8 @@ def _trial_of(task: Task, name: str, where: torch.device) -> Deform:
     def deform(*images: Any) -> Transform:
         fixed, moving, fixed_mask, moving_mask, progress = images
         small = replace(task, fixed=fixed, moving=moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
-        return deformed(small, way, where, progress).transform
+        if start is None:
+            return deformed(small, way, where, progress).transform
+        return chain(deformed(small.placed(start), way, where, progress).transform, start)
 
     return deform

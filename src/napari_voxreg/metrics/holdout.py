@@ -14,7 +14,7 @@ from ..images.preprocess import block_mean, steps_to
 from ..transforms import Transform
 from .chance import match
 from .pair import PairMetrics
-from .similarity import uniformity
+from .similarity import ncc, uniformity
 
 SIZES = {2: 256, 3: 96}  # longest side, pixels: enough to test a smooth deformation
 BLOCKS = {2: 16, 3: 12}  # pixels along a block's side: less than the reach of most motions
@@ -126,6 +126,12 @@ class Copies:
             excess=gained - (chance.fitted - chance.unrelated),
             uniform=uniformity(fixed, warped, inside),
         )
+
+    @property
+    def correlation(self) -> float:
+        """Of all pixels where both copies have data; 0 where none has."""
+        fixed, moving, inside = (image.data for image in self._whole.coarsely(None))
+        return ncc(fixed[inside > 0.5], moving[inside > 0.5]) if (inside > 0.5).any() else 0.0
 
     @cached_property
     def _whole(self) -> PairMetrics:

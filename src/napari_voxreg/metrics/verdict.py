@@ -88,15 +88,29 @@ def judge(
         sentence = f"Unclear: the similarity rose, but the deformation folds ({figures}); make it stiffer."
         return Verdict("unclear", sentence, MEASURE, a, b)
     if gained:
-        doubt = _doubt(metrics, transform, subprogress(progress, 0.6, 1.0))
+        doubt = doubts(metrics, transform, subprogress(progress, 0.6, 1.0))
         if doubt:
             return Verdict("unclear", f"Unclear: {doubt}; {figures}.", MEASURE, a, b)
         return Verdict("better", f"Better: {figures}.", MEASURE, a, b)
     return Verdict("worse", _worse(figures), MEASURE, a, b)
 
 
-def _doubt(metrics: PairMetrics, transform: Transform, progress: Progress = silent) -> str | None:
-    """Why a rise of LNCC may be chance, or None if it is more than unrelated images reach."""
+def doubts(metrics: PairMetrics, transform: Transform, progress: Progress = silent) -> str | None:
+    """Why a rise of LNCC may be chance, or None if it is more than unrelated images reach.
+
+    Parameters
+    ----------
+    metrics : PairMetrics
+        Of the pair.
+    transform : Transform
+        From world points of fixed to moving.
+    progress : Progress
+
+    Returns
+    -------
+    str or None
+        A clause with its figure.
+    """
     found = match(metrics, transform, progress)
     if found is None:
         return "too few pixels overlap to tell a match from chance"
@@ -145,7 +159,7 @@ def _displaced(
     figures += _details(before, after)
     doubt = None
     if here - aside > NOISE and after.folded <= FOLDED:
-        doubt = _doubt(metrics, transform)
+        doubt = doubts(metrics, transform)
         if doubt is None:
             return Verdict("better", f"Better: {figures}.", MEASURE, math.nan, here)
     why = figures if doubt is None else f"{doubt}; {figures}"

@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_voxreg import Affine, Composite, Grid, Image, StationaryVelocity, warp
 from napari_voxreg.images.preprocess import block_mean, unit_range
 from napari_voxreg.images.task import Task
+from napari_voxreg.metrics.similarity import folded_percentage
 from napari_voxreg.nets.architectures.avsm import AVSM
 from napari_voxreg.nets.architectures.network import Network, Prediction
 from napari_voxreg.nets.inference import predict as module
@@ -106,6 +107,17 @@ def awkward(ndim, seed=0, degrees=20.0):
     direction = rotation(ndim, degrees) @ np.diag([-1.0] + [1.0] * (ndim - 1))
     grid = Grid.from_spacing(SHAPES[ndim], (1.4, 0.7, 0.9)[:ndim], (30.0, -5, 8)[:ndim], direction, "mm")
     return Image(scene(SHAPES[ndim], seed), grid)
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_a_prediction_goes_on_around_the_image(d):
+    # A transform in front may lead there: a displacement that ended at once would fold.
+    grid = Grid.from_spacing(SHAPES[d])
+    image = Image(np.zeros(grid.shape, np.float32), grid)
+    found = predict(Task(image, image), Known(d)).transform
+    outside = np.array([grid.shape, [-1.0] * d]) + [[1.0], [-1.0]]
+    assert (np.linalg.norm(found(outside) - outside, axis=1) > 0.1).all()
+    assert folded_percentage(chain(Affine.translation([2.0] * d), found), grid) == 0
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -277,13 +289,13 @@ def test_avsm_applies_its_affine_network_first_and_deforms_from_there(ndim):
     assert np.allclose(pose.matrix, found.extras["step 2"].matrix)
     assert not np.allclose(pose.matrix, np.eye(ndim + 1), atol=0.02)
     # The deformation is the network's own prediction for the moving image after the affine steps.
-    grid = deformation.grid
+    grid = network_grid(fixed.grid, net.stride, module.SIZES[ndim])
     still, displaced = (
         sampled(coarsened(TensorImage.of(i, CPU), grid), grid, t) for i, t in ((fixed, None), (moving, pose))
     )
     with torch.inference_mode():
         own = net(still, displaced).displacement[0].movedim(0, -1).numpy()
-    pixels = deformation.field @ np.linalg.inv(grid.affine[:-1, :-1]).T
+    pixels = displacement_on(deformation, grid) @ np.linalg.inv(grid.affine[:-1, :-1]).T
     assert np.abs(own).max() > 0.5
     assert np.abs(pixels - own).max() < 1e-3
 

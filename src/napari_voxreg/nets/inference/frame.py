@@ -15,6 +15,7 @@ from ...images.preprocess import range_of
 from ...tensor.warp import identity, normalised, sample
 from ...transforms import Affine, Displacement, Transform, chain, displacement_on
 
+MARGIN = 1 / 16  # of a grid's sides, by which a prediction goes on around it
 SAME = 1e-6  # pixels, tolerance for matrices of the same grid
 
 
@@ -83,6 +84,24 @@ def lattice_grid(grid: Grid, shape: tuple[int, ...]) -> Grid:
     affine[:-1, -1] = grid.to_world([start])[0]
     affine[:-1, :-1] *= step
     return Grid(tuple(shape), affine, grid.units)
+
+
+def continued(field: Array, grid: Grid) -> Displacement:
+    """A displacement that goes on around its grid as at the border.
+
+    A transform in front may lead out of the grid, where a displacement that ends at once would fold.
+
+    Parameters
+    ----------
+    field : ndarray, shape (*grid.shape, d)
+        World displacements.
+    grid : Grid
+    """
+    margin = [math.ceil(MARGIN * n) for n in grid.shape]
+    affine = grid.affine.copy()
+    affine[:-1, -1] = grid.to_world([[-m for m in margin]])[0]
+    wide = Grid(tuple(n + 2 * m for n, m in zip(grid.shape, margin, strict=True)), affine, grid.units)
+    return Displacement(np.pad(field, [(m, m) for m in margin] + [(0, 0)], mode="edge"), wide)
 
 
 def coarsened(image: TensorImage, grid: Grid) -> TensorImage:

@@ -14,11 +14,12 @@ from ...core.geometry import Grid, Image
 from ...core.progress import Progress, subprogress
 from ...tensor.folding import without_folding
 from ...tensor.warp import normalised, sample, warp
-from ...transforms import Affine, Displacement, StationaryVelocity, Transform, chain
+from ...transforms import Affine, StationaryVelocity, Transform, chain
 from ..architectures.network import Network, Prediction
 from .frame import (
     TensorImage,
     coarsened,
+    continued,
     lattice_grid,
     moved,
     network_grid,
@@ -134,7 +135,7 @@ def _coarse_to_fine(pair: Pair, steps: int, size: int, progress: Progress) -> tu
         field = field + warp(so_far, field)
         extras = {**one.extras(prediction), **(extras if has_affine else {})}
     field = without_folding(field[None])[0]
-    return pair.whole(Displacement(vectors(field, one.grid), one.grid)), extras
+    return pair.whole(continued(vectors(field, one.grid), one.grid)), extras
 
 
 def _sides(net: Network, size: int) -> list[int]:
@@ -230,7 +231,7 @@ class _Pass:
 def _deformation(prediction: Prediction, grid: Grid) -> Transform:
     """A deformable network's prediction in the world."""
     if prediction.velocity is None:
-        return Displacement(vectors(prediction.displacement[0].float(), grid), grid)
+        return continued(vectors(prediction.displacement[0].float(), grid), grid)
     lattice = lattice_grid(grid, tuple(prediction.velocity.shape[2:]))
     return StationaryVelocity(vectors(prediction.velocity[0].float(), grid), lattice)
 
