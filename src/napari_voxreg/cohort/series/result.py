@@ -20,7 +20,7 @@ from ...registration.apply import Background, Warper, fill_of
 from ...transforms import Affine, Interpolation, Transform
 from ...transforms.records import grid_from_record, grid_to_record
 from ..files import write_csv, write_record
-from .frames import Frames, Series, frames_of
+from .frames import Frames, Series, check_channels, frames_of
 from .quality import Problem
 
 RECORD, TABLE = "series.json", "series.csv"
@@ -37,8 +37,8 @@ class Frame:
     Parameters
     ----------
     name : str
-    problem : {"", "blank", "blurred", "moved away"}
-        What is wrong with it; the motion of blank frames and of those that moved away is interpolated.
+    problem : {"", "unreadable", "blank", "blurred", "moved away"}
+        What is wrong with it; only blurred frames keep a motion of their own, that of others is interpolated.
     correlation : float
         With the image it was aligned to, NaN where it was not.
     """
@@ -171,7 +171,8 @@ class SeriesResult:
         Raises
         ------
         ValueError
-            If the number of frames is another.
+            If the number of frames is another. When a frame is computed: if it cannot be read, or is of
+            another kind than the first. One that could not be read at all is the background.
         """
         import dask
         import dask.array as da
@@ -181,14 +182,22 @@ class SeriesResult:
             raise ValueError(
                 f"The series has {frames.count} frames and the motion {len(self)}; give the same frames."
             )
-        first = frames.read(0)
+        number = next(k for k, frame in enumerate(self.frames) if frame.problem != "unreadable")
+        first = frames.read(number)
         shape = self.grid.shape if first.channels is None else (*self.grid.shape, first.channels)
+        dtype = np.ma.filled(first.data[:0]).dtype
 
         def pixels(number: int) -> Array:
-            found = self.warp(frames.read(number), number, interpolation=interpolation, background=background)
-            return np.ma.filled(found.data)
+            try:
+                image = frames.read(number)
+            except (ValueError, OSError):
+                if self.frames[number].problem == "unreadable":
+                    return np.full(shape, fill_of(first, interpolation, background), dtype)
+                raise
+            check_channels(frames.name(number), image.channels, "the first", first.channels)
+            found = self.warp(image, number, interpolation=interpolation, background=background)
+            return _of_type(np.ma.filled(found.data), dtype, frames.name(number))
 
-        dtype = np.ma.filled(first.data[:0]).dtype
         blocks = [da.from_delayed(dask.delayed(pixels)(k), shape, dtype) for k in range(len(self))]
         return Image(da.stack(blocks), self.time_grid(), first.name)
 
@@ -307,6 +316,15 @@ def load_series(folder: Path | str) -> SeriesResult:
             notes=tuple(map(str, record["notes"])),
             software=record["software"],
         )
+
+
+def _of_type(pixels: Array, dtype: np.dtype[Any], name: str) -> Array:
+    """Pixels in the type of the first frame, as all are in one array."""
+    if dtype.kind != "f" and not np.can_cast(pixels.dtype, dtype):
+        raise ValueError(
+            f"{name} has {pixels.dtype} pixels and the first frame {dtype}; convert the frames to one type."
+        )
+    return pixels.astype(dtype, copy=False)
 
 
 def _angles(jacobian: Array) -> Array:

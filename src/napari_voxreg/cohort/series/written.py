@@ -56,7 +56,7 @@ def check_places(frames: Frames, folder: Path, files: Sequence[Path]) -> None:
 def write_aligned(
     result: SeriesResult, frames: Frames, files: Sequence[Path], progress: Progress = silent
 ) -> None:
-    """Warp the frames and write them, all channels.
+    """Warp the frames and write them, all channels; those that cannot be read are left out.
 
     Parameters
     ----------
@@ -79,9 +79,10 @@ def write_aligned(
         image = result.lazy(frames)
         write_image(image.with_data(np.asarray(image.data)), files[0])
         return
-    for k, path in enumerate(files):
-        progress(k / len(files), f"writing {path.name}")
+    readable = [k for k, frame in enumerate(result.frames) if frame.problem != "unreadable"]
+    for k in readable:
+        progress(k / len(files), f"writing {files[k].name}")
         image = result.warp(frames.read(k), k)
-        if k == 0:
-            check_format(image, path)
-        write_image(image, path)
+        if k == readable[0]:
+            check_format(image, files[k])
+        write_image(image, files[k])

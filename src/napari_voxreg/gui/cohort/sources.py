@@ -186,9 +186,10 @@ def stacked_layers(result: SeriesResult, frames: Frames) -> list[LayerData]:
     if any(more.get("rgb") for _, more, _ in layers):
         return layers
     # Else napari would compute whole frames in the interface's thread.
+    shown = next((k for k, frame in enumerate(result.frames) if not frame.problem), 0)
     found = []
     for data, more, kind in layers:
-        values = np.asarray(data[0], dtype=float)
+        values = np.asarray(data[shown], dtype=float)
         low, high = (float(x) for x in np.nanpercentile(values, (0.5, 99.8)))
         found.append((data, {**more, "contrast_limits": (low, high if high > low else low + 1)}, kind))
     return found
