@@ -31,7 +31,7 @@ EXAMPLES = """\
 examples:
   napari-voxreg large fixed.ome.zarr moving.ome.tif -o warped.ome.zarr
   napari-voxreg large fixed.svs moving.svs -o warped.ome.tif --refine 1
-  napari-voxreg large fixed.svs cells.tif -o out.ome.tif --transform warped-transform --labels"""
+  napari-voxreg large fixed.svs cells.tif -o out.ome.tif --transform warped.ome.tif-transform --labels"""
 REGISTERED = 0.5  # of the time, until the transform is known
 
 
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> None:
                 progress=subprogress(progress, 0.0 if options.transform else REGISTERED, 1.0),
                 **warped,
             )
-        except Cancelled as stopped:
+        except (Cancelled, KeyboardInterrupt) as stopped:
             if options.transform:
                 raise
             raise Cancelled(f"cancelled; the transform is kept, go on with --transform {folder}") from stopped
@@ -117,11 +117,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def transform_folder(output: Path) -> Path:
-    """Where the transform is saved: beside the warped image, named after it."""
-    name = output.name
-    for ending in (".zarr", ".tif", ".tiff", ".ome"):
-        name = name.removesuffix(ending)
-    return output.with_name(f"{name}-transform")
+    """Where the transform is saved: beside the warped image, with its whole name, as no two outputs share."""
+    return output.with_name(f"{output.name}-transform")
 
 
 def _registered(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import figures
-from ...cohort.group import CohortOptions, CohortResult, Member, register_cohort
+from ...cohort.group import MADE, CohortOptions, CohortResult, Member, register_cohort
 from ...cohort.series import (
     CURVES,
     Frames,
@@ -31,7 +31,6 @@ from ..layers.readers import image_layers
 from .sources import Source
 
 FOUND = 0.9  # of the time until all is registered
-MADE = ("group", "mean of the best")  # templates that are the mean of the aligned images
 ROLE = "voxreg cohort"  # of a layer's metadata: what it shows
 
 
