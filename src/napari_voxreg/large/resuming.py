@@ -45,8 +45,8 @@ class Scratch:
 def scratch_for(output: Path, work: Mapping[str, Any]) -> Iterator[Scratch]:
     """The scratch folder of an output, with what a broken run of the same work has finished.
 
-    It is removed in the end, by Cancel and by Ctrl-C; it stays after an error or a crash, and is emptied if the
-    work is another one.
+    It is removed in the end, by Cancel and by Ctrl-C; it stays after an error or a crash, and is emptied if
+    the work is another one.
 
     Parameters
     ----------
