@@ -99,6 +99,11 @@ class SeriesResult:
         return np.concatenate([transform(centre) - centre for transform in self.transforms])
 
     @property
+    def readable(self) -> list[int]:
+        """Numbers of the frames that could be read."""
+        return [k for k, frame in enumerate(self.frames) if frame.problem != "unreadable"]
+
+    @property
     def rotations(self) -> Array:
         """Rotation of each frame at its centre, degrees.
 
@@ -182,8 +187,7 @@ class SeriesResult:
             raise ValueError(
                 f"The series has {frames.count} frames and the motion {len(self)}; give the same frames."
             )
-        number = next(k for k, frame in enumerate(self.frames) if frame.problem != "unreadable")
-        first = frames.read(number)
+        first = frames.read(self.readable[0])
         shape = self.grid.shape if first.channels is None else (*self.grid.shape, first.channels)
         dtype = np.ma.filled(first.data[:0]).dtype
 

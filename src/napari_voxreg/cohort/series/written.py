@@ -79,10 +79,9 @@ def write_aligned(
         image = result.lazy(frames)
         write_image(image.with_data(np.asarray(image.data)), files[0])
         return
-    readable = [k for k, frame in enumerate(result.frames) if frame.problem != "unreadable"]
-    for k in readable:
+    for k in result.readable:
         progress(k / len(files), f"writing {files[k].name}")
         image = result.warp(frames.read(k), k)
-        if k == readable[0]:
+        if k == result.readable[0]:
             check_format(image, files[k])
         write_image(image, files[k])
