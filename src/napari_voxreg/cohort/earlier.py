@@ -1,6 +1,6 @@
-"""What an earlier run wrote into a cohort's folder: what the next one does not write again is removed.
+"""What an earlier run wrote into a folder: what the next one does not write again is removed.
 
-The record names the files that a run has written. Nothing else is ever removed.
+The record of a cohort or a series names the files that a run has written. Nothing else is ever removed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ IMAGES = "images"  # the folder with a folder for each image
 
 
 def listed(paths: Iterable[Path], folder: Path) -> list[str]:
-    """Files in a folder as its record names them."""
-    return sorted({path.relative_to(folder).as_posix() for path in paths})
+    """Files in a folder as its record names them; those that a link leads elsewhere are left out."""
+    whole, root = {path.parent.resolve() / path.name for path in paths}, folder.resolve()
+    return sorted(path.relative_to(root).as_posix() for path in whole if path.is_relative_to(root))
 
 
 def add_files(record: Path, paths: Iterable[Path]) -> None:
@@ -44,7 +45,7 @@ def files_of(record: Path) -> list[Path]:
     return [path for path in paths if path.is_file() and path.is_relative_to(folder)]
 
 
-def remove_outdated(record: Path, written: Iterable[Path]) -> None:
+def remove_outdated(record: Path, written: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
     """Remove the files that a record names and a new run has not written, and folders that become empty.
 
     Parameters
@@ -53,9 +54,12 @@ def remove_outdated(record: Path, written: Iterable[Path]) -> None:
         Of the run before.
     written : iterable of Path
         Files of the new run.
+    inputs : iterable of Path
+        Files that it has read, and which stay: a run may go on from what an earlier one wrote.
     """
     # Where capitals do not count, a file may have another name than before.
-    kept = {(about.st_dev, about.st_ino) for about in (path.stat() for path in written)}
+    found = (path.stat() for path in (*written, *inputs) if path.exists())
+    kept = {(about.st_dev, about.st_ino) for about in found}
     for path in files_of(record):
         about = path.stat()
         if (about.st_dev, about.st_ino) in kept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,15 @@ def test_a_damaged_file_is_a_bad_frame(reference: str, scene: Callable[..., Any]
     assert aligned[4].any()
     frames = frames_of(tmp_path)
     files = aligned_files(frames, tmp_path / "out")
-    write_aligned(result, frames, files)
+    result.save(tmp_path / "out")
+    write_aligned(result, frames, tmp_path / "out")
     assert [path.exists() for path in files] == [True] * 3 + [False] + [True] * 3
+    load_series(tmp_path / "out").save(tmp_path / "out")  # the same motion, to which the images belong
+    assert files[0].exists()
+    (tmp_path / "out" / "aligned" / "mine.txt").write_text("mine")
+    inputs = replace(result, options={}, sources=(files[4],))
+    inputs.save(tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out" / "aligned").iterdir()} == {"t4.tif", "mine.txt"}
     with pytest.raises(ValueError, match=r"Frame 3 \(t3.tif\) cannot be read; choose another reference"):
         register_series(tmp_path, options={"reference": "frame", "frame": 3})
 

@@ -152,6 +152,7 @@ def register_cohort(
         time.perf_counter() - began,
         tuple(notes),
         work.disagreement,
+        sources=frames.sources,
     )
     if folder is not None:
         write_report(result, frames, Path(folder) / REPORT, progress=subprogress(report, 0.95, 1.0))

@@ -128,6 +128,8 @@ class CohortResult:
     disagreement : ndarray, shape (n, n), or None
         Of all pairs: by how many pixels each disagrees with the ways by a third image; see `graph.Agreed`.
     software : mapping
+    sources : tuple of Path
+        The files of the images; empty where there are none.
     """
 
     template: Image
@@ -141,6 +143,7 @@ class CohortResult:
     notes: tuple[str, ...] = ()
     disagreement: Array | None = None
     software: Mapping[str, str] = field(default_factory=software)
+    sources: tuple[Path, ...] = ()
 
     @property
     def transforms(self) -> tuple[Transform | None, ...]:
@@ -198,7 +201,7 @@ class CohortResult:
                 path = folder / IMAGES / name / "transform.h5"
                 save_transform(member.transform, path, self.template.grid)
                 written += [path, path.with_suffix(".json")]
-        remove_outdated(folder / RECORD, written)
+        remove_outdated(folder / RECORD, written, self.sources)
         write_csv(folder / TABLE, self.table())
         record = {
             "format": FORMAT,

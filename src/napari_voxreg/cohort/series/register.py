@@ -125,6 +125,7 @@ def register_series(
         Image(mean, frames.grid, "mean"),
         time.perf_counter() - began,
         _notes(frames, found),
+        sources=frames.sources,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from ...io.transforms import load_transform, save_transform, software
 from ...registration.apply import Background, Warper, fill_of
 from ...transforms import Affine, Interpolation, Transform
 from ...transforms.records import grid_from_record, grid_to_record
+from ..earlier import FILES, files_of, listed, remove_outdated
 from ..files import write_csv, write_record
 from .frames import Frames, Series, check_channels, frames_of
 from .quality import Problem
@@ -76,6 +78,8 @@ class SeriesResult:
         Sentences for the user.
     software : mapping
         Versions of Python and of the packages that made it.
+    sources : tuple of Path
+        The files of the frames; empty where there are none, and after loading.
     """
 
     transforms: tuple[Transform, ...]
@@ -88,6 +92,7 @@ class SeriesResult:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     software: Mapping[str, str] = field(default_factory=software)
+    sources: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.transforms)
@@ -228,6 +233,8 @@ class SeriesResult:
     def save(self, folder: Path | str) -> Path:
         """Write ``series.json`` and ``series.csv``, and a file for each deformable transform.
 
+        Files of an earlier run in this folder that do not belong to this motion are removed; no others are.
+
         Returns
         -------
         Path
@@ -243,13 +250,14 @@ class SeriesResult:
         folder = Path(folder)
         check_replaceable(folder / RECORD, BEGINNING)
         check_replaceable(folder / TABLE, HEAD)
-        members = []
+        members, written = [], []
         for k, transform in enumerate(self.transforms):
             if transform.matrix is not None:
                 members.append({"matrix": transform.matrix.tolist()})
                 continue
             name = f"frame-{k:04d}.h5"
             save_transform(transform, folder / name, self.grid)
+            written += [folder / name, (folder / name).with_suffix(".json")]
             members.append({"file": name})
         record = {
             "format": FORMAT,
@@ -273,8 +281,12 @@ class SeriesResult:
                 for frame, member in zip(self.frames, members, strict=True)
             ],
         }
+        if _of_same_motion(folder / RECORD, record):
+            written += files_of(folder / RECORD)
+        else:
+            remove_outdated(folder / RECORD, written, self.sources)
         write_csv(folder / TABLE, self.table())
-        write_record(folder / RECORD, record)
+        write_record(folder / RECORD, {**record, FILES: listed(written, folder)})
         return folder
 
 
@@ -320,6 +332,15 @@ def load_series(folder: Path | str) -> SeriesResult:
             notes=tuple(map(str, record["notes"])),
             software=record["software"],
         )
+
+
+def _of_same_motion(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a record is there and has the frames of another one: aligned images beside it still fit."""
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        return all(there[key] == record[key] for key in ("grid", "options", "frames"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _of_type(pixels: Array, dtype: np.dtype[Any], name: str) -> Array:

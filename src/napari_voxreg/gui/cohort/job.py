@@ -99,7 +99,7 @@ def save_series(result: SeriesResult, frames: Frames, folder: Path, progress: Pr
     progress(0.0, "writing the motion")
     result.save(folder)
     figures.save(figures.motion(result), folder / CURVES)
-    write_aligned(result, frames, aligned_files(frames, folder), progress)
+    write_aligned(result, frames, folder, progress)
     return folder
 
 
