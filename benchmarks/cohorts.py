@@ -22,6 +22,7 @@ from napari_voxreg import Grid, Image, register_cohort, warp
 from napari_voxreg.cohort.group import CohortResult
 from napari_voxreg.cohort.group.unbiased import sharpness
 from napari_voxreg.core.geometry import Array
+from napari_voxreg.core.process import MethodUnavailable
 from tables import table
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -91,7 +92,7 @@ def main() -> None:
         for kind, options in KINDS.items():
             try:
                 result = register_cohort(images, options=options)
-            except ValueError as error:
+            except (ValueError, MethodUnavailable) as error:
                 rows.append([kind, str(error), "", "", "", ""])
                 continue
             unusable = sum(not member.usable for member in result.members)

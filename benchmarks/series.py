@@ -1,7 +1,8 @@
-"""Motion of movies against pystackreg and scikit-image: ``python series.py [FRAMES] [SIDE]``.
+"""Motion of movies against pystackreg, PyCorre and scikit-image: ``python series.py [FRAMES] [SIDE]``.
 
 Known jitter, drift and rotation of generated scenes: root mean square error of the corners, drift that is
 left over the series, seconds and peak memory; each contestant in a process of its own, one after the other.
+PyCorre is NoRMCorre in PyTorch, piecewise rigid; suite2p and CaImAn bring hundreds of packages.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ KINDS = {
     "rotating": {"noise": 0.3, "degrees": 0.5},
 }
 CONTESTANTS = ("none", "register_series, mean", "register_series, frame", "register_series, previous")
-PEERS = ("pystackreg, first", "pystackreg, previous", "scikit-image")
+PEERS = ("pystackreg, first", "pystackreg, previous", "PyCorre, piecewise", "scikit-image")
+FARTHEST = 40  # pixels that PyCorre may move a frame: more than jitter and drift
 
 
 def movie(kind: str, count: int, side: int) -> tuple[Array, list[Array]]:
@@ -96,6 +98,35 @@ def skimage(frames: Array, motion: str) -> list[Array]:
     return found
 
 
+def pycorre(frames: Array, motion: str) -> list[Array]:
+    """NoRMCorre, piecewise rigid: the matrices that fit the shifts of all patches best."""
+    from pycorre import PWRigidMotionCorrection
+
+    stride = min(96, frames.shape[1] // 4)
+    window = stride + stride // 3
+    model = PWRigidMotionCorrection(
+        max_shifts=(FARTHEST, FARTHEST),
+        upsample_factor_fft=20,
+        strides=(stride, stride),
+        overlaps=(stride // 3, stride // 3),
+        max_deviation_rigid=None,  # a number would be taken about the whole shift, which is already undone
+    ).fit(frames.astype(np.float32))
+    patches = np.stack([part.numpy() for part in model.pwrigid_shifts], axis=-1)
+    shifts = patches + model.rigid_shifts.numpy()[:, None, None]
+    starts = [*range(0, frames.shape[1] - window, stride), frames.shape[1] - window]
+    centres = np.stack(np.meshgrid(starts, starts, indexing="ij"), axis=-1).reshape(-1, 2) + (window - 1) / 2
+    known = np.c_[centres, np.ones(len(centres))]
+    found = []
+    for moved in shifts.reshape(len(frames), -1, 2):
+        matrix = np.eye(3)
+        if motion == "translation":
+            matrix[:2, 2] = moved.mean(axis=0)
+        else:
+            matrix[:2] += np.linalg.lstsq(known, moved, rcond=None)[0].T
+        found.append(matrix)
+    return found
+
+
 RUNS: dict[str, Callable[[Array, str], list[Array]]] = {
     "none": lambda frames, motion: [np.eye(3)] * len(frames),
     "register_series, mean": ours("mean"),
@@ -103,6 +134,7 @@ RUNS: dict[str, Callable[[Array, str], list[Array]]] = {
     "register_series, previous": ours("previous"),
     "pystackreg, first": stackreg("first"),
     "pystackreg, previous": stackreg("previous"),
+    "PyCorre, piecewise": pycorre,
     "scikit-image": skimage,
 }
 

@@ -266,7 +266,7 @@ def motion(result: SeriesResult) -> Figure:
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.25)
     bad = any(frame.problem for frame in result.frames)
-    panels[-1].set_xlabel("frame" if not bad else "frame (crosses: blank, blurred or moved away)", fontsize=8)
+    panels[-1].set_xlabel("frame" if not bad else "frame (crosses: bad frames)", fontsize=8)
     return figure
 
 

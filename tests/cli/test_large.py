@@ -40,7 +40,7 @@ def test_a_pair_is_registered_and_warped(
     assert "Better" in printed
     assert "Registered on level 0" in printed
     assert f"Wrote {out}, 2 levels." in printed
-    result = load_result(tmp_path / "warped-transform")
+    result = load_result(tmp_path / "warped.ome.zarr-transform")
     np.testing.assert_allclose(result.transform([[0.0, 0.0]]), [SHIFT], atol=0.05)
     warped = open_large(out)
     fixed = tifffile.imread(folder / "fixed.tif").astype(float)
@@ -51,7 +51,7 @@ def test_a_pair_is_registered_and_warped(
 def test_a_saved_transform_is_applied(folder: Path, tmp_path: Path) -> None:
     images = [str(folder / "fixed.tif"), str(folder / "moving.tif")]
     assert main(["large", *images, "-o", str(tmp_path / "a.ome.zarr"), "-m", "translation"]) == 0
-    saved = str(tmp_path / "a-transform")
+    saved = str(tmp_path / "a.ome.zarr-transform")
     words = ["-o", str(tmp_path / "b.ome.tif"), "--transform", saved, "--labels"]
     assert main(["large", *images, *words]) == 0
     labels = np.asarray(open_large(tmp_path / "b.ome.tif").levels[0].data)
@@ -80,14 +80,19 @@ def test_what_is_refused_before_the_work(tmp_path: Path, refused: Callable[..., 
     assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
 
 
+@pytest.mark.parametrize("stopped", [Cancelled, KeyboardInterrupt])
 def test_cancel_while_warping_keeps_the_transform(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stopped: type[BaseException],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def cancelled(*_: object, **__: object) -> None:
-        raise Cancelled
+        raise stopped
 
     monkeypatch.setattr(large, "apply_large", cancelled)
     words = ["large", folder / "fixed.tif", folder / "moving.tif", "-o", tmp_path / "a.zarr"]
     assert main([str(word) for word in (*words, "-m", "translation")]) == 130
-    assert f"go on with --transform {tmp_path / 'a-transform'}" in capsys.readouterr().err
-    assert (tmp_path / "a-transform" / "transform.h5").exists()
+    assert f"go on with --transform {tmp_path / 'a.zarr-transform'}" in capsys.readouterr().err
+    assert (tmp_path / "a.zarr-transform" / "transform.h5").exists()

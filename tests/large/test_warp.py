@@ -197,6 +197,28 @@ def test_what_another_run_left_is_not_mixed_in(
     np.testing.assert_array_equal(made.levels[0].data, warp(moving, deformation, fixed_grid).data)
 
 
+def test_the_same_pixels_elsewhere_are_another_image(
+    tmp_path: Path, moving, fixed_grid, deformation, monkeypatch
+) -> None:
+    path, call = tmp_path / "a.ome.zarr", {"fixed": fixed_grid, "memory": LITTLE}
+    with monkeypatch.context() as patch:
+        broken(patch, OSError("the power failed"), 3)
+        with pytest.raises(OSError, match="the power failed"):
+            apply_large(deformation, moving, path, **call)
+    elsewhere = moving.with_grid(Grid.from_spacing(moving.grid.shape, 0.6, units="micrometer"))
+    made = apply_large(deformation, elsewhere, path, **call)
+    np.testing.assert_array_equal(made.levels[0].data, warp(elsewhere, deformation, fixed_grid).data)
+
+
+def test_a_second_interrupt_leaves_nothing(
+    tmp_path: Path, moving, fixed_grid, deformation, monkeypatch
+) -> None:
+    broken(monkeypatch, KeyboardInterrupt(), 3)
+    with pytest.raises(KeyboardInterrupt):
+        apply_large(deformation, moving, tmp_path / "a.ome.zarr", fixed=fixed_grid, memory=LITTLE)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tif"])
 def test_cancel_leaves_nothing(tmp_path: Path, moving, fixed_grid, deformation, name: str) -> None:
     for end in (0.5, 0.93):

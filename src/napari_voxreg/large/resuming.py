@@ -45,8 +45,8 @@ class Scratch:
 def scratch_for(output: Path, work: Mapping[str, Any]) -> Iterator[Scratch]:
     """The scratch folder of an output, with what a broken run of the same work has finished.
 
-    It is removed in the end and by Cancel; it stays after an error or a crash, and is emptied if the work is
-    another one.
+    It is removed in the end, by Cancel and by Ctrl-C; it stays after an error or a crash, and is emptied if
+    the work is another one.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ def scratch_for(output: Path, work: Mapping[str, Any]) -> Iterator[Scratch]:
             raise ValueError(f"Another run writes {output}; wait for it, or choose another name.") from error
         try:
             yield Scratch(folder, _taken_up(folder, digest))
-        except Cancelled:
+        except (Cancelled, KeyboardInterrupt):
+            lock.release()  # Windows removes no file that is held
             shutil.rmtree(folder, ignore_errors=True)
             raise
         finally:

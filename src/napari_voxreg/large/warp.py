@@ -27,7 +27,7 @@ from .tiff_writing import write_pyramid
 
 Source = LargeImage | Image | Path | str | Array
 Read = Callable[[Sequence[slice]], Array]
-FORM = 1  # of what is written, in the hash of the work
+FORM = 2  # of what is written, in the hash of the work
 ZARR, TIFF = (".zarr",), (".tif", ".tiff")
 WARPED = 0.9  # of the time, until a TIFF is written
 
@@ -228,10 +228,20 @@ def _work(parts: Sequence[Part], grids: Sequence[Grid], version: str, output: Pa
         "version": version,
         "ending": output.suffix.lower(),
         "memory": first.memory,
-        "images": [
-            [part.name, part.warper.image.identity, part.warper.interpolation, repr(part.warper.fill)]
-            for part in parts
-        ],
+        "images": [_about(part) for part in parts],
+    }
+
+
+def _about(part: Part) -> dict[str, Any]:
+    """Which pixels are warped, where they lie, and how."""
+    image = part.warper.image
+    return {
+        "name": part.name,
+        "pixels": image.identity,
+        "type": str(image.dtype),
+        "grid": grid_to_record(image.levels[0].grid),
+        "interpolation": part.warper.interpolation,
+        "fill": repr(part.warper.fill),
     }
 
 

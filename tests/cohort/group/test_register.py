@@ -12,7 +12,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg import Grid, Image, load_transform, register_cohort
-from napari_voxreg.cohort.group import CohortOptions, CohortResult
+from napari_voxreg.cohort.earlier import remove_outdated
+from napari_voxreg.cohort.group import CohortOptions, CohortResult, Member, cohort_frames
 from napari_voxreg.cohort.group import tasks as module
 from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.io.images import read_image, write_image
@@ -143,8 +144,15 @@ def test_a_repeated_run_does_only_what_has_changed(
         return original(*arguments, **words)
 
     monkeypatch.setattr(module, "register", counted)
-    again = register_cohort(cohort.images[:4], options=options, folder=tmp_path)
+    rows: list[tuple[int, Member]] = []
+
+    def arrived(number: int, member: Member) -> None:
+        rows.append((number, member))
+
+    again = register_cohort(cohort.images[:4], options=options, folder=tmp_path, arrived=arrived)
     assert not runs
+    kept = {number for number, member in rows if member.transform is not None and member.verdict is None}
+    assert kept == {0, 1, 2, 3}
     points = cohort.images[0].grid.nodes()
     for one, other in zip(first.transforms, again.transforms, strict=True):
         assert one is not None
@@ -246,3 +254,38 @@ def test_images_of_different_sizes(cohort: Any) -> None:
     images = [cohort.images[0], padded, cohort.images[2]]
     result = register_cohort(images, options={**QUICK, "deform": "none"})
     assert pairwise_error(result, cohort.places[:3]) < 1.0
+
+
+def test_what_an_earlier_run_wrote_and_nothing_else_is_removed(cohort: Any, tmp_path: Path) -> None:
+    options = {"template": "image", "linear": "rigid", "deform": "none"}
+    frames = cohort_frames(cohort.images[:3])
+    first = register_cohort(frames, options=options, folder=tmp_path)
+    first.save(tmp_path)
+    first.save_images(frames, tmp_path)
+    images = tmp_path / "images"
+    own = [images / "p1" / "mine.txt", images / "mine" / "transform.h5", images / "p0" / "notes.txt"]
+    for path in own:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    again = register_cohort(cohort.images[:2], options=options, folder=tmp_path)
+    assert "Saving removes the results of images that are no longer in the cohort: p2." in again.notes
+    assert again.notes[-1].endswith("folders of no image of the cohort, with files of others: mine.")
+    again.save(tmp_path)
+    found = {path.relative_to(images).as_posix() for path in images.rglob("*") if path.is_file()}
+    transforms = {f"{name}/transform.{ending}" for name in ("p0", "p1") for ending in ("h5", "json")}
+    # The aligned images were those of transforms that are no longer there.
+    assert found == {path.relative_to(images).as_posix() for path in own} | transforms
+    assert not (images / "p2").exists()
+
+
+def test_a_record_removes_nothing_outside_of_its_folder(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside.tif", tmp_path / "out"
+    folder.mkdir()
+    outside.write_text("mine")
+    (folder / "link.tif").symlink_to(outside)
+    names = ["../outside.tif", str(outside), "link.tif", 3]
+    for given in (names[:3], names, "outside.tif"):
+        (folder / "cohort.json").write_text(json.dumps({"files": given}))
+        remove_outdated(folder / "cohort.json", [])
+    assert outside.read_text() == "mine"
+    assert (folder / "link.tif").is_symlink()

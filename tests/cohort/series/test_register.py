@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_voxreg import Grid, Image, load_series, register_series
-from napari_voxreg.cohort.series.options import SeriesOptions
+from napari_voxreg.cohort.series import SeriesOptions, aligned_files, frames_of, write_aligned
 from napari_voxreg.core.progress import Cancelled
 from napari_voxreg.io.images import write_image
 
@@ -114,6 +115,52 @@ def test_a_folder_of_files_in_the_order_of_their_numbers(scene: Callable[..., An
     assert known.errors(matrices(result)).max() < 0.15
     with pytest.raises(ValueError, match="series needs two or more"):
         register_series(tmp_path / "t0*.tif")
+
+
+@pytest.mark.parametrize("reference", ["mean", "previous"])
+def test_a_damaged_file_is_a_bad_frame(reference: str, scene: Callable[..., Any], tmp_path: Path) -> None:
+    known = scene(7, (64, 64), jitter=0.2, drift=10.0)
+    for k, frame in enumerate(known.data):
+        write_image(Image(frame, known.grid), tmp_path / f"t{k}.tif")
+    (tmp_path / "t3.tif").write_bytes((tmp_path / "t3.tif").read_bytes()[:900])
+    options = {"motion": "translation", "reference": reference, "frame": 1}
+    result = register_series(tmp_path, options=options)
+    assert [frame.problem for frame in result.frames] == [""] * 3 + ["unreadable"] + [""] * 3
+    assert result.notes == ("1 of 7 frames cannot be read; its motion is interpolated: t3.tif.",)
+    assert known.errors(matrices(result)).max() < 0.8
+    aligned = result.lazy(tmp_path).data.compute()
+    assert not aligned[3].any()
+    assert aligned[4].any()
+    frames = frames_of(tmp_path)
+    files = aligned_files(frames, tmp_path / "out")
+    result.save(tmp_path / "out")
+    write_aligned(result, frames, tmp_path / "out")
+    assert [path.exists() for path in files] == [True] * 3 + [False] + [True] * 3
+    load_series(tmp_path / "out").save(tmp_path / "out")  # the same motion, to which the images belong
+    assert files[0].exists()
+    (tmp_path / "out" / "aligned" / "mine.txt").write_text("mine")
+    inputs = replace(result, options={}, sources=(files[4],))
+    inputs.save(tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out" / "aligned").iterdir()} == {"t4.tif", "mine.txt"}
+    with pytest.raises(ValueError, match=r"Frame 3 \(t3.tif\) cannot be read; choose another reference"):
+        register_series(tmp_path, options={"reference": "frame", "frame": 3})
+
+
+def test_frames_that_do_not_go_together_are_named(scene: Callable[..., Any]) -> None:
+    known = scene(3, (32, 32))
+    images = [Image(frame, known.grid, f"{k}.tif") for k, frame in enumerate(known.data)]
+    coloured = Image(np.stack([known.data[2]] * 3, axis=-1), known.grid, "2.tif")
+    with pytest.raises(ValueError, match=r"2\.tif has 3 channels and 1\.tif one channel; convert"):
+        register_series([*images[:2], coloured])
+    pixels = Image(known.data[2], Grid.from_spacing((32, 32)), "2.tif")
+    with pytest.raises(ValueError, match=r"2\.tif does not go with the first image: Units cannot"):
+        register_series([*images[:2], pixels])
+    result = register_series(images)
+    deep = [image.with_data((1000 * image.data).astype(np.int16)) for image in images]
+    shallow = deep[0].with_data(deep[0].data.astype(np.int8))
+    assert result.lazy([deep[0], shallow, deep[2]]).data.compute().dtype == np.int16
+    with pytest.raises(ValueError, match=r"[12]\.tif has int16 pixels and the first frame int8"):
+        result.lazy([shallow, *deep[1:]]).data.compute()
 
 
 def test_save_and_load(scene: Callable[..., Any], tmp_path: Path) -> None:

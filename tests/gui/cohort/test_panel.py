@@ -238,14 +238,51 @@ def test_cancel_is_at_once_and_the_folder_goes_on(panel, viewer, qtbot, visits, 
     qtbot.waitUntil(lambda: "aligning p01_L_2020-04" in panel.bar.stage.text(), timeout=WAIT)
     qtbot.waitUntil(lambda: "aligned" in column(table, "verdict"), timeout=WAIT)
     assert column(table, "verdict")[1] == "unusable" and column(table, "verdict")[3] == "waiting"
+    table.clicked.emit(table.contents.index(0, 0))
+    assert panel.notes.text() == "p01_L_2020-01-01.tif: It can be opened when the run has ended."
+    table.clicked.emit(table.contents.index(1, 0))
+    assert "p01_L_2020-02-01.tif" in panel.notes.text() and "opened when" not in panel.notes.text()
     worker = panel._runner._worker
     panel.bar.cancel_button.click()
     assert not panel.busy and panel.bar.button.isEnabled() and worker.abort_requested
     assert panel.said.text() == "Cancelled; the folder keeps what is registered."
-    assert column(table, "verdict")[3] == "–"
+    assert column(table, "verdict")[3] == "–" and panel.notes.isHidden()
+    table.clicked.emit(table.contents.index(0, 0))
+    assert panel.notes.text().endswith("It can be opened after a run that has ended; run it again.")
     monkeypatch.setattr(tasks, "register", original)
     run(panel, qtbot)
     assert "registrations were taken from an earlier run" in panel.notes.text()
+
+
+def test_an_early_cancel_leaves_no_filter_without_a_table(panel, viewer, qtbot, visits):
+    choose(panel, qtbot, visits)
+    panel.bar.button.click()
+    panel.cancel()
+    assert panel.said.text() == "Cancelled."
+    assert not panel.cohort.filter_line.isVisible() and not panel.cohort.table.isVisible()
+
+
+def test_a_run_before_the_images_are_found_leaves_no_sentence(panel, viewer, qtbot, visits):
+    panel.inputs.choose(COHORT, FILES, visits)
+    with qtbot.waitSignal(panel.failed) as blocker:
+        panel.run()
+    assert blocker.args == ["Looking for images…"]
+    qtbot.waitUntil(lambda: not panel.reason(), timeout=20_000)
+    assert panel.said.isHidden() and panel.bar.reason.isHidden()
+
+
+def test_only_options_that_matter_are_shown(panel, viewer, qtbot):
+    panel.inputs.choose(COHORT, SEVERAL)
+    editors = panel.options.group.editors
+
+    def shown(name):
+        return not editors[name].native.isHidden()
+
+    assert shown("rounds") and not shown("image")
+    editors["deform"].value = "elastix"
+    assert not shown("rounds")
+    editors["deform"].value, editors["template"].value = "diffeo", "image"
+    assert shown("image") and not shown("rounds")
 
 
 def test_problems_are_one_sentence(panel, viewer, qtbot, visits, tmp_path):

@@ -31,7 +31,7 @@ EXAMPLES = """\
 examples:
   napari-voxreg large fixed.ome.zarr moving.ome.tif -o warped.ome.zarr
   napari-voxreg large fixed.svs moving.svs -o warped.ome.tif --refine 1
-  napari-voxreg large fixed.svs cells.tif -o out.ome.tif --transform warped-transform --labels"""
+  napari-voxreg large fixed.svs cells.tif -o out.ome.tif --transform warped.ome.tif-transform --labels"""
 REGISTERED = 0.5  # of the time, until the transform is known
 
 
@@ -56,7 +56,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add("--labels", action="store_true", help="nearest-neighbour interpolation, for label images")
     add_background(parser)
     add("--ome-zarr", choices=("0.4", "0.5"), default="0.4", help="version that is written (default 0.4)")
-    add("--show", action="store_true", help="show the warped image in napari at once, and write it later")
+    add("--show", action="store_true", help="show the warped image in napari; close it to write")
     add_run_options(parser)
     add_method(parser, f"one of those that `napari-voxreg methods` lists (default {DEFAULT_METHOD})")
     add("--preset", help="one of the method's presets (default: its first)")
@@ -91,12 +91,12 @@ def run(options: argparse.Namespace) -> None:
         "background": background(options.background),
     }
     if options.show and given is not None:
-        _show(fixed, warp_lazily(given, moving, **warped))
+        _show(fixed, warp_lazily(given, moving, **warped), options.output)
     with progress_bar() as progress:
         if given is None:
             given = _registered(options, fixed, moving, folder, subprogress(progress, 0.0, REGISTERED))
             if options.show:
-                _show(fixed, warp_lazily(given, moving, **warped))
+                _show(fixed, warp_lazily(given, moving, **warped), options.output)
         try:
             written = apply_large(
                 given,
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> None:
                 progress=subprogress(progress, 0.0 if options.transform else REGISTERED, 1.0),
                 **warped,
             )
-        except Cancelled as stopped:
+        except (Cancelled, KeyboardInterrupt) as stopped:
             if options.transform:
                 raise
             raise Cancelled(f"cancelled; the transform is kept, go on with --transform {folder}") from stopped
@@ -117,11 +117,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def transform_folder(output: Path) -> Path:
-    """Where the transform is saved: beside the warped image, named after it."""
-    name = output.name
-    for ending in (".zarr", ".tif", ".tiff", ".ome"):
-        name = name.removesuffix(ending)
-    return output.with_name(f"{name}-transform")
+    """Where the transform is saved: beside the warped image, with its whole name, as no two outputs share."""
+    return output.with_name(f"{output.name}-transform")
 
 
 def _registered(
@@ -147,8 +144,9 @@ def _registered(
     return folder
 
 
-def _show(fixed: LargeImage, warped: LargeImage) -> None:
-    """Open napari, which goes on until its window is closed."""
+def _show(fixed: LargeImage, warped: LargeImage, output: Path) -> None:
+    """Open napari, and wait until its window is closed."""
     from ...gui.large_layers import show_large  # loads napari, which needs a display
 
+    print(f"Close the window of napari to write {output}.", flush=True)
     show_large({fixed.name: fixed, f"warped {warped.name}": warped})

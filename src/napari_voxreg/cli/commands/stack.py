@@ -90,5 +90,5 @@ def run(options: argparse.Namespace) -> None:
         result.save(folder)
         figures.save(figures.motion(result), folder / CURVES)
         if outputs:
-            write_aligned(result, frames, outputs, subprogress(progress, WARPED, 1.0))
+            write_aligned(result, frames, folder, subprogress(progress, WARPED, 1.0))
     print("\n".join([result.sentence, *result.notes, f"Wrote the motion to {folder}."]))

@@ -3,9 +3,9 @@
 ``docs/cohorts.md`` explains the choices.
 """
 
-from .options import CohortOptions
+from .options import MADE, CohortOptions
 from .register import register_cohort
 from .result import CohortResult, Member
 from .sources import cohort_frames
 
-__all__ = ["CohortOptions", "CohortResult", "Member", "cohort_frames", "register_cohort"]
+__all__ = ["MADE", "CohortOptions", "CohortResult", "Member", "cohort_frames", "register_cohort"]

@@ -13,7 +13,7 @@ from ...methods.elastix.group import group_map, register_group
 from ...methods.elastix.params import ElastixParams
 from ...registration.prepare import method_named
 from ...transforms import BSpline, Transform, chain, warp
-from .options import CohortOptions
+from .options import MADE, CohortOptions
 from .store import key
 from .work import Work
 
@@ -36,7 +36,7 @@ def check(options: CohortOptions, given: Image | None) -> None:
     """
     if options.deform != "elastix":
         return
-    if given is not None or options.template not in ("group", "mean of the best"):
+    if given is not None or options.template not in MADE:
         raise ValueError(
             "elastix deforms a whole group together; choose the template group or mean of the best, "
             "or deform by diffeo."
@@ -77,9 +77,13 @@ def deformed_together(
     }
     keys = {k: key(image=k, **about) for k in linear}
     kept = {k: work.store.find(name) for k, name in keys.items()}
-    if all(kept.values()):
-        return {k: found[0] for k, found in kept.items() if found is not None}
     together: dict[int, Transform] = {}
+    if all(kept.values()):
+        for k, found in kept.items():
+            assert found is not None  # as all are there
+            together[k] = found[0]
+            work.arrived(k, work.member(k, found[0]))
+        return together
 
     def done(_: int, outcome: tuple[tuple[BSpline, ...], float]) -> None:
         splines, seconds = outcome

@@ -10,6 +10,7 @@ from ...core.params import Params, param
 TemplateKind = Literal["group", "best", "mean of the best", "all pairs", "image"]
 Linear = Literal["pose", "affine", "rigid", "none"]
 Deform = Literal["diffeo", "elastix", "none"]
+MADE: tuple[TemplateKind, ...] = ("group", "mean of the best")  # templates that are made from images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +44,13 @@ class CohortOptions(Params):
         range=(1, 20),
         advanced=True,
     )
+
+    def matters(self, name: str) -> bool:
+        """Whether an option changes anything, the others being as they are."""
+        where = {
+            "image": self.template == "image",
+            "best": self.template == "mean of the best",
+            "neighbours": self.template == "all pairs",
+            "rounds": self.template in MADE and self.deform == "diffeo",
+        }
+        return where.get(name, True)

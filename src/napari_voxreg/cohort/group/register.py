@@ -14,15 +14,16 @@ import numpy as np
 from ...core.geometry import Array, Image
 from ...core.progress import Progress, logged, silent, subprogress
 from ...transforms import Affine, Transform
-from ..files import check_apart, held
+from ..earlier import notes_on
+from ..files import check_apart, folder_names, held
 from ..running import SERIAL, cores, runner
 from ..series.frames import Frames, Series
 from .all_pairs import in_agreement
 from .choice import compared, ranked
 from .elastix_group import check, deformed_together
-from .options import CohortOptions
+from .options import MADE, CohortOptions
 from .report import REPORT, check_report, write_report
-from .result import WORK, CohortResult, Member, check_folder
+from .result import RECORD, WORK, CohortResult, Member, check_folder
 from .sources import cohort_frames
 from .store import Store
 from .tasks import Measured, measure
@@ -128,6 +129,9 @@ def register_cohort(
         work.look(subprogress(report, 0.0, 0.05))
         matrix, first, found = _found(work, template, subprogress(report, 0.05, 0.9))
         members = _members(work, first, found, subprogress(report, 0.9, 0.95))
+    notes = list(_notes(work))
+    if folder is not None:
+        notes += notes_on(Path(folder) / RECORD, folder_names([member.name for member in members]))
     usable = work.usable
     transforms = [found[k] for k in usable]
     mean = mean_image((work.image(k) for k in usable), transforms, first.grid)
@@ -146,8 +150,9 @@ def register_cohort(
         mean_displacement(transforms, first.grid),
         sharpness(mean),
         time.perf_counter() - began,
-        _notes(work),
+        tuple(notes),
         work.disagreement,
+        sources=frames.sources,
     )
     if folder is not None:
         write_report(result, frames, Path(folder) / REPORT, progress=subprogress(report, 0.95, 1.0))
@@ -167,7 +172,7 @@ def _found(
     if not work.usable:
         reason = next(problem for problem in work.problems if problem).rstrip(".")
         raise ValueError(f"No image could be aligned ({reason}); choose another template or linear method.")
-    if given is None and chosen.template in ("group", "mean of the best"):
+    if given is None and chosen.template in MADE:
         kept = work.usable
         if chosen.template == "mean of the best":
             kept = [k for k in order if k in work.usable][: chosen.best]

@@ -19,6 +19,7 @@ from ...io.transforms import save_transform, software
 from ...metrics.pair import Scores
 from ...metrics.verdict import Verdict
 from ...transforms import Transform, warp
+from ..earlier import FILES, IMAGES, add_files, listed, remove_outdated
 from ..files import folder_names, write_csv, write_record
 from ..series.frames import Frames
 
@@ -127,6 +128,8 @@ class CohortResult:
     disagreement : ndarray, shape (n, n), or None
         Of all pairs: by how many pixels each disagrees with the ways by a third image; see `graph.Agreed`.
     software : mapping
+    sources : tuple of Path
+        The files of the images; empty where there are none.
     """
 
     template: Image
@@ -140,6 +143,7 @@ class CohortResult:
     notes: tuple[str, ...] = ()
     disagreement: Array | None = None
     software: Mapping[str, str] = field(default_factory=software)
+    sources: tuple[Path, ...] = ()
 
     @property
     def transforms(self) -> tuple[Transform | None, ...]:
@@ -170,6 +174,8 @@ class CohortResult:
     def save(self, folder: Path | str) -> Path:
         """Write the template, the mean, the table, the record, and the transform of each image.
 
+        Files of an earlier run in this folder that do not belong to this one are removed; no others are.
+
         Returns
         -------
         Path
@@ -185,14 +191,17 @@ class CohortResult:
         """
         folder = Path(folder)
         check_folder(folder)
-        for name, image in (("template", self.template), ("mean", self.mean)):
+        written = [
             write_like(image, folder / name, _usual(image))
+            for name, image in (("template", self.template), ("mean", self.mean))
+        ]
         names = folder_names([member.name for member in self.members])
         for member, name in zip(self.members, names, strict=True):
             if member.transform is not None:
-                save_transform(
-                    member.transform, folder / "images" / name / "transform.h5", self.template.grid
-                )
+                path = folder / IMAGES / name / "transform.h5"
+                save_transform(member.transform, path, self.template.grid)
+                written += [path, path.with_suffix(".json")]
+        remove_outdated(folder / RECORD, written, self.sources)
         write_csv(folder / TABLE, self.table())
         record = {
             "format": FORMAT,
@@ -203,6 +212,7 @@ class CohortResult:
                 {"name": member.name, "folder": name, "problem": member.problem, "seconds": member.seconds}
                 for member, name in zip(self.members, names, strict=True)
             ],
+            FILES: listed(written, folder),
             "mean displacement, px": self.mean_displacement,
             "sharpness of the mean": self.sharpness,
             "dissimilarities": _listed(self.dissimilarities),
@@ -230,14 +240,18 @@ class CohortResult:
         OSError
             If one cannot be written.
         """
+        folder, written = Path(folder), []
         names = folder_names([member.name for member in self.members])
-        for k, (member, name) in enumerate(zip(self.members, names, strict=True)):
-            progress(k / len(names), f"writing {member.name}")
-            if member.transform is None:
-                continue
-            image = warp(images.read(k), member.transform, self.template.grid)
-            like = member.name if ending_of(Path(member.name)) in WRITTEN else _usual(image)
-            write_like(image, Path(folder) / "images" / name / "warped", like)
+        try:
+            for k, (member, name) in enumerate(zip(self.members, names, strict=True)):
+                progress(k / len(names), f"writing {member.name}")
+                if member.transform is None:
+                    continue
+                image = warp(images.read(k), member.transform, self.template.grid)
+                like = member.name if ending_of(Path(member.name)) in WRITTEN else _usual(image)
+                written.append(write_like(image, folder / IMAGES / name / "warped", like))
+        finally:
+            add_files(folder / RECORD, written)
 
     def merged(self, images: Frames, progress: Progress = silent) -> Image:
         """One image with the channels of all aligned images, such as the rounds of cyclic staining.
@@ -285,6 +299,7 @@ class CohortResult:
         image = self.merged(images, progress)
         path = write_like(image, folder / "merged", _usual(image))
         write_csv(folder / MERGED, table)
+        add_files(folder / RECORD, [path, folder / MERGED])
         return path
 
 

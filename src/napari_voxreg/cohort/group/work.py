@@ -78,6 +78,8 @@ class Work:
             for k in numbers
         }
         found = {k: kept for k in numbers if (kept := self.store.find(keys[k])) is not None}
+        for k, (transform, _) in found.items():
+            self.arrived(k, self.member(k, transform))
         missing = [k for k in numbers if k not in found]
         failures: dict[int, str] = {}
 

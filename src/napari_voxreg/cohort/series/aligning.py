@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,9 +15,11 @@ import numpy as np
 from ...core.geometry import Array
 from ...core.progress import Progress, silent, subprogress
 from .consensus import Edge, consensus
-from .frames import Frames
+from .frames import Frames, Unlike, check_channels, driving
 from .motion import Kind, Match, Template, resampled
-from .quality import Look, Problem, look, of_looks
+from .quality import EMPTY, Look, Problem, look, of_looks
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -85,26 +89,44 @@ def in_threads(
 
 
 def looked_at(frames: Frames, channel: int | str | None, workers: int, progress: Progress) -> list[Problem]:
-    """What is wrong with each frame by its looks; a frame that cannot be read stops everything."""
+    """What is wrong with each frame by its looks; one that cannot be read stops nothing.
 
-    def seen(number: int) -> Look:
+    Raises
+    ------
+    ValueError
+        If a frame can be read, but does not go with the others.
+    """
+
+    def seen(number: int) -> tuple[Look, int | None] | None:
         try:
-            return look(frames.pixels(number, channel))
+            image = frames.read(number)
+        except Unlike:
+            raise
+        except (ValueError, OSError) as error:
+            log.warning("%s: %s", frames.name(number), error)
+            return None
+        try:
+            return look(frames.placed(driving(image, channel))), image.channels
         except ValueError as error:
             if "no pixel with data" in str(error):
-                return Look(0.0, 0.0)
+                return Look(0.0, 0.0), image.channels
             raise
 
-    return of_looks(in_threads(seen, range(frames.count), workers, progress, "looking at the frames"))
+    found = in_threads(seen, range(frames.count), workers, progress, "looking at the frames")
+    channels = {k: one[1] for k, one in enumerate(found) if one is not None}
+    for first, number in pairwise(channels):
+        check_channels(frames.name(number), channels[number], frames.name(first), channels[first])
+    problems = of_looks([Look(0.0, 0.0) if one is None else one[0] for one in found])
+    return ["unreadable" if found[k] is None else problem for k, problem in enumerate(problems)]
 
 
 def against_one(
     job: Job, template: Template, progress: Progress, initial: Sequence[Match | None] = ()
 ) -> list[Match | None]:
-    """Every frame against one template; None for blank ones."""
+    """Every frame against one template; None for those in which there is nothing to align."""
 
     def aligned(number: int) -> Match | None:
-        if job.problems[number] == "blank":
+        if job.problems[number] in EMPTY:
             return None
         start = initial[number] if initial else None
         return template.align(
@@ -193,7 +215,7 @@ def along(
     job: Job, lags: Sequence[int], keyframes: bool, reference: int, progress: Progress
 ) -> list[Match | None]:
     """Matrices from those between frames: so many apart, and between keyframes, against drift."""
-    shown = [k for k, problem in enumerate(job.problems) if problem != "blank"]
+    shown = [k for k, problem in enumerate(job.problems) if problem not in EMPTY]
     place = {number: k for k, number in enumerate(shown)}
     pairs = {(shown[k - lag], shown[k]) for lag in lags for k in range(lag, len(shown))}
     if keyframes:

@@ -20,7 +20,10 @@ from ...transforms import warp
 
 Series = Image | npt.ArrayLike | Sequence[Image] | Sequence[str] | Sequence[Path] | str | Path
 FEWEST = 2
-THIN = 1  # pixels of an axis that does not count
+
+
+class Unlike(ValueError):
+    """A frame can be read, but does not go with the others: axes, channels or units."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +154,11 @@ def _of_files(paths: list[Path]) -> Frames:
     def read(number: int) -> Image:
         image = _flat(read_unlogged(paths[number]))
         if image.ndim != first.ndim:
-            raise ValueError(
+            raise Unlike(
                 f"{paths[number].name} is {image.ndim}D and the first image {first.ndim}D; "
                 "a series needs images of one kind."
             )
-        return replace(image, grid=image.grid.in_world_of(first.grid))
+        return _in_world_of(first.grid, image, paths[number].name)
 
     names = tuple(path.name for path in paths)
     return Frames(len(paths), first.grid, read, names=names, alike=False, sources=tuple(paths))
@@ -177,10 +180,10 @@ def _of_images(images: list[Image]) -> Frames:
     _check(len(flat), grid)
     for image in flat:
         if image.ndim != grid.ndim:
-            raise ValueError(f"{image.name or 'An image'} is {image.ndim}D and the first {grid.ndim}D.")
-    placed = [replace(image, grid=image.grid.in_world_of(grid)) for image in flat]
-    alike = all(image.grid.same_as(grid) for image in placed)
+            raise Unlike(f"{image.name or 'An image'} is {image.ndim}D and the first {grid.ndim}D.")
     names = tuple(image.name or f"frame {k}" for k, image in enumerate(images))
+    placed = [_in_world_of(grid, image, name) for image, name in zip(flat, names, strict=True)]
+    alike = all(image.grid.same_as(grid) for image in placed)
     return Frames(len(placed), grid, placed.__getitem__, names=names, alike=alike)
 
 
@@ -223,6 +226,28 @@ def _flat(image: Image) -> Image:
     """Without axes of one pixel."""
     thin = image.grid.thin_axes()
     return image.without(thin) if thin else image
+
+
+def _in_world_of(grid: Grid, image: Image, name: str) -> Image:
+    """An image in the units of the first; the name is for the message where that cannot be."""
+    try:
+        return replace(image, grid=image.grid.in_world_of(grid))
+    except ValueError as error:
+        raise Unlike(f"{name} does not go with the first image: {error}") from error
+
+
+def check_channels(name: str, channels: int | None, first_name: str, usual: int | None) -> None:
+    """Refuse a frame whose number of channels is not that of the first.
+
+    Raises
+    ------
+    Unlike
+        In one sentence.
+    """
+    if channels == usual:
+        return
+    own, other = ("one channel" if n is None else f"{n} channels" for n in (channels, usual))
+    raise Unlike(f"{name} has {own} and {first_name} {other}; convert the frames to one kind first.")
 
 
 def _check(count: int, grid: Grid) -> None:

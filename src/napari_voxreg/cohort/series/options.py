@@ -32,3 +32,7 @@ class SeriesOptions(Params):
         special="off",
         advanced=True,
     )
+
+    def matters(self, name: str) -> bool:
+        """Whether an option changes anything, the others being as they are."""
+        return name != "frame" or self.reference != "mean"

@@ -11,7 +11,9 @@ import numpy as np
 from ...core.geometry import Array
 from .motion import Match, halved
 
-Problem = Literal["", "blank", "blurred", "moved away"]
+Problem = Literal["", "unreadable", "blank", "blurred", "moved away"]
+
+EMPTY: tuple[Problem, ...] = ("unreadable", "blank")  # of frames with nothing to align
 
 BLANK = 0.1  # of the usual contrast
 BLURRED = 0.25  # of the usual sharpness

@@ -22,7 +22,7 @@ from .bridging import bridged, smoothed
 from .frames import Frames, Series, frames_of
 from .motion import Match
 from .options import LAGS, SeriesOptions
-from .quality import Problem, of_matches
+from .quality import EMPTY, Problem, of_matches
 from .result import Frame, SeriesResult
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def register_series(
     matches, mean = _matches(job, chosen, subprogress(report, 0.1 * end, end))
     found = of_matches(problems, matches)
     kept = [
-        None if m is None or problem in ("blank", "moved away") else m.matrix
+        None if m is None or problem in (*EMPTY, "moved away") else m.matrix
         for m, problem in zip(matches, found, strict=True)
     ]
     matrices = bridged(kept)
@@ -125,6 +125,7 @@ def register_series(
         Image(mean, frames.grid, "mean"),
         time.perf_counter() - began,
         _notes(frames, found),
+        sources=frames.sources,
     )
 
 
@@ -132,8 +133,12 @@ def _matches(job: Job, options: SeriesOptions, progress: Progress) -> tuple[list
     """Every frame against the reference, and what it looks like."""
     if options.reference == "mean":
         return against_mean(job, progress)
-    if job.problems[options.frame] == "blank":
-        raise ValueError(f"Frame {options.frame} shows nothing; choose another reference frame.")
+    if (problem := job.problems[options.frame]) in EMPTY:
+        name = f"Frame {options.frame}" + (
+            f" ({job.frames.names[options.frame]})" if job.frames.names else ""
+        )
+        reason = "cannot be read" if problem == "unreadable" else "shows nothing"
+        raise ValueError(f"{name} {reason}; choose another reference frame.")
     pixels = job.pixels(options.frame)
     if options.reference == "frame":
         return against_one(job, job.template(pixels), progress), pixels
@@ -201,6 +206,7 @@ class _Runs:
 def _notes(frames: Frames, problems: Sequence[Problem]) -> tuple[str, ...]:
     """What a user should know of the frames."""
     words = {
+        "unreadable": ("cannot be read; its motion is", "cannot be read; their motion is", " interpolated"),
         "blank": ("shows nothing; its motion is", "show nothing; their motion is", " interpolated"),
         "moved away": (
             "does not resemble the others; its motion is",

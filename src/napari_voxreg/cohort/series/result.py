@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,8 +20,9 @@ from ...io.transforms import load_transform, save_transform, software
 from ...registration.apply import Background, Warper, fill_of
 from ...transforms import Affine, Interpolation, Transform
 from ...transforms.records import grid_from_record, grid_to_record
+from ..earlier import FILES, files_of, listed, remove_outdated
 from ..files import write_csv, write_record
-from .frames import Frames, Series, frames_of
+from .frames import Frames, Series, check_channels, frames_of
 from .quality import Problem
 
 RECORD, TABLE = "series.json", "series.csv"
@@ -37,8 +39,8 @@ class Frame:
     Parameters
     ----------
     name : str
-    problem : {"", "blank", "blurred", "moved away"}
-        What is wrong with it; the motion of blank frames and of those that moved away is interpolated.
+    problem : {"", "unreadable", "blank", "blurred", "moved away"}
+        What is wrong with it; only blurred frames keep a motion of their own, that of others is interpolated.
     correlation : float
         With the image it was aligned to, NaN where it was not.
     """
@@ -76,6 +78,8 @@ class SeriesResult:
         Sentences for the user.
     software : mapping
         Versions of Python and of the packages that made it.
+    sources : tuple of Path
+        The files of the frames; empty where there are none, and after loading.
     """
 
     transforms: tuple[Transform, ...]
@@ -88,6 +92,7 @@ class SeriesResult:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     software: Mapping[str, str] = field(default_factory=software)
+    sources: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.transforms)
@@ -97,6 +102,11 @@ class SeriesResult:
         """How far the centre of the reference has moved in each frame, (frames, d), world units."""
         centre = self.grid.centre[None]
         return np.concatenate([transform(centre) - centre for transform in self.transforms])
+
+    @property
+    def readable(self) -> list[int]:
+        """Numbers of the frames that could be read."""
+        return [k for k, frame in enumerate(self.frames) if frame.problem != "unreadable"]
 
     @property
     def rotations(self) -> Array:
@@ -171,7 +181,8 @@ class SeriesResult:
         Raises
         ------
         ValueError
-            If the number of frames is another.
+            If the number of frames is another. When a frame is computed: if it cannot be read, or is of
+            another kind than the first. One that could not be read at all is the background.
         """
         import dask
         import dask.array as da
@@ -181,14 +192,21 @@ class SeriesResult:
             raise ValueError(
                 f"The series has {frames.count} frames and the motion {len(self)}; give the same frames."
             )
-        first = frames.read(0)
+        first = frames.read(self.readable[0])
         shape = self.grid.shape if first.channels is None else (*self.grid.shape, first.channels)
+        dtype = np.ma.filled(first.data[:0]).dtype
 
         def pixels(number: int) -> Array:
-            found = self.warp(frames.read(number), number, interpolation=interpolation, background=background)
-            return np.ma.filled(found.data)
+            try:
+                image = frames.read(number)
+            except (ValueError, OSError):
+                if self.frames[number].problem == "unreadable":
+                    return np.full(shape, fill_of(first, interpolation, background), dtype)
+                raise
+            check_channels(frames.name(number), image.channels, "the first", first.channels)
+            found = self.warp(image, number, interpolation=interpolation, background=background)
+            return _of_type(np.ma.filled(found.data), dtype, frames.name(number))
 
-        dtype = np.ma.filled(first.data[:0]).dtype
         blocks = [da.from_delayed(dask.delayed(pixels)(k), shape, dtype) for k in range(len(self))]
         return Image(da.stack(blocks), self.time_grid(), first.name)
 
@@ -215,6 +233,8 @@ class SeriesResult:
     def save(self, folder: Path | str) -> Path:
         """Write ``series.json`` and ``series.csv``, and a file for each deformable transform.
 
+        Files of an earlier run in this folder that do not belong to this motion are removed; no others are.
+
         Returns
         -------
         Path
@@ -230,13 +250,14 @@ class SeriesResult:
         folder = Path(folder)
         check_replaceable(folder / RECORD, BEGINNING)
         check_replaceable(folder / TABLE, HEAD)
-        members = []
+        members, written = [], []
         for k, transform in enumerate(self.transforms):
             if transform.matrix is not None:
                 members.append({"matrix": transform.matrix.tolist()})
                 continue
             name = f"frame-{k:04d}.h5"
             save_transform(transform, folder / name, self.grid)
+            written += [folder / name, (folder / name).with_suffix(".json")]
             members.append({"file": name})
         record = {
             "format": FORMAT,
@@ -260,8 +281,12 @@ class SeriesResult:
                 for frame, member in zip(self.frames, members, strict=True)
             ],
         }
+        if _of_same_motion(folder / RECORD, record):
+            written += files_of(folder / RECORD)
+        else:
+            remove_outdated(folder / RECORD, written, self.sources)
         write_csv(folder / TABLE, self.table())
-        write_record(folder / RECORD, record)
+        write_record(folder / RECORD, {**record, FILES: listed(written, folder)})
         return folder
 
 
@@ -307,6 +332,24 @@ def load_series(folder: Path | str) -> SeriesResult:
             notes=tuple(map(str, record["notes"])),
             software=record["software"],
         )
+
+
+def _of_same_motion(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a record is there and has the frames of another one: aligned images beside it still fit."""
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        return all(there[key] == record[key] for key in ("grid", "options", "frames"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _of_type(pixels: Array, dtype: np.dtype[Any], name: str) -> Array:
+    """Pixels in the type of the first frame, as all are in one array."""
+    if dtype.kind != "f" and not np.can_cast(pixels.dtype, dtype):
+        raise ValueError(
+            f"{name} has {pixels.dtype} pixels and the first frame {dtype}; convert the frames to one type."
+        )
+    return pixels.astype(dtype, copy=False)
 
 
 def _angles(jacobian: Array) -> Array:

@@ -10,9 +10,10 @@ import numpy as np
 from ...core.progress import Progress, silent
 from ...io.files import check_inputs_kept, check_outputs
 from ...io.images import WRITTEN, check_format, ending_of, write_image
+from ..earlier import add_files
 from ..files import check_apart, folder_names
 from .frames import Frames
-from .result import SeriesResult
+from .result import RECORD, SeriesResult
 
 ALIGNED, CURVES = "aligned.tif", "motion.png"
 
@@ -53,18 +54,16 @@ def check_places(frames: Frames, folder: Path, files: Sequence[Path]) -> None:
     check_inputs_kept(frames.sources, outputs)
 
 
-def write_aligned(
-    result: SeriesResult, frames: Frames, files: Sequence[Path], progress: Progress = silent
-) -> None:
-    """Warp the frames and write them, all channels.
+def write_aligned(result: SeriesResult, frames: Frames, folder: Path, progress: Progress = silent) -> None:
+    """Warp the frames and write them, all channels; those that cannot be read are left out.
 
     Parameters
     ----------
     result : SeriesResult
     frames : Frames
         Those that were aligned.
-    files : sequence of Path
-        From `aligned_files`.
+    folder : Path
+        As of `SeriesResult.save`, which comes first.
     progress : Progress, optional
 
     Raises
@@ -74,14 +73,18 @@ def write_aligned(
     OSError
         If one cannot be written.
     """
-    if len(files) == 1:
-        progress(0.0, f"writing {files[0].name}")
-        image = result.lazy(frames)
-        write_image(image.with_data(np.asarray(image.data)), files[0])
-        return
-    for k, path in enumerate(files):
-        progress(k / len(files), f"writing {path.name}")
-        image = result.warp(frames.read(k), k)
-        if k == 0:
-            check_format(image, path)
-        write_image(image, path)
+    files, written = aligned_files(frames, folder), []
+    try:
+        if len(files) == 1:
+            progress(0.0, f"writing {files[0].name}")
+            image = result.lazy(frames)
+            written.append(write_image(image.with_data(np.asarray(image.data)), files[0]))
+            return
+        for k in result.readable:
+            progress(k / len(files), f"writing {files[k].name}")
+            image = result.warp(frames.read(k), k)
+            if k == result.readable[0]:
+                check_format(image, files[k])
+            written.append(write_image(image, files[k]))
+    finally:
+        add_files(folder / RECORD, written)

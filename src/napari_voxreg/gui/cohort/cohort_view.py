@@ -56,6 +56,7 @@ class CohortView(QWidget):
         self.filter_line.setToolTip("Shows the rows in which all these words are found")
         self.filter_line.setClearButtonEnabled(True)
         self.filter_line.textChanged.connect(self.table.filter)
+        self.table.filled.connect(self.filter_line.setVisible)
         self.look_row = LookRow(look)
         self.matrix, self.errors = MatrixPlot(), ErrorsPlot()
         plots = QWidget()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import figures
-from ...cohort.group import CohortOptions, CohortResult, Member, register_cohort
+from ...cohort.group import MADE, CohortOptions, CohortResult, Member, register_cohort
 from ...cohort.series import (
     CURVES,
     Frames,
@@ -31,7 +31,6 @@ from ..layers.readers import image_layers
 from .sources import Source
 
 FOUND = 0.9  # of the time until all is registered
-MADE = ("group", "mean of the best")  # templates that are the mean of the aligned images
 ROLE = "voxreg cohort"  # of a layer's metadata: what it shows
 
 
@@ -100,7 +99,7 @@ def save_series(result: SeriesResult, frames: Frames, folder: Path, progress: Pr
     progress(0.0, "writing the motion")
     result.save(folder)
     figures.save(figures.motion(result), folder / CURVES)
-    write_aligned(result, frames, aligned_files(frames, folder), progress)
+    write_aligned(result, frames, folder, progress)
     return folder
 
 

@@ -140,12 +140,9 @@ class OptionsBox(QWidget):
         self.group.setVisible(cohort)
         self.run_method.setVisible(not cohort)
         self.method.setVisible(not cohort and runs)
-        template = self.group.values()["template"]
-        self.group.show_row("image", template == "image")
-        self.group.show_row("best", template == "mean of the best")
-        self.group.show_row("neighbours", template == "all pairs")
-        self.group.show_row("rounds", template in ("group", "mean of the best"))
-        self.series.show_row("frame", self.series.values()["reference"] != "mean")
+        for form, chosen in ((self.group, self.cohort_options()), (self.series, self.series_options())):
+            for name in form.editors:
+                form.show_row(name, chosen.matters(name))
         of_cohort = [self.onto, self.where]
         labels = [self._form.labelForField(box) for box in of_cohort]
         for widget in (*of_cohort, *labels, self.merge):

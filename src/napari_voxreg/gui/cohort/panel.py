@@ -117,10 +117,11 @@ class CohortWidget(Docked):
         """Register what is chosen, as a click on the button does; `finished` or `failed` follows."""
         if self.busy:
             return
+        if reason := self.reason():
+            self.failed.emit(reason)  # the bar shows it for as long as it holds
+            return
         self._clear()
         try:
-            if reason := self.reason():
-                raise ValueError(reason)
             job = self._cohort_job() if self.inputs.cohort else self._series_job()
         except ValueError as error:
             self._fail(error)
@@ -142,11 +143,12 @@ class CohortWidget(Docked):
             self._fail(Cancelled())
 
     def open(self, number: int) -> None:
-        """Show an image of the cohort on the template; `opened` follows."""
+        """Show an image of the cohort on the template, and `opened` follows; before the end, say so."""
         done = self.cohort.done
-        if done is None:
-            return
         self.cohort.table.choose(number)
+        if done is None:
+            self._not_yet(number)
+            return
         if problem := done.result.members[number].problem:
             self.notes.setText(f"{done.result.members[number].name}: {problem}")
             self.notes.show()
@@ -157,6 +159,14 @@ class CohortWidget(Docked):
             failed=self._fail,
             warned=lambda text: None,
         )
+
+    def _not_yet(self, number: int) -> None:
+        """Say why an image cannot be opened yet."""
+        member = self.cohort.table.members.get(number)
+        if member is None:
+            return
+        when = "when the run has ended" if self.busy else "after a run that has ended; run it again"
+        self._note([f"{member.name}: {member.problem or f'It can be opened {when}.'}"])
 
     def use_files(self, files: Sequence[Path], template: int | None = None) -> None:
         """Choose a cohort of these files; one of them may be the template of all."""
@@ -278,6 +288,8 @@ class CohortWidget(Docked):
     def _fail(self, error: Exception) -> None:
         """Stop and show why."""
         if not self._runner.busy:
+            if self.busy:
+                self._note([])
             self.bar.set_running(False)
             self._activity.fail(error)
             self.cohort.table.end()

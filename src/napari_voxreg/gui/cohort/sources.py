@@ -90,16 +90,18 @@ class OneLayer:
     def layers(self, result: SeriesResult, frames: Frames) -> list[LayerData]:
         """The same layer with every frame aligned, computed where it is looked at."""
         taken, grid, steps = self.taken, result.grid, self.steps
-        first = self._at(dict.fromkeys(steps, 0))
+        first = self._at({**dict.fromkeys(steps, 0), self.axis: result.readable[0]})
         coloured = bool(taken.state.get("rgb"))
         fill = 0.0 if coloured and first.data.dtype.kind == "f" else fill_of(first, "linear", "own")
-        turn = steps.index(self.axis)
+        turn, colours = steps.index(self.axis), first.data.shape[grid.ndim :]
 
         def make(position: tuple[int, ...], rows: slice) -> Array:
-            ready = Warper(result.transforms[position[turn]], cut(grid, [rows]))
+            number, part = position[turn], cut(grid, [rows])
+            if number not in result.readable:
+                return np.full((*part.shape, *colours), fill, first.data.dtype)
+            ready = Warper(result.transforms[number], part)
             return np.ma.filled(ready(self._at(dict(zip(steps, position, strict=True))), fill))
 
-        colours = first.data.shape[grid.ndim :]
         counts = [int(taken.pixels.shape[k]) for k in steps]
         stacked = lazy_frames(make, counts, (*grid.shape, *colours), first.data.dtype)
         places = [*steps, *self.axes, *range(taken.ndim, stacked.ndim)]
@@ -186,9 +188,10 @@ def stacked_layers(result: SeriesResult, frames: Frames) -> list[LayerData]:
     if any(more.get("rgb") for _, more, _ in layers):
         return layers
     # Else napari would compute whole frames in the interface's thread.
+    shown = next((k for k, frame in enumerate(result.frames) if not frame.problem), 0)
     found = []
     for data, more, kind in layers:
-        values = np.asarray(data[0], dtype=float)
+        values = np.asarray(data[shown], dtype=float)
         low, high = (float(x) for x in np.nanpercentile(values, (0.5, 99.8)))
         found.append((data, {**more, "contrast_limits": (low, high if high > low else low + 1)}, kind))
     return found

@@ -82,9 +82,12 @@ class CohortTable(Table):
     -------
     picked(number)
         An image was clicked.
+    filled(whether)
+        There are rows, though a filter may hide them; or there are none.
     """
 
     picked = Signal(int)
+    filled = Signal(bool)
 
     def __init__(self) -> None:
         super().__init__(_style)
@@ -108,6 +111,7 @@ class CohortTable(Table):
         self.members, self._running = {}, True
         self.contents.fill((), ())
         self.hide()
+        self.filled.emit(False)
         return self._feed.begin()
 
     def end(self, members: Sequence[Member] = ()) -> None:
@@ -142,6 +146,7 @@ class CohortTable(Table):
             self.choose(chosen.number)
         self.fit(LINES)
         self.setVisible(bool(lines))
+        self.filled.emit(bool(lines))
 
     def _fits(self, line: Line, columns: Sequence[TableColumn]) -> bool:
         text = " ".join(column.text(line) for column in columns).casefold()
