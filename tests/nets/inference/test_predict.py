@@ -115,7 +115,7 @@ def test_a_prediction_goes_on_around_the_image(d):
     grid = Grid.from_spacing(SHAPES[d])
     image = Image(np.zeros(grid.shape, np.float32), grid)
     found = predict(Task(image, image), Known(d)).transform
-    outside = np.array([grid.shape, [-1.0] * d]) + [[1.0], [-1.0]]
+    outside = np.array([np.array(grid.shape) + 1.0, np.full(d, -2.0)])
     assert (np.linalg.norm(found(outside) - outside, axis=1) > 0.1).all()
     assert folded_percentage(chain(Affine.translation([2.0] * d), found), grid) == 0
 
