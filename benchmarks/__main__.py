@@ -26,9 +26,11 @@ import torch
 
 from case import BUILD, ROOT
 from contestants import missing
+from figure import draw
 from sections import SECTIONS, Cell, Section
 
 PAGE, CELLS = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.json"
+FIGURE = ROOT / "docs" / "images" / "accuracy.svg"
 LONGEST = 1800  # seconds after which a cell is given up
 PACKAGES = ("numpy", "torch", "itk-elastix", "SimpleITK", "opencv-python-headless", "antspyx", "convexAdam")
 HEAD = """\
@@ -96,6 +98,11 @@ def measure(cell: Cell) -> dict[str, Any]:
 def page(quick: bool, cells: Mapping[str, Any], before: str) -> str:
     """The page from all cells that are there, and from the page before where none are."""
     parts = [HEAD.format(machine=machine(), versions=versions())]
+    if not quick and draw(cells, FIGURE):
+        parts.append(
+            "Red is `auto`, blue are other methods of this package, grey are peers; up and to the left is "
+            f"better.\n\n![Accuracy against seconds on real pairs](images/{FIGURE.name})"
+        )
     absent = [f"{name} ({reason})" for name, reason in missing().items()]
     if absent:
         parts.append(f"Missing: {'; '.join(absent)}.")
