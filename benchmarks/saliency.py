@@ -37,7 +37,7 @@ from napari_voxreg.train.synthetic.score import unseen
 from tables import table
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, PICTURE = ROOT / "docs" / "saliency.md", ROOT / "docs" / "images" / "saliency.png"
+PAGE, IMAGES = ROOT / "docs" / "saliency.md", ROOT / "docs" / "images"
 KEPT = ROOT / "build" / "saliency"
 MAP, ONES, VOXELMORPH = "saliency-map", "saliency-ones", "saliency-voxelmorph"
 SWAPPED = "the map's network, with ones when tested"
@@ -51,8 +51,9 @@ PHOTOGRAPHS = (
     *("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "gravel", "hubble_deep_field"),
     *("immunohistochemistry", "moon", "retina", "rocket"),
 )
-FIT_SIZES, FIT_STEPS = (12, 24, 48), 50  # pixels of the field's levels, steps at each
+FITTED, FIT_SIZES, FIT_STEPS = 24, (12, 24, 48), 50  # pairs, pixels of the field's levels, steps at each
 SMOOTHNESS = (0.1, 0.3, 1.0, 3.0)  # weights of the squared slopes, when fields are fitted
+SHOWN, DRAWN, WORST = (0, 3, 5, 8), 0.3, 4.0  # pairs, their smoothness, and the error that is white, pixels
 MOVED = 3.0  # pixels, root mean square of each component
 
 
@@ -206,8 +207,8 @@ def _network(name: str, seed: int) -> Network:
     return net
 
 
-def fitted(way: str, smooth: float, pairs: Pairs) -> dict[str, float]:
-    """Errors of a field fitted to each pair, coarse to fine, by the loss of the networks; no training."""
+def fitted(way: str, smooth: float, pairs: Pairs) -> Tensor:
+    """A field fitted to each pair, coarse to fine, by the loss of the networks; no training."""
     field = torch.zeros(len(pairs.fixed), 2, FIT_SIZES[0], FIT_SIZES[0])
     for size in FIT_SIZES:
         images = (pairs.fixed, pairs.moving, pairs.unmatched)
@@ -221,7 +222,7 @@ def fitted(way: str, smooth: float, pairs: Pairs) -> dict[str, float]:
             (len(fixed) * (difference.mean() + smooth * diffusion(field))).backward()
             optimizer.step()
             optimizer.zero_grad()
-    return errors(_enlarged(field.detach(), SIDE), pairs)
+    return _enlarged(field.detach(), SIDE)
 
 
 def _enlarged(field: Tensor, size: int) -> Tensor:
@@ -237,13 +238,29 @@ def _weight(way: str, fixed: Tensor, warped: Tensor, unmatched: Tensor) -> Tenso
     return weight / weight.mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
 
 
-def fits(pairs: Pairs) -> list[list[str]]:
-    """A row for each weight of the smoothness."""
+def loss_alone() -> list[str]:
+    """Without any network."""
+    pairs = synthetic()[0].of(torch.arange(FITTED))
     ways = ("ones", NAMES[MAP], WITHOUT)
-    found = [[fitted(way, smooth, pairs)["near"] for way in ways] for smooth in SMOOTHNESS]
+    rows = []
+    for smooth in SMOOTHNESS:
+        fields = [fitted(way, smooth, pairs) for way in ways]
+        ones, guided, left_out = (errors(field, pairs)["near"] for field in fields)
+        numbers = [f"{error:.2f}" for error in (ones, guided, left_out)]
+        rows.append([f"{smooth:g}", *numbers, f"{100 * (guided / ones - 1):+.0f} %"])
+        if smooth == DRAWN:
+            warped = warp_batch(pairs.moving, fields[1])
+            joint = joint_saliency(pairs.fixed, warped, norm="mean").joint
+            draw("saliency-loss.png", ways, [(pairs, joint, fields)], SHOWN)
     return [
-        [f"{smooth:g}", *(f"{error:.2f}" for error in row), f"{100 * (row[1] / row[0] - 1):+.0f} %"]
-        for smooth, row in zip(SMOOTHNESS, found, strict=True)
+        "## The loss alone",
+        f"A field is fitted to each of {FITTED} synthetic pairs, at half resolution, by the loss that the "
+        "networks are trained with. Error in pixels near the object: with ones, with the joint saliency, "
+        "and with the object left out, which only a test can know.",
+        table(("smoothness", *ways, "joint saliency, against ones"), rows),
+        "![The joint saliency and the errors of fitted fields](images/saliency-loss.png)",
+        "Fixed and moving image, the joint saliency, and the distance from the true displacement of the "
+        f"fields with a smoothness of {DRAWN:g}; white is {WORST:g} pixels. The object is outlined.",
     ]
 
 
@@ -272,70 +289,63 @@ def rows_of(found: Mapping[str, Sequence[Mapping[str, float]]]) -> list[list[str
     return rows
 
 
-def page(found: Mapping[str, Any]) -> str:
-    """The page."""
-    recipe = ABLATION[MAP]
+def networks(seeds: int) -> list[str]:
+    """Trained alike."""
+    found, recipe = measure(seeds), ABLATION[MAP]
     head = ("network", "seed", "near", "inside", "around", "without objects", "near, against ones")
-    parts = [
-        "# What the joint saliency brings",
-        "Written by `python benchmarks/saliency.py`.",
-        "Three networks are trained alike, on the images alone: the same synthetic pairs, "
-        f"{recipe.steps:,} steps of {recipe.batch} pairs of {recipe.shape[0]} pixels, the same seeds. Each begins "
-        f"with the pyramid of `{recipe.start}`. The pairs have equal contrast; about half of the "
-        "images have an object that the other one does not show. The control has a map of ones in place of "
-        "the joint saliency, in the network and in the loss. The last rows only replace the map of the "
-        "trained network when it is tested.",
-        f"Error in pixels on unseen pairs of {SIDE} x {SIDE} pixels: within {NEAR} pixels of an object that "
-        "only one image shows, inside it, around it, and on the same pairs without objects.",
-    ]
-    for kind, words in (
-        ("synthetic", "## Synthetic pairs"),
-        ("photographs", "## Photographs with pasted objects and lesions"),
-    ):
-        parts += [words, table(head, rows_of(found[kind]))]
-    parts += [
-        f"One pass over 512 x 512 pixels takes {seconds()} s on one core.",
-        "![Fixed image, moving image, joint saliency, and the error of each network](images/saliency.png)",
-        "Fixed and moving image, the joint saliency, and the distance from the true displacement of the "
-        "network with the map, of the control and of VoxelMorph; white is 4 pixels. The object is outlined.",
-        "## The loss alone",
-        "Without any network: a field fitted to each of the synthetic pairs, at half resolution, by the same "
-        "loss. Error in pixels near the object, with ones, with the joint saliency, and with the object left "
-        "out, which only a test can know.",
-        table(("smoothness", "ones", NAMES[MAP], WITHOUT, "against ones"), fits(synthetic()[0])),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def draw() -> None:
-    """Two synthetic pairs and two photographs."""
-    chosen = [
-        pairs.of(torch.tensor([k]))
-        for pairs, ks in ((synthetic()[0], (0, 3)), (photographs()[0], (8, 9)))
-        for k in ks
-    ]
-    titles = ("fixed", "moving", "joint saliency", *(NAMES[name] for name in (MAP, ONES, VOXELMORPH)))
-    figure, axes = plt.subplots(len(chosen), len(titles), figsize=(10, 1.75 * len(chosen)), layout="tight")
-    for row, pairs in zip(axes, chosen, strict=True):
-        net = _network(MAP, 0).eval()
-        fields = [predicted(_network(name, 0), pairs) for name in (MAP, ONES, VOXELMORPH)]
+    fields, maps = [], []
+    for pairs in (synthetic()[0], photographs()[0]):
+        fields.append((pairs, [predicted(_network(name, 0), pairs) for name in (MAP, ONES, VOXELMORPH)]))
         with torch.inference_mode():
-            joint = net(pairs.fixed, pairs.moving).extras["joint saliency"]
-        shown = [(image, 1.0) for image in (pairs.fixed, pairs.moving, joint)]
-        shown += [((u - pairs.truth).norm(dim=1, keepdim=True), 4.0) for u in fields]
-        for axis, title, (image, most) in zip(row, titles, shown, strict=True):
-            axis.imshow(image[0, 0], cmap="gray", vmin=0, vmax=most)
-            axis.contour(pairs.unmatched[0, 0], [0.5], colors="tab:orange", linewidths=0.8)
+            maps.append(_network(MAP, 0).eval()(pairs.fixed, pairs.moving).extras["joint saliency"])
+    drawn = [(pairs, joint, some) for (pairs, some), joint in zip(fields, maps, strict=True)]
+    draw("saliency.png", [NAMES[name] for name in (MAP, ONES, VOXELMORPH)], drawn, SHOWN[:2])
+    return [
+        "## Networks",
+        "Three networks are trained alike, on the images alone: the same synthetic pairs, "
+        f"{recipe.steps:,} steps of {recipe.batch} pairs of {recipe.shape[0]} pixels, the same seeds. Each "
+        f"begins with the pyramid of `{recipe.start}`. The control has a map of ones in place of the joint "
+        "saliency, in the network and in the loss. The last rows only replace the map of the trained network "
+        "when it is tested.",
+        f"Error in pixels on unseen pairs of {SIDE} x {SIDE} pixels: within {NEAR} pixels of the object, "
+        "inside it, around it, and on the same pairs without objects.",
+        "### Synthetic pairs",
+        table(head, rows_of(found["synthetic"])),
+        "### Photographs with pasted objects and lesions",
+        table(head, rows_of(found["photographs"])),
+        f"One pass over 512 x 512 pixels takes {seconds()} s on one core.",
+        "![The joint saliency and the errors of the networks](images/saliency.png)",
+        f"As above, of the networks of seed 0; white is {WORST:g} pixels.",
+    ]
+
+
+def draw(
+    name: str,
+    titles: Sequence[str],
+    rows: Sequence[tuple[Pairs, Tensor, Sequence[Tensor]]],
+    which: Sequence[int],
+) -> None:
+    """Pairs, their joint saliency and the errors of displacements, to docs/images."""
+    columns = ("fixed", "moving", "joint saliency", *titles)
+    count = len(rows) * len(which)
+    figure, axes = plt.subplots(count, len(columns), figsize=(10, 1.75 * count), layout="tight")
+    chosen = [(row, k) for row in rows for k in which]
+    for line, ((pairs, joint, fields), k) in zip(axes, chosen, strict=True):
+        shown = [(image[k, 0], 1.0) for image in (pairs.fixed, pairs.moving, joint)]
+        shown += [((field - pairs.truth)[k].norm(dim=0), WORST) for field in fields]
+        for axis, title, (image, most) in zip(line, columns, shown, strict=True):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=most)
+            axis.contour(pairs.unmatched[k, 0], [0.5], colors="tab:orange", linewidths=0.8)
             axis.set_axis_off()
-            if row is axes[0]:
+            if line is axes[0]:
                 axis.set_title(title, fontsize=9)
-    figure.savefig(PICTURE, dpi=100)
+    figure.savefig(IMAGES / name, dpi=100)
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="networks of each kind; 0: the loss alone")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     for seed in range(chosen.seeds):
@@ -346,9 +356,14 @@ def main() -> None:
         for name, recipe in ABLATION.items():
             train(recipe, folder, seed=seed, every=100)
             print(f"seed {seed}: {name}", flush=True)
-    found = measure(chosen.seeds)
-    PAGE.write_text(page(found), encoding="utf-8", newline="")
-    draw()
+    parts = [
+        "# What the joint saliency brings",
+        "Written by `python benchmarks/saliency.py`. The two images of a pair have equal contrast, and an "
+        "object that only one of them shows.",
+        *loss_alone(),
+        *(networks(chosen.seeds) if chosen.seeds else []),
+    ]
+    PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8", newline="")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def test_joint_saliency() -> None:
     assert kernels(net.coarse.heads) == JSM_HEADS
     assert kernels(net.local) == JSM_LOCAL
     assert kernels(net.correction) == ((32, 2, 3, 1),)
-    assert parameters(net) == 33_319_530
+    assert parameters(net) == 33_321_622
     # The guided refinement has the same layers; its own input and the filling are no part of the paper.
     with torch.device("meta"):
         guided = JSM(guidance="fill")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...tensor.similarity import box_mean_batch
 
 WINDOWS = (5, 13, 33)  # pixels; applied twice, which weights nearer pixels more
-FIRST_LEVEL = 0.05  # confidence, as a fraction of its mean, of which half is filled in before training
+FIRST_LEVEL = 0.25  # confidence, as a fraction of its mean, of which half is filled in before training
 LEAST = 1e-3  # confidence that every pixel has, so that there is always a mean
 
 
@@ -49,11 +49,13 @@ class Filling(nn.Module):
         Tensor, shape (B, 2, H, W)
         """
         with torch.autocast(flow.device.type, enabled=False):
-            trusted = (confidence + LEAST) / (confidence + LEAST).mean((1, 2, 3), keepdim=True)
+            relative = (confidence + LEAST) / (confidence + LEAST).mean((1, 2, 3), keepdim=True)
+            # Squared, since there may be far more doubtful pixels around than certain ones.
+            trusted = relative**2
             sums = torch.cat([flow * trusted, trusted], 1)
             around = [box_mean_batch(box_mean_batch(sums, size), size) for size in WINDOWS]
             share = self.widths(features.float()).softmax(1)
             # Before the division, so that windows without confidence do not count.
             total = (share[:, :, None] * torch.stack(around, 1)).sum(1)
-            kept = trusted / (trusted + self.level.exp())
+            kept = trusted / (trusted + (2 * self.level).exp())
             return torch.lerp(total[:, :2] / total[:, 2:], flow, kept)
