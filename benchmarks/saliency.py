@@ -337,7 +337,7 @@ def draw(
             axis.imshow(image, cmap="gray", vmin=0, vmax=most)
             axis.contour(pairs.unmatched[k, 0], [0.5], colors="tab:orange", linewidths=0.8)
             axis.set_axis_off()
-            if line is axes[0]:
+            if axis.get_subplotspec().is_first_row():
                 axis.set_title(title, fontsize=9)
     figure.savefig(IMAGES / name, dpi=100)
 
