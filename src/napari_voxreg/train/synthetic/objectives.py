@@ -21,7 +21,7 @@ BLACK = 0.02  # up to which the fixed image shows nothing
 ELSEWHERE = 0.3  # weight of a flat pixel against a textured one: there the map can only be guessed
 
 SCALES = (1, 2, 4)  # pixels averaged before images are compared: large motions are found at the coarsest
-SMOOTH = 0.5  # weight of the squared slopes against the difference in brightness
+SMOOTH = 0.15  # weight of the squared slopes against the difference in brightness
 COARSER = 0.5  # weight of a level against that of the next finer one
 ROUGH = 3.0  # weight of the squared slopes of the error against the error in pixels
 

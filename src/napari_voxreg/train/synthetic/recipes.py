@@ -269,7 +269,7 @@ _ALL = (
 )
 
 
-def _unsupervised(name: str, architecture: str, **arguments: Any) -> Recipe:
+def _unsupervised(name: str, architecture: str, start: str, **arguments: Any) -> Recipe:
     """Trained on the images alone, of equal contrast, with objects that pull the map."""
     return Recipe(
         name=name,
@@ -278,13 +278,13 @@ def _unsupervised(name: str, architecture: str, **arguments: Any) -> Recipe:
         loss="similarity",
         shape=(64, 64),
         batch=4,
-        steps=200,
-        settling=100,
+        steps=300,
+        settling=150,
         ramp=1,
         motion=Motion(deformation=0.03, rotation=4.0, scale=0.04, shear=0.02, translation=0.03),
         objects=Objects(chance=0.5),
         alike=True,
-        start="pyramid2d",
+        start=start,
     )
 
 
@@ -293,9 +293,9 @@ _GUIDED: dict[str, Any] = {"width": 1 / 16, "side": 64}
 ABLATION: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        _unsupervised("saliency-map", "jsm", **_GUIDED, guidance="fill"),
-        _unsupervised("saliency-ones", "jsm", **_GUIDED, guidance="ones"),
-        _unsupervised("saliency-voxelmorph", "voxelmorph", ndim=2, half=True, int_steps=0),
+        _unsupervised("saliency-map", "jsm", "pyramid2d", **_GUIDED, guidance="fill"),
+        _unsupervised("saliency-ones", "jsm", "pyramid2d", **_GUIDED, guidance="ones"),
+        _unsupervised("saliency-voxelmorph", "voxelmorph", "voxelmorph2d", ndim=2, half=True, int_steps=5),
     )
 }
 
