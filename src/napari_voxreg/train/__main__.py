@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from .synthetic.loop import train
-from .synthetic.recipes import RECIPES
+from .synthetic.recipes import ABLATION, RECIPES
 from .synthetic.score import Score
 
 
@@ -18,8 +18,11 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m napari_voxreg.train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="recipe")
-    recipe = commands.add_parser("recipe", help="follow one of the recipes of the shipped weights")
-    recipe.add_argument("name", choices=sorted(RECIPES))
+    recipe = commands.add_parser(
+        "recipe", help="follow one of the recipes of the shipped weights or of the ablation"
+    )
+    recipes = {**RECIPES, **ABLATION}
+    recipe.add_argument("name", choices=sorted(recipes))
     recipe.add_argument(
         "--out",
         type=Path,
@@ -35,7 +38,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
-    followed = RECIPES[chosen.name]
+    followed = recipes[chosen.name]
     with tqdm(total=followed.steps, desc=chosen.name, unit="step", mininterval=1.0) as bar:
 
         def report(step: int, loss: float, found: Score | None) -> None:

@@ -1,5 +1,7 @@
 """The global-to-local network: any size, gradients through the saliency, learning, reproducibility."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from napari_voxreg.nets.architectures.jsm import JSM
 from napari_voxreg.nets.architectures.saliency import joint_saliency
 from napari_voxreg.tensor.warp import resize, warp_batch
+from napari_voxreg.train.synthetic.objectives import OBJECTIVES
 
 MAPS = ("saliency of fixed", "saliency of moving", "joint saliency")
 LEVELS = ("displacement at 1/8", "displacement at 1/4", "displacement at 1/2")
@@ -201,9 +204,102 @@ def test_number_of_parameters(width, millions):
     assert count / 1e6 == pytest.approx(millions, abs=0.01)
 
 
+class _Pulled(torch.nn.Module):
+    """A global network that an object pulls: 3 pixels off where the images differ, none elsewhere."""
+
+    def forward(self, pairs):
+        differ = (pairs[:, :1] - pairs[:, 1:]).abs() > 0.3
+        return [torch.cat([3.0 * differ, -3.0 * differ], 1)]
+
+
+def _with_object(seed=0):
+    """The same texture twice, with a bright disc in the moving image, and where that is."""
+    fixed, _, _ = _pair((64, 64), seed=seed)
+    fixed = 0.6 * fixed
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    inside = (torch.hypot(rows - 28, columns - 36) < 9)[None, None]
+    return fixed, torch.where(inside, 1.0, fixed), inside
+
+
+def _guided(guidance, seed=0):
+    torch.manual_seed(seed)
+    return JSM(width=1 / 16, side=64, guidance=guidance).eval()
+
+
+def _mirrored(net):
+    """The network with its joint saliency map mirrored."""
+    original = net._maps
+    net._maps = lambda *images: original(*images)._replace(joint=original(*images).joint.flip(2, 3))
+    return net
+
+
+def test_guided_an_object_moves_with_its_surroundings_because_of_the_map():
+    fixed, moving, inside = _with_object()
+    off = {}
+    for name, net in (
+        ("map", _guided("fill")),
+        ("ones", _guided("ones")),
+        ("mirrored", _mirrored(_guided("fill"))),
+    ):
+        net.coarse = _Pulled()
+        with torch.inference_mode():
+            off[name] = net(fixed, moving).displacement.norm(dim=1, keepdim=True)[inside].mean()
+    # The global network is wrong by 4.2 pixels there.
+    assert float(off["map"]) < 1.5
+    assert float(off["ones"]) > 2.5
+    assert float(off["mirrored"]) > 2.5
+
+
+def test_guided_an_object_has_little_weight_in_the_gradient_of_the_loss():
+    fixed, moving, inside = _with_object()
+    batch = SimpleNamespace(fixed=fixed, moving=moving)
+    shares = {}
+    for guidance in ("fill", "ones"):
+        net, made = _guided(guidance), []
+        net.register_forward_hook(lambda _, seen, found, made=made: made.append(found.displacement))
+        # A global network at rest, whose displacement differs from zero.
+        net.coarse = _Constant()
+        OBJECTIVES["similarity"](net, batch)
+        pull = torch.autograd.grad(OBJECTIVES["similarity"](net, batch), made[-1])[0].norm(
+            dim=1, keepdim=True
+        )
+        shares[guidance] = float(pull[inside].sum() / pull.sum())
+    assert shares["fill"] < 0.5 * shares["ones"]
+
+
+@pytest.mark.parametrize("guidance", ["fill", "ones"])
+@pytest.mark.parametrize("shape", [(33, 57), (16, 301), (5, 3), (1, 1)])
+def test_guided_networks_accept_any_size_and_train_every_layer(guidance, shape):
+    net = _guided(guidance).train()
+    generator = torch.Generator().manual_seed(0)
+    fixed, moving = (torch.rand(2, 1, *shape, generator=generator) for _ in range(2))
+    found = net(fixed, moving)
+    assert found.displacement.shape == (2, 2, *shape)
+    weight = net.loss_weight(fixed, moving)
+    assert weight.shape == (2, 1, *shape)
+    assert not weight.requires_grad
+    assert bool((weight == 1).all()) == (guidance == "ones")
+    found.displacement.square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+def test_without_guidance_the_layers_are_those_of_earlier_checkpoints():
+    names = set(_small_net().state_dict())
+    assert not any(name.startswith(("filling", "comparison")) for name in names)
+    assert _small_net().loss_weight(torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8)) is None
+    assert {name.partition(".")[0] for name in _guided("fill").state_dict()} == {
+        *("coarse", "local", "correction", "filling")
+    }
+
+
 @pytest.mark.parametrize(
     "arguments", [{"side": 100}, {"side": 0}, {"side": -64}, {"width": 0.0}, {"width": 9}]
 )
 def test_arguments_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match=r"JSM network cannot be .*choose"):
         JSM(**arguments)
+
+
+def test_unknown_guidance_is_refused():
+    with pytest.raises(ValueError, match=r"guidance cannot be 'zeros'; choose from: 'input'"):
+        JSM(guidance="zeros")

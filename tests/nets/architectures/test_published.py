@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from napari_voxreg.nets.architectures.avsm import AVSM, AffineNet
+from napari_voxreg.nets.architectures.jsm import JSM
 from napari_voxreg.nets.architectures.network import Network
 from napari_voxreg.nets.architectures.unet import UNet
 from napari_voxreg.nets.checkpoints.checkpoint import build
@@ -36,6 +37,15 @@ AVSM_AFFINE = (
     *((32, 32, 1), (32, 32, 2), (32, 32, 1), (32, 32, 1)),
     *((32, 16, 2), (16, 16, 1), (16, 4, 2)),
 )
+# Global to local, with the joint saliency map between: features before and after, kernel, stride.
+JSM_ENCODER = (
+    *((2, 128, 7, 1), (128, 128, 5, 1), (128, 256, 5, 2), (256, 256, 3, 1)),
+    *((256, 512, 3, 2), (512, 512, 3, 1), (512, 1024, 3, 2), (1024, 1024, 3, 1)),
+)
+# Beside the features there are those of the encoder and the displacement of the coarser level.
+JSM_DECODER = ((1024, 512, 4, 2), (512 + 512 + 2, 256, 4, 2), (256 + 256 + 2, 128, 4, 2))
+JSM_HEADS = tuple((n, 2, 3, 1) for n in (1024, 512 + 512 + 2, 256 + 256 + 2, 128 + 128 + 2))
+JSM_LOCAL = ((1 + 2, 128, 3, 1), (128, 64, 3, 1), (64, 32, 3, 1))
 
 
 def layers_of(modules: Iterable[nn.Module]) -> Layers:
@@ -102,3 +112,25 @@ def test_avsm() -> None:
     assert layers_of(step.shared.modules()) == ((1, 16, 1),)
     assert layers_of(step.joint.modules()) == AVSM_AFFINE
     assert (step.head.hidden.out_features, step.head.out.out_features) == (32, 12)
+
+
+def test_joint_saliency() -> None:
+    with torch.device("meta"):
+        net = JSM()
+    assert net.side == 128
+
+    def kernels(modules: nn.Module) -> tuple[tuple[int, ...], ...]:
+        layers = (m for m in modules.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
+        return tuple((m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0]) for m in layers)
+
+    assert kernels(net.coarse.encoder) == JSM_ENCODER
+    assert kernels(net.coarse.decoder) == JSM_DECODER
+    assert kernels(net.coarse.heads) == JSM_HEADS
+    assert kernels(net.local) == JSM_LOCAL
+    assert kernels(net.correction) == ((32, 2, 3, 1),)
+    assert parameters(net) == 33_321_622
+    # The guided refinement has the same layers; its own input and the filling are no part of the paper.
+    with torch.device("meta"):
+        guided = JSM(guidance="fill")
+    assert kernels(guided.coarse) == kernels(net.coarse)
+    assert kernels(guided.local)[1:] == JSM_LOCAL[1:]

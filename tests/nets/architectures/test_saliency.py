@@ -59,13 +59,16 @@ def test_distance_and_saliency_are_those_of_their_definition():
         assert float(saliency(tensors)[1, 0, row, column]) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("norm", ["range", "mean"])
 @pytest.mark.parametrize("which", ["fixed", "moving", "joint"])
-def test_gradients_agree_with_finite_differences(which):
+def test_gradients_agree_with_finite_differences(which, norm):
     fixed = _texture((9, 8), seed=2).requires_grad_()
     moving = _texture((9, 8), seed=3).requires_grad_()
     weight = torch.randn(1, 1, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert torch.autograd.gradcheck(
-        lambda a, b: (getattr(joint_saliency(a, b), which) * weight).sum(), (fixed, moving), atol=1e-7
+        lambda a, b: (getattr(joint_saliency(a, b, norm=norm), which) * weight).sum(),
+        (fixed, moving),
+        atol=1e-7,
     )
 
 
@@ -78,12 +81,13 @@ def test_edges_and_corners_are_salient_and_flat_regions_are_not():
     assert max(float(inside), float(outside)) < 1e-10
 
 
+@pytest.mark.parametrize("norm", ["range", "mean"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (2, 30), (40, 33)])
-def test_flat_and_tiny_images_have_no_saliency_and_finite_gradients(shape):
+def test_flat_and_tiny_images_have_no_saliency_and_finite_gradients(shape, norm):
     # Rounding of a resampled constant must not be stretched to the full range.
     fixed = torch.full((1, 1, *shape), 0.3).requires_grad_()
     moving = (torch.full((1, 1, *shape), 0.3) + 3e-8 * torch.arange(shape[1])).requires_grad_()
-    found = joint_saliency(fixed, moving)
+    found = joint_saliency(fixed, moving, norm=norm)
     assert all(m.shape == (1, 1, *shape) and float(m.detach().abs().max()) < 1e-3 for m in found)
     sum(m.sum() for m in found).backward()
     assert torch.isfinite(fixed.grad).all()
@@ -120,3 +124,16 @@ def test_each_pair_of_a_batch_counts_for_itself():
     for k in (0, 1):
         alone = joint_saliency(fixed[k : k + 1], moving[k : k + 1])
         assert all(torch.allclose(a[k : k + 1], b) for a, b in zip(together, alone, strict=True))
+
+
+def test_by_the_mean_a_textured_object_is_separated_more_clearly_than_by_the_range():
+    fixed = _texture((64, 64), 10, dtype=torch.float32)
+    moving = fixed.clone()
+    rows, columns = np.indices((64, 64))
+    inside = torch.from_numpy(np.hypot(rows - 30, columns - 36) < 12)
+    moving[0, 0][inside] = _texture((64, 64), 11, dtype=torch.float32)[0, 0][inside]
+    maps = [joint_saliency(fixed, moving, norm=norm).joint[0, 0] for norm in ("range", "mean")]
+    by_range, by_mean = (float(joint[inside].mean() / joint[~inside].mean()) for joint in maps)
+    assert by_mean < 0.25
+    assert by_range > 0.5
+    assert 0 <= float(maps[1].min()) <= float(maps[1].max()) <= 1

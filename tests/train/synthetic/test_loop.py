@@ -10,7 +10,7 @@ import torch
 from napari_voxreg.nets.checkpoints.checkpoint import build, load_weights
 from napari_voxreg.train.synthetic.loop import train
 from napari_voxreg.train.synthetic.objectives import OBJECTIVES
-from napari_voxreg.train.synthetic.recipes import RECIPES, Recipe
+from napari_voxreg.train.synthetic.recipes import ABLATION, RECIPES, Recipe
 from napari_voxreg.train.synthetic.score import Score, score, unseen
 from napari_voxreg.train.synthetic.synthetic_pairs import Motion, make_batch
 
@@ -106,13 +106,13 @@ def test_training_learns(tmp_path: Path) -> None:
     assert score(net, [batch]).after < 0.6 * score(net, [batch]).before
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [*RECIPES, *ABLATION])
 def test_every_recipe_takes_a_step_on_small_images(name: str) -> None:
-    recipe = RECIPES[name]
+    recipe = {**RECIPES, **ABLATION}[name]
     torch.manual_seed(0)
     net = build(recipe.architecture, recipe.arguments)
     shape = tuple(32 for _ in recipe.shape)
-    batch = make_batch(2, shape, recipe.motion, torch.Generator().manual_seed(2))
+    batch = make_batch(2, shape, recipe.motion, torch.Generator().manual_seed(2), alike=recipe.alike)
     loss = OBJECTIVES[recipe.loss](net, batch)
     loss.backward()
     assert torch.isfinite(loss)

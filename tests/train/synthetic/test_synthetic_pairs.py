@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from napari_voxreg.tensor import affine as affines
+from napari_voxreg.tensor.warp import warp_batch
 from napari_voxreg.train.synthetic.noise import smooth_noise
 from napari_voxreg.train.synthetic.recipes import FAR
+from napari_voxreg.train.synthetic.scenes import Objects
 from napari_voxreg.train.synthetic.synthetic_pairs import Batch, Motion, make_batch, warp_at
 
 SHAPES = {2: (72, 88), 3: (32, 28, 36)}
@@ -76,3 +78,22 @@ def test_noise_is_as_smooth_as_asked(scale: float) -> None:
     assert field.shape == (2, 3, 64, 80)
     assert float(field.std()) == pytest.approx(1)
     assert float(field.diff(dim=-1).pow(2).mean().sqrt()) < 2.0 / scale
+
+
+def test_images_that_are_alike_differ_where_only_one_shows_an_object() -> None:
+    generator = torch.Generator().manual_seed(3)
+    objects = Objects(chance=0.7, largest=0.25)
+    batch = make_batch(8, (72, 88), Motion(), generator, objects, alike=True)
+    difference = (batch.fixed - warp_batch(batch.moving, batch.displacement)).abs()
+    matched = batch.seen * (1 - batch.unmatched)
+    assert 0.05 < float(batch.unmatched.mean()) < 0.4
+    unlike = float((difference * batch.unmatched).sum() / batch.unmatched.sum())
+    assert float((difference * matched).sum() / matched.sum()) < 0.05 < 0.15 < unlike
+    assert 0 <= float(batch.fixed.min()) <= float(batch.fixed.max()) <= 1
+
+
+def test_without_objects_everything_is_matched() -> None:
+    for alike in (False, True):
+        generator = torch.Generator().manual_seed(3)
+        batch = make_batch(2, (40, 40), Motion(), generator, Objects(chance=0.0), alike=alike)
+        assert not batch.unmatched.any()

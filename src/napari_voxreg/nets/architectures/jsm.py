@@ -1,11 +1,14 @@
 """A coarse displacement from the whole image, refined where both images show the same structure.
 
 Based on FlowNet-S (Dosovitskiy et al., ICCV 2015) and the joint saliency map (Qin et al., IEEE Signal
-Processing Letters 17, 2010). The refinement sees only the joint saliency and the coarse displacement, so that
-structure in only one image can move with its surroundings.
+Processing Letters 17, 2010). As published, the refinement sees only the joint saliency and the coarse
+displacement. Guided, the joint saliency also decides what moves with its surroundings, in the prediction
+and in the loss.
 """
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +18,11 @@ from ...tensor.correlation import FIRST_SIDE, LAST_SIDE
 from ...tensor.similarity import box_mean_batch
 from ...tensor.warp import resize, warp_batch
 from .cost_volume import Compare, MatchingChannels
+from .filling import Filling
 from .network import Network, Prediction
-from .saliency import joint_saliency
+from .saliency import JointSaliency, joint_saliency
 
+Guidance = Literal["input", "fill", "ones"]
 SLOPE = 0.1  # of the leaky ReLUs
 STRIDE = 8  # pixels of the coarse pair per pixel of the coarsest level
 MIN_SIDE = 4 * STRIDE  # pixels, of the coarse pair's longest side
@@ -47,14 +52,21 @@ class JSM(Network):
         Largest longest side of the pair in the global network, pixels; a multiple of 8.
     compare : {"", "images", "pyramid"}
         Additional input channels; see `MatchingChannels`.
+    guidance : {"input", "fill", "ones"}
+        Of the refinement by the joint saliency. "input" makes the map an input of the local network, as
+        published. With "fill" the local network also compares the images once more, weighted by the map, and
+        its result is filled in from where the map is high; the map also weights the pixels of an unsupervised
+        loss. "ones" is the control of this: the same network with a map of ones.
 
     Raises
     ------
     ValueError
-        If an argument is out of range.
+        If an argument is out of range or none of the choices.
     """
 
-    def __init__(self, width: float = 1.0, side: int = 128, compare: Compare = "") -> None:
+    def __init__(
+        self, width: float = 1.0, side: int = 128, compare: Compare = "", guidance: Guidance = "input"
+    ) -> None:
         if not 0 < width <= 4:
             raise ValueError(f"The width of a JSM network cannot be {width:g}; choose between 0 and 4.")
         if side % STRIDE or side < MIN_SIDE:
@@ -62,18 +74,27 @@ class JSM(Network):
                 f"The coarse side of a JSM network cannot be {side} pixels; "
                 f"choose a multiple of {STRIDE}, at least {MIN_SIDE}."
             )
-        super().__init__(2, 1, {"width": width, "side": side, "compare": compare})
-        self.side = side
+        if guidance not in get_args(Guidance):
+            choices = ", ".join(map(repr, get_args(Guidance)))
+            raise ValueError(f"guidance cannot be {guidance!r}; choose from: {choices}.")
+        arguments = {"width": width, "side": side, "compare": compare, "guidance": guidance}
+        super().__init__(2, 1, arguments)
+        self.side, self.guidance = side, guidance
         if compare:
             self.first_side, self.last_side = FIRST_SIDE[2], LAST_SIDE[2]
         self.coarse = GlobalFlow(width, compare)
         layers: list[nn.Module] = []
         before = 1 + 2  # joint saliency and displacement
+        if guidance != "input":
+            self.comparison = MatchingChannels(2, "images")
+            before += self.comparison.channels
         for features in (_count(n, width) for n in LOCAL):
             layers.append(_block(before, features, 3))
             before = features
         self.local = nn.Sequential(*layers)
         self.correction = Head(before)
+        if guidance != "input":
+            self.filling = Filling(before)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch of any size and aspect; see `Network.forward`.
@@ -84,8 +105,12 @@ class JSM(Network):
         small = self._small(torch.cat([fixed, moving], 1))
         levels = [_on(flow, shape) for flow in self.coarse(small)]
         found = levels[-1]
-        maps = joint_saliency(fixed.float(), warp_batch(moving.float(), found))
-        correction = self.correction(self.local(torch.cat([maps.joint, found], 1)))
+        warped = warp_batch(moving.float(), found)
+        maps = self._maps(fixed.float(), warped)
+        features = self.local(self._local_input(fixed.float(), warped, found, maps.joint))
+        refined = found + self.correction(features)
+        if self.guidance != "input":
+            refined = self.filling(refined, maps.joint, features)
         extras = {
             "saliency of fixed": maps.fixed,
             "saliency of moving": maps.moving,
@@ -95,12 +120,35 @@ class JSM(Network):
         if self.training:
             steps = [2**k for k in range(len(levels) - 1, 0, -1)]
             extras |= {f"displacement at 1/{n}": u for n, u in zip(steps, levels, strict=False)}
-        return Prediction(found + correction, extras=extras)
+        return Prediction(refined, extras=extras)
 
     def with_levels(self, fixed: Tensor, moving: Tensor) -> tuple[Prediction, list[Tensor]]:
         """The prediction of a batch, and its coarse and refined displacements."""
         found = self(fixed, moving)
         return found, [found.extras["coarse displacement"], found.displacement]
+
+    def loss_weight(self, fixed: Tensor, warped: Tensor) -> Tensor | None:
+        """See `Network.loss_weight`; None as published."""
+        if self.guidance == "input":
+            return None
+        # Without gradients, else hiding structure would lower the loss.
+        return self._maps(fixed, warped).joint.detach()
+
+    def _maps(self, fixed: Tensor, warped: Tensor) -> JointSaliency:
+        """The saliency of two aligned images."""
+        if self.guidance == "input":
+            return joint_saliency(fixed, warped)
+        maps = joint_saliency(fixed, warped, norm="mean")
+        return maps._replace(joint=torch.ones_like(maps.joint)) if self.guidance == "ones" else maps
+
+    def _local_input(self, fixed: Tensor, warped: Tensor, found: Tensor, joint: Tensor) -> Tensor:
+        """What the local network sees."""
+        if self.guidance == "input":
+            return torch.cat([joint, found], 1)
+        height, width = fixed.shape[2:]
+        pad = (0, -width % STRIDE, 0, -height % STRIDE)
+        matching = self.comparison(*(F.pad(x, pad, mode="replicate") for x in (fixed, warped)))
+        return torch.cat([joint, found, joint * matching[..., :height, :width]], 1)
 
     def _small(self, pairs: Tensor) -> Tensor:
         """Pairs (B, 2, H, W) resized to at most `side` almost square pixels along the longest side."""

@@ -100,6 +100,21 @@ class Network(nn.Module):
         prediction = self(fixed, moving)
         return prediction, [prediction.displacement]
 
+    def loss_weight(self, fixed: Tensor, warped: Tensor) -> Tensor | None:
+        """Weight of each pixel in an unsupervised loss; by default None, which is the same for all.
+
+        Parameters
+        ----------
+        fixed, warped : Tensor, shape (B, 1, *shape)
+            Of any size.
+
+        Returns
+        -------
+        Tensor, shape (B, 1, *shape), or None
+            Only its ratio to its mean counts. It has no gradient.
+        """
+        return None
+
     def later_pass(self, fixed: Tensor, moving: Tensor) -> Prediction:
         """Register a batch already aligned by an earlier, coarser pass; by default as any other."""
         return self(fixed, moving)

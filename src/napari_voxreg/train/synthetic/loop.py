@@ -131,7 +131,8 @@ def train(
     if path.exists():
         state.load(path)
     count = WATCHED if len(recipe.shape) == 2 else WATCHED // 8
-    watched = [batch.to(state.device) for batch in unseen(count, recipe.shape, recipe.motion)]
+    pairs = unseen(count, recipe.shape, recipe.motion, alike=recipe.alike)
+    watched = [batch.to(state.device) for batch in pairs]
     began = time.perf_counter() - state.seconds
     until = time.perf_counter() + seconds
     while state.step < recipe.steps and time.perf_counter() < until:
@@ -175,7 +176,9 @@ def _step(state: State, recipe: Recipe) -> float:
     with state.device:
         # Small motions too: a network trained on large ones alone moves images that are already aligned.
         motion = recipe.motion.times(grown * float(uniform(state.generator, SMALLEST, 1.0, 1)))
-        batch = make_batch(recipe.batch, recipe.shape, motion, state.generator, recipe.objects)
+        batch = make_batch(
+            recipe.batch, recipe.shape, motion, state.generator, recipe.objects, alike=recipe.alike
+        )
     for group in state.optimizer.param_groups:
         group["lr"] = recipe.rate_at(state.step)
     state.net.train()

@@ -14,12 +14,15 @@ from ...nets.architectures.network import Network
 from ...nets.losses import diffusion, endpoint_error, inside
 from ...tensor import affine as affines
 from ...tensor.similarity import mean
-from ...tensor.warp import identity
+from ...tensor.warp import identity, warp_batch
 from .synthetic_pairs import Batch
 
 BLACK = 0.02  # up to which the fixed image shows nothing
 ELSEWHERE = 0.3  # weight of a flat pixel against a textured one: there the map can only be guessed
 
+SCALES = (1, 2, 4)  # pixels averaged before images are compared: large motions are found at the coarsest
+SMOOTH = 0.15  # weight of the squared slopes against the difference in brightness
+COARSER = 0.5  # weight of a level against that of the next finer one
 ROUGH = 3.0  # weight of the squared slopes of the error against the error in pixels
 
 Objective = Callable[[Any, Batch], Tensor]
@@ -99,6 +102,35 @@ def of_coarse_and_fine(net: Network, batch: Batch) -> Tensor:
     return end_point(found.displacement, batch) + torch.stack(coarse).mean()
 
 
+def of_similarity(net: Network, batch: Batch) -> Tensor:
+    """The difference of the images and the roughness of the map, without the true one.
+
+    Each pixel has the weight that the network gives it; see `Network.loss_weight`. Of several displacements,
+    each is half as important as the next finer one.
+    """
+    _, fields = net.with_levels(batch.fixed, batch.moving)
+    costs = [_difference(net, batch, u.float()) + SMOOTH * diffusion(u.float()) for u in fields]
+    weights = [COARSER ** (len(costs) - 1 - k) for k in range(len(costs))]
+    return torch.stack([w * cost for w, cost in zip(weights, costs, strict=True)]).sum() / sum(weights)
+
+
+def _difference(net: Network, batch: Batch, displacement: Tensor) -> Tensor:
+    """Charbonnier's difference of the images under a displacement, mean over scales and pairs."""
+    pool = F.avg_pool2d if displacement.ndim == 4 else F.avg_pool3d
+    found = []
+    for size in SCALES:
+        fixed, moving, field = (pool(x, size) for x in (batch.fixed, batch.moving, displacement))
+        warped = warp_batch(moving, field / size)
+        difference = ((fixed - warped) ** 2 + 1e-6).sqrt()
+        weight = net.loss_weight(fixed, warped)
+        if weight is not None:
+            # By the mean of each pair, else pairs with much structure would count more.
+            axes = tuple(range(1, weight.ndim))
+            difference = difference * weight / weight.mean(axes, keepdim=True).clamp_min(1e-6)
+        found.append(difference.mean())
+    return torch.stack(found).mean()
+
+
 OBJECTIVES: dict[str, Objective] = {
     "displacement": of_displacement,
     "levels": of_levels,
@@ -106,4 +138,5 @@ OBJECTIVES: dict[str, Objective] = {
     "affine": of_affine,
     "affine and displacement": of_both,
     "coarse and fine": of_coarse_and_fine,
+    "similarity": of_similarity,
 }

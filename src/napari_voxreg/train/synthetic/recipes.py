@@ -35,6 +35,8 @@ class Recipe:
         The largest.
     objects : Objects
         That only one image shows.
+    alike : bool
+        Whether the two images of a pair have the same contrast.
     rate : float
         Learning rate of Adam.
     steps : int
@@ -61,6 +63,7 @@ class Recipe:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     motion: Motion = field(default_factory=Motion)
     objects: Objects = field(default_factory=Objects)
+    alike: bool = False
     rate: float = 5e-4
     ramp: int = 1000
     settling: int = 1500
@@ -264,5 +267,36 @@ _ALL = (
         **_WIDE,
     ),
 )
+
+
+def _unsupervised(name: str, architecture: str, start: str, **arguments: Any) -> Recipe:
+    """Trained on the images alone, of equal contrast, with objects that pull the map."""
+    return Recipe(
+        name=name,
+        architecture=architecture,
+        arguments={"compare": "pyramid", **arguments},
+        loss="similarity",
+        shape=(64, 64),
+        batch=4,
+        steps=300,
+        settling=150,
+        ramp=1,
+        motion=Motion(deformation=0.03, rotation=4.0, scale=0.04, shear=0.02, translation=0.03),
+        objects=Objects(chance=0.5),
+        alike=True,
+        start=start,
+    )
+
+
+# What the joint saliency brings: with the map, with ones in its place, and VoxelMorph, all trained alike.
+_GUIDED: dict[str, Any] = {"width": 1 / 16, "side": 64}
+ABLATION: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        _unsupervised("saliency-map", "jsm", "pyramid2d", **_GUIDED, guidance="fill"),
+        _unsupervised("saliency-ones", "jsm", "pyramid2d", **_GUIDED, guidance="ones"),
+        _unsupervised("saliency-voxelmorph", "voxelmorph", "voxelmorph2d", ndim=2, half=True, int_steps=5),
+    )
+}
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}

@@ -17,6 +17,7 @@ from .noise import chance, smooth_noise, uniform
 
 LABELS = 12
 SMALLEST_OBJECT = 0.08  # radius, fraction of the longest side
+FAINT_NOISE = 0.02  # largest deviation, of images that are alike
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def show(scene: Scene, contrast: Contrast, generator: torch.Generator) -> Tensor
     return image
 
 
-def disturb(image: Tensor, generator: torch.Generator, objects: Objects) -> Tensor:
+def disturb(image: Tensor, generator: torch.Generator, objects: Objects) -> tuple[Tensor, Tensor]:
     """What happens to one image on its own: an object more or less, bias, blur, noise, speckle, exponent.
 
     Parameters
@@ -172,13 +173,16 @@ def disturb(image: Tensor, generator: torch.Generator, objects: Objects) -> Tens
 
     Returns
     -------
-    Tensor, shape (B, 1, *shape)
+    image : Tensor, shape (B, 1, *shape)
         In [0, 1], darkest and brightest pixel of each image at the ends.
+    inside : Tensor, shape (B, 1, *shape)
+        1 inside the object.
     """
     count, shape = len(image), tuple(image.shape[2:])
     d, longest = len(shape), max(shape)
     lone = (count, *(1,) * (d + 1))
-    image = _with_object(image, generator, objects)
+    inside = _ellipses(count, shape, generator, objects)
+    image = torch.where(inside, torch.rand(count, *(1,) * (d + 1), generator=generator), image)
     bias = smooth_noise(count, 1, shape, longest / 2, generator)
     image = image.clamp_min(0) * torch.exp(uniform(generator, 0.0, 0.3, *lone) * bias)
     softened = _softened(image)
@@ -189,20 +193,46 @@ def disturb(image: Tensor, generator: torch.Generator, objects: Objects) -> Tens
     image = image + 0.06 * uniform(generator, 0.0, 1.0, *lone) ** 2 * noise
     image = unit_range(image)
     image = image ** torch.exp(0.25 * torch.randn(*lone, generator=generator))
-    return torch.where(chance(generator, 0.15, count, d) > 0, 1 - image, image)
+    image = torch.where(chance(generator, 0.15, count, d) > 0, 1 - image, image)
+    return image, inside.float()
 
 
-def _with_object(image: Tensor, generator: torch.Generator, objects: Objects) -> Tensor:
-    """Some of the images have an ellipse of some brightness where the other image shows the scene."""
+def disturb_slightly(image: Tensor, generator: torch.Generator, objects: Objects) -> tuple[Tensor, Tensor]:
+    """Only an object and noise; every second object shows another scene of the batch, the others are flat.
+
+    Parameters
+    ----------
+    image : Tensor, shape (B, 1, *shape)
+    generator : torch.Generator
+    objects : Objects
+
+    Returns
+    -------
+    image : Tensor, shape (B, 1, *shape)
+        In [0, 1].
+    inside : Tensor, shape (B, 1, *shape)
+        1 inside the object.
+    """
     count, shape = len(image), tuple(image.shape[2:])
+    lone = (count, *(1,) * (len(shape) + 1))
+    inside = _ellipses(count, shape, generator, objects)
+    flat = torch.rand(lone, generator=generator)
+    filling = torch.where(chance(generator, 0.5, count, len(shape)) > 0, image.roll(1, 0), flat)
+    image = torch.where(inside, filling, image)
+    noise = torch.randn(image.shape, generator=generator)
+    image = image + uniform(generator, 0.0, FAINT_NOISE, *lone) * noise
+    return image.clamp(0, 1), inside.float()
+
+
+def _ellipses(count: int, shape: tuple[int, ...], generator: torch.Generator, objects: Objects) -> Tensor:
+    """Where some images of a batch have an object that the other image of the pair does not show."""
     d = len(shape)
     axes = [torch.arange(n, dtype=torch.float32) / max(shape) for n in shape]
     places = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
     middle = uniform(generator, 0.15, 0.85, count, d, *(1,) * d)
     radii = uniform(generator, SMALLEST_OBJECT, objects.largest, count, d, *(1,) * d)
     inside = (((places - middle) / radii) ** 2).sum(1, keepdim=True) < 1
-    inside = inside & (chance(generator, objects.chance, count, d) > 0)
-    return torch.where(inside, torch.rand(count, *(1,) * (d + 1), generator=generator), image)
+    return inside & (chance(generator, objects.chance, count, d) > 0)
 
 
 def _speckled(image: Tensor, generator: torch.Generator) -> Tensor:

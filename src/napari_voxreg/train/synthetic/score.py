@@ -9,6 +9,7 @@ import torch
 
 from ...nets.architectures.network import Network
 from ...tensor.folding import jacobian_determinant
+from .scenes import SOME, Objects
 from .synthetic_pairs import Batch, Motion, make_batch
 
 UNSEEN = 1_000_003  # seed of the pairs that no recipe trains on
@@ -40,12 +41,18 @@ class Score:
 
 
 def unseen(
-    count: int, shape: tuple[int, ...], motion: Motion, seed: int = UNSEEN, batch: int = BATCH
+    count: int,
+    shape: tuple[int, ...],
+    motion: Motion,
+    seed: int = UNSEEN,
+    batch: int = BATCH,
+    objects: Objects = SOME,
+    alike: bool = False,
 ) -> list[Batch]:
-    """Batches of pairs for measuring."""
+    """Batches of pairs for measuring; see `make_batch`."""
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(batch, count - start) for start in range(0, count, batch)]
-    return [make_batch(size, shape, motion, generator) for size in sizes]
+    return [make_batch(size, shape, motion, generator, objects, alike=alike) for size in sizes]
 
 
 def score(net: Network, batches: Sequence[Batch]) -> Score:

@@ -14,7 +14,18 @@ from ...tensor import affine as affines
 from ...tensor.integrate import integrate_batch
 from ...tensor.warp import identity, resize, warp_batch
 from .noise import smooth_noise, uniform
-from .scenes import SOME, Objects, disturb, make_contrast, make_scene, show, steepness
+from .scenes import (
+    SOME,
+    Objects,
+    Scene,
+    disturb,
+    disturb_slightly,
+    make_contrast,
+    make_scene,
+    show,
+    steepness,
+    unit_range,
+)
 
 LATTICE = 4  # pixels between the nodes of the velocities
 SQUARINGS = 5
@@ -74,6 +85,8 @@ class Batch:
         Integer labels of the fixed and the moving image.
     affine : Tensor, shape (B, d, d + 1)
         The map's affine part in pixels about the middle.
+    unmatched : Tensor, shape (B, 1, *shape)
+        1 where only one image shows an object, on the fixed image's pixels.
     """
 
     fixed: Tensor
@@ -83,6 +96,7 @@ class Batch:
     textured: Tensor
     labels: tuple[Tensor, Tensor]
     affine: Tensor
+    unmatched: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
@@ -97,6 +111,7 @@ def make_batch(
     motion: Motion,
     generator: torch.Generator,
     objects: Objects = SOME,
+    alike: bool = False,
 ) -> Batch:
     """A batch of pairs.
 
@@ -110,6 +125,8 @@ def make_batch(
         The same state gives the same pairs. Its device must be torch's default one: ``with device:``.
     objects : Objects
         That only one image shows.
+    alike : bool
+        Whether both images have the same contrast and differ by their objects and little noise only.
     """
     margin = [round(n * motion.margin) for n in shape]
     whole = tuple(n + 2 * m for n, m in zip(shape, margin, strict=True))
@@ -123,9 +140,7 @@ def make_batch(
     seen_by_moving = seen_by_moving + warp_at(back, seen_by_moving + corner)
     onward = seen_by_fixed + warp_at(forth, seen_by_fixed + corner)
     displacement = _affine_at(onward, affine, shape) - here
-    contrast = make_contrast(scene, generator)
-    one = show(scene, contrast, generator)
-    other = show(scene, make_contrast(scene, generator, contrast), generator)
+    one, other = _shown(scene, generator, alike)
     fixed, moving = (
         warp_at(image * scene.view, places + corner)
         for image, places in ((one, seen_by_fixed), (other, seen_by_moving))
@@ -133,15 +148,30 @@ def make_batch(
     textured = _textured(fixed)
     labels = tuple(_nearest(scene.labels, p + corner) for p in (seen_by_fixed, seen_by_moving))
     seen = _inside(here + displacement, shape)
+    disturbed = disturb_slightly if alike else disturb
+    (fixed, in_fixed), (moving, in_moving) = (
+        disturbed(image, generator, objects) for image in (fixed, moving)
+    )
     return Batch(
-        disturb(fixed, generator, objects),
-        disturb(moving, generator, objects),
+        fixed,
+        moving,
         displacement,
         seen,
         textured * seen,
         (labels[0], labels[1]),
         affine,
+        torch.maximum(in_fixed, (warp_batch(in_moving, displacement) > 0.5).float()),
     )
+
+
+def _shown(scene: Scene, generator: torch.Generator, alike: bool) -> tuple[Tensor, Tensor]:
+    """How the fixed and the moving image show a scene, before either is deformed."""
+    contrast = make_contrast(scene, generator)
+    one = show(scene, contrast, generator)
+    if alike:
+        one = unit_range(one)
+        return one, one
+    return one, show(scene, make_contrast(scene, generator, contrast), generator)
 
 
 def warp_at(images: Tensor, places: Tensor) -> Tensor:
