@@ -85,7 +85,8 @@ def notes_on(record: Path, names: Collection[str]) -> list[str]:
         return []
     ours = set(files_of(record))
     now = {name.casefold() for name in names}
-    removed, left = [], []
+    removed: list[str] = []
+    left: list[str] = []
     for folder in sorted(images.iterdir()):
         if folder.name.casefold() in now or not folder.is_dir():
             continue
