@@ -30,8 +30,8 @@ from ..terminal import progress_bar
 EXAMPLES = """\
 examples:
   napari-voxreg large fixed.ome.zarr moving.ome.tif -o warped.ome.zarr
-  napari-voxreg large fixed.svs moving.svs -o warped.ome.tif --refine 1
-  napari-voxreg large fixed.svs cells.tif -o out.ome.tif --transform warped.ome.tif-transform --labels"""
+  napari-voxreg large fixed.svs moving.svs -o out.ome.tif --refine 1
+  napari-voxreg large fixed.svs cells.tif -o new.ome.tif --transform out.ome.tif-transform --labels"""
 REGISTERED = 0.5  # of the time, until the transform is known
 
 
