@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from napari_voxreg import Affine, Displacement, Grid, Image, register, warp
+from napari_voxreg.core.progress import silent
+from napari_voxreg.methods import METHODS, pose
 from napari_voxreg.methods.auto import motion
+from napari_voxreg.registration.prepare import prepare
 from napari_voxreg.samples import make_sample
 
 
@@ -56,6 +61,20 @@ def test_pose_and_deformation_are_found_in_one_go_and_explained(brain):
     assert {"affine2d.safetensors", "voxelmorph2d.safetensors"} <= {name for name, _ in result.weights}
     assert "improves held-out pixels" in why
     assert result.confidence > 0.5
+
+
+def test_no_network_is_asked_where_the_images_share_no_edges(brain, monkeypatch):
+    sample, _ = brain
+    found = pose.find
+
+    def by_grey_values(*arguments):
+        return replace(found(*arguments), edges=False)
+
+    monkeypatch.setattr(pose, "find", by_grey_values)
+    task = prepare(sample.fixed, sample.moving, device="cpu").task
+    outcome = METHODS["auto"].run(task, METHODS["auto"].parameters(), silent)
+    assert "network" not in outcome.notes[0] and "deformation of up to" in outcome.notes[0]
+    assert [name for name, _ in outcome.weights] == ["affine2d.safetensors"]
 
 
 def test_an_aligned_pair_stays_where_it_is():

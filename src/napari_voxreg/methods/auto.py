@@ -53,13 +53,17 @@ class Auto(Params):
 
 @dataclass(frozen=True)
 class Stage:
-    """A transform found so far, two lines about it, and its trace of the metric."""
+    """A transform found so far, two lines about it, its trace of the metric and the weights used.
+
+    `edges` tells whether the images share edges, which the network needs.
+    """
 
     transform: Transform
     done: str
     why: str
     trace: tuple[float, ...] = ()
     weights: Weights = ()
+    edges: bool = True
 
     def rejected(self, why: str) -> Stage:
         """The same stage with the reason why a deformation was rejected."""
@@ -87,7 +91,7 @@ def run(task: Task, params: Auto, progress: Progress) -> Outcome:
     used, sure = "cpu", True
     if params.search:
         found = pose.find(task, "auto", subprogress(progress, 0.0, 0.5))
-        stage = replace(_with_pose(task, found), trace=tuple(found.trace))
+        stage = replace(_with_pose(task, found), trace=tuple(found.trace), edges=found.edges)
         notes, confidence, used, sure = found.notes, found.confidence, found.device, found.reliable
     if params.deform:
         # As a whole, so that all trials and the chosen deformation run on one device.
@@ -140,7 +144,7 @@ def _with_deformation(
         why = "the deformation follows the frames, motion boundaries included"
         found = Bent(outcome.transform, "optical flow", why, outcome.trace)
     else:
-        found = _chosen(posed, images, where, progress)
+        found = _chosen(posed, images, stage.edges, where, progress)
     stage = replace(stage, weights=stage.weights + found.weights)
     if found.transform is None:
         return stage.rejected(found.why)
@@ -163,9 +167,12 @@ def _with_deformation(
     )
 
 
-def _chosen(posed: Task, images: Images, where: torch.device, progress: Progress) -> Bent:
+def _chosen(posed: Task, images: Images, edges: bool, where: torch.device, progress: Progress) -> Bent:
     """The deformation that a pair with its pose needs, begun by a network where its prediction fits."""
-    start, opened = _predicted(replace(posed, device=str(where)), subprogress(progress, 0.0, 0.15))
+    start: Transform | None = None
+    opened: Weights = ()
+    if edges and posed.fixed.ndim in GUIDED:
+        start, opened = _predicted(replace(posed, device=str(where)), subprogress(progress, 0.0, 0.15))
     trials = _unmeasured(subprogress(progress, 0.15, 0.5))
     choice = choose(posed, start, images, where, trials)
     if not choice.accepted:
@@ -180,8 +187,6 @@ def _chosen(posed: Task, images: Images, where: torch.device, progress: Progress
 
 def _predicted(posed: Task, progress: Progress) -> tuple[Transform | None, Weights]:
     """What the network predicts where it raises the similarity, and the weights that were opened."""
-    if posed.fixed.ndim not in GUIDED:
-        return None, ()
     outcome = voxelmorph.METHOD.run(posed, voxelmorph.METHOD.parameters(params=PREDICTION), progress)
     rejected = outcome.rejected or isinstance(outcome.transform, Affine)
     return None if rejected else outcome.transform, outcome.weights

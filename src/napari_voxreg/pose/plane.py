@@ -306,7 +306,8 @@ def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
     if more[0] > MUCH * values[0]:
         poses, values = freer, more
     notes = ("The images share hardly any edges; the pose was estimated by mutual information, so check it.",)
-    return Pose(Affine(poses.matrices[0]), confidence, True, notes, (float(values[0]),))
+    best = Affine(poses.matrices[0])
+    return Pose(best, confidence, True, notes, (float(values[0]),), edges=False)
 
 
 def _mirrored(

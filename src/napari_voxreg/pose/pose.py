@@ -26,6 +26,8 @@ class Pose:
         The best similarity after each stage of the search.
     device : str
         Where it was computed in the end.
+    edges : bool
+        Whether it rests on edges; else on mutual information alone.
     """
 
     transform: Transform
@@ -34,3 +36,4 @@ class Pose:
     notes: tuple[str, ...] = ()
     trace: tuple[float, ...] = ()
     device: str = "cpu"
+    edges: bool = True
