@@ -13,7 +13,7 @@ from ..core.geometry import Grid, short_unit
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
 from ..metrics.pair import NOISE, SCARCE, PairMetrics
-from ..metrics.verdict import doubts
+from ..metrics.verdict import LOST, doubts
 from ..transforms import Affine, Transform, chain
 from . import pose
 from .base import Method, Outcome, Task
@@ -149,7 +149,7 @@ def _with_deformation(
     if found.transform is None:
         return stage.rejected(found.why)
     before, after = (metrics.lncc(t) for t in (None, found.transform))
-    doubt = None if sure or not after > before else doubts(metrics, found.transform)
+    doubt = None if sure or not after > before else _against(metrics, found.transform)
     current, moved = (metrics.landmark_error(t) for t in (None, found.transform))
     if not after > before:
         doubt = f"no gain on the whole pair (LNCC{from_to(before, after)})"
@@ -165,6 +165,13 @@ def _with_deformation(
         why=_joined(stage.why, found.why),
         trace=found.trace,
     )
+
+
+def _against(metrics: PairMetrics, transform: Transform) -> str | None:
+    """What speaks against a deformation where no pose is sure, a clause; as the verdict judges."""
+    if metrics.overlap(transform) < LOST * metrics.overlap(None):
+        return "much of the overlap was lost"
+    return doubts(metrics, transform)
 
 
 def _chosen(posed: Task, images: Images, edges: bool, where: torch.device, progress: Progress) -> Bent:
