@@ -61,7 +61,7 @@ class Task:
             moving = self.moving.with_grid(grid)
             mask = None if self.moving_mask is None else self.moving_mask.with_grid(grid)
         else:
-            grid = _around(self.fixed.grid)
+            grid = around(self.fixed.grid, MARGIN)
             everywhere = self.moving.with_data(np.ones(self.moving.grid.shape, bool))
             covered = warp(everywhere, transform, grid, order=0).data
             # Where the moving image ends, so does the placed one: what is not of it would change its range.
@@ -78,9 +78,9 @@ class Task:
         return replace(self, moving=moving, moving_mask=mask, landmarks=landmarks)
 
 
-def _around(grid: Grid) -> Grid:
-    """A grid and a margin of the same pixels around it."""
-    margin = [math.ceil(MARGIN * n) for n in grid.shape]
+def around(grid: Grid, fraction: float) -> Grid:
+    """A grid and a margin of the same pixels around it, a fraction of its sides."""
+    margin = [math.ceil(fraction * n) for n in grid.shape]
     affine = grid.affine.copy()
     affine[:-1, -1] = grid.to_world([[-m for m in margin]])[0]
     shape = tuple(n + 2 * m for n, m in zip(grid.shape, margin, strict=True))

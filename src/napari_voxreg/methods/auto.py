@@ -149,12 +149,14 @@ def _with_deformation(
     if found.transform is None:
         return stage.rejected(found.why)
     before, after = (metrics.lncc(t) for t in (None, found.transform))
-    doubt = None if sure or not after > before else _against(metrics, found.transform)
     current, moved = (metrics.landmark_error(t) for t in (None, found.transform))
+    doubt = None
     if not after > before:
         doubt = f"no gain on the whole pair (LNCC{from_to(before, after)})"
     elif current is not None and moved is not None and moved > current:
         doubt = f"landmark error{from_to(current, moved)}"
+    elif not sure:
+        doubt = _against(metrics, found.transform)
     if doubt is not None:
         return stage.rejected(f"a deformation was tried and rejected: {doubt}")
     longest = _longest(found.transform, task.fixed.grid)

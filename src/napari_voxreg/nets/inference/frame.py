@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ...core.geometry import Array, Grid, Image
 from ...images.preprocess import range_of
+from ...images.task import around
 from ...tensor.warp import identity, normalised, sample
 from ...transforms import Affine, Displacement, Transform, chain, displacement_on
 
@@ -97,11 +98,9 @@ def continued(field: Array, grid: Grid) -> Displacement:
         World displacements.
     grid : Grid
     """
-    margin = [math.ceil(MARGIN * n) for n in grid.shape]
-    affine = grid.affine.copy()
-    affine[:-1, -1] = grid.to_world([[-m for m in margin]])[0]
-    wide = Grid(tuple(n + 2 * m for n, m in zip(grid.shape, margin, strict=True)), affine, grid.units)
-    return Displacement(np.pad(field, [(m, m) for m in margin] + [(0, 0)], mode="edge"), wide)
+    wide = around(grid, MARGIN)
+    margin = [((n - m) // 2,) * 2 for n, m in zip(wide.shape, grid.shape, strict=True)]
+    return Displacement(np.pad(field, [*margin, (0, 0)], mode="edge"), wide)
 
 
 def coarsened(image: TensorImage, grid: Grid) -> TensorImage:

@@ -182,7 +182,7 @@ def disturb(image: Tensor, generator: torch.Generator, objects: Objects) -> tupl
     d, longest = len(shape), max(shape)
     lone = (count, *(1,) * (d + 1))
     inside = _ellipses(count, shape, generator, objects)
-    image = torch.where(inside, torch.rand(count, *(1,) * (d + 1), generator=generator), image)
+    image = torch.where(inside, torch.rand(*lone, generator=generator), image)
     bias = smooth_noise(count, 1, shape, longest / 2, generator)
     image = image.clamp_min(0) * torch.exp(uniform(generator, 0.0, 0.3, *lone) * bias)
     softened = _softened(image)
