@@ -31,6 +31,7 @@ ORDER = (
     "avsm",
     "jsm",
     "affinenet",
+    "auto, fast",
     "auto",
 )
 
@@ -62,7 +63,8 @@ def refuses(name: str, ndim: int) -> str | None:
         return "3D only"
     if name == "SIFT" and ndim != 2:
         return "2D only"
-    if name in METHODS and ndim not in METHODS[name].ndims:
+    ours = name.partition(", ")[0]
+    if ours in METHODS and ndim not in METHODS[ours].ndims:
         return f"not in {ndim}D"
     return None
 
@@ -73,7 +75,7 @@ def registered(name: str, fixed: Image, moving: Image) -> Found:
     Parameters
     ----------
     name : str
-        One of `ORDER`, or any other of this package's methods.
+        One of `ORDER`, or any other of this package's methods, perhaps with a preset: ``auto, fast``.
     fixed, moving : Image
         One channel each.
     """
@@ -85,14 +87,19 @@ def registered(name: str, fixed: Image, moving: Image) -> Found:
 
 
 def _ours(name: str, fixed: Image, moving: Image) -> Found:
-    """A method of this package as `register` runs it, without the scores before and after."""
-    method = METHODS[name]
+    """A method of this package as `register` runs it, without the scores before and after.
+
+    A preset may follow its name and a comma.
+    """
+    ours, _, preset = name.partition(", ")
+    method = METHODS[ours]
+    params = method.parameters(preset=preset or None)
     task = prepare(fixed, moving, device="cpu").task
     start = time.perf_counter()
     if method.isolate:
-        outcome = process.call(method.run, task, method.parameters(), progress=silent)
+        outcome = process.call(method.run, task, params, progress=silent)
     else:
-        outcome = method.run(task, method.parameters(), silent)
+        outcome = method.run(task, params, silent)
     return Found(outcome.transform, time.perf_counter() - start, outcome.notes, outcome.confidence)
 
 

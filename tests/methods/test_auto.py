@@ -32,6 +32,14 @@ def error(transform, truth, grid, where=None):
     return float(np.linalg.norm(transform(points) - truth(points), axis=1).mean())
 
 
+def turned(degrees):
+    """A rotation about the origin of the world."""
+    angle = np.deg2rad(degrees)
+    matrix = np.eye(3)
+    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return Affine(matrix)
+
+
 @pytest.fixture(scope="module")
 def brain():
     """A brain slice with a known deformation, the moving image then rotated far away."""
@@ -63,12 +71,44 @@ def test_pose_and_deformation_are_found_in_one_go_and_explained(brain):
     assert result.confidence > 0.5
 
 
+def test_fast_takes_what_is_proposed_and_tries_one_deformation(brain, monkeypatch):
+    sample, _ = brain
+    monkeypatch.setattr("napari_voxreg.pose.plane.search", None)  # of all poses: not to be called
+    monkeypatch.setattr("napari_voxreg.methods.auto.choose", None)  # nor any trial
+    method = METHODS["auto"]
+    near = method.run(prepare(sample.fixed, sample.moving).task, method.parameters("fast"), silent)
+    before, after = (
+        error(transform, sample.truth, sample.fixed.grid, sample.labels_fixed)
+        for transform in (Affine.identity(2), near.transform)
+    )
+    assert after < before / 2
+    assert "deformation of up to" in near.notes[0]
+    far = sample.moving.with_grid(sample.moving.grid.moved(turned(150).matrix))
+    left = method.run(prepare(sample.fixed, far).task, method.parameters("fast"), silent)
+    assert left.notes[0].startswith("Pose left as it was")
+    assert any("No reliable pose was found without a search" in note for note in left.notes)
+
+
+def test_a_brain_upside_down_is_turned_round(brain):
+    # It fits an upright one well enough to be taken for a pose, but better the right way up.
+    sample, _ = brain
+    away = turned(150)
+    moving = sample.moving.with_grid(sample.moving.grid.moved(away.matrix))
+    outcome = pose.METHOD.run(prepare(sample.fixed, moving).task, pose.METHOD.parameters(), silent)
+
+    def truth(points):
+        return away(sample.truth(points))
+
+    assert error(outcome.transform, truth, sample.fixed.grid, sample.labels_fixed) < 5
+    assert outcome.confidence > 0.9
+
+
 def test_no_network_is_asked_where_the_images_share_no_edges(brain, monkeypatch):
     sample, _ = brain
     found = pose.find
 
-    def by_grey_values(*arguments):
-        return replace(found(*arguments), edges=False)
+    def by_grey_values(*arguments, **options):
+        return replace(found(*arguments, **options), edges=False)
 
     monkeypatch.setattr(pose, "find", by_grey_values)
     task = prepare(sample.fixed, sample.moving, device="cpu").task

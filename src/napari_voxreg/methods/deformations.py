@@ -53,7 +53,7 @@ WAYS: dict[int, dict[str, dict[str, Any]]] = {
 FREE = "local correlation, between subjects"
 FREE_ACROSS = "self-similarity, between subjects"
 BETWEEN = {FREE: "local correlation", FREE_ACROSS: "self-similarity"}
-# Few steps are enough for a trial, in 3D also far control points.
+# Few steps are enough for a trial and where time counts, in 3D also far control points.
 QUICK: dict[int, dict[str, Any]] = {2: {"iterations": 6}, 3: {"control_spacing": 8.0, "iterations": 4}}
 QUICK_FREE: dict[int, dict[str, Any]] = {
     2: {"iterations": 6},
@@ -119,12 +119,29 @@ def from_to(before: float, after: float) -> str:
     return f" {before:.3f} -> {after:.3f}"
 
 
+def ways(images: Images, ndim: int) -> list[str]:
+    """Names of the ways that suit images of which something is known, the stiffest first."""
+    if images == "different people":
+        return [FREE, FREE_ACROSS]
+    named = [
+        name
+        for name, way in WAYS[ndim].items()
+        if images != "two sensors" or way["similarity"] != "local correlation"
+    ]
+    return [*named, FREE] if images == "any" else named
+
+
 def way_of(name: str, ndim: int) -> dict[str, Any]:
     """The parameters of a way to find a deformation."""
     if name in WAYS[ndim]:
         return WAYS[ndim][name]
     # In 2D comparing both ways gains nothing between people.
     return {**diffeo.BETWEEN_SUBJECTS, "similarity": BETWEEN[name], "inverse_consistent": ndim == 3}
+
+
+def quick_way_of(name: str, ndim: int) -> dict[str, Any]:
+    """The same with few steps."""
+    return way_of(name, ndim) | (QUICK if name in WAYS[ndim] else QUICK_FREE)[ndim]
 
 
 def deformed(task: Task, way: Mapping[str, Any], where: torch.device, progress: Progress) -> Deformation:
@@ -148,14 +165,7 @@ def _tried(
     The best way on held-out pixels competes with the free deformation that suits different people, whose
     held-out pixels tell little: what each gains beyond chance counts, too.
     """
-    names = [
-        name
-        for name, way in WAYS[task.fixed.ndim].items()
-        if (images != "two sensors" or way["similarity"] != "local correlation")
-        and (name != SQUARES or copies.correlation > ALIKE)
-    ]
-    if images == "any":
-        names.append(FREE)
+    names = [n for n in ways(images, task.fixed.ndim) if n != SQUARES or copies.correlation > ALIKE]
     candidates = {name: _trial_of(task, start, name, where) for name in names}
     trials = copies.held_out(candidates, subprogress(progress, 0.0, 0.7))
     known = [trial for trial in trials.values() if math.isfinite(trial.gain)]
@@ -188,8 +198,7 @@ def _tried(
 
 def _trial_of(task: Task, start: Transform | None, name: str, where: torch.device) -> Deform:
     """A way to deform as a function that can be tried quickly on smaller images of the pair."""
-    d = task.fixed.ndim
-    way = way_of(name, d) | (QUICK if name in WAYS[d] else QUICK_FREE)[d]
+    way = quick_way_of(name, task.fixed.ndim)
 
     def deform(*images: Any) -> Transform:
         fixed, moving, fixed_mask, moving_mask, progress = images

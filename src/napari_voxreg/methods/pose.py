@@ -35,7 +35,7 @@ def run(task: Task, params: Search, progress: Progress) -> Outcome:
     return Outcome(pose.transform, pose.notes, pose.trace, pose.confidence, device=pose.device, weights=used)
 
 
-def find(task: Task, model: Model, progress: Progress) -> Pose:
+def find(task: Task, model: Model, progress: Progress, *, thorough: bool = True) -> Pose:
     """The pose of a 2D or 3D pair, from all that proposes one.
 
     Parameters
@@ -45,13 +45,16 @@ def find(task: Task, model: Model, progress: Progress) -> Pose:
         What the pose may be.
     progress : Progress
         May raise `Cancelled`.
+    thorough : bool
+        Whether to search all poses where none that is proposed is clear.
     """
     from ..pose.plane import find_pose_2d
     from ..pose.volume import find_pose_3d
 
     if task.fixed.ndim == 2:
-        return find_pose_2d(task, model, progress, sources(2))
-    return find_pose_3d(task, model, progress)
+        proposing = sources(2) if thorough else sources(2)[:1]
+        return find_pose_2d(task, model, progress, proposing, thorough=thorough)
+    return find_pose_3d(task, model, progress, thorough=thorough)
 
 
 METHOD = Method(

@@ -32,6 +32,8 @@ MODELS = (256, 0.7)  # size and softening at which models are compared
 LAST = (384, 0.5)  # and at which the last refinement is done
 APART = 0.06  # of the image's length: nearer poses are one candidate
 MIRRORED = 0.3  # fraction of the structure in place from which a mirror image is reported
+TURNS = np.deg2rad(np.arange(30.0, 360.0, 30.0))  # by which what is proposed is rotated
+TURNED = 2  # of these are compared with it
 REFINED = 28  # candidates by each score that are refined
 NEAR = 0.04  # of the image's length: a pose this near to what a source proposed has that source's support
 FAINT = 0.03  # support below which a proposal is not better than chance
@@ -40,6 +42,7 @@ CLEAR = 0.7  # confidence from which the search of all poses is left out
 ENOUGH = {"rigid": 0.14, "similarity": 0.17}
 WITHIN = 1.2  # times as much as when rotated that the insides of two objects must say of each other
 MUCH = 1.1  # times the mutual information of the simpler pose that an affine must reach
+UNCLEAR = "No reliable pose was found without a search; the current pose is kept, and other presets search."
 ON_CPU = "The pose in 2D is searched on the CPU."
 
 
@@ -53,6 +56,7 @@ class Scene:
     centre: Array
     radius: float
     always: Array
+    pixels: bool  # whether world units are mere pixels, so that scales mean nothing
     _levels: dict[tuple[int, float], Level] = field(default_factory=dict)
 
     def level(self, size: int, soften: float) -> Level:
@@ -91,7 +95,8 @@ class Scene:
             fitted = fit_points(*task.landmarks).matrix
             if np.linalg.det(fitted) > 0:
                 always.append(fitted)
-        return cls(a, b, corners, centre, float((high - low).max()) / 2, np.array(always))
+        pixels = all(unit == "pixel" for unit in task.fixed.grid.units)
+        return cls(a, b, corners, centre, float((high - low).max()) / 2, np.array(always), pixels)
 
     def poses(self, matrices: Array) -> Poses:
         """World matrices as poses of this scene."""
@@ -128,6 +133,8 @@ def find_pose_2d(
     model: Model | Literal["auto"] = "auto",
     progress: Progress = silent,
     sources: Sequence[Source] = (),
+    *,
+    thorough: bool = True,
 ) -> Pose:
     """Refine what is proposed, or all that a search brings; choose a model and assess the pose.
 
@@ -147,6 +154,8 @@ def find_pose_2d(
     sources : sequence of callable
         Propose poses, the cheapest first. They should know nothing of oriented channels, for their support
         counts as evidence of its own.
+    thorough : bool
+        Whether to search where nothing that is proposed is clearly right, and to compare models.
 
     Returns
     -------
@@ -161,12 +170,13 @@ def find_pose_2d(
     elsewhere = task.device != "auto" and device_named(task.device).type != "cpu"
     progress(0.0, "preparing the images")
     scene = Scene.of(task)
-    pixels = all(unit == "pixel" for unit in task.fixed.grid.units)
     with several_small_tasks() as workers:
         known, found = _from_proposals(scene, task, sources, subprogress(progress, 0.02, 0.2))
+        if found is None and not thorough:
+            return Pose(Affine.identity(2), 0.0, False, (UNCLEAR,))
         if found is None:
-            found = _find(scene, known, pixels, workers, subprogress(progress, 0.2, 0.8))
-        pose = _assessed(scene, task, found, model, pixels, workers, progress)
+            found = _find(scene, known, workers, subprogress(progress, 0.2, 0.8))
+        pose = _assessed(scene, task, found, model, thorough, workers, progress)
     return replace(pose, notes=(*pose.notes, ON_CPU)) if elsewhere else pose
 
 
@@ -180,7 +190,9 @@ def _from_proposals(
         known = known.joined(source(task, subprogress(progress, *part)))
         if known.support.max() > FAINT:
             progress(part[1], "refining what is proposed")
-            found = _judged(scene, known, _near(scene, scene.poses(known.matrices)), (), searched=False)
+            near = _near(scene, scene.poses(known.matrices))
+            crowd = _near(scene, near.poses.joined(_turned(scene, near.poses[:1])))
+            found = _judged(scene, known, crowd, (), searched=False)
             if found.evidence.confidence > CLEAR:
                 return known, found
     return known, None
@@ -191,7 +203,7 @@ def _assessed(
     task: Task,
     found: Found,
     model: Model | Literal["auto"],
-    pixels: bool,
+    thorough: bool,
     workers: int,
     progress: Progress,
 ) -> Pose:
@@ -200,16 +212,17 @@ def _assessed(
     if not evidence.reliable:
         objects = scene.objects(task)
         grey = objects and by_grey_values(objects, subprogress(progress, 0.8, 0.9))
-        return grey or _mirrored(scene, pixels, workers, evidence, trace, subprogress(progress, 0.9, 1.0))
+        return grey or _mirrored(scene, workers, evidence, trace, subprogress(progress, 0.9, 1.0))
     linear: Model = "similarity" if model == "similarity" else "affine"
     families: tuple[Model, ...] = (linear, "homography", "quadratic") if model == "auto" else (model,)
-    best = found.scored[:1]
-    if families != (linear,):
-        progress(0.8, "comparing models")
-        best = simplest(scene.level(*MODELS), best.poses, families)
-    progress(0.9, "last refinement")
-    level = scene.level(*LAST)
-    best = refine(level, best.poses, best.poses.model, 3)
+    best, level = found.scored[:1], scene.level(*MODELS)
+    if thorough or model not in ("auto", "affine"):
+        if families != (linear,):
+            progress(0.8, "comparing models")
+            best = simplest(level, best.poses, families)
+        progress(0.9, "last refinement")
+        level = scene.level(*LAST)
+        best = refine(level, best.poses, best.poses.model, 3)
     if stays(level, scene.poses(np.eye(3)[None]), best.poses):
         notes = (*evidence.notes, "The images are already aligned; their current pose is kept.")
         return Pose(Affine.identity(2), evidence.confidence, True, notes, trace)
@@ -220,11 +233,9 @@ def _assessed(
     return Pose(_transform(best.poses), evidence.confidence, True, notes, trace)
 
 
-def _find(
-    scene: Scene, known: Proposals, pixels: bool, workers: int, progress: Progress, mirrored: bool = False
-) -> Found:
+def _find(scene: Scene, known: Proposals, workers: int, progress: Progress, mirrored: bool = False) -> Found:
     """The best poses of a search over all, and of those known before."""
-    tried = scales(scene.fixed, scene.moving, pixels)
+    tried = scales(scene.fixed, scene.moving, scene.pixels)
     raw: Candidates = search(
         scene.fixed, scene.moving, tried, subprogress(progress, 0.0, 0.6), mirrored, workers
     )
@@ -246,6 +257,23 @@ def _find(
     crowd = _near(scene, exact.joined(chosen))
     progress(0.85, f"refining at {FEW[0]} pixels")
     return _judged(scene, known, crowd, (*trace, float(crowd.score[0])), searched=True)
+
+
+def _turned(scene: Scene, pose: Poses) -> Poses:
+    """The best of a pose rotated all around: a brain upside down fits a brain well, but less well.
+
+    Returns
+    -------
+    Poses
+        At most `TURNED` affine ones.
+    """
+    matrices = np.tile(np.eye(3), (len(TURNS), 1, 1))
+    cosine, sine = np.cos(TURNS), np.sin(TURNS)
+    matrices[:, :2, :2] = np.array([[cosine, -sine], [sine, cosine]]).transpose(2, 0, 1)
+    matrices[:, :2, 2] = scene.centre - matrices[:, :2, :2] @ scene.centre
+    rotated = scene.poses(pose.matrices @ matrices)
+    found = refine(scene.level(*FIRST), rotated, "similarity", 8).sorted().poses
+    return scene.poses(found[scene.distinct(found, TURNED)].matrices)
 
 
 def _near(scene: Scene, poses: Poses) -> Scored:
@@ -311,11 +339,11 @@ def by_grey_values(scene: Scene, progress: Progress = silent) -> Pose | None:
 
 
 def _mirrored(
-    scene: Scene, pixels: bool, workers: int, evidence: Evidence, trace: tuple[float, ...], progress: Progress
+    scene: Scene, workers: int, evidence: Evidence, trace: tuple[float, ...], progress: Progress
 ) -> Pose:
     """No pose was found: is the moving image a mirror image?"""
     nothing = Proposals.unsupported(np.zeros((0, 3, 3)))
-    other = _find(scene, nothing, pixels, workers, progress, mirrored=True).evidence
+    other = _find(scene, nothing, workers, progress, mirrored=True).evidence
     notes = ("No reliable pose was found; the current pose is kept.", *evidence.notes)
     if other.confidence > 0.9 and other.agree > MIRRORED:
         notes += ("The moving image seems to be a mirror image of the fixed one; flip it and try again.",)

@@ -79,7 +79,9 @@ class Pair:
         return max(max(v.shape) * v.spacing for v in (self.small, self.large))
 
 
-def find_pose_3d(task: Task, model: str = "auto", progress: Progress = silent) -> Pose:
+def find_pose_3d(
+    task: Task, model: str = "auto", progress: Progress = silent, *, thorough: bool = True
+) -> Pose:
     """Search rotations all around, then translation, scale (0.7 to 1.4) and rotation, and refine.
 
     The rotations all around (see `around`) need most of both objects to be seen; the search of all
@@ -93,6 +95,8 @@ def find_pose_3d(task: Task, model: str = "auto", progress: Progress = silent) -
     model : str
         "similarity", "affine" or "auto", which is an affine.
     progress : Progress
+    thorough : bool
+        Whether to search where the current pose is not clear, and to look for mirror images.
 
     Returns
     -------
@@ -114,20 +118,20 @@ def find_pose_3d(task: Task, model: str = "auto", progress: Progress = silent) -
             middle = pair.at(MIDDLE)
             if min(middle.energy, middle.moving_energy) < 1e-3:
                 return Pose(Affine.identity(3), 0.0, False, ("One image shows no structure. " + NOTHING,))
-            return _found(pair, middle, kind, _initial_worlds(pair, task), progress)
+            return _found(pair, middle, kind, _initial_worlds(pair, task), thorough, progress)
 
     pose, used, note = with_fallback(work, task.device)
     return replace(pose, device=used, notes=pose.notes if note is None else (*pose.notes, note))
 
 
-def _found(pair: Pair, middle: Level, kind: str, initial: Array, progress: Progress) -> Pose:
+def _found(pair: Pair, middle: Level, kind: str, initial: Array, thorough: bool, progress: Progress) -> Pose:
     """The current pose if it fits, else what the search finds, refined and assessed."""
     progress(0.1, "refining the current pose")
-    worlds, ranks = _climbed(pair.at(COARSE), initial[:1], "similarity", 8)
-    worlds, ranks = _climbed(middle, worlds, kind, 6)
+    worlds, ranks = _climbed(pair.at(COARSE), initial[:1] if thorough else initial, "similarity", 8)
+    worlds, ranks = _climbed(middle, worlds[:1], kind, 6)
     share, blocks = agreement(middle, _indices(middle, worlds)[0])
     trace = [float(ranks[0])]
-    for number, search_in in enumerate((_all_around, _searched)):
+    for number, search_in in enumerate((_all_around, _searched) if thorough else ()):
         if share >= _needed(SURE, blocks):
             break
         part = subprogress(progress, 0.2 + 0.1 * number, 0.3 + 0.45 * number)
@@ -137,7 +141,9 @@ def _found(pair: Pair, middle: Level, kind: str, initial: Array, progress: Progr
         order = np.argsort([-s for s, _ in shares], kind="stable")
         worlds, (share, blocks) = worlds[order[:1]], shares[order[0]]
     if share < _needed(RELIABLE, blocks):
-        notes = (NOTHING, *_mirrored(pair, middle, share, worlds[0], subprogress(progress, 0.75, 0.95)))
+        notes: tuple[str, ...] = (NOTHING,)
+        if thorough:
+            notes += _mirrored(pair, middle, share, worlds[0], subprogress(progress, 0.75, 0.95))
         return Pose(Affine.identity(3), min(_confidence(share), 0.4), False, notes, tuple(trace))
     progress(0.75, "refining the pose")
     fine = pair.at(FINE)
