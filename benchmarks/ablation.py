@@ -65,6 +65,7 @@ WITHOUT: dict[str, Part] = {
     NOTHING: nullcontext,
     "affine network": _sources(),
     "affine network after rotations": _sources(proposals.network_from_here),
+    "proposals rotated all around": lambda: patch.object(plane, "_turned", lambda scene, pose: pose),
     "search of all poses": _without_search,
     "mutual information": lambda: patch.object(plane, "by_grey_values", lambda *_: None),
     "halves that meet": _evidence(gap=0.0),
