@@ -11,6 +11,7 @@ import numpy as np
 
 import ablation
 import calibration
+import installed
 import network_page
 import unrelated
 from case import ALIGNED, pairs_module
@@ -336,6 +337,14 @@ def _ablation(quick: bool) -> list[Cell]:
     return [] if quick else [Cell("2D", part, "ablation.py", (part,)) for part in ablation.WITHOUT]
 
 
+def _installed(quick: bool) -> list[Cell]:
+    return [
+        Cell(python, binding, "installed.py", (binding, python))
+        for python in installed.pythons()[: 1 if quick else None]
+        for binding in installed.check_wheel.BINDINGS
+    ]
+
+
 def _direct(quick: bool) -> list[Cell]:
     return [] if quick else [Cell("all", "elastix", "elastix_direct.py", ())]
 
@@ -357,5 +366,6 @@ SECTIONS = (
     Section("ablation", "What each part of auto brings", _ablation, ablation.page),
     Section("flow", "Optical flow", _flows, _flows_page),
     Section("networks", "Networks", _networks, network_page.page),
+    Section("installed", "Installation", _installed, installed.page),
     Section("direct", "elastix here against itk-elastix alone", _direct, _direct_page),
 )
