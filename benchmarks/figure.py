@@ -52,7 +52,7 @@ def _panel(axes: Axes, pairs: Mapping[str, Mapping[str, Any]], title: str, label
             continue
         seconds = statistics.median(cell["seconds"] for cell in found if "seconds" in cell)
         value = measure(found)
-        colour = "C3" if method == "auto" else "C0" if method in OURS else "0.5"
+        colour = "C3" if method == "auto" else "C0" if method.partition(", ")[0] in OURS else "0.5"
         axes.plot(seconds, value, "o", color=colour, markersize=5)
         axes.annotate(
             method, (seconds, value), (OFFSET, OFFSET), textcoords="offset points", color=colour, fontsize=8

@@ -76,12 +76,29 @@ def summary(results: Results, cases: Iterable[str], methods: Iterable[str]) -> s
                 str(worse),
                 f"{max((c['folds'] for c in good), default=0):.2g}",
                 f"{statistics.median([c['seconds'] for c in good]) if good else 0:.1f}",
+                _of_elastix(results, [case for case in cases if (case, method) in results], method),
                 f"{max((c['peak'] for c in good), default=0):.0f}",
                 f"{max((c['loaded'] for c in good), default=0):.0f}",
             ]
         )
-    head = ("method", "within 1 %", "made worse", "folding %, worst", "s, median", "MB, worst", "MB loaded")
+    head = (
+        "method",
+        "within 1 %",
+        "made worse",
+        "folding %, worst",
+        "s, median",
+        "of elastix's time",
+        "MB, worst",
+        "MB loaded",
+    )
     return table(head, found)
+
+
+def _of_elastix(results: Results, cases: Iterable[str], method: str) -> str:
+    """Seconds as a fraction of elastix's on the same case: median and largest."""
+    pairs = [(results[case, method], results.get((case, "elastix"), {})) for case in cases]
+    ratios = [a["seconds"] / b["seconds"] for a, b in pairs if "seconds" in a and "seconds" in b]
+    return f"{statistics.median(ratios):.2f}, {max(ratios):.2f} at most" if any(ratios) else NONE
 
 
 def against(results: Results, cases: Iterable[str], method: str, others: Iterable[str]) -> str:
@@ -93,7 +110,8 @@ def against(results: Results, cases: Iterable[str], method: str, others: Iterabl
     found = []
     for case in cases:
         own = results.get((case, method))
-        rivals = {m: results[case, m] for m in others if m != method and (case, m) in results}
+        names = [m for m in others if m.partition(", ")[0] != method and (case, m) in results]
+        rivals = {m: results[case, m] for m in names}
         rivals = {m: cell for m, cell in rivals.items() if "failed" not in cell and cell["after"]}
         if own is None or "failed" in own or not own["after"] or not rivals:
             continue
