@@ -1,11 +1,22 @@
 """Similarities: what they ignore, what they detect, and their gradients."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from napari_voxreg.tensor.similarity import box_mean, joint_histogram, lncc, mind_ssc, mse, nmi
+from napari_voxreg.diffeo.prepare import pooled
+from napari_voxreg.tensor.similarity import (
+    box_mean,
+    joint_histogram,
+    lncc,
+    mind_ssc,
+    mse,
+    nmi,
+    pooled_mind_ssc,
+)
 
 SHAPES = [(48, 52), (20, 24, 22)]
 
@@ -67,3 +78,15 @@ def test_gradients_agree_with_finite_differences_and_weights_exclude_pixels(cost
     spoiled[:, 20:] = 0.9
     if cost is not lncc:  # its variance floor is the whole image's
         assert float(cost(a, b.detach(), weight)) == pytest.approx(float(cost(a, spoiled, weight)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "pool"), [((97, 40), (2, 2)), ((41, 12, 10), (1, 2, 2)), ((50, 30), (4, 4))]
+)
+def test_self_similarity_in_strips_is_that_of_the_whole(shape, pool):
+    # Half is even, so that each strip's own floor would be another one.
+    image = _scene(shape, 0)
+    image[:, : shape[0] // 2] = 0.5 + 1e-4 * image[:, : shape[0] // 2]
+    whole = pooled(mind_ssc(image), pool)
+    strips = pooled_mind_ssc(image, partial(pooled, factors=pool), pool[0], image.numel() // 3)
+    torch.testing.assert_close(strips, whole, atol=1e-5, rtol=0)

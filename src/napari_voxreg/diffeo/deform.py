@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from ..core.progress import Progress, silent, subprogress
 from ..images.task import Task
 from ..tensor.device import with_fallback
 from ..tensor.integrate import squarings
-from ..tensor.similarity import mind_ssc
+from ..tensor.similarity import pooled_mind_ssc
 from ..transforms import StationaryVelocity
 from .folding import unfolded
 from .forces import LocalCorrelation, MutualInformation, Squares
@@ -34,6 +35,7 @@ SMOOTHNESS = {
 UNIFORM = 0.8  # of the relation between both images' brightness, see `Pull`
 CELL = 2  # pixels of a level between its control points, at least, unless their distance is given
 POLISH = 3  # steps at twice the resolution of the finest full level
+AT_ONCE = 8_000_000  # pixels whose self-similarity is found at once; a head has fewer
 FAR = 16  # finest pixels between the control points that are used without a trial
 
 
@@ -124,7 +126,13 @@ def _coarse_to_fine(
 ) -> tuple[Tensor, Control, list[float]]:
     """The velocity in finest pixels on its control grid, and the trace."""
     stages = _stages(pair, settings)
-    features = (mind_ssc(pair.fixed), mind_ssc(pair.moving)) if similarity == "self-similarity" else None
+    shown, shrunk = (pair.fixed, pair.moving), (1,) * len(pair.shape)
+    if similarity == "self-similarity":
+        shrunk = _common(pair, stages)
+        first, second = (
+            pooled_mind_ssc(x, partial(pooled, factors=shrunk), shrunk[0], AT_ONCE) for x in shown
+        )
+        shown = first, second
     landmarks = None
     if targets is not None and settings.landmark_weight > 0:
         landmarks = Landmarks(targets[0].to(device), targets[1].to(device), settings.landmark_weight)
@@ -139,7 +147,7 @@ def _coarse_to_fine(
     for stage in stages:
         report = _reporter(subprogress(progress, stage.start, stage.stop), stage.name, stage.steps, trace)
         if stage.level != last:
-            sides = _sides(pair, similarity, settings, factors(pair.spacing, stage.level), features)
+            sides = _sides(pair, similarity, settings, factors(pair.spacing, stage.level), shown, shrunk)
         last = stage.level
         if stage.cell and trusted:
             lattice = control_lattice(pair.shape, [max(stage.cell / s, 1.0) for s in pair.spacing])
@@ -194,6 +202,14 @@ def _stages(pair: Prepared, settings: Settings) -> list[_Stage]:
     ]
 
 
+def _common(pair: Prepared, stages: Sequence[_Stage]) -> tuple[int, ...]:
+    """Blocks that those of all levels are made of: the finest level's, if they divide the others."""
+    pools = [factors(pair.spacing, level) for level in sorted({stage.level for stage in stages})]
+    least = pools[0]
+    nested = all(n % k == 0 for pool in pools for n, k in zip(pool, least, strict=True))
+    return least if nested else (1,) * len(least)
+
+
 def _reporter(
     progress: Progress, name: str, iterations: int, trace: list[float]
 ) -> Callable[[int, float], None]:
@@ -212,11 +228,11 @@ def _sides(
     similarity: str,
     settings: Settings,
     pool: tuple[int, ...],
-    features: tuple[Tensor, Tensor] | None,
+    shown: tuple[Tensor, Tensor],
+    shrunk: tuple[int, ...],
 ) -> list[Side]:
-    """The images to warp and compare at one level."""
-    shown = (pair.fixed, pair.moving) if features is None else features
-    first, second = (pooled(x, pool) for x in shown)
+    """What of two images, shrunk so far already, is warped and compared at one level."""
+    first, second = (pooled(x, tuple(p // s for p, s in zip(pool, shrunk, strict=True))) for x in shown)
     weights = [
         None if x is None else eroded(pooled(x, pool)) for x in (pair.fixed_weight, pair.moving_weight)
     ]

@@ -118,6 +118,7 @@ def _resampled(
         for a, b, n in zip(own.spacing, _spacing_along(grid, own), own.shape, strict=True)
     )
     image = pooled(image, factors)  # a finer image would alias
+    mask = None if mask is None else pooled(mask, factors)
     own = _pooled_grid(own, factors)
     corner = grid.to_world([lattice.start])[0]
     affine = grid.affine.copy()
@@ -126,17 +127,19 @@ def _resampled(
     to_index = np.linalg.inv(own.affine)
     matrix = torch.tensor(to_index @ wide.affine, dtype=torch.float64)
     size = torch.tensor(own.shape, dtype=torch.float64)
-    out, inside = [], []
+    # Plane by plane into one tensor: all indices at once take many times the image's memory.
+    out = image.new_empty((image.shape[0], *lattice.shape))
+    inside = image.new_empty((1, *lattice.shape))
     rest = torch.stack(
         torch.meshgrid(*[torch.arange(n, dtype=torch.float64) for n in lattice.shape[1:]], indexing="ij"), -1
     )
     for k in range(lattice.shape[0]):
         index = rest @ matrix[:d, 1:d].T + matrix[:d, 0] * k + matrix[:d, d]
         at = (index * (2 / (size - 1).clamp_min(1)) - 1).flip(-1).float().to(image.device)[None]
-        out.append(sample(image, at))
-        within = ((index >= -0.5) & (index <= size - 0.5)).all(-1).float().to(image.device)[None, None]
-        inside.append(within if mask is None else within * sample(pooled(mask, factors), at))
-    return torch.cat(out, 1), torch.cat(inside, 1)
+        out[:, k] = sample(image, at)[:, 0]
+        within = ((index >= -0.5) & (index <= size - 0.5)).all(-1).float().to(image.device)
+        inside[:, k] = within if mask is None else within * sample(mask, at)[0, 0]
+    return out, inside
 
 
 def _spacing_along(grid: Grid, own: Grid) -> Array:

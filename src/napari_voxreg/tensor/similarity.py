@@ -5,6 +5,7 @@ Images are (C, *shape) tensors on one grid; `weight` (*shape) weights each pixel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 
 import torch
@@ -100,7 +101,7 @@ def _entropy(p: Tensor) -> Tensor:
     return -(p * (p + 1e-12).log()).sum()
 
 
-def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
+def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2, floor: float | None = None) -> Tensor:
     """Self-similarity context, which is similar in any modality (Heinrich et al., MICCAI 2013).
 
     Parameters
@@ -110,12 +111,49 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
         Of the patches that are compared, pixels.
     dilation : int
         Distance of the six (2D: four) neighbours whose patches are compared in pairs, pixels.
+    floor : float, optional
+        Least mean difference of patches, below which all is noise; by default of this image.
 
     Returns
     -------
     Tensor, shape (12, *shape) in 3D or (4, *shape) in 2D
         0 to 1.
     """
+    distances = _patch_distances(image, radius, dilation)
+    noise = distances.mean(0, keepdim=True)
+    if floor is None:
+        floor = float(noise.detach().mean()) * FLOOR
+    return (distances / noise.clamp_min(floor + 1e-12)).neg_().exp_()
+
+
+def pooled_mind_ssc(image: Tensor, pool: Callable[[Tensor], Tensor], rows: int, most: int) -> Tensor:
+    """`mind_ssc` after pooling, of a large image strip by strip: whole, it takes ten times its memory.
+
+    Parameters
+    ----------
+    image : Tensor, shape (1, *shape)
+    pool : callable
+        Means over blocks of so many `rows` of the first axis; an incomplete last block is dropped.
+    rows : int
+    most : int
+        Pixels of an image that is done at once; strips have a quarter of them.
+    """
+    if image.numel() <= most:
+        return pool(mind_ssc(image))
+    n, halo = image.shape[1], 3  # radius and dilation
+    step = max(1, most * n // image.numel() // (4 * rows)) * rows
+    ends = [(k, min(k + step, n)) for k in range(0, n, step)]
+    strips = [image[:, max(0, a - halo) : b + halo] for a, b in ends]
+    inner = [slice(min(a, halo), min(a, halo) + b - a) for a, b in ends]
+    noise = [_patch_distances(strip, 1, 2)[:, part].sum() for strip, part in zip(strips, inner, strict=True)]
+    channels = len(_patch_distances(image[:, :1], 1, 2))
+    floor = float(sum(noise)) / (channels * image.numel()) * FLOOR
+    whole = [(s, p) for s, p in zip(strips, inner, strict=True) if p.stop - p.start >= rows]
+    return torch.cat([pool(mind_ssc(strip, floor=floor)[:, part]) for strip, part in whole], 1)
+
+
+def _patch_distances(image: Tensor, radius: int, dilation: int) -> Tensor:
+    """Differences of each pair of patches around each pixel, less the least of them."""
     d = image.ndim - 1
     pad = F.pad(image[None], [dilation] * 2 * d, mode="replicate")[0]
     offsets = [(k, s) for k in range(d) for s in (0, 2 * dilation)]
@@ -129,6 +167,4 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
     pairs = [(p, q) for p, q in combinations(offsets, 2) if p[0] != q[0]]
     distances = torch.cat([box_mean((neighbour(*p) - neighbour(*q)) ** 2, 2 * radius + 1) for p, q in pairs])
     distances -= distances.min(0, keepdim=True).values
-    noise = distances.mean(0, keepdim=True)
-    noise = noise.clamp_min(float(noise.detach().mean()) * FLOOR + 1e-12)
-    return (distances / noise).neg_().exp_()
+    return distances
