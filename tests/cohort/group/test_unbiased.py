@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_voxreg.cohort.files import folder_names
@@ -26,10 +27,33 @@ def test_matrices_lose_their_common_motion() -> None:
     common[:2] += 0.05 * rng.standard_normal((2, 3))
     away = [np.eye(3), np.eye(3)]
     away[0][0, 2], away[1][0, 2] = 3.0, -3.0
-    found = without_mean_matrix([matrix @ common for matrix in away])
+    found = without_mean_matrix([matrix @ common for matrix in away], GRID)
     assert np.allclose(found[0] @ found[1], np.eye(3), atol=0.02)
     # How the images lie to each other stays.
     assert np.allclose(found[0] @ np.linalg.inv(found[1]), away[0] @ np.linalg.inv(away[1]))
+
+
+def turned(degrees: float, stretch: float) -> np.ndarray:
+    """A rotation about the middle of the grid after a stretch along its first axis."""
+    angle = np.deg2rad(degrees)
+    matrix = np.eye(3)
+    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    matrix[:2, :2] @= np.diag([stretch, 1.0])
+    matrix[:2, 2] = GRID.centre - matrix[:2, :2] @ GRID.centre
+    return matrix
+
+
+def test_images_rotated_anyhow_lose_their_mean_stretch_alone() -> None:
+    away = [turned(a, s) for a, s in ((0, 1.1), (90, 1.1), (180, 1.3), (-130, 1.3), (20, 1.2))]
+    found = without_mean_matrix(away, GRID)
+    stretches = [np.linalg.norm(matrix[:2, 0]) for matrix in found]
+    assert np.exp(np.mean(np.log(stretches))) == pytest.approx(1, abs=1e-6)
+    assert all(np.linalg.norm(matrix[:2, 1]) == pytest.approx(1, abs=1e-6) for matrix in found)
+    after, _ = without_mean_displacement([Affine(matrix) for matrix in found], GRID)
+    assert mean_displacement(after, GRID) < 0.05
+    # The template still lies as the first image does.
+    points = GRID.nodes()
+    assert np.linalg.norm(after[0](points) - points, axis=1).max() < 8
 
 
 def test_displacements_lose_their_mean_and_keep_what_they_say() -> None:

@@ -256,7 +256,7 @@ def _group(
         return mean_image((work.image(k) for k in numbers), [transforms[k] for k in numbers], grid)
 
     def unbiased(transforms: Mapping[int, Transform]) -> dict[int, Transform]:
-        matrices = without_mean_matrix([linear_matrix(transforms[k], grid) for k in numbers])
+        matrices = without_mean_matrix([linear_matrix(transforms[k], grid) for k in numbers], grid)
         return {k: Affine(matrix) for k, matrix in zip(numbers, matrices, strict=True)}
 
     linear = unbiased(found)

@@ -14,17 +14,27 @@ import numpy as np
 
 from ...core.geometry import Array, Grid, Image
 from ...images.preprocess import unit_range
-from ...transforms import Displacement, Transform, chain, displacement_on, warp
+from ...transforms import Affine, Displacement, Transform, chain, displacement_on, warp
 from ...transforms.affine import fit_points
 
+WIDE = 45.0  # degrees from their mean rotation at which images count as rotated far from each other
 MARGIN = 0.05  # of a mean image, in which images are compared: its rim shows few of them
 
 
-def without_mean_matrix(matrices: Sequence[Array]) -> list[Array]:
-    """Matrices from the template to each image, after the template has been moved to their mean."""
+def without_mean_matrix(matrices: Sequence[Array], grid: Grid) -> list[Array]:
+    """Matrices from the template to each image, after the template has been moved to their mean.
+
+    Parameters
+    ----------
+    matrices : sequence of ndarray, shape (d + 1, d + 1)
+        Homogeneous, from world points of the template to world points of each image.
+    grid : Grid
+        Of the template.
+    """
     from scipy.linalg import expm, logm
 
-    mean = np.mean([logm(matrix).real for matrix in matrices], axis=0)
+    own = [np.linalg.inv(lies) @ m for lies, m in zip(_places(matrices, grid), matrices, strict=True)]
+    mean = np.mean([logm(matrix).real for matrix in own], axis=0)
     back = expm(-mean)
     return [matrix @ back for matrix in matrices]
 
@@ -45,16 +55,51 @@ def without_mean_displacement(transforms: Sequence[Transform], grid: Grid) -> tu
     moved : float
         By how much the template was deformed: the mean length, in its finest pixels.
     """
-    mean = np.mean([displacement_on(transform, grid) for transform in transforms], axis=0)
-    moved = float(np.linalg.norm(mean, axis=-1).mean() / grid.spacing.min())
+    mean = _mean(transforms, grid)
     change = Displacement(mean, grid).inverse(grid)
-    return [chain(change, transform) for transform in transforms], moved
+    return [chain(change, transform) for transform in transforms], _length(mean, grid)
 
 
 def mean_displacement(transforms: Sequence[Transform], grid: Grid) -> float:
-    """The mean length of the mean displacement, in the finest pixels of the grid."""
-    mean = np.mean([displacement_on(transform, grid) for transform in transforms], axis=0)
-    return float(np.linalg.norm(mean, axis=-1).mean() / grid.spacing.min())
+    """The mean length of the mean displacement, in the finest pixels of the grid.
+
+    Where images are rotated by more than `WIDE` degrees from their mean rotation, it is measured after the
+    rigid motion of each.
+    """
+    return _length(_mean(transforms, grid), grid)
+
+
+def _mean(transforms: Sequence[Transform], grid: Grid) -> Array:
+    """The mean displacement at each pixel, rigid motions left out where they are far apart."""
+    places = _places([linear_matrix(transform, grid) for transform in transforms], grid)
+    own = [chain(t, Affine(np.linalg.inv(lies))) for t, lies in zip(transforms, places, strict=True)]
+    return np.asarray(np.mean([displacement_on(transform, grid) for transform in own], axis=0))
+
+
+def _length(displacement: Array, grid: Grid) -> float:
+    return float(np.linalg.norm(displacement, axis=-1).mean() / grid.spacing.min())
+
+
+def _places(matrices: Sequence[Array], grid: Grid) -> list[Array]:
+    """The rigid motion of each image if they are rotated far from each other, else none (the identity)."""
+    d, centre = grid.ndim, grid.centre
+    rotations = [_nearest_rotation(matrix[:d, :d]) for matrix in matrices]
+    mean = _nearest_rotation(np.mean(rotations, axis=0))
+    # The cosine of the angle of a rotation in 2D or 3D.
+    least = min((np.trace(rotation @ mean.T) - (d - 2)) / 2 for rotation in rotations)
+    found = [np.eye(d + 1) for _ in matrices]
+    if least < np.cos(np.deg2rad(WIDE)):
+        for place, rotation, matrix in zip(found, rotations, matrices, strict=True):
+            place[:d, :d] = rotation
+            place[:d, d] = matrix[:d, :d] @ centre + matrix[:d, d] - rotation @ centre
+    return found
+
+
+def _nearest_rotation(linear: Array) -> Array:
+    u, _, vt = np.linalg.svd(linear)
+    sign = np.ones(len(linear))
+    sign[-1] = np.linalg.det(u @ vt)
+    return np.asarray(u @ np.diag(sign) @ vt)
 
 
 def mean_image(images: Iterable[Image], transforms: Sequence[Transform], grid: Grid) -> Image:
