@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_voxreg import Grid, Image, load_transform, register_cohort
+from napari_voxreg import Affine, Grid, Image, load_transform, register_cohort
 from napari_voxreg.cohort.earlier import remove_outdated
 from napari_voxreg.cohort.group import CohortOptions, CohortResult, Member, cohort_frames
 from napari_voxreg.cohort.group import tasks as module
@@ -42,6 +42,24 @@ def test_a_group_agrees_and_its_mean_is_drawn_to_no_image(cohort: Any, group: Co
     assert pairwise_error(group, cohort.places) < 1.05 * pairwise_error(one, cohort.places)
     assert [member.verdict.outcome for member in group.members if member.verdict] == ["better"] * 5
     assert not group.notes
+
+
+def test_images_that_lie_anyhow_form_a_group() -> None:
+    rng = np.random.default_rng(3)
+    scene = sum(gaussian_filter(rng.standard_normal((150, 140)), size) * size for size in (2, 5, 12))
+    points = rng.uniform(30, 110, (30, 2))
+    images, places = [], []
+    for degrees, far in ((0, 0.0), (100, 900.0), (200, -40.0), (-60, 15.0)):
+        angle, matrix = np.deg2rad(degrees), np.eye(3)
+        matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        matrix[:2, 2] = far
+        grid = Grid.from_spacing(scene.shape, units="mm").moved(matrix)
+        images.append(Image((scene + 0.1 * rng.standard_normal(scene.shape)).astype(np.float32), grid))
+        places.append(Affine(matrix)(points))
+    result = register_cohort(images, options={"linear": "pose", "rounds": 1})
+    assert all(member.usable for member in result.members)
+    assert pairwise_error(result, np.array(places)) < 0.2
+    assert result.mean_displacement < 0.1
 
 
 def test_the_mean_is_sharper_than_that_of_images_that_are_not_deformed(

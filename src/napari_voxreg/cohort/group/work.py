@@ -11,7 +11,7 @@ import numpy as np
 from ...core.geometry import Array, Grid, Image
 from ...core.progress import Progress
 from ...registration.prepare import method_named
-from ...transforms import Transform
+from ...transforms import Transform, warp
 from ..running import Distributed, Serial
 from ..series.frames import Frames, driving
 from ..series.quality import look, of_looks
@@ -21,6 +21,8 @@ from .store import Found, Store, digest, key
 from .tasks import Measured, Outcome, registration
 
 log = logging.getLogger(__name__)
+
+ALIKE = 0.05  # logarithm of the ratio of pixel sizes that makes no difference
 
 Arrived = Callable[[int, Member], None]
 
@@ -134,7 +136,7 @@ class Work:
             self.problems.append("")
             self.digests.append(digest(image))
             self.grids.append(image.grid)
-            looks.append(look(self.frames.placed(image)))
+            looks.append(look(as_fine(image, self.frames.grid)))
             kinds.append(str(stored.data.dtype))
         # Images of 8 and of 16 bits show as much at another contrast.
         for kind in set(kinds):
@@ -154,6 +156,21 @@ class Work:
             raise ValueError(
                 f"Only {len(self.usable)} of {self.frames.count} images are usable; give others."
             )
+
+
+def as_fine(image: Image, other: Grid) -> Array:
+    """The pixels of an image where it lies, as large as those of another, so that both can be compared.
+
+    Images of a cohort may lie far from each other, and rotated.
+    """
+    grid, d = image.grid, image.ndim
+    ratio = float(np.prod(other.spacing / grid.spacing) ** (1 / d))
+    if abs(np.log(ratio)) > ALIKE:
+        affine = grid.affine.copy()
+        affine[:d, :d] *= ratio
+        shape = tuple(max(2, round(n / ratio)) for n in grid.shape)
+        image = warp(image, None, Grid(shape, affine, grid.units), fill=None)
+    return np.ascontiguousarray(image.data, dtype=np.float32)
 
 
 def unreliable(notes: Iterable[str]) -> bool:
