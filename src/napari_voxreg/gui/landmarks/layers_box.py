@@ -13,7 +13,8 @@ from ..layers.point_files import LANDMARKS
 from ..widgets.combo_box import heading
 from ..widgets.layers.layer_box import LayerBox
 
-MOVING_POINTS = "Moving points"  # the panel's widest label
+MOVING_POINTS = "Moving points"
+WIDEST_LABEL = f"{MOVING_POINTS}    "  # the theme's letters are wider than those that are measured
 
 
 class LayersBox(QWidget):
@@ -48,7 +49,7 @@ class LayersBox(QWidget):
             ("Fixed points", self.fixed_points, points),
             (MOVING_POINTS, self.moving_points, points),
         ):
-            form.addRow(heading(text, box, tip, MOVING_POINTS), box)
+            form.addRow(heading(text, box, tip, WIDEST_LABEL), box)
         for box in self.boxes:
             box.chosen.connect(self._chosen)
 
