@@ -135,6 +135,7 @@ def test_the_elbow_is_marked_and_the_choice_where_it_is_another() -> None:
     (axes,) = figures.elbow([9.0, 4.0, 1.0, 0.5], 3, 3).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["elbow: 3"]
     assert list(axes.lines[0].get_ydata()) == [9.0, 4.0, 1.0, 0.5]
+    assert not axes.lines[0].get_clip_on()  # the last dot is nearly on the axis
     assert (axes.lines[2].get_xdata()[0], axes.lines[2].get_ydata()[0]) == (3, 1.0)
     (axes,) = figures.elbow([9.0, 4.0, 1.0, 0.5], 3, 2).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["elbow: 3", "chosen: 2"]

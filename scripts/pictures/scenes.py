@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import panels
 from drawings import direction
 from examples import example
-from panels import cohort_panel
 from PIL import Image as Picture
 from PIL import ImageDraw
-from stage import Stage, save, save_movie, stage
+from sheet import panel_sheet, side_by_side
+from stage import SIZE, Stage, save, save_movie, scratch, stage
 
 from napari_voxreg.core.geometry import Image
 from napari_voxreg.samples import make_sample
@@ -20,6 +21,8 @@ from napari_voxreg.samples import make_sample
 MOVIE_SIZE, MOVIE_WIDTH = (1120, 830), 960  # of the window and of the movie, in pixels
 RUNNING = 8  # frames of the run at most
 COLOURS = ("red", "green", "blue")
+HIGH, LONG = (1280, 940), ("evaluate",)  # the window of panels with much below each other
+COLOURFUL = ("landmarks", "cohort-panel")  # whose rare colours have a meaning
 
 
 def register(folder: Path) -> None:
@@ -72,7 +75,7 @@ def start(folder: Path) -> None:
     pair = make_sample("fundus")
     with stage() as on:
         panel = on.panel("Register")
-        _add_pair(on, pair)
+        on.add_pair(pair.fixed, pair.moving)
         save(on.pointed(panel.bar.button), folder / "start-pair.png")
         panel = on.register()
         save(on.shot(), folder / "start-result.png")
@@ -81,18 +84,24 @@ def start(folder: Path) -> None:
         save(on.shot(), folder / "fundus-difference.png")
 
 
-def panels(folder: Path) -> None:
-    """What the pages of the Register and the Results panel show."""
-    with stage() as on:
-        _add_pair(on, make_sample("fundus"))
-        on.register("affine")
-        panel = on.register()
-        save(on.shot(), folder / "look.png")
-        panel.show_box._boxes["magnitude"].click()
-        on.wait(lambda: any("displacement" in layer.name for layer in on.viewer.layers))
-        on.panel("Results")
+def of_panel(state: Callable[[Stage, Path], object], name: str) -> Callable[[Path], None]:
+    """The scene of a panel's page: the window while the panel is in a state."""
+
+    def scene(folder: Path) -> None:
+        with scratch() as files, stage(HIGH if name in LONG else SIZE) as on:
+            state(on, files)
+            on.settle()
+            save(on.shot(), folder / f"{name}.png", palette=name not in COLOURFUL)
+
+    return scene
+
+
+def clusters(folder: Path) -> None:
+    """The window of clusters beside the Train panel."""
+    with scratch() as files, stage() as on:
+        window = panels.clusters(on, files)
         on.settle()
-        save(on.shot(), folder / "results.png")
+        save(side_by_side([on.grab(window), on.panel_shot(on.panel("Train"))]), folder / "clusters.png")
 
 
 def sar(folder: Path) -> None:
@@ -114,7 +123,7 @@ def visits(folder: Path) -> None:
     """The Jacobian of the change between two visits of the generated head."""
     names = example("visits.md")
     with stage() as on:
-        _add(on, names["first"], names["second"])
+        on.add_pair(names["first"], names["second"])
         panel = on.register("auto", "one object, two times")
         titles = [panel.initial.box.itemText(k) for k in range(panel.initial.box.count())]
         panel.initial.choose(next(title for title in titles if "auto" in title))
@@ -174,24 +183,13 @@ def cohort(folder: Path) -> None:
 def _looked_at(sample: str, mode: str, path: Path, preset: str = "") -> None:
     """A sample pair after a run of `auto`, compared in one way."""
     with stage() as on:
-        _add_pair(on, make_sample(sample))
+        pair = make_sample(sample)
+        on.add_pair(pair.fixed, pair.moving)
         panel = on.register("auto", preset)
         panel.after.look_row.buttons[mode].click()
         on.settle()
         print(panel.result.verdict.sentence)
         save(on.shot(), path)
-
-
-def _add_pair(on: Stage, pair: object) -> None:
-    _add(on, pair.fixed, pair.moving)
-
-
-def _add(on: Stage, fixed: Image, moving: Image) -> None:
-    """Two images, with what the panel then guesses."""
-    on.add(fixed, "fixed")
-    on.add(moving, "moving")
-    on.viewer.reset_view(margin=0.02)
-    on.settle()
 
 
 def _canvas(on: Stage) -> Picture.Image:
@@ -217,7 +215,21 @@ def _beside(shots: list[Picture.Image], titles: tuple[str, ...]) -> Picture.Imag
 SCENES: dict[str, Callable[[Path], None]] = {
     scene.__name__: scene
     for scene in (
-        *(register, start, panels, sar, brain, sections, visits),
-        *(cyclic, motion, cohort, cohort_panel, direction),
+        *(register, start, sar, brain, sections, visits, cyclic, motion, cohort),
+        *(clusters, panel_sheet, direction),
     )
+} | {
+    name: of_panel(state, name)
+    for name, state in {
+        "look": panels.registered,
+        "by-hand": panels.by_hand,
+        "results": panels.results,
+        "results-strain": panels.strain,
+        "landmarks": panels.landmarks,
+        "apply": panels.apply,
+        "cohort-panel": panels.cohort,
+        "train": panels.train,
+        "train-preview": panels.preview,
+        "evaluate": panels.evaluate,
+    }.items()
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,14 +16,17 @@ from napari.layers import Layer
 from PIL import Image as Picture
 from PIL import ImageDraw
 from qtpy.QtCore import QPoint
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_voxreg.core.geometry import Image
 from napari_voxreg.gui.doors import open_panel
 from napari_voxreg.gui.layers.readers import image_layers
+from napari_voxreg.gui.preferences import preferences
 
 SIZE = (1280, 800)  # of the window, in pixels
 SETTLE = 0.7  # seconds that napari needs to lay out and draw
+KMEANS = 1  # refine a palette until so few pixels change
 ARROW = ((0, 0), (0, 24), (6, 19), (10, 28), (14, 26), (10, 18), (18, 18))  # the pointer's outline, x first
 
 
@@ -48,6 +52,13 @@ class Stage:
         for layer in image_layers(image, name=name):
             self.viewer.add_layer(Layer.create(*layer))
         return self.viewer.layers[-1]
+
+    def add_pair(self, fixed: Image, moving: Image) -> None:
+        """Add two images, with what the panels then guess."""
+        self.add(fixed, "fixed")
+        self.add(moving, "moving")
+        self.viewer.reset_view(margin=0.02)
+        self.settle()
 
     def register(self, method: str = "auto", preset: str = "") -> Any:
         """Register the layers that the panel guesses; the panel, when the result is shown."""
@@ -87,6 +98,21 @@ class Stage:
         """The canvas alone."""
         return Picture.fromarray(np.asarray(self.viewer.screenshot(flash=False))[..., :3])
 
+    def grab(self, widget: QWidget) -> Picture.Image:
+        """A widget as it is, whatever lies over it."""
+        image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+        pixels = image.constBits().asstring(image.sizeInBytes())
+        return Picture.frombytes(
+            "RGB", (image.width(), image.height()), pixels, "raw", "RGB", image.bytesPerLine()
+        )
+
+    def panel_shot(self, panel: QWidget) -> Picture.Image:
+        """A panel in its dock, and the tab bar, cut from the window."""
+        dock, window = panel.parentWidget(), self.viewer.window._qt_window
+        assert dock is not None
+        corner, shot = dock.mapTo(window, QPoint(0, 0)), self.shot()
+        return shot.crop((corner.x(), corner.y(), shot.width, shot.height - window.statusBar().height()))
+
     def pointed(self, widget: QWidget, pressed: bool = False) -> Picture.Image:
         """The window with a pointer on a widget."""
         picture = self.shot()
@@ -101,6 +127,13 @@ class Stage:
 
 
 @contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for what a panel reads and writes; a training that is left may still write there."""
+    with tempfile.TemporaryDirectory(prefix="voxreg-pictures-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@contextmanager
 def stage(size: tuple[int, int] = SIZE, theme: str = "dark") -> Iterator[Stage]:
     """Open a viewer, and close it afterwards."""
     # The verdict is shown as a notification, too, over the canvas.
@@ -108,6 +141,7 @@ def stage(size: tuple[int, int] = SIZE, theme: str = "dark") -> Iterator[Stage]:
     viewer = napari.Viewer(title="napari-voxreg")
     viewer.theme = theme
     viewer.window.resize(*size)
+    preferences().look = "overlay"  # not as the scene before left it
     found = Stage(viewer)
     found.settle()
     try:
@@ -117,16 +151,12 @@ def stage(size: tuple[int, int] = SIZE, theme: str = "dark") -> Iterator[Stage]:
         QApplication.processEvents()
 
 
-def save(picture: Picture.Image, path: Path, width: int | None = None) -> None:
-    """Write a picture as PNG with a palette, which halves the file and cannot be seen."""
-    if width is not None and width < picture.width:
-        picture = picture.resize(
-            (width, round(picture.height * width / picture.width)), Picture.Resampling.LANCZOS
-        )
+def save(picture: Picture.Image, path: Path, palette: bool = True) -> None:
+    """Write a picture as PNG; a palette halves the file, and may merge rare colours."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(256, method=Picture.Quantize.MEDIANCUT, dither=Picture.Dither.FLOYDSTEINBERG).save(
-        path, optimize=True
-    )
+    if palette:
+        picture = picture.quantize(256, method=Picture.Quantize.MEDIANCUT, kmeans=KMEANS)
+    picture.save(path, optimize=True)
 
 
 def save_movie(frames: list[tuple[Picture.Image, int]], path: Path, width: int) -> None:

@@ -323,7 +323,8 @@ def draw_elbow(
     colours : Colours
     """
     counts = np.arange(1, len(inertias) + 1)
-    axes.plot(counts, inertias, color=colours.before, lw=1.4, marker="o", ms=4)
+    # The last dot may lie on the axis.
+    axes.plot(counts, inertias, color=colours.before, lw=1.4, marker="o", ms=4, clip_on=False)
     axes.plot(counts[[0, -1]], [inertias[0], inertias[-1]], color=colours.before, lw=0.8, ls=":")
     axes.plot(suggested, inertias[suggested - 1], "o", ms=7, color=colours.after, label=f"elbow: {suggested}")
     if chosen is not None:

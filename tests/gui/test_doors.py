@@ -56,6 +56,18 @@ def test_a_new_panel_is_the_one_that_the_menu_shows_and_hides(viewer, qtbot):
     assert panel.isVisible()
 
 
+def test_the_names_of_all_panels_fit_the_tab_bar(viewer, qtbot):
+    window = viewer.window._qt_window
+    window.resize(1280, 800)
+    names = ("Register", "Results", "Landmarks", "Apply", "Cohort", "Train", "Evaluate")
+    for name in names:
+        open_panel(viewer, name)
+    qtbot.wait(100)
+    (bar,) = [bar for bar in window.findChildren(QTabBar) if bar.count() == len(names)]
+    # Else Qt cuts the names at both ends, beside arrows.
+    assert sum(bar.tabRect(k).width() for k in range(bar.count())) <= bar.width()
+
+
 def test_a_closed_panel_is_opened_anew(viewer, qtbot):
     open_panel(viewer, REGISTER).parentWidget().destroyOnClose()
     assert not panels(viewer)

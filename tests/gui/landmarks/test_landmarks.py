@@ -126,6 +126,11 @@ def test_pairs_are_placed_by_clicks_and_keys(panel, viewer, qtbot):
     assert len(fixed.data) == 2
 
 
+def test_all_choices_begin_at_one_place(panel, qtbot):
+    boxes = (*panel.layers.boxes, panel.fit_box.box, panel.result_box)
+    qtbot.waitUntil(lambda: len({box.mapTo(panel, QPoint(0, 0)).x() for box in boxes}) == 1, timeout=10_000)
+
+
 def test_a_partner_is_found_by_a_local_search(panel, viewer, qtbot):
     panel.buttons["Add pairs"].click()
     click(viewer, (22, 25))

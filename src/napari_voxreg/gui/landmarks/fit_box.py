@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QWidget
 
 from ...transforms.fit import AFFINE, THIN_PLATE, fits_in, least_pairs
 from ..widgets.combo_box import Choice, heading, tame
+from .layers_box import WIDEST_LABEL
 
 TIPS = {
     "translation": "Translation alone",
@@ -42,8 +43,10 @@ class FitBox(QWidget):
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.form.addRow(heading("Fit", self.box, "The transform that is fitted to the landmarks"), self.box)
-        self.form.addRow(heading("Smoothing", self.smooth, self.smooth.toolTip()), self.smooth)
+        self.form.addRow(
+            heading("Fit", self.box, "The transform that is fitted to the landmarks", WIDEST_LABEL), self.box
+        )
+        self.form.addRow(heading("Smoothing", self.smooth, self.smooth.toolTip(), WIDEST_LABEL), self.smooth)
         self._ndim = 0
         self.offer(2)
         self.choose(AFFINE)

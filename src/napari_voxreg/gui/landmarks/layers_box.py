@@ -13,6 +13,9 @@ from ..layers.point_files import LANDMARKS
 from ..widgets.combo_box import heading
 from ..widgets.layers.layer_box import LayerBox
 
+MOVING_POINTS = "Moving points"
+WIDEST_LABEL = f"{MOVING_POINTS}    "  # the theme's letters are wider than those that are measured
+
 
 class LayersBox(QWidget):
     """Fixed and moving image, and a Points layer for each.
@@ -39,10 +42,14 @@ class LayersBox(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow(heading("Fixed", self.fixed, "The image that stays"), self.fixed)
-        form.addRow(heading("Moving", self.moving, "The image that is brought onto it"), self.moving)
-        for text, box in (("Fixed points", self.fixed_points), ("Moving points", self.moving_points)):
-            form.addRow(heading(text, box, "A Points layer; made if there is none"), box)
+        points = "A Points layer; made if there is none"
+        for text, box, tip in (
+            ("Fixed", self.fixed, "The image that stays"),
+            ("Moving", self.moving, "The image that is brought onto it"),
+            ("Fixed points", self.fixed_points, points),
+            (MOVING_POINTS, self.moving_points, points),
+        ):
+            form.addRow(heading(text, box, tip, WIDEST_LABEL), box)
         for box in self.boxes:
             box.chosen.connect(self._chosen)
 

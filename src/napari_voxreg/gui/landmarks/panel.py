@@ -34,7 +34,7 @@ from .buttons import Buttons
 from .errors import PairTable, result_summary, rows_of, summary
 from .files import PairFiles
 from .fit_box import FitBox
-from .layers_box import LayersBox
+from .layers_box import WIDEST_LABEL, LayersBox
 from .pairs import PointPairs, new_points
 from .placing import Placing, show_place
 from .preview import Preview
@@ -111,7 +111,7 @@ class LandmarksWidget(Docked):
         tip = "A result of this session, whose error at these landmarks is shown"
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow(heading("Result", self.result_box, tip), self.result_box)
+        form.addRow(heading("Result", self.result_box, tip, WIDEST_LABEL), self.result_box)
         self.buttons = Buttons(self._acts())
         row = self.buttons.row
         self._fill(

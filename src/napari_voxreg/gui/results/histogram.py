@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HEIGHT = 70  # pixels of a plot
+RIM = 0.05  # of the width, at both ends, in which a number would be cut off
 COLOUR, MARK = "#4aa8c9", "#d9a23d"
 
 
@@ -51,6 +52,9 @@ class Histogram(QWidget):
         for value, style in ((self._spread.median, "-"), (self._spread.high, "--")):
             axes.axvline(value, color=MARK, linestyle=style, linewidth=1)
         axes.margins(x=0)
+        low, high = axes.get_xlim()
+        rim = RIM * (high - low)
+        axes.set_xticks([tick for tick in axes.get_xticks() if low + rim <= tick <= high - rim])
 
 
 class HistogramBox(Fold):

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 SLIM = 64  # pixels that a box needs at least
-WIDEST = "Resolution"  # label of the rows that are always shown
+WIDEST = "Resolution"  # label of the rows that most panels always show
 
 
 class Choice(QComboBox):
@@ -42,12 +42,12 @@ class Choice(QComboBox):
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
-def heading(text: str, box: QWidget, tip: str = "") -> QLabel:
+def heading(text: str, box: QWidget, tip: str = "", widest: str = WIDEST) -> QLabel:
     """The label of a row, as wide as those of the other rows; a box without a name gets this one."""
     box.setAccessibleName(box.accessibleName() or text)
     box.setToolTip(box.toolTip() or tip)
     label = QLabel(text)
-    label.setMinimumWidth(label.fontMetrics().horizontalAdvance(f"{WIDEST}  "))
+    label.setMinimumWidth(label.fontMetrics().horizontalAdvance(f"{widest}  "))
     label.setBuddy(box)
     label.setToolTip(tip)
     return label

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from .canvas_context import keep_context
 
 COUNT = itertools.count()
-TABS = "QTabBar::tab { padding: 3px 2px; }"  # the names of all panels fit a narrow dock
+TABS = "QTabBar::tab { padding: 3px 0; }"  # the names of all panels fit a narrow dock
 CONTEXT_MENU = "napari/layers/context"  # of the layer list; manifests cannot contribute to it
 # Titles and functions of our entries there.
 CONTEXT_ENTRIES = {

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from napari.layers import Layer
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 ROWS = 5  # without a scroll bar
+SPACE = 6  # pixels between the lines of two rows
+# napari's theme has no style for these boxes; the default's edge can hardly be seen on it.
+STYLE = (
+    "QListView::indicator {width: 11px; height: 11px; border: 1px solid #8a9099; border-radius: 2px;}"
+    "QListView::indicator:checked {background-color: #2a6f97; image: url(theme_dark:/check.svg);}"
+)
 
 
 class LayerList(QListWidget):
@@ -33,7 +39,9 @@ class LayerList(QListWidget):
         self.setToolTip(tip)
         # Else it would compete with the space below the panel's content.
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFixedHeight(ROWS * self.fontMetrics().lineSpacing() + 3 * ROWS + 8)
+        self.setStyleSheet(STYLE)
+        self._row = QSize(0, self.fontMetrics().lineSpacing() + SPACE)
+        self.setFixedHeight(ROWS * self._row.height() + 2 * self.frameWidth())
         self._layers: list[Layer] = []
         self._checked: list[Layer] = []
         self.itemChanged.connect(self._check)
@@ -59,6 +67,7 @@ class LayerList(QListWidget):
         self.clear()
         for layer in self._layers:
             item = QListWidgetItem(layer.name, self)
+            item.setSizeHint(self._row)
             item.setToolTip(f"{layer.name}: {type(layer).__name__}, {layer.ndim}D")
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             checked = any(layer is one for one in self._checked)
