@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -154,8 +154,3 @@ class Work:
             raise ValueError(
                 f"Only {len(self.usable)} of {self.frames.count} images are usable; give others."
             )
-
-
-def unreliable(notes: Iterable[str]) -> bool:
-    """Whether the notes on a registration say that it found no pose."""
-    return any(note.startswith("No reliable pose") for note in notes)
