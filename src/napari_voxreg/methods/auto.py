@@ -13,7 +13,7 @@ from ..core.geometry import Grid, short_unit
 from ..core.params import Params, param
 from ..core.progress import Progress, subprogress
 from ..metrics.pair import NOISE, SCARCE, PairMetrics
-from ..metrics.verdict import LOST, doubts
+from ..metrics.verdict import objection
 from ..transforms import Affine, Transform, chain
 from . import pose
 from .base import Method, Outcome, Task
@@ -165,7 +165,7 @@ def _with_deformation(
     elif current is not None and moved is not None and moved > current:
         doubt = f"landmark error{from_to(current, moved)}"
     elif not sure:
-        doubt = _against(metrics, found.transform)
+        doubt = objection(metrics, found.transform)
     if doubt is not None:
         return stage.rejected(f"a deformation was tried and rejected: {doubt}")
     longest = _longest(found.transform, task.fixed.grid)
@@ -176,13 +176,6 @@ def _with_deformation(
         why=_joined(stage.why, found.why),
         trace=found.trace,
     )
-
-
-def _against(metrics: PairMetrics, transform: Transform) -> str | None:
-    """What speaks against a deformation where no pose is sure, a clause; as the verdict judges."""
-    if metrics.overlap(transform) < LOST * metrics.overlap(None):
-        return "much of the overlap was lost"
-    return doubts(metrics, transform)
 
 
 def _chosen(posed: Task, images: Images, edges: bool, where: torch.device, progress: Progress) -> Bent:

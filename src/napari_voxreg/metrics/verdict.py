@@ -123,6 +123,26 @@ def doubts(metrics: PairMetrics, transform: Transform, progress: Progress = sile
     return f"a deformation gains as much on unrelated images ({MEASURE} {found.fitted:.3f} by chance)"
 
 
+def objection(metrics: PairMetrics, transform: Transform) -> str | None:
+    """Why a transform cannot be relied on where no pose is sure, or None; see `doubts`.
+
+    Parameters
+    ----------
+    metrics : PairMetrics
+        Of the pair.
+    transform : Transform
+        From world points of fixed to moving.
+
+    Returns
+    -------
+    str or None
+        A clause.
+    """
+    if metrics.overlap(transform) < LOST * metrics.overlap(None):
+        return "much of the overlap was lost"
+    return doubts(metrics, transform)
+
+
 def _by_landmarks(before: Scores, after: Scores, grid: Grid) -> Verdict:
     """The landmarks decide; a tenth of a pixel is within their own error."""
     assert before.landmark_error is not None and after.landmark_error is not None

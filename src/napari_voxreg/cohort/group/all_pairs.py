@@ -13,8 +13,9 @@ from ...transforms import Affine, Transform
 from ..series.consensus import Edge, consensus
 from ..series.motion import Kind
 from .graph import Agreed, Pair, agreed
+from .tasks import unreliable
 from .unbiased import linear_matrix
-from .work import Work, unreliable
+from .work import Work
 
 DOUBTFUL = 3.0  # times the median disagreement, from which on a pair is named
 

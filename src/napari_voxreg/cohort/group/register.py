@@ -26,7 +26,7 @@ from .report import REPORT, check_report, write_report
 from .result import RECORD, WORK, CohortResult, Member, check_folder
 from .sources import cohort_frames
 from .store import Store
-from .tasks import Measured, measure
+from .tasks import Measured, measure, unreliable
 from .unbiased import (
     linear_matrix,
     mean_displacement,
@@ -35,7 +35,7 @@ from .unbiased import (
     without_mean_displacement,
     without_mean_matrix,
 )
-from .work import Arrived, Work, unreliable
+from .work import Arrived, Work
 
 log = logging.getLogger(__name__)
 

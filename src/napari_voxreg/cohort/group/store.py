@@ -16,7 +16,7 @@ from ...registration.prepare import pixels_digest
 from ...transforms import Transform
 
 Found = tuple[Transform, tuple[str, ...]]
-VERSION = 1  # of what is kept; another makes everything anew
+VERSION = 2  # of what is kept; another makes everything anew
 
 
 class Store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -171,8 +171,3 @@ def as_fine(image: Image, other: Grid) -> Array:
         shape = tuple(max(2, round(n / ratio)) for n in grid.shape)
         image = warp(image, None, Grid(shape, affine, grid.units), fill=None)
     return np.ascontiguousarray(image.data, dtype=np.float32)
-
-
-def unreliable(notes: Iterable[str]) -> bool:
-    """Whether the notes on a registration say that it found no pose."""
-    return any(note.startswith("No reliable pose") for note in notes)
