@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -77,15 +77,13 @@ def choose(
     if not held:
         return None
     nets = {0.0: shipped} | {fraction: mean_of(shipped, tuned, fraction) for fraction in FRACTIONS}
-    tell("comparing on generated pairs")
-    generated = dict(zip(nets, Rehearsal(options, shipped.ndim).errors(*nets.values()), strict=True))
-    allowed = (1 + FORGOTTEN) * generated[0.0]
+    generated = _elsewhere(nets, Rehearsal(options, shipped.ndim), tell)
     found: dict[float, list[Transform]] = {}
-    for fraction, net in nets.items():
-        if generated[fraction] <= allowed:
+    for fraction in generated:
+        size, found[fraction] = shape if fraction else (), []
+        for pair in held:
             tell(f"comparing {100 * fraction:.0f} % of the tuned weights with the shipped ones")
-            size = shape if fraction else ()
-            found[fraction] = [_registered(net, size, pair.prepared, options.architecture) for pair in held]
+            found[fraction].append(_registered(nets[fraction], size, pair.prepared, options.architecture))
     values = {
         fraction: [pair.of(one, first) for pair, one, first in zip(held, some, found[0.0], strict=True)]
         for fraction, some in found.items()
@@ -95,6 +93,18 @@ def choose(
     before, after = (statistics.fmean(values[fraction]) for fraction in (0.0, best))
     rise = generated[best] / generated[0.0] - 1
     return nets[best], Choice(held[0].measure, len(held), before, after, best, rise)
+
+
+def _elsewhere(
+    nets: Mapping[float, Network], rehearsal: Rehearsal, tell: Callable[[str], None]
+) -> dict[float, float]:
+    """The errors on generated pairs of the networks that are not much worse there than the shipped one."""
+    errors = {}
+    for fraction, net in nets.items():
+        tell("comparing on generated pairs")
+        errors[fraction] = rehearsal.error(net)
+    most = (1 + FORGOTTEN) * errors[0.0]
+    return {fraction: value for fraction, value in errors.items() if value <= most}
 
 
 def with_choice(

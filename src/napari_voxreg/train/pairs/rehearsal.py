@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -11,13 +13,13 @@ from ..synthetic.noise import uniform
 from ..synthetic.objectives import OBJECTIVES
 from ..synthetic.recipes import RECIPES
 from ..synthetic.score import score, unseen
-from ..synthetic.synthetic_pairs import make_batch
+from ..synthetic.synthetic_pairs import Batch, make_batch
 from .data import seed_of
 
 SIDES = {2: 128, 3: 48}  # pixels of the generated images
 COUNTS = {2: 4, 3: 1}  # of them a step
 SMALLEST = 0.1  # fraction of the recipe's motion that they have at least
-JUDGED = {2: 32, 3: 4}  # pairs on which weights are compared
+JUDGED = {2: 16, 3: 2}  # pairs on which weights are compared
 SEED = 2_000_003  # of these, which no training shows
 
 
@@ -44,8 +46,11 @@ class Rehearsal:
         name = "affine" if net.decaying_affine_penalty else self.recipe.loss
         return OBJECTIVES[name](net, batch.to(device))
 
-    def errors(self, *nets: Network) -> list[float]:
-        """The mean error of each network on generated pairs that no training shows, in pixels."""
+    def error(self, net: Network) -> float:
+        """The mean error of a network on generated pairs that no training shows, in pixels."""
+        return score(net, self._unseen).after
+
+    @cached_property
+    def _unseen(self) -> list[Batch]:
         count = JUDGED[len(self.shape)]
-        pairs = unseen(count, self.shape, self.recipe.motion, SEED, self.count, self.recipe.objects)
-        return [score(net, pairs).after for net in nets]
+        return unseen(count, self.shape, self.recipe.motion, SEED, self.count, self.recipe.objects)
