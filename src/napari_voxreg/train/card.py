@@ -13,7 +13,7 @@ import torch
 from ..io.pairs import PairSet
 from ..nets.architectures.network import Network
 from ..nets.checkpoints.checkpoint import save_weights
-from .events import Losses, Row
+from .events import Choice, Losses, Row
 from .options import TrainOptions
 from .state import Place
 
@@ -26,10 +26,12 @@ def save_with_card(
     pairs: PairSet,
     place: Place,
     row: Row,
+    choice: Choice | None = None,
 ) -> None:
     """Write weights and their card: pairs with fingerprints, shape, options, scores and versions.
 
-    The shape is that of the training images, at which the network registers later.
+    The shape is that of the training images, at which the network registers later; empty for shipped weights.
+    The choice is that of a training from shipped weights that has ended.
 
     Raises
     ------
@@ -56,6 +58,8 @@ def save_with_card(
             "python": platform.python_version(),
         },
     }
+    if choice is not None:
+        card["choice"] = vars(choice)
     save_weights(path, net, card)
 
 

@@ -132,7 +132,7 @@ def _check_same(info: runs.RunInfo, pairs: PairSet, options: TrainOptions) -> No
     free = set(LATER) - {"epochs"}
     requested, there = (
         {name: value for name, value in chosen.as_dict().items() if name not in free}
-        for chosen in (options.settled(), info.options)
+        for chosen in (options.settled(pairs.known), info.options)
     )
     other = [name for name, value in requested.items() if value != there[name]]
     if other:

@@ -129,11 +129,48 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """The weights that a training from shipped weights kept, measured as Register uses them.
+
+    Parameters
+    ----------
+    measure : str
+        What was measured of held-out pairs: "error in pixels", "landmark error", "1 - Dice" or "1 - LNCC".
+    pairs : int
+        How many of them.
+    before, after : float
+        Its mean with the shipped weights and with those that were kept.
+    fraction : float
+        Of the tuned weights in those that were kept; 0 if they are the shipped ones.
+    others : float
+        By what fraction the error on generated pairs rose.
+    """
+
+    measure: str
+    pairs: int
+    before: float
+    after: float
+    fraction: float
+    others: float
+
+    def describe(self) -> str:
+        """One sentence for the user."""
+        if not self.fraction:
+            return "No better than the shipped weights, which are kept."
+        return (
+            f"Held-out {self.measure}: {self.before:.3g} -> {self.after:.3g} "
+            f"({100 * (self.after / self.before - 1):+.0f} % against the shipped weights; "
+            f"{100 * self.others:+.0f} % on generated pairs)."
+        )
+
+
+@dataclass(frozen=True)
 class Ended:
     """The run is over.
 
     `reason` is "done" (all epochs), "early" (no better validation), "stopped" (by the user) or "not a number"
     (the loss); `text` is the sentence for it. `best` and `last` are the weights, where there are any.
+    `choice` is that of a training from shipped weights which was not stopped.
     """
 
     reason: Literal["done", "early", "stopped", "not a number"]
@@ -141,6 +178,7 @@ class Ended:
     epoch: int
     best: Path | None
     last: Path | None
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True)

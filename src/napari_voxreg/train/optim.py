@@ -19,8 +19,18 @@ def descend(
     optimizer: torch.optim.Optimizer,
     parameters: Sequence[nn.Parameter],
     processes: Processes | None = None,
+    beside: Tensor | None = None,
 ) -> bool:
     """Change parameters by the gradient of a loss, clipped, and averaged over the processes.
+
+    Parameters
+    ----------
+    loss : Tensor
+    optimizer : Optimizer
+    parameters : sequence of Parameter
+    processes : Processes, optional
+    beside : Tensor, optional
+        Another loss that counts as much, whatever the units of the two: each gradient has unit length.
 
     Returns
     -------
@@ -28,13 +38,27 @@ def descend(
         False, and nothing was changed, if the gradient is not finite.
     """
     optimizer.zero_grad()
-    loss.backward()
+    if beside is None:
+        loss.backward()
+    else:
+        for each in (loss, beside):
+            _add_direction(each, parameters)
     share_gradients(processes or SingleProcess(), parameters)
     length = nn.utils.clip_grad_norm_(parameters, LONGEST_STEP)
     if not bool(torch.isfinite(length)):
         return False
     optimizer.step()
     return True
+
+
+def _add_direction(loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
+    """Add the gradient of a loss, scaled to unit length, to what the parameters have."""
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    there = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
+    length = torch.stack([g.norm() for _, g in there]).norm().clamp_min(1e-12)
+    for parameter, gradient in there:
+        step = gradient / length
+        parameter.grad = step if parameter.grad is None else parameter.grad + step
 
 
 def averaging(net: nn.Module, most: float) -> AveragedModel:

@@ -40,6 +40,7 @@ Loss = Literal[
 ]
 Smoothness = Literal["diffusion", "bending", "Charbonnier"]
 Start = Literal["scratch", "shipped", "weights"]
+Guidance = Literal["input", "fill", "ones"]
 Device = Literal[
     "auto",
     "cpu",
@@ -70,6 +71,8 @@ SHIPPED: Mapping[str, str] = {
 LOSSES: Mapping[str, Loss] = {"avsm": "mk-LNCC", "multi-step affine": "mk-LNCC", "tutorial stn": "L1"}
 # Shen et al.'s weights of inverse consistency, of affine maps and of deformations; part of their "auto".
 SYMMETRY_AFFINE, SYMMETRY = 1.0, 500.0
+# Deformable networks that, fine-tuned on images alone, have another loss: MSE follows speckle and contrast.
+TUNED_BY = {"voxelmorph": "LNCC", "pyramid": "LNCC", "jsm": "LNCC"}
 # What smoothness weighs beside each loss if the user does not say: SAR-VoxelMorph's for MSE, JSM's for its
 # own loss; for NCC, LNCC, NMI and MIND the most that costs less than 0.03 pixels (scripts/training_sar.py).
 # Seen NCC is for affine networks, which that has not tried; the others by the size of the loss.
@@ -114,7 +117,10 @@ class TrainOptions(Params):
         "auto",
         "Measure of dissimilarity; auto is MSE, but "
         + ", ".join(f"{loss} for {name}" for name, loss in LOSSES.items())
-        + ", AVSM's with inverse consistency. Edges is Charbonnier and gradient, seen NCC ignores black "
+        + ", AVSM's with inverse consistency. From shipped weights it is end-point error where pairs have "
+        + "true displacements, else LNCC for "
+        + ", ".join(TUNED_BY)
+        + ". Edges is Charbonnier and gradient, seen NCC ignores black "
         "borders, Dice needs labels and end-point error true displacements.",
     )
     smoothness_weight: float = param(
@@ -162,6 +168,18 @@ class TrainOptions(Params):
     compare: bool = param(
         True,
         "Add local-correlation input channels; converges much faster. Off, networks are as published.",
+        advanced=True,
+    )
+    guidance: Guidance = param(
+        "input",
+        "How joint saliency guides jsm from scratch. Input shows the map to the network, as published; fill "
+        "weights MSE and L1 by it and fills in from where it is high; ones is the control.",
+        advanced=True,
+    )
+    rehearse: bool = param(
+        True,
+        "Where training begins with shipped weights, also show generated pairs like those they learnt from, "
+        "so that other kinds of images are not forgotten.",
         advanced=True,
     )
     affine_epochs: int = param(
@@ -320,10 +338,20 @@ class TrainOptions(Params):
             self.architecture in AFFINE_FIRST and self.start == "scratch" and epoch <= self.affine_part() // 2
         )
 
-    def settled(self) -> TrainOptions:
-        """With what follows from the number of epochs written out, so that it stays when that changes."""
-        chosen = self.architecture in AFFINE_FIRST
-        return replace(self, affine_epochs=self.affine_part()) if chosen else self
+    def settled(self, known: bool) -> TrainOptions:
+        """With what follows from the number of epochs and from the pairs written out, so that it stays.
+
+        Parameters
+        ----------
+        known : bool
+            Whether the pairs have true displacements.
+        """
+        changes: dict[str, Any] = {}
+        if self.architecture in AFFINE_FIRST:
+            changes["affine_epochs"] = self.affine_part()
+        if self.loss == "auto" and self.start == "shipped":
+            changes["loss"] = "end-point error" if known else TUNED_BY.get(self.architecture, "auto")
+        return replace(self, **changes)
 
     def changed(self, **values: Any) -> TrainOptions:
         """With other values for a resumed run.

@@ -71,7 +71,7 @@ def train_pairs(
     OSError
         If the disk is full, or the folder cannot be written; what was saved before stays.
     """
-    folder, options = user_path(folder).absolute(), options.settled()
+    folder, options = user_path(folder).absolute(), options.settled(pairs.known)
     processes = processes or SingleProcess()
     check_outputs(folder / runs.OPTIONS)
     if not pairs.training:

@@ -14,7 +14,7 @@ from napari_voxreg.gui.evaluate.panel import EvaluateWidget
 from napari_voxreg.gui.register.panel import RegisterWidget
 from napari_voxreg.gui.train.job import Inbox, left, new_folder
 from napari_voxreg.gui.widgets.parameters.file_box import FileBox
-from napari_voxreg.train.events import Losses, Row
+from napari_voxreg.train.events import Choice, Ended, Losses, Row
 from napari_voxreg.train.options import TrainOptions
 from napari_voxreg.train.runs import read_history, read_run
 
@@ -126,6 +126,21 @@ def test_the_interface_is_never_blocked_and_curves_are_saved_and_shown_again(
             longest = {phase: min(time, again[phase]) for phase, time in longest.items()}
     assert max(longest.values()) < 0.1, longest
     check_curves(panel, qtbot, panel.runner.folder, tmp_path)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.6])
+def test_the_panel_says_which_weights_a_fine_tuning_keeps(panel, tmp_path, fraction):
+    choice = Choice("error in pixels", 4, 2.0, 2.0 - fraction, fraction, 0.01 * (fraction > 0))
+    text = f"All 3 epochs are done. {choice.describe()}"
+    panel.runner.folder = tmp_path
+    panel.runner.ended.emit(Ended("done", text, 3, None, None, choice))
+    assert panel.outcome.text() == text
+    said = "No better than the shipped weights, which are kept."
+    if fraction:
+        said = (
+            "Held-out error in pixels: 2 -> 1.4 (-30 % against the shipped weights; +1 % on generated pairs)."
+        )
+    assert text.endswith(said)
 
 
 def check_curves(panel, qtbot, folder, tmp_path):

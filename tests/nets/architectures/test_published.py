@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,6 +48,12 @@ JSM_ENCODER = (
 JSM_DECODER = ((1024, 512, 4, 2), (512 + 512 + 2, 256, 4, 2), (256 + 256 + 2, 128, 4, 2))
 JSM_HEADS = tuple((n, 2, 3, 1) for n in (1024, 512 + 512 + 2, 256 + 256 + 2, 128 + 128 + 2))
 JSM_LOCAL = ((1 + 2, 128, 3, 1), (128, 64, 3, 1), (64, 32, 3, 1))
+
+
+# Plain spatial transformers on both images (Jaderberg et al., NIPS 2015), pooled by 2 after each layer.
+STN = ((2, 16, 1), (16, 32, 1), (32, 32, 1), (32, 32, 1))
+# Hoffmann et al., 2024, by their code: one image, four levels of 256 features, four more, 64 points.
+DETECTOR = ((1, 256, 1), *((256, 256, 1),) * 7, (256, 64, 1))
 
 
 def layers_of(modules: Iterable[nn.Module]) -> Layers:
@@ -100,6 +108,39 @@ def test_the_stn_of_the_tutorial() -> None:
     assert parameters(net) == 5_912
     images = torch.rand(2, 1, 40, 20)  # narrower than the tutorial's images
     assert not net(images, images.flip(3)).displacement.any()  # it begins with the identity
+    assert parameters(trained("tutorial stn", 3)) == 24_574  # the same layers with 3D kernels
+
+
+def test_the_plain_stn() -> None:
+    for ndim, count in ((2, 40_054), (3, 136_060)):
+        net = trained("stn", ndim)
+        assert layers_of(net.localise.modules()) == STN
+        # Sixteen cells (in 3D 64) of the last features, then two fully connected layers.
+        assert net.head.hidden.in_features == 32 * 4**ndim
+        assert net.head.out.out_features == ndim * (ndim + 1)
+        assert parameters(net) == count
+
+
+def test_the_detector_of_affine_maps() -> None:
+    with torch.device("meta"):
+        net = build("detector affine", {"ndim": 3, "width": 256, "features": 64, "levels": 4})
+    assert layers_of(net.detector.modules()) == DETECTOR
+    assert sum(isinstance(m, nn.MaxPool3d) for m in net.detector.modules()) == 4
+    assert parameters(net) == 12_837_696  # the fit to the points has none
+    # What training begins with is narrower and one level shallower.
+    small = trained("detector affine", 3)
+    assert layers_of(small.detector.modules()) == ((1, 32, 1), *((32, 32, 1),) * 6, (32, 64, 1))
+
+
+def test_the_pyramid_has_the_layers_that_its_page_lists() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "networks.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| (stem|down|refine|parameters) \| (.*) \|$", text, re.MULTILINE))
+    for k, ndim in enumerate((2, 3)):
+        net = trained("pyramid", ndim)
+        for part in ("stem", "down", "refine"):
+            listed = table[part].split(" | ")[k].split(", ")
+            assert listed == [f"{before} to {after}" for before, after, _ in layers_of(getattr(net, part))]
+        assert table["parameters"].split(" | ")[k] == f"{parameters(net):,}"
 
 
 def test_avsm() -> None:

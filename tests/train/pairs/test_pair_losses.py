@@ -78,6 +78,23 @@ def test_labels_count_beside_the_loss_if_asked_to(batch: Batch) -> None:
     assert 0.05 < float((with_labels.total - plain.total).detach()) < 2
 
 
+def test_guided_joint_saliency_weights_the_loss(batch: Batch) -> None:
+    options = TrainOptions(architecture="jsm", guidance="fill")
+    net = first_network(options, 2)
+    assert net.arguments["guidance"] == "fill"
+    still = torch.zeros_like(batch.tensors[TRUTH])
+    guided, plain = (
+        Cost(options)._dissimilarity(each, "MSE", batch, still)
+        for each in (net, first_network(replace(options, guidance="ones"), 2))
+    )
+    fixed, moving = batch.tensors["fixed"], batch.tensors["moving"]
+    weight = net.loss_weight(fixed, moving)
+    assert weight is not None and weight.std() > 0.01
+    assert float(guided) == pytest.approx(float(losses.mse(fixed, moving, weight)), rel=1e-5)
+    assert float(plain) == pytest.approx(float(losses.mse(fixed, moving)), rel=1e-5)
+    assert float(guided) != pytest.approx(float(plain), rel=0.01)
+
+
 def test_masked_pixels_do_not_count(batch: Batch) -> None:
     mask = torch.zeros_like(batch.tensors["fixed"])
     mask[:, :, :24] = 1

@@ -172,6 +172,8 @@ def in_short(ended: Ended, rows: Sequence[Row]) -> tuple[str, str]:
     """A sentence on how a training ended, and its tone."""
     measured = [(row, losses) for row in rows if (losses := row.validation or row.training) is not None]
     tone = {"stopped": "quiet", "not a number": "failed"}.get(ended.reason, "better")
+    if ended.choice is not None:
+        return ended.text, "better" if ended.choice.fraction else "unclear"
     if len(measured) < 2:
         return ended.text, tone
     (_, first), (best, least) = measured[0], min(measured, key=lambda item: item[1].total)

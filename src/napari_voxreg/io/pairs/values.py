@@ -134,6 +134,11 @@ class PairSet:
         known = set(map(id, self.training))
         return (*self.training, *(pair for pair in self.validation if id(pair) not in known))
 
+    @property
+    def known(self) -> bool:
+        """Whether every pair has its true displacements."""
+        return all(pair.displacement is not None for pair in self.all)
+
 
 @dataclass(frozen=True)
 class Found:

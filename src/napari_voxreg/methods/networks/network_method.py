@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ...core.params import param
-from ...core.progress import Progress, subprogress
+from ...core.progress import Progress, silent, subprogress
 from ...io.guards import user_path
 from ...metrics.consistency import TRUST, agreement, sure
 from ...metrics.pair import PairMetrics
@@ -23,7 +23,6 @@ from ..base import Method, Outcome, Task, WeightsParams
 from ..simpleitk import affine
 
 if TYPE_CHECKING:
-    from ...nets.architectures.network import Network
     from ...nets.checkpoints.checkpoint import Loaded
     from ...nets.inference.predict import Predicted
 
@@ -169,9 +168,10 @@ def run(task: Task, params: NetworkParams, progress: Progress) -> Outcome:
     began = time.perf_counter()
     loaded, fresh = _opened(params, params.file(grid.ndim))
     leading = params.lead(grid.ndim)
-    lead = None if leading is None else read_weights(leading)[0].net
+    if leading is not None:
+        read_weights(leading)  # here, so that it counts as loading
     loading = time.perf_counter() - began
-    found, confidence = _predictions(task, params, loaded, lead, subprogress(progress, 0.05, 0.4))
+    found, confidence = _predictions(task, params, loaded, subprogress(progress, 0.05, 0.4))
     took = f"Loading took {loading:.2g} s, the" if fresh else "The network was loaded already; its"
     seen = f" on {' x '.join(map(str, found.shape))} pixels" if found.shape else ""
     notes = (f"Weights: {loaded.description}.", f"{took} pass {found.seconds:.2g} s{seen}.", *found.notes)
@@ -275,25 +275,52 @@ def _refined_best(
     return best, trace, how
 
 
-def _predictions(
-    task: Task, params: NetworkParams, loaded: Loaded, lead: Network | None, progress: Progress
-) -> tuple[Predicted, float]:
-    """The forward prediction, and how far the backward one agrees with it."""
+def predicted(
+    task: Task,
+    params: NetworkParams,
+    loaded: Loaded,
+    most: int | None = None,
+    progress: Progress = silent,
+) -> Predicted:
+    """The prediction of a network after the affine one, as the preset fast keeps it.
+
+    Parameters
+    ----------
+    task : Task
+    params : NetworkParams
+        Say how; their weights are not used.
+    loaded : Loaded
+        The network.
+    most : int, optional
+        Pixels along the longest side, at most.
+    progress : Progress
+        May raise `Cancelled`.
+    """
     from ...nets.inference.predict import predict
 
-    fixed, moving, net = task.fixed, task.moving, loaded.net
-    size = params.size or (None if params.sizes is None else params.sizes[fixed.ndim])
-    if not params.size and loaded.side is not None and net.first_side is None:
+    ndim = task.fixed.ndim
+    leading = params.lead(ndim)
+    size = params.size or (None if params.sizes is None else params.sizes[ndim])
+    if not params.size and loaded.side is not None and loaded.net.first_side is None:
         size = loaded.side  # one pass, at the size that it knows
-    steps = params.passes
-    found = predict(task, net, lead=lead, steps=steps, size=size, progress=subprogress(progress, 0.0, 0.7))
-    back = predict(
+    if most is not None:
+        size = min(size or most, most)
+    lead = None if leading is None else read_weights(leading)[0].net
+    return predict(task, loaded.net, lead=lead, steps=params.passes, size=size, progress=progress)
+
+
+def _predictions(
+    task: Task, params: NetworkParams, loaded: Loaded, progress: Progress
+) -> tuple[Predicted, float]:
+    """The forward prediction, and how far the backward one agrees with it."""
+    fixed, moving = task.fixed, task.moving
+    found = predicted(task, params, loaded, progress=subprogress(progress, 0.0, 0.7))
+    back = predicted(
         replace(task, fixed=moving, moving=fixed, device=found.device),
-        net,
-        lead=lead,
-        steps=steps,
-        size=min(size or BACK[fixed.ndim], BACK[fixed.ndim]),
-        progress=subprogress(progress, 0.7, 1.0),
+        params,
+        loaded,
+        BACK[fixed.ndim],
+        subprogress(progress, 0.7, 1.0),
     )
     return found, agreement(found.transform, back.transform, fixed.grid, moving.grid)
 

@@ -11,7 +11,7 @@ from ...io.guards import user_path
 from ...nets.architectures.network import Network
 from ...nets.architectures.pyramid import SHIPPED as PYRAMIDS
 from ...nets.checkpoints.checkpoint import build, filled, open_checkpoint, shipped, shipped_names
-from ..options import SHIPPED, TrainOptions
+from ..options import SHIPPED, Guidance, TrainOptions
 
 # Architecture and arguments of each network that can be chosen.
 _HALF: Mapping[str, Any] = {"half": True, "int_steps": 5}
@@ -47,7 +47,9 @@ _AS_PUBLISHED = ("sar-voxelmorph", "voxelmorph cvpr 2018")  # networks that see 
 _COMPARING = ("voxelmorph", "avsm", "multi-step affine", "jsm", "stn")  # architectures that can
 
 
-def arguments_of(name: str, ndim: int, compare: bool) -> tuple[str, dict[str, Any]]:
+def arguments_of(
+    name: str, ndim: int, compare: bool, guidance: Guidance = "input"
+) -> tuple[str, dict[str, Any]]:
     """Architecture and arguments of a network that can be chosen, for images of so many axes.
 
     Raises
@@ -61,7 +63,9 @@ def arguments_of(name: str, ndim: int, compare: bool) -> tuple[str, dict[str, An
         raise ValueError("The joint-saliency network is for 2D images; choose another one for volumes.")
     if name == "pyramid":
         arguments |= PYRAMIDS[ndim]
-    if name != "jsm":
+    if name == "jsm":
+        arguments["guidance"] = guidance
+    else:
         arguments["ndim"] = ndim
     if architecture in _COMPARING and name not in _AS_PUBLISHED:
         # Images, not a pyramid: that would have to be learnt first.
@@ -78,7 +82,7 @@ def first_network(options: TrainOptions, ndim: int) -> Network:
         If there are no such weights, or they are for another network or number of axes.
     """
     torch.manual_seed(options.seed)
-    architecture, arguments = arguments_of(options.architecture, ndim, options.compare)
+    architecture, arguments = arguments_of(options.architecture, ndim, options.compare, options.guidance)
     if options.start == "scratch":
         return build(architecture, arguments)
     if options.start == "shipped":

@@ -70,7 +70,8 @@ class Cost:
         weights = [COARSER ** (len(fields) - 1 - k) for k in range(len(fields))]
         name = self._name(epoch)
         levels = [
-            w * self._dissimilarity(name, batch, field) for w, field in zip(weights, fields, strict=True)
+            w * self._dissimilarity(stage, name, batch, field)
+            for w, field in zip(weights, fields, strict=True)
         ]
         dissimilar = torch.stack(levels).sum() / sum(weights)
         rough = self._roughness(prediction, tuple(fixed.shape[2:]))
@@ -117,8 +118,8 @@ class Cost:
         first = self.options.loss == "auto" and self.options.single_step(epoch)
         return "NCC" if first else self.options.dissimilarity
 
-    def _dissimilarity(self, name: str, batch: Batch, field: Tensor) -> Tensor:
-        """The dissimilarity of the images under a displacement."""
+    def _dissimilarity(self, net: Network, name: str, batch: Batch, field: Tensor) -> Tensor:
+        """The dissimilarity of the images under a displacement, at each pixel as the network weights it."""
         if name == "end-point error":
             if not endpoint_error.is_known(batch.tensors):
                 raise ValueError("The pairs have no true displacements; choose another loss, or add them.")
@@ -131,12 +132,15 @@ class Cost:
         if name == "seen NCC":
             return losses.overlap_ncc(fixed, moving, field)
         warped = warp_batch(moving, field)
+        weight = net.loss_weight(fixed, warped)
         if "fixed_mask" in batch.tensors:
             inside = batch.tensors["fixed_mask"] * warp_batch(batch.tensors["moving_mask"], field)
             inside = inside.detach()  # else moving everything out of the mask would lower the loss
-            if name in _WEIGHTED:
-                return _WEIGHTED[name](fixed, warped, inside)
-            fixed, warped = fixed * inside, warped * inside
+            if name not in _WEIGHTED:
+                fixed, warped = fixed * inside, warped * inside
+            weight = inside if weight is None else inside * weight
+        if weight is not None and name in _WEIGHTED:
+            return _WEIGHTED[name](fixed, warped, weight)
         return _SIMILARITY[name](fixed, warped)
 
     def _roughness(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:

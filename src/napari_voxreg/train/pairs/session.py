@@ -15,7 +15,6 @@ import torch._dynamo  # which the first optimiser loads, for seconds in which no
 from ...io.pairs import Pair, PairNotes, PairSet, content_hash
 from ...nets.architectures.network import Network
 from ...tensor.device import reason_to_leave
-from ...tensor.warp import warp_batch
 from .. import runs
 from ..card import save_with_card
 from ..distributed import Processes
@@ -25,7 +24,6 @@ from ..events import (
     Ended,
     EpochDone,
     Event,
-    Example,
     Losses,
     Paused,
     Preparing,
@@ -39,9 +37,12 @@ from ..optim import averaging, descend
 from ..options import TrainOptions
 from ..state import Place, Sums, load_optimizer, save_state
 from ..tensorboard import EventsFile
-from .data import Batch, Draw, Feed, PairData, Plan, Store, in_order, seed_of, together
+from .choosing import with_choice
+from .data import Batch, Draw, Feed, PairData, Plan, Store, in_order, seed_of
+from .example import example
 from .pair_losses import Cost
 from .prepare import LABELS, members
+from .rehearsal import Rehearsal
 
 SAVE_EVERY = 300.0  # seconds between two saves within an epoch
 REPORT_EVERY = 0.1  # seconds between two reports of a step
@@ -99,6 +100,8 @@ class Session:
         self.averages = averaging(self.net, AVERAGED)
         self.averaged = cast(Network, self.averages.module).eval()
         self.cost = Cost(options)
+        rehearsed = options.rehearse and options.start == "shipped"
+        self.rehearsal = Rehearsal(options, len(shape)) if rehearsed else None
         wanted = members(pairs.all)
         if not options.dice and options.dissimilarity != "Dice":
             wanted -= {LABELS}
@@ -137,6 +140,8 @@ class Session:
             if self.processes.rank == 0:
                 self.events = EventsFile(self.folder, self._steps_done())
             ended = self._loop()
+            if options.start == "shipped" and self.processes.rank == 0:
+                ended = with_choice(ended, self.pairs, options, self.shape, place, self._comparing)
         except _Stop:
             self._save()
             ended = self._ended("stopped", f"Stopped in epoch {place.epoch} of {options.epochs}.")
@@ -221,7 +226,11 @@ class Session:
         if not math.isfinite(total):
             raise _NotANumber
         learning = self.cost.learning(self.net, place.epoch)
-        if not descend(terms.total, self.optimizer, learning, self.processes):
+        beside = None
+        if self.rehearsal is not None:
+            part = self.cost.stage(self.net, place.epoch)
+            beside = self.rehearsal.loss(part, self.device, place.epoch, place.step, self.processes.rank)
+        if not descend(terms.total, self.optimizer, learning, self.processes, beside):
             raise _NotANumber
         self.averages.update_parameters(self.net)
         error = None if terms.error is None else float(terms.error.detach())
@@ -319,20 +328,10 @@ class Session:
         data = self.validation if len(self.validation) else self.training
         for k in range(len(data)):
             item = data[Draw(k, None)]
-            found = item[1]
-            if found is None:
-                continue
-            batch = together([item]).to(self.device)
-            moving = batch.tensors["moving"]
-            with torch.no_grad():
+            if item[1] is not None:
                 net = self.cost.stage(self.averaged, min(self.place.epoch, self.options.epochs))
-                field = net(batch.tensors["fixed"], moving).displacement.float()
-                warped = warp_batch(moving, field)
-            arrays = (batch.tensors["fixed"][0, 0], moving[0, 0], warped[0, 0], field[0])
-            self.report(
-                Example(self._steps_done(), found.name, found.grid, *(a.cpu().numpy() for a in arrays))
-            )
-            return
+                self.report(example(net, item[1], self.device, self._steps_done()))
+                return
 
     def _heed(self) -> None:
         """Follow the user's request, in all processes."""
@@ -423,6 +422,11 @@ class Session:
         )
         for note in self.pairs.notes:
             self.report(Said(note))
+
+    def _comparing(self, text: str) -> None:
+        """Before each step of the comparison with the shipped weights."""
+        self.report(Preparing(text))
+        self._heed_alone()
 
     def _ended(self, reason: Any, text: str) -> Ended:
         files = [file if (file := self.folder / name).is_file() else None for name in (runs.BEST, runs.LAST)]
