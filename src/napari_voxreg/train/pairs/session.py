@@ -429,8 +429,10 @@ class Session:
         self._heed_alone()
 
     def _ended(self, reason: Any, text: str) -> Ended:
-        files = [file if (file := self.folder / name).is_file() else None for name in (runs.BEST, runs.LAST)]
-        return Ended(reason, text, min(self.place.epoch, self.options.epochs), *files)
+        best, last = (
+            file if (file := self.folder / name).is_file() else None for name in (runs.BEST, runs.LAST)
+        )
+        return Ended(reason, text, min(self.place.epoch, self.options.epochs), best, last)
 
     def _too_little(self, error: Exception) -> NoReturn:
         """Say in one sentence that memory is short; any other error is raised as it is."""
