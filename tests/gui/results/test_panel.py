@@ -281,7 +281,7 @@ def test_strain_curl_and_inverse_error_when_asked(panel, viewer, qtbot, add_run)
     assert [bar.title for bar in panel.bars.bars] == [
         "principal strain", "curl", "inverse-consistency error (mm)",
     ]  # fmt: skip
-    assert all(layer.colorbar.visible for layer in (strain, curl, error))
+    qtbot.waitUntil(lambda: all(x.colorbar.visible for x in (strain, curl, error)), timeout=20_000)
     np.testing.assert_allclose(strain.data, 0, atol=1e-5)
     np.testing.assert_allclose(curl.data, 2 * np.sin(0.2), atol=1e-5)
     assert np.isnan(error.data).any() and np.nanmax(error.data) < 1e-6
@@ -315,6 +315,7 @@ def test_histograms_of_displacement_and_jacobian(panel, viewer, qtbot, add_run):
     assert f"folded {second.result.after.folded:.2g} %" in box.jacobian.label.text()
     assert found.displacement.counts.sum() == np.prod(SHAPE) and found.step == 1
     (axes,) = box.displacement.plot._canvas.figure.axes
+    qtbot.waitUntil(lambda: len(axes.get_xticks()) > 1, timeout=20_000)  # of one value there are none
     (low, high), ticks = axes.get_xlim(), axes.get_xticks()
     assert len(ticks) > 1 and ticks[0] > low and ticks[-1] < high  # no number is cut off at the ends
     panel.table.select(first)
