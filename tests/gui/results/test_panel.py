@@ -314,9 +314,10 @@ def test_histograms_of_displacement_and_jacobian(panel, viewer, qtbot, add_run):
     assert f"max {found.displacement.most:.3g}" in shown()
     assert f"folded {second.result.after.folded:.2g} %" in box.jacobian.label.text()
     assert found.displacement.counts.sum() == np.prod(SHAPE) and found.step == 1
-    (axes,) = box.displacement.plot._canvas.figure.axes
-    qtbot.waitUntil(lambda: len(axes.get_xticks()) > 1, timeout=20_000)  # of one value there are none
-    (low, high), ticks = axes.get_xlim(), axes.get_xticks()
+    figure = box.displacement.plot._canvas.figure
+    # Drawn a little later; of one value there are none.
+    qtbot.waitUntil(lambda: bool(figure.axes) and len(figure.axes[0].get_xticks()) > 1, timeout=20_000)
+    (low, high), ticks = figure.axes[0].get_xlim(), figure.axes[0].get_xticks()
     assert len(ticks) > 1 and ticks[0] > low and ticks[-1] < high  # no number is cut off at the ends
     panel.table.select(first)
     qtbot.waitUntil(lambda: shown().endswith("max 0"), timeout=20_000)
