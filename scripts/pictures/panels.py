@@ -179,12 +179,18 @@ def cohort(on: Stage, files: Path) -> Any:
     return panel
 
 
-def train(on: Stage, files: Path) -> Any:
-    """A training on radar chips after some epochs, with its example pair."""
+def _on_chips(on: Stage, files: Path, **options: float) -> Any:
+    """The Train panel with pairs of radar chips."""
     panel = on.panel("Train")
     pairs.write_chips(files / "chips")
     _choose_pairs(on, panel, files / "chips" / "pairs.csv")
-    panel.options.choose(**TRAINING)
+    panel.options.choose(**TRAINING, **options)
+    return panel
+
+
+def train(on: Stage, files: Path) -> Any:
+    """A training on radar chips after some epochs, with its example pair."""
+    panel = _on_chips(on, files)
     panel.folder.choose(files / "runs")
     done: list[object] = []
     panel.runner.epoch_done.connect(done.append)
@@ -197,10 +203,7 @@ def train(on: Stage, files: Path) -> Any:
 
 def preview(on: Stage, files: Path) -> Any:
     """A pair as it is and augmented, before a training."""
-    panel = on.panel("Train")
-    pairs.write_chips(files / "chips")
-    _choose_pairs(on, panel, files / "chips" / "pairs.csv")
-    panel.options.choose(**TRAINING, rotation=20.0)
+    panel = _on_chips(on, files, rotation=20.0)
     _until(on, panel.previewed, panel.preview)
     on.settle()
     on.viewer.reset_view(margin=0.02)

@@ -145,10 +145,10 @@ def pooled_mind_ssc(image: Tensor, pool: Callable[[Tensor], Tensor], rows: int, 
     ends = [(k, min(k + step, n)) for k in range(0, n, step)]
     strips = [image[:, max(0, a - halo) : b + halo] for a, b in ends]
     inner = [slice(min(a, halo), min(a, halo) + b - a) for a, b in ends]
-    noise = [_patch_distances(strip, 1, 2)[:, part].sum() for strip, part in zip(strips, inner, strict=True)]
-    channels = len(_patch_distances(image[:, :1], 1, 2))
-    floor = float(sum(noise)) / (channels * image.numel()) * FLOOR
-    whole = [(s, p) for s, p in zip(strips, inner, strict=True) if p.stop - p.start >= rows]
+    parts = list(zip(strips, inner, strict=True))
+    noise = [_patch_distances(strip, 1, 2)[:, part].mean(0).sum() for strip, part in parts]
+    floor = float(sum(noise)) / image.numel() * FLOOR
+    whole = [(strip, part) for strip, part in parts if part.stop - part.start >= rows]
     return torch.cat([pool(mind_ssc(strip, floor=floor)[:, part]) for strip, part in whole], 1)
 
 
